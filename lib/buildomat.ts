@@ -1,0 +1,104 @@
+/**
+ * How one call to a buildomat server is made and what its answer can be (protocol/factory-api.md §1).
+ * The calls themselves are in factory-api.ts, worker-api.ts and customer-api.ts.
+ */
+import type { z } from "zod";
+import type { Http, HttpRequest } from "./doors/http.ts";
+import { errorText } from "./failure.ts";
+import type { Secret } from "./secret.ts";
+
+export interface Server {
+  http: Http;
+  /** Scheme, host, port and perhaps a path, without a slash at the end. */
+  baseurl: string;
+  /** Sent as a bearer token; null where a call needs none. */
+  token: Secret | null;
+}
+
+/** Why a call did not give a value, by what it proves. */
+export type Refusal =
+  /** Nothing is known of what the server did: unreachable, 5xx, or a reply that is not of the call's form. */
+  | "no answer"
+  /** 401: a bad token, or a worker that is deleted or associated otherwise. */
+  | "unauthorised"
+  /** 403: it exists and is somebody else's. */
+  | "forbidden"
+  /** 409: it contradicts what the server has, or there is no such row. */
+  | "conflict"
+  /** Any other 4xx: the call itself is wrong, and would be again. */
+  | "rejected";
+
+export type Answer<T> =
+  | { ok: true; value: T }
+  | { ok: false; refusal: Refusal; status: number | null; message: string };
+
+export interface Call<T> {
+  method: HttpRequest["method"];
+  path: string;
+  /** Sent as JSON; bytes are sent as they are. */
+  body?: unknown;
+  /** What a 200 or 201 must hold; null for a call whose success is 204. */
+  reply: z.ZodType<T> | null;
+  timeoutMs?: number;
+  signal?: AbortSignal | undefined;
+}
+
+/** A whole call, and the longest JSON reply. 8 MiB is some 40,000 workers in one list. */
+export const callTimeoutMs = 30_000;
+export const maxReplyBytes = 8 * 1024 * 1024;
+
+export async function callServer<T>(server: Server, call: Call<T>): Promise<Answer<T>> {
+  const reply = await server.http.request(requestFor(server, call));
+  if (!reply.ok) return { ok: false, refusal: "no answer", status: null, message: reply.reason };
+  const text = new TextDecoder().decode(reply.body);
+  if (reply.status < 200 || reply.status > 299) return refused(reply.status, text);
+  if (call.reply === null) return { ok: true, value: undefined as T };
+  try {
+    const parsed = call.reply.safeParse(JSON.parse(text));
+    if (parsed.success) return { ok: true, value: parsed.data };
+    return unusable(reply.status, parsed.error.issues[0]?.message ?? "wrong form");
+  } catch (error) {
+    return unusable(reply.status, errorText(error));
+  }
+}
+
+/** The request of a call, for callers that read the reply's body themselves. */
+export function requestFor<T>(server: Server, call: Omit<Call<T>, "reply">): HttpRequest {
+  const isBytes = call.body instanceof Uint8Array;
+  const headers: Record<string, string> = {};
+  if (server.token !== null) headers["authorization"] = `Bearer ${server.token.reveal()}`;
+  if (call.body !== undefined) {
+    headers["content-type"] = isBytes ? "application/octet-stream" : "application/json";
+  }
+  return {
+    method: call.method,
+    url: `${server.baseurl}${call.path}`,
+    headers,
+    ...(call.body === undefined
+      ? {}
+      : { body: isBytes ? (call.body as Uint8Array<ArrayBuffer>) : JSON.stringify(call.body) }),
+    timeoutMs: call.timeoutMs ?? callTimeoutMs,
+    maxBytes: maxReplyBytes,
+    ...(call.signal === undefined ? {} : { signal: call.signal }),
+  };
+}
+
+/** What a status outside 2xx says, with the server's own message where it sent one. */
+export function refused(status: number, text: string): Answer<never> {
+  let message = `status ${status}`;
+  try {
+    const body: unknown = JSON.parse(text);
+    if (typeof body === "object" && body !== null && "message" in body) {
+      message = String(body.message).slice(0, 500);
+    }
+  } catch {
+    // A proxy's page: the status has to do.
+  }
+  const byStatus: Record<number, Refusal> = { 401: "unauthorised", 403: "forbidden", 409: "conflict" };
+  const isFinal = status >= 400 && status <= 499 && status !== 408 && status !== 429;
+  return { ok: false, refusal: byStatus[status] ?? (isFinal ? "rejected" : "no answer"), status, message };
+}
+
+function unusable(status: number, why: string): Answer<never> {
+  return { ok: false, refusal: "no answer", status, message: `the reply cannot be used: ${why}` };
+}

@@ -1,0 +1,127 @@
+/**
+ * The network's door: one HTTP exchange at a time, with bounds on time and size. It knows no server's interface.
+ */
+import type { Clock } from "./clock.ts";
+
+export interface HttpRequest {
+  method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: string;
+  headers?: Record<string, string>;
+  body?: string | Uint8Array<ArrayBuffer>;
+  /** The whole exchange, last byte included, is over within this. */
+  timeoutMs: number;
+  /** Decoded bytes of the reply's body; a longer one is a failure and the connection is dropped. */
+  maxBytes: number;
+  signal?: AbortSignal;
+}
+
+export interface HttpReply {
+  ok: true;
+  status: number;
+  headers: Headers;
+  body: Uint8Array<ArrayBuffer>;
+}
+
+/** No reply that can be used: whether the server did what was asked is unknown. */
+export interface HttpFailure {
+  ok: false;
+  reason: string;
+}
+
+export interface HttpDownload {
+  ok: true;
+  status: number;
+  headers: Headers;
+  /** The body's parts, in order; throws an Error when the connection breaks, the time is up or it is too long. */
+  parts: AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
+
+export interface Http {
+  request(request: HttpRequest): Promise<HttpReply | HttpFailure>;
+  /** As `request`, for a body that must not be held in memory whole. */
+  download(request: HttpRequest): Promise<HttpDownload | HttpFailure>;
+}
+
+/** The buildomat server closes a connection that was idle for 30 s (protocol/factory-api.md §1); ours are not reused after 25. */
+const reuseWithinMs = 25_000;
+
+export function openHttp({ clock }: { clock: Clock }): Http {
+  const lastUsed = new Map<string, number>();
+
+  async function download(request: HttpRequest): Promise<HttpDownload | HttpFailure> {
+    const deadline = clock.deadline(request.timeoutMs);
+    const signals = request.signal === undefined ? [] : [request.signal];
+    const signal = AbortSignal.any([deadline.signal, ...signals]);
+    try {
+      const origin = new URL(request.url).origin;
+      const idleMs = clock.uptimeMs() - (lastUsed.get(origin) ?? Number.NEGATIVE_INFINITY);
+      lastUsed.set(origin, clock.uptimeMs());
+      const response = await fetch(request.url, {
+        method: request.method,
+        ...(request.headers === undefined ? {} : { headers: request.headers }),
+        ...(request.body === undefined ? {} : { body: request.body }),
+        // A redirect is a reply like any other: following it would hand the token to whoever it names.
+        redirect: "manual",
+        keepalive: idleMs < reuseWithinMs,
+        signal,
+      });
+      return {
+        ok: true,
+        status: response.status,
+        headers: response.headers,
+        parts: readParts(response, request, deadline, signal),
+      };
+    } catch (error) {
+      deadline.release();
+      return { ok: false, reason: failureReason(error, request, deadline.signal) };
+    }
+  }
+
+  async function request(wanted: HttpRequest): Promise<HttpReply | HttpFailure> {
+    const reply = await download(wanted);
+    if (!reply.ok) return reply;
+    try {
+      const parts: Uint8Array[] = [];
+      for await (const part of reply.parts) parts.push(part);
+      const body = new Uint8Array(Buffer.concat(parts));
+      return { ok: true, status: reply.status, headers: reply.headers, body };
+    } catch (error) {
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  return { request, download };
+}
+
+async function* readParts(
+  response: Response,
+  request: HttpRequest,
+  deadline: ReturnType<Clock["deadline"]>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let received = 0;
+  const reader = response.body?.getReader();
+  try {
+    while (reader !== undefined) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) break;
+      received += value.byteLength;
+      if (received > request.maxBytes) {
+        throw new Error(`the reply is longer than ${request.maxBytes} bytes`);
+      }
+      yield new Uint8Array(value);
+    }
+  } catch (error) {
+    throw new Error(failureReason(error, request, deadline.signal), { cause: error });
+  } finally {
+    deadline.release();
+    await reader?.cancel().catch(() => undefined);
+  }
+}
+
+function failureReason(error: unknown, request: HttpRequest, deadline: AbortSignal): string {
+  if (deadline.aborted) return `no full reply within ${request.timeoutMs / 1000} s`;
+  if (request.signal?.aborted === true) return "cancelled";
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,69 @@
+/** The door to other programs: the only file that starts them. It knows no program by name. */
+import type { Clock } from "./clock.ts";
+
+export interface Run {
+  /** Program and arguments; never a shell string. */
+  argv: string[];
+  stdin?: string | Uint8Array;
+  /** The whole environment of the program; nothing is inherited. */
+  env: Record<string, string>;
+  cwd?: string;
+  timeoutMs: number;
+  /** Each of stdout and stderr is kept up to this; the rest is read and thrown away. */
+  maxBytes: number;
+  signal?: AbortSignal;
+}
+
+export type RunResult =
+  | { ok: true; exitCode: number; stdout: string; stderr: string }
+  /** It could not be started, or did not end in time (then it was killed); what it did is unknown. */
+  | { ok: false; reason: string };
+
+export interface Processes {
+  run(run: Run): Promise<RunResult>;
+}
+
+export function openProcesses({ clock }: { clock: Clock }): Processes {
+  return {
+    run: async ({ argv, stdin, env, cwd, timeoutMs, maxBytes, signal }) => {
+      const deadline = clock.deadline(timeoutMs);
+      try {
+        const child = Bun.spawn(argv, {
+          stdin: stdin === undefined ? "ignore" : new Blob([stdin as string]),
+          stdout: "pipe",
+          stderr: "pipe",
+          env,
+          ...(cwd === undefined ? {} : { cwd }),
+          signal: AbortSignal.any([deadline.signal, ...(signal === undefined ? [] : [signal])]),
+          killSignal: "SIGKILL",
+        });
+        const [stdout, stderr, exitCode] = await Promise.all([
+          readUpTo(child.stdout, maxBytes),
+          readUpTo(child.stderr, maxBytes),
+          child.exited,
+        ]);
+        if (deadline.signal.aborted) {
+          return { ok: false, reason: `${argv[0]} did not end within ${timeoutMs / 1000} s` };
+        }
+        if (signal?.aborted === true) return { ok: false, reason: "cancelled" };
+        return { ok: true, exitCode, stdout, stderr };
+      } catch (error) {
+        return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+      } finally {
+        deadline.release();
+      }
+    },
+  };
+}
+
+async function readUpTo(stream: ReadableStream<Uint8Array>, maxBytes: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let kept = 0;
+  for await (const part of stream) {
+    const room = maxBytes - kept;
+    if (room <= 0) continue;
+    parts.push(part.subarray(0, room));
+    kept += Math.min(part.byteLength, room);
+  }
+  return Buffer.concat(parts).toString("utf8");
+}
