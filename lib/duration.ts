@@ -1,0 +1,35 @@
+/** Durations and sizes as people write them in the configuration and on the command line. */
+
+const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** 1000 and 1024 are both in use for sizes; each has its own unit, so that neither has to be guessed. */
+const unitBytes: Record<string, number> = {
+  B: 1,
+  kB: 1e3,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+};
+
+/** Milliseconds of "500ms", "90s", "5m", "2h" or "1d", fractions allowed; null where the text is none of these. */
+export function parseDurationMs(text: string): number | null {
+  return measure(text, unitMs);
+}
+
+/** Bytes of "10GB", "500MB" or "4GiB", fractions allowed; null where the text is none of these. */
+export function parseBytes(text: string): number | null {
+  return measure(text, unitBytes);
+}
+
+function measure(text: string, units: Record<string, number>): number | null {
+  const [, count = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{1,3})$/.exec(text.trim()) ?? [];
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
+  if (factor === undefined) return null;
+  const amount = Math.round(Number(count) * factor);
+  return Number.isSafeInteger(amount) ? amount : null;
+}
