@@ -1,0 +1,176 @@
+/**
+ * The minder's adapter: arms, starts, looks at and stops the one job process of an instance, through a POSIX sh
+ * script (minder.sh) that lives outside the factory and outlives it. It knows nothing of the server or the store.
+ *
+ * No method throws for the world's faults: what could not be learnt is `cannot tell`, and only `dead` frees a testbed.
+ */
+import type { Processes, RunResult } from "../doors/processes.ts";
+import type { Random } from "../doors/random.ts";
+import type { Secret } from "../secret.ts";
+
+/** Runs one command where the testbed hangs: on this host, or over ssh. Never a shell string. */
+export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
+
+/** Whether a process is there: `dead` is proved, `cannot tell` proves nothing. */
+export type Liveness = "alive" | "dead" | "cannot tell";
+
+export interface ArmSpec {
+  /** `testbed/seq`. */
+  instance: string;
+  /** Whose lock is taken; any text of at most 80 bytes. */
+  testbed: string;
+  /** 32 hex digits, random, never used before: what proves that a process belongs to this instance. */
+  cookie: string;
+  /** Absolute, `<work>/<testbed>_<seq>`; its parent is made when missing. */
+  directory: string;
+  /** What is run, the program as an absolute path: `[agent, "run"]`. */
+  agent: string[];
+  /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
+  bmat: string[];
+  /**
+   * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
+   * BUILDOMAT_WORK, BUILDOMAT_NONROOT and the cookie.
+   */
+  environment: Record<string, string>;
+  /** `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. */
+  isolate: "auto" | "off";
+  /** A minder not told to go within this unlocks, cleans up and exits. */
+  expirySeconds: number;
+  /** agent.log is cut to about this; `look` does it. */
+  logCapBytes: number;
+  /** Written to `$HOME/testbed.json` for the job. One line. */
+  testbedJson: string;
+  /** Kept in the instance directory so that a lost database can be rebuilt (`recall`). One line. */
+  intentJson: string;
+}
+
+export type ArmResult =
+  /** Lock held, directories and namespaces built, agent found: it waits for `go`. */
+  | { outcome: "armed" }
+  /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
+  | { outcome: "elsewhere"; owner: string }
+  /** Nothing was left behind. */
+  | { outcome: "failed"; reason: string }
+  /** No answer: it may or may not be armed. Arm again, or stop. */
+  | { outcome: "unknown"; reason: string };
+
+export interface GoSpec {
+  directory: string;
+  /** The worker's id; kept beside the intent. */
+  worker: string;
+  /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
+  agentJson: Secret;
+}
+
+export type GoResult =
+  /** The mark is durable and the agent is being started, or was started before. Never twice. */
+  | { outcome: "went" }
+  /** It went before, and nobody is alive: never start it again. */
+  | { outcome: "dead" }
+  /** Never told to go, and never will be: it expired, was stopped, or was never armed. */
+  | { outcome: "expired" }
+  /** Nothing was started and it may be asked again. */
+  | { outcome: "failed"; reason: string }
+  /** No answer: ask again. */
+  | { outcome: "unknown"; reason: string };
+
+/**
+ * - `absent`: no such directory, and no lock that names it.
+ * - `expired`: never told to go, and never will be; nothing of it is alive.
+ * - `armed`: its first process waits for `go`. With `went`, it was told and is just starting: repeat `go`.
+ * - `alive`: the agent runs.
+ * - `done`: `etc/job-done.json` is there; the agent may still run (see `process`).
+ * - `exited`: the agent ended by itself without `job-done.json`; what it left running may still be there.
+ * - `dead`: proved gone without a trace of an end.
+ * - `cannot tell`: none of these is proved.
+ */
+export type MinderState =
+  | "absent"
+  | "expired"
+  | "armed"
+  | "alive"
+  | "done"
+  | "exited"
+  | "dead"
+  | "cannot tell";
+
+export interface MinderView {
+  directory: string;
+  state: MinderState;
+  /** Why it cannot be told. */
+  reason: string | null;
+  /** It was told to go: from then on it is never started again. */
+  went: boolean;
+  /** The instance's first process, with which all others end. `dead`: nothing of the instance is alive. */
+  process: Liveness;
+  /** The minder itself; the agent does not need it. */
+  minder: Liveness;
+  /** The agent took a job (`etc/job.json`). */
+  hasJob: boolean;
+  /** The agent's end, if it ended by itself. */
+  exit: { code: number } | { signal: number } | null;
+  logBytes: number;
+}
+
+export type StopResult =
+  /** Everything of the instance is proved gone and its lock is free. */
+  | { outcome: "stopped" }
+  /** It did not end after KILL. */
+  | { outcome: "unkillable"; reason: string }
+  | { outcome: "cannot tell"; reason: string };
+
+export type TidyResult = { outcome: "tidied" } | { outcome: "refused" | "unknown"; reason: string };
+
+export type TailResult = { ok: true; text: string } | { ok: false; reason: string };
+
+export interface TestbedLock {
+  testbed: string;
+  instance: string;
+  directory: string;
+  cookie: string;
+  uid: number;
+  /** Whether its owner, minder or agent, is there. A lock whose owner is `dead` holds nobody up. */
+  owner: Liveness;
+}
+
+export type LocksResult = { ok: true; locks: TestbedLock[] } | { ok: false; reason: string };
+
+/** What an instance directory says of itself. */
+export interface Recalled {
+  directory: string;
+  intentJson: string;
+  /** Known once it was told to go. */
+  worker: string | null;
+}
+
+export type RecallResult = { ok: true; instances: Recalled[] } | { ok: false; reason: string };
+
+export interface Minder {
+  arm(spec: ArmSpec): Promise<ArmResult>;
+  go(spec: GoSpec): Promise<GoResult>;
+  /** One view for each directory, in order. All at once in one process: cheap. */
+  look(directories: string[]): Promise<MinderView[]>;
+  /** Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. */
+  stop(directory: string, options: { graceMs: number }): Promise<StopResult>;
+  /** The end of the agent's log. */
+  tail(directory: string, maxBytes: number): Promise<TailResult>;
+  /** After `stopped`: removes secrets, sockets and what the job left; the log and small records stay. */
+  tidy(directory: string): Promise<TidyResult>;
+  locks(): Promise<LocksResult>;
+  /** All instance directories under a work directory that hold an intent. */
+  recall(workDirectory: string): Promise<RecallResult>;
+}
+
+export interface MinderOptions {
+  transport: Transport;
+  random: Random;
+  /** Where the script's file is kept, as `.minder-<hash>.sh`: the work directory. */
+  directory: string;
+  lockDirectory: string;
+  shell?: string;
+}
+
+export declare function openMinder(options: MinderOptions): Minder;
+
+/** The transport of this host. */
+export declare function localTransport(options: { processes: Processes }): Transport;
