@@ -1,4 +1,5 @@
 /** What is wrong with a configuration, and how all of it is told at once. It knows no key by name. */
+import type { TomlPath } from "./config-lines.ts";
 import { FactoryError } from "./failure.ts";
 
 export interface ConfigProblem {
@@ -11,6 +12,9 @@ export interface ConfigProblem {
   /** What to do about it. */
   mend: string;
 }
+
+/** Notes a problem with the key at `path`. */
+export type Complain = (path: TomlPath, wrong: string, mend: string) => void;
 
 /** A file with a hundred thousand wrong lines is told by its first ones. */
 const maxShown = 100;
@@ -35,6 +39,17 @@ function describe(path: string, problems: ConfigProblem[]): string {
   });
   if (problems.length > maxShown) lines.push(`  and ${problems.length - maxShown} more`);
   return `Cannot use ${path}: ${count}\n${lines.join("\n")}`;
+}
+
+/** A path as it could be written in the file. */
+export function keyText(path: TomlPath): string {
+  const parts = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${tomlKey(part)}`));
+  return parts.join("").slice(1);
+}
+
+/** One part of a key, quoted where TOML needs it. */
+export function tomlKey(name: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(name) ? name : quote(name);
 }
 
 /** A value as the user may have written it, cut short; control characters are escaped. */

@@ -128,6 +128,11 @@ export function findTokenFault(text: string): string | null {
   return /^[\x21-\x7e]+$/.test(trimmed) ? null : "there are characters in it that no HTTP header can carry";
 }
 
+const keepSchema = z.strictObject({
+  days: z.number().min(0).max(36_500).default(14),
+  size: size.default(10e9),
+});
+
 export const generalSchema = z.strictObject({
   baseurl: httpUrl(),
   work_dir: path().optional(),
@@ -140,19 +145,14 @@ export const generalSchema = z.strictObject({
       ? { value: text }
       : { wrong: `${showValue(text)} is no way of isolation`, mend: `Write "auto" or "off"` },
   ).default("auto"),
-  keep: z
-    .strictObject({
-      days: z.number().min(0).max(36_500).default(14),
-      size: size.default(10e9),
-    })
-    .default({ days: 14, size: 10e9 }),
+  keep: keepSchema.default({ days: 14, size: 10e9 }),
 });
 
 export const factorySchema = z.strictObject({ token: token.optional(), token_file: path().optional() });
 
 export const testbedSchema = z.strictObject({
   sp_type: spType,
-  targets: z.array(z.string()),
+  targets: z.array(z.string()).min(1),
   host: host.optional(),
   ssh_user: textLike(
     /^[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}\$?$/,
@@ -191,6 +191,8 @@ export const sectionKeys: Record<string, string[]> = {
   testbed: Object.keys(testbedSchema.shape),
   target: Object.keys(targetSchema.shape),
 };
+
+export const keepKeys = Object.keys(keepSchema.shape);
 
 /** A value of the right form for each key, as it is written in the file. */
 export const examples: Record<string, string> = {

@@ -6,21 +6,24 @@ import { posix } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import type { z } from "zod";
 import { locateToml, type TomlPath } from "./config-lines.ts";
-import { ConfigError, kindOf, nearestWord, quote, showValue, type ConfigProblem } from "./config-problems.ts";
+import { expandHome, isHiddenInInstance } from "./config-paths.ts";
 import {
-  examples,
-  factorySchema,
-  findTokenFault,
-  generalSchema,
-  sectionKeys,
-  targetSchema,
-  testbedSchema,
-  type SpType,
-} from "./config-schema.ts";
-import { errorText, FactoryError } from "./failure.ts";
+  ConfigError,
+  keyText,
+  nearestWord,
+  showValue,
+  tomlKey,
+  type Complain,
+  type ConfigProblem,
+} from "./config-problems.ts";
+import { generalSchema, targetSchema, testbedSchema, type SpType } from "./config-schema.ts";
+import { checkRoot, entriesOf, isTable, readSection, type Table } from "./config-sections.ts";
+import { readToken, type TokenSource } from "./config-token.ts";
+import { FactoryError } from "./failure.ts";
 import { Secret } from "./secret.ts";
 import { parseUlid } from "./ulid.ts";
 
+export { isHiddenInInstance } from "./config-paths.ts";
 export { ConfigError, type ConfigProblem } from "./config-problems.ts";
 export type { SpType } from "./config-schema.ts";
 
@@ -90,49 +93,41 @@ export interface Target {
   id: string | null;
 }
 
-export interface ConfigSource {
+export interface ConfigSource extends TokenSource {
   text: string;
   /** Shown with each problem. */
   path: string;
   env: Record<string, string | undefined>;
-  home: string;
   /** The default of `ssh_user`. */
   user: string;
   /** As `process.platform` says. */
   platform: string;
   /** What a relative path in `BUILDOMAT_AGENT_PATH` or `BUILDOMAT_WORK_DIR` is relative to. */
   workingDirectory: string;
-  /** The text of systemd's credential `factory-token`; null where there is none. */
-  systemdCredential?: string | null;
-  /** The file's text; throws an Error where it cannot be read. */
-  readTokenFile(path: string): string;
 }
-
-type Table = Record<string, unknown>;
-type Complain = (path: TomlPath, wrong: string, mend: string) => void;
 
 /** Throws a ConfigError that lists every problem, or a FactoryError where the text is no TOML; both mean exit code 2. */
 export function parseConfig(source: ConfigSource): Config {
   const root = parseToml(source);
   const lineOf = locateToml(source.text);
   const problems: ConfigProblem[] = [];
-  const complain: Complain = (path, wrong, mend) =>
+  const complain: Complain = (path, wrong, mend) => {
     problems.push({ line: lineOf(path), key: keyText(path), wrong, mend });
+  };
 
   checkRoot(root, complain);
-  const general = readGeneral(root["general"], source, complain, problems);
+  const section = readSection(generalSchema, root["general"], ["general"], complain);
+  const workDir = chooseWorkDir(section.work_dir, source);
+  if (workDir !== null && isHiddenInInstance(workDir)) {
+    if (section.work_dir !== undefined) complain(["general", "work_dir"], ...hiddenDirectory(workDir));
+    else problems.push(environmentProblem("BUILDOMAT_WORK_DIR", ...hiddenDirectory(workDir)));
+  }
   const token = readToken(root["factory"], source, complain);
   const targets = readTargets(root["target"], complain);
   const testbeds = readTestbeds(root["testbed"], { source, targets, complain });
-  if (problems.length > 0 || general === null || token === null) {
-    throw new ConfigError(source.path, problems);
-  }
+  if (problems.length > 0) throw new ConfigError(source.path, problems);
+  const general = plainGeneral(section as z.output<typeof generalSchema>, workDir, source);
   return { path: source.path, general, token: new Secret(token), testbeds, targets };
-}
-
-/** Whether a path is at or under a directory that is a job's own inside an instance (DESIGN.md). */
-export function isHiddenInInstance(path: string): boolean {
-  return /^\/(?:work|input)(?:\/|$)/.test(posix.normalize(path));
 }
 
 function parseToml({ text, path }: ConfigSource): Table {
@@ -151,193 +146,47 @@ function parseToml({ text, path }: ConfigSource): Table {
   }
 }
 
-function checkRoot(root: Table, complain: Complain): void {
-  for (const name of Object.keys(root)) {
-    if (Object.hasOwn(sectionKeys, name)) continue;
-    const homes = Object.keys(sectionKeys).filter((section) => sectionKeys[section]?.includes(name));
-    const near = nearestWord(name, Object.keys(sectionKeys));
-    const known = "The sections are [general], [factory], [testbed.NAME] and [target.NAME]";
-    const mend =
-      homes.length > 0 && !isTable(root[name])
-        ? `It belongs under ${homes.map(sectionHeader).join(" or ")}`
-        : near === null
-          ? known
-          : `Did you mean "${near}"? ${known}`;
-    complain([name], isTable(root[name]) ? "unknown section" : "unknown key", mend);
-  }
+/** A path of the environment, as the Rust factory reads it too; null where it is not set. */
+function pathFromEnvironment(name: string, { env, workingDirectory }: ConfigSource): string | null {
+  const path = env[name];
+  return path === undefined || path === "" ? null : posix.resolve(workingDirectory, path);
 }
 
-const sectionHeader = (section: string): string =>
-  section === "general" || section === "factory" ? `[${section}]` : `[${section}.NAME]`;
-
-/** The section by its schema; null where something in it is wrong, which is then told. */
-function readSection<S extends z.ZodObject>(
-  schema: S,
-  value: unknown,
-  at: TomlPath,
-  complain: Complain,
-): z.infer<S> | null {
-  if (!isTable(value)) {
-    const header = `[${keyText(at)}]`;
-    if (value === undefined)
-      complain(at, "the section is missing", `Add ${header} with ${requiredKeys(schema)}`);
-    else complain(at, `must be a section, not ${kindOf(value)}`, `Write ${header} on a line of its own`);
-    return null;
-  }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data as z.infer<S>;
-  for (const issue of result.error.issues) complainOf(issue, value, at, complain);
-  return null;
+function chooseWorkDir(configured: string | undefined, source: ConfigSource): string | null {
+  if (configured !== undefined) return expandHome(configured, source.home);
+  return pathFromEnvironment("BUILDOMAT_WORK_DIR", source);
 }
 
-function requiredKeys(schema: z.ZodObject): string {
-  const required = Object.entries(schema.shape).filter(
-    ([, field]) => !(field as z.ZodType).safeParse(undefined).success,
-  );
-  return required.map(([name]) => `${name} = ${examples[name]}`).join(", ") || "its keys";
-}
+/** What is wrong and how to mend it. */
+const hiddenDirectory = (path: string): [string, string] => [
+  `${showValue(path)} cannot be seen from inside an instance, which has a /work and /input of its own`,
+  "Choose a directory that is neither at nor under /work or /input",
+];
 
-function complainOf(issue: z.core.$ZodIssue, section: Table, at: TomlPath, complain: Complain): void {
-  const path = issue.path as TomlPath;
-  if (issue.code === "unrecognized_keys") {
-    for (const name of issue.keys) complainOfUnknown([...at, ...path, name], path, complain);
-    return;
-  }
-  const value = path.reduce<unknown>((inside, name) => (inside as Table)[name], section);
-  const name = String(path.findLast((part) => typeof part === "string"));
-  const example = `${name} = ${examples[name]}`;
-  if (issue.code === "custom") {
-    complain([...at, ...path], issue.message, String(issue.params?.["mend"]));
-  } else if (value === undefined) {
-    complain([...at, ...path], "it is missing", `Add ${example} to [${keyText(at)}]`);
-  } else if (issue.code === "invalid_type") {
-    // No value here: it may be a token.
-    const wanted: Record<string, string> = {
-      string: "a string",
-      boolean: "true or false",
-      array: "an array",
-      int: "a whole number",
-    };
-    const isNumber = typeof value === "number" && issue.expected !== "string" && issue.expected !== "boolean";
-    const what = isNumber ? showValue(value) : kindOf(value);
-    complain(
-      [...at, ...path],
-      `must be ${wanted[issue.expected] ?? `a ${issue.expected}`}, not ${what}`,
-      `Write it as in ${example}`,
-    );
-  } else if (issue.code === "too_small") {
-    complain([...at, ...path], `${showValue(value)} is too small`, `Write at least ${issue.minimum}`);
-  } else if (issue.code === "too_big") {
-    complain([...at, ...path], `${showValue(value)} is too large`, `Write at most ${issue.maximum}`);
-  } else {
-    complain([...at, ...path], issue.message, `Write it as in ${example}`);
-  }
-}
+const environmentProblem = (key: string, wrong: string, mend: string): ConfigProblem => ({
+  line: null,
+  key,
+  wrong,
+  mend,
+});
 
-function complainOfUnknown(path: TomlPath, inner: TomlPath, complain: Complain): void {
-  const name = String(path.at(-1));
-  const own = inner.length > 0 ? ["days", "size"] : (sectionKeys[String(path[0])] ?? []);
-  const near = nearestWord(name, own);
-  const homes = Object.keys(sectionKeys).filter((section) => sectionKeys[section]?.includes(name));
-  const known = `Known here: ${own.join(", ")}`;
-  const mend =
-    near !== null
-      ? `Did you mean ${near}?`
-      : homes.length > 0
-        ? `It belongs under ${homes.map(sectionHeader).join(" or ")}`
-        : known;
-  complain(path, "unknown key", mend);
-}
-
-function readGeneral(
-  value: unknown,
+function plainGeneral(
+  section: z.output<typeof generalSchema>,
+  workDir: string | null,
   source: ConfigSource,
-  complain: Complain,
-  problems: ConfigProblem[],
-): Config["general"] | null {
-  const general = readSection(generalSchema, value, ["general"], complain);
-  if (general === null) return null;
-  const fromEnv = (name: string): string | null => {
-    const path = source.env[name];
-    return path === undefined || path === "" ? null : posix.resolve(source.workingDirectory, path);
-  };
-  const agent = general.agent ?? fromEnv("BUILDOMAT_AGENT_PATH");
-  const workDir =
-    general.work_dir === undefined
-      ? fromEnv("BUILDOMAT_WORK_DIR")
-      : expandHome(general.work_dir, source.home);
-  if (workDir !== null && isHiddenInInstance(workDir)) {
-    const wrong = `${showValue(workDir)} is hidden from jobs, which have a /work and /input of their own`;
-    const mend = "Choose a directory that is neither at nor under /work or /input";
-    if (general.work_dir !== undefined) complain(["general", "work_dir"], wrong, mend);
-    else problems.push({ line: null, key: "BUILDOMAT_WORK_DIR", wrong, mend });
-  }
+): Config["general"] {
+  const agent = section.agent ?? pathFromEnvironment("BUILDOMAT_AGENT_PATH", source);
   return {
-    baseurl: general.baseurl,
+    baseurl: section.baseurl,
     workDir,
-    elevate:
-      general.use_privilege_elevation ?? (source.platform === "sunos" || source.platform === "illumos"),
+    elevate: section.use_privilege_elevation ?? ["sunos", "illumos"].includes(source.platform),
     agent: agent === null || agent === "builtin" ? agent : expandHome(agent, source.home),
-    pollIntervalMs: general.poll_interval,
-    bindJob: general.bind_job,
-    isolate: general.isolate,
-    keepDays: general.keep.days,
-    keepBytes: general.keep.size,
+    pollIntervalMs: section.poll_interval,
+    bindJob: section.bind_job,
+    isolate: section.isolate,
+    keepDays: section.keep.days,
+    keepBytes: section.keep.size,
   };
-}
-
-/** The one token that is configured; null where there is none or more than one, which is then told. */
-function readToken(value: unknown, source: ConfigSource, complain: Complain): string | null {
-  const credential = source.systemdCredential ?? null;
-  const factory = readSection(factorySchema, value ?? {}, ["factory"], complain);
-  if (factory === null) return null;
-  const found = [
-    factory.token === undefined ? null : "token",
-    factory.token_file === undefined ? null : "token_file",
-    credential === null ? null : "systemd's credential factory-token",
-  ].filter((name) => name !== null);
-  if (found.length > 1) {
-    complain(
-      ["factory", factory.token === undefined ? "token_file" : "token"],
-      `both ${found.join(" and ")} are set`,
-      "Keep one of them",
-    );
-    return null;
-  }
-  if (credential !== null) return checkToken(credential, "systemd's credential factory-token", complain);
-  if (factory.token_file !== undefined) {
-    const path = expandHome(factory.token_file, source.home);
-    try {
-      return checkToken(source.readTokenFile(path), path, complain);
-    } catch (error) {
-      complain(
-        ["factory", "token_file"],
-        `cannot read ${showValue(path)}: ${errorText(error)}`,
-        "Write the token into that file, readable by the factory's user alone, or name another file",
-      );
-      return null;
-    }
-  }
-  if (factory.token === undefined) {
-    complain(
-      ["factory", "token"],
-      "there is no token",
-      `Add token = "..." or token_file = "..." to [factory]`,
-    );
-    return null;
-  }
-  return factory.token;
-}
-
-function checkToken(text: string, origin: string, complain: Complain): string | null {
-  const fault = findTokenFault(text);
-  if (fault === null) return text.trim();
-  complain(
-    ["factory", "token_file"],
-    `no token in ${origin}: ${fault}`,
-    "Write the token alone into it, on one line",
-  );
-  return null;
 }
 
 function readTargets(value: unknown, complain: Complain): Target[] {
@@ -345,17 +194,15 @@ function readTargets(value: unknown, complain: Complain): Target[] {
   const nameOfId = new Map<string, string>();
   for (const [name, section] of entriesOf(value, "target", complain)) {
     if (!/^[^\s\p{C}]{1,128}$/u.test(name)) {
-      complain(
-        ["target", name],
-        "this name cannot be used",
-        "Name it with up to 128 characters, none of them a space or control character",
-      );
+      const mend = "Name it with up to 128 characters, none of them a space or control character";
+      complain(["target", name], "this name cannot be used", mend);
     }
     const target = readSection(targetSchema, section, ["target", name], complain);
-    const id = target?.id ?? parseUlid(name);
+    const id = target.id ?? parseUlid(name);
     const other = id === null ? undefined : nameOfId.get(id);
     if (other !== undefined) {
-      complain(["target", name, "id"], `[target.${other}] has the same id`, "Keep one of the two sections");
+      const wrong = `[target.${tomlKey(other)}] has the same id`;
+      complain(["target", name, "id"], wrong, "Keep one of the two sections");
     }
     if (id !== null) nameOfId.set(id, name);
     targets.push({ name, id });
@@ -363,70 +210,58 @@ function readTargets(value: unknown, complain: Complain): Target[] {
   return targets;
 }
 
-function readTestbeds(
-  value: unknown,
-  { source, targets, complain }: { source: ConfigSource; targets: Target[]; complain: Complain },
-): Testbed[] {
+interface TestbedContext {
+  source: ConfigSource;
+  targets: Target[];
+  complain: Complain;
+}
+
+function readTestbeds(value: unknown, { source, targets, complain }: TestbedContext): Testbed[] {
   const targetNames = new Set(targets.map((target) => target.name));
-  const nameInLowerCase = new Map<string, string>();
+  const nameByLowerCase = new Map<string, string>();
   const testbeds: Testbed[] = [];
   for (const [name, section] of entriesOf(value, "testbed", complain)) {
     const at = ["testbed", name];
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
-      complain(
-        at,
-        "this name cannot be used",
-        "Name it with up to 64 letters, digits, dots, underscores and hyphens, a letter or digit first",
-      );
+      const form = "letters, digits, dots, underscores and hyphens, a letter or digit first";
+      complain(at, "this name cannot be used", `Name it with up to 64 ${form}`);
     }
-    const twin = nameInLowerCase.get(name.toLowerCase());
-    if (twin !== undefined)
-      complain(at, `[testbed.${twin}] differs only in upper and lower case`, "Rename one of the two");
-    nameInLowerCase.set(name.toLowerCase(), name);
+    const twin = nameByLowerCase.get(name.toLowerCase());
+    if (twin !== undefined) {
+      const wrong = `[testbed.${tomlKey(twin)}] differs only in upper and lower case`;
+      complain(at, wrong, "Rename one of the two");
+    }
+    nameByLowerCase.set(name.toLowerCase(), name);
     const testbed = readSection(testbedSchema, section, at, complain);
-    if (testbed === null) continue;
-    checkTestbed(testbed, at, { targetNames, complain, path: source.path });
-    testbeds.push(plainTestbed(name, testbed, source));
+    const names = isTable(section) && Array.isArray(section["targets"]) ? section["targets"] : [];
+    checkTargets(names, at, targetNames, complain);
+    checkPlace(testbed, at, complain);
+    // Not whole where something was told, and then thrown away with the rest.
+    testbeds.push(plainTestbed(name, testbed as TestbedSection, source));
   }
   return testbeds;
 }
 
-type TestbedSection = z.infer<typeof testbedSchema>;
+type TestbedSection = z.output<typeof testbedSchema>;
 
-/** What a schema of one section cannot see. */
-function checkTestbed(
-  testbed: TestbedSection,
-  at: TomlPath,
-  { targetNames, complain, path }: { targetNames: Set<string>; complain: Complain; path: string },
-): void {
-  if (testbed.targets.length === 0) {
-    complain(
-      [...at, "targets"],
-      "it is empty",
-      "Name at least one [target.NAME] section, or set enabled = false and a target",
-    );
-  }
-  for (const [index, target] of testbed.targets.entries()) {
-    if (targetNames.has(target)) continue;
-    const near = nearestWord(target, targetNames);
-    const header = `[target.${tomlKey(target)}]`;
-    const mend =
-      near === null ? `Add ${header} to ${path}` : `Did you mean "${near}"? Else add ${header} to ${path}`;
+function checkTargets(names: unknown[], at: TomlPath, known: Set<string>, complain: Complain): void {
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== "string" || known.has(name)) continue;
+    const near = nearestWord(name, known);
+    const header = `[target.${tomlKey(name)}]`;
+    const mend = near === null ? `Add ${header}` : `Did you mean "${near}"? Else add ${header}`;
     complain([...at, "targets", index], `there is no ${header} section`, mend);
   }
+}
+
+/** Where and how the testbed's jobs run must have one answer. */
+function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Complain): void {
   if (testbed.work_dir !== undefined && isHiddenInInstance(testbed.work_dir)) {
-    complain(
-      [...at, "work_dir"],
-      `${showValue(testbed.work_dir)} is hidden from jobs, which have a /work and /input of their own`,
-      "Choose a directory that is neither at nor under /work or /input",
-    );
+    complain([...at, "work_dir"], ...hiddenDirectory(testbed.work_dir));
   }
   if (testbed.host !== undefined && testbed.sp_runner_url !== undefined) {
-    complain(
-      [...at, "sp_runner_url"],
-      "host is set as well",
-      "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner",
-    );
+    const mend = "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner";
+    complain([...at, "sp_runner_url"], "host is set as well", mend);
   }
 }
 
@@ -434,7 +269,7 @@ function plainTestbed(name: string, testbed: TestbedSection, { home, user }: Con
   return {
     name,
     spType: testbed.sp_type,
-    targets: [...new Set(testbed.targets)],
+    targets: [...new Set(testbed.targets ?? [])],
     host: testbed.host ?? null,
     sshUser: testbed.ssh_user ?? user,
     sshPort: testbed.ssh_port ?? null,
@@ -455,35 +290,4 @@ function plainTestbed(name: string, testbed: TestbedSection, { home, user }: Con
     check: testbed.check ?? null,
     note: testbed.note,
   };
-}
-
-function entriesOf(value: unknown, section: string, complain: Complain): [string, unknown][] {
-  if (isTable(value)) return Object.entries(value);
-  if (value !== undefined) {
-    complain(
-      [section],
-      `must be sections, not ${kindOf(value)}`,
-      `Write [${section}.NAME] on a line of its own`,
-    );
-  }
-  return [];
-}
-
-function isTable(value: unknown): value is Table {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
-}
-
-/** Absolute, without `.`, `..` or a slash at the end. */
-function expandHome(path: string, home: string): string {
-  const expanded = posix.normalize(path === "~" || path.startsWith("~/") ? home + path.slice(1) : path);
-  return expanded === "/" ? expanded : expanded.replace(/\/+$/, "");
-}
-
-const tomlKey = (name: string): string => (/^[A-Za-z0-9_-]+$/.test(name) ? name : quote(name));
-
-function keyText(path: TomlPath): string {
-  return path
-    .map((part) => (typeof part === "number" ? `[${part}]` : `.${tomlKey(part)}`))
-    .join("")
-    .slice(1);
 }
