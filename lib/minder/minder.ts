@@ -4,9 +4,9 @@
  *
  * No method throws for the world's faults: what could not be learnt is `cannot tell`, and only `dead` frees a testbed.
  */
+import type { AgentView } from "../domain.ts";
 import type { Processes, RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
-import type { Secret } from "../secret.ts";
 
 /** Runs one command where the testbed hangs: on this host, or over ssh. Never a shell string. */
 export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
@@ -46,53 +46,40 @@ export interface ArmSpec {
 
 export type ArmResult =
   /** Lock held, directories and namespaces built, agent found: it waits for `go`. */
-  | { outcome: "armed" }
+  | { kind: "armed" }
   /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
-  | { outcome: "elsewhere"; owner: string }
+  | { kind: "elsewhere"; owner: string }
   /** Nothing was left behind. */
-  | { outcome: "failed"; reason: string }
+  | { kind: "failed"; reason: string }
   /** No answer: it may or may not be armed. Arm again, or stop. */
-  | { outcome: "unknown"; reason: string };
+  | { kind: "cannot tell"; reason: string };
 
 export interface GoSpec {
   directory: string;
   /** The worker's id; kept beside the intent. */
   worker: string;
   /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
-  agentJson: Secret;
+  agentJson: string;
 }
 
 export type GoResult =
-  /** The mark is durable and the agent is being started, or was started before. Never twice. */
-  | { outcome: "went" }
-  /** It went before, and nobody is alive: never start it again. */
-  | { outcome: "dead" }
-  /** Never told to go, and never will be: it expired, was stopped, or was never armed. */
-  | { outcome: "expired" }
-  /** Nothing was started and it may be asked again. */
-  | { outcome: "failed"; reason: string }
-  /** No answer: ask again. */
-  | { outcome: "unknown"; reason: string };
+  /** The mark is durable; the agent is being started, or was started before. Never twice: `look` says what became of it. */
+  | { kind: "went" }
+  /** Never told to go, and never will be: it expired, was stopped, or was never armed. It may be armed again. */
+  | { kind: "expired" }
+  /** No answer, or it could not be done: ask again. */
+  | { kind: "cannot tell"; reason: string };
 
 /**
- * - `absent`: no such directory, and no lock that names it.
- * - `expired`: never told to go, and never will be; nothing of it is alive.
+ * - `absent`: no minder and never an agent: never armed, expired or disarmed. May be armed (again).
  * - `armed`: its first process waits for `go`. With `went`, it was told and is just starting: repeat `go`.
  * - `alive`: the agent runs.
  * - `done`: `etc/job-done.json` is there; the agent may still run (see `process`).
  * - `exited`: the agent ended by itself without `job-done.json`; what it left running may still be there.
- * - `dead`: proved gone without a trace of an end.
+ * - `dead`: it went, and is proved gone without a trace of an end.
  * - `cannot tell`: none of these is proved.
  */
-export type MinderState =
-  | "absent"
-  | "expired"
-  | "armed"
-  | "alive"
-  | "done"
-  | "exited"
-  | "dead"
-  | "cannot tell";
+export type MinderState = Exclude<AgentView, "unseen">;
 
 export interface MinderView {
   directory: string;
@@ -114,12 +101,12 @@ export interface MinderView {
 
 export type StopResult =
   /** Everything of the instance is proved gone and its lock is free. */
-  | { outcome: "stopped" }
+  | { kind: "stopped" }
   /** It did not end after KILL. */
-  | { outcome: "unkillable"; reason: string }
-  | { outcome: "cannot tell"; reason: string };
+  | { kind: "unkillable"; reason: string }
+  | { kind: "cannot tell"; reason: string };
 
-export type TidyResult = { outcome: "tidied" } | { outcome: "refused" | "unknown"; reason: string };
+export type TidyResult = { kind: "tidied" } | { kind: "refused" | "cannot tell"; reason: string };
 
 export type TailResult = { ok: true; text: string } | { ok: false; reason: string };
 
