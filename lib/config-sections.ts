@@ -92,8 +92,9 @@ function wordIssue(issue: z.core.$ZodIssue, value: unknown, rewrite: string): [s
     case "too_big":
       return [`${showValue(value)} is too large`, `Write at most ${issue.maximum}`];
     case "invalid_type": {
-      const isFraction = issue.expected === "int" && typeof value === "number";
-      const given = isFraction ? showValue(value) : kindOf(value);
+      // A fraction, or TOML's nan or inf: its type alone would say nothing.
+      const isNumber = typeof value === "number" && /^(?:int|number)$/.test(issue.expected);
+      const given = isNumber ? showValue(value) : kindOf(value);
       return [`must be ${typeNames[issue.expected] ?? issue.expected}, not ${given}`, rewrite];
     }
     default:
