@@ -260,7 +260,8 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   if (isAlone && seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")) {
     return "without isolation one instance at a time runs on this host";
   }
-  if (testbed.host !== null || testbed.spRunnerUrl !== null) return "only testbeds of this host are served yet";
+  if (testbed.host !== null || testbed.spRunnerUrl !== null)
+    return "only testbeds of this host are served yet";
   return null;
 }
 
@@ -306,11 +307,7 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
 }
 
 /** The sentence that names a time limit which a running instance has passed; null while it has passed none. */
-function passedLimit(
-  instance: Instance,
-  seen: Observation,
-  isDue: (atMs: number) => boolean,
-): string | null {
+function passedLimit(instance: Instance, seen: Observation, isDue: (atMs: number) => boolean): string | null {
   if (instance.phase !== "running" || instance.wentAt === null) return null;
   const look = seen.looks.get(instanceName(instance));
   if (look?.view !== "alive" || workerView(instance, seen.server) === "held") return null;
@@ -334,6 +331,9 @@ function passedLimit(
   return null;
 }
 
+/** The end that nobody is to blame for. */
+export const jobDone = "the job is done";
+
 function whyItEnds(
   instance: Instance,
   worker: WorkerView,
@@ -341,7 +341,7 @@ function whyItEnds(
 ): { reason: string; untold: string | null } {
   if (worker === "gone") return { reason: "the worker is gone", untold: null };
   if (worker === "recycle") return { reason: "the server recycles the worker", untold: null };
-  if (agent === "done") return { reason: "the job is done", untold: null };
+  if (agent === "done") return { reason: jobDone, untold: null };
   const reason =
     agent === "dead" ? "the agent was killed, or its host restarted" : "the agent ended before the job did";
   return { reason, untold: instance.phase === "running" ? reason : null };

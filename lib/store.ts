@@ -2,7 +2,7 @@
  * The database: the Rust factory's table of instances, carried on as it is, and ours beside it.
  * What is committed here is what a restart knows. Only this file speaks SQL.
  */
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import { z } from "zod";
 import {
   canMove,
@@ -313,7 +313,9 @@ function storeOn(database: Database): Store {
     const columns = columnsOf(instance);
     const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
     database
-      .query(`UPDATE factory_instance SET ${sets.join(", ")} WHERE testbed_name = $testbed_name AND seq = $seq`)
+      .query(
+        `UPDATE factory_instance SET ${sets.join(", ")} WHERE testbed_name = $testbed_name AND seq = $seq`,
+      )
       .run({ testbed_name: instance.testbed, seq: instance.seq, ...columns });
     const state = rustState(instance.phase);
     if (state === null || instance.worker === null) return;
@@ -381,4 +383,13 @@ function storeOn(database: Database): Store {
     },
     close: () => database.close(),
   };
+}
+
+/** SQLite's own codes for what passes: another writer, a full disk, a file system that is read-only for a while. */
+const passingCodes = ["SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY"];
+
+/** Whether an error of the store's says that nothing was written and that it may go better later. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof SQLiteError)) return false;
+  return passingCodes.some((code) => error.code?.startsWith(code) === true);
 }

@@ -1,0 +1,40 @@
+/** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
+import type { Testbed } from "../config.ts";
+import { type Instance, instanceName } from "../domain.ts";
+import type { ArmSpec } from "../minder/minder.ts";
+import type { Factory } from "./known.ts";
+
+/** A minder that is not told to go within this lets go of the testbed. */
+const expirySeconds = 120;
+const logCapBytes = 100 * 1024 * 1024;
+
+export function armRequest(factory: Factory, instance: Instance, testbed: Testbed): ArmSpec {
+  const { agent, config, user, path } = factory;
+  const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
+  return {
+    instance: instanceName(instance),
+    testbed: instance.testbed,
+    cookie: instance.cookie,
+    directory: instance.place.directory,
+    agent: [...agent.argv, "run"],
+    bmat: agent.bmat,
+    environment: { PATH: path, USER: user.name, LOGNAME: user.name },
+    isolate: config.general.isolate,
+    expirySeconds,
+    logCapBytes,
+    testbedJson: JSON.stringify({
+      testbed: testbed.name,
+      sp_type: testbed.spType,
+      target,
+      sp_runner: withHome(testbed.spRunnerPath, user.home),
+      sp_runner_config: withHome(testbed.spRunnerConfig, user.home),
+      baseline: testbed.baseline,
+    }),
+    intentJson: JSON.stringify(instance),
+  };
+}
+
+/** `~` is the home of the user who runs the agent; the agent's own HOME is the instance's. */
+function withHome(text: string, home: string): string {
+  return text.replace(/(^|\s)~(?=\/|\s|$)/g, (_, before: string) => `${before}${home}`);
+}

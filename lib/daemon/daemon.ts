@@ -1,0 +1,220 @@
+/**
+ * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
+ * testbed waits for another's.
+ */
+import { type Instance, instanceName, isOpen } from "../domain.ts";
+import { type Action, actionKey, plan } from "../plan.ts";
+import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
+import { isPassing } from "../store.ts";
+import { arm, associate, begin, create, flush, go, recordWent, settle } from "./bring-up.ts";
+import { type Factory, hintAt, observe } from "./known.ts";
+import { done, failed, type Outcome, waiting } from "./outcome.ts";
+import { recover } from "./recover.ts";
+import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
+import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
+
+/** Actions under way at one time: bounds processes and connections however many testbeds there are. */
+const mostAtOnce = 64;
+/** What is under way when the daemon stops is given this long to end; what does not is settled by the next start. */
+const stopWithinMs = 2_000;
+/** Longest sleep without a reason: a wake-up that was missed costs no more than this. */
+const longestSleepMs = 30_000;
+
+export interface Daemon {
+  /** Until `stop`, or, once draining, until nothing runs that is not held. Throws on a fault of this program's own. */
+  run(): Promise<{ held: Instance[] }>;
+  /** Takes nothing new; `run` ends when what runs has ended. */
+  drain(): void;
+  /** Ends `run` at once; agents are left running. */
+  stop(): void;
+}
+
+export function createDaemon(factory: Factory): Daemon {
+  const { known, clock, log } = factory;
+  const stopped = new AbortController();
+  let wakeUp = new AbortController();
+  let mode: "run" | "drain" = "run";
+  const underWay = new Set<Promise<void>>();
+  const watchers = new Map<string, { close(): void }[]>();
+  let fault: { error: unknown } | null = null;
+
+  function wake(): void {
+    wakeUp.abort();
+  }
+
+  async function run(): Promise<{ held: Instance[] }> {
+    await recover(factory);
+    try {
+      while (!stopped.signal.aborted && !isDrained()) {
+        wakeUp = new AbortController();
+        const { actions, wakeAtMs } = plan(observe(factory, mode));
+        for (const action of actions.slice(0, mostAtOnce - underWay.size)) start(action);
+        watchInstances();
+        const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), longestSleepMs);
+        await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
+        if (fault !== null) throw fault.error;
+      }
+      await Promise.race([Promise.allSettled(underWay), clock.sleep(stopWithinMs)]);
+      return { held: [...known.instances.values()] };
+    } finally {
+      for (const name of watchers.keys()) unwatch(name);
+    }
+  }
+
+  function isDrained(): boolean {
+    if (mode !== "drain" || known.busy.size > 0) return false;
+    const { list } = known.server;
+    return [...known.instances.values()].every(
+      ({ worker }) => worker !== null && list?.workers.get(worker)?.hold === true,
+    );
+  }
+
+  function start(action: Action): void {
+    const key = actionKey(action);
+    known.busy.add(key);
+    const running = attempt(action, key).finally(() => {
+      known.busy.delete(key);
+      underWay.delete(running);
+      wake();
+    });
+    underWay.add(running);
+  }
+
+  async function attempt(action: Action, key: string): Promise<void> {
+    try {
+      note(await apply(factory, action), action, key);
+    } catch (error) {
+      // The disk is full or somebody else writes the file: the next pass may do better. All else is our own fault.
+      if (isPassing(error)) note(failed(`cannot write the database: ${String(error)}`), action, key);
+      else fault ??= { error };
+    }
+  }
+
+  /** Remembers how an action ended; what goes wrong is told once, and once more when it is right again. */
+  function note(outcome: Outcome, action: Action, key: string): void {
+    const about = aboutOf(action);
+    const before = known.failures.get(key);
+    const nowMs = clock.uptimeMs();
+    if (outcome.kind === "outage") {
+      if (!known.failures.has("server")) {
+        log.error(`the server does not answer: ${outcome.reason}`);
+        known.failures.set("server", { count: 1, message: outcome.reason });
+      }
+      noteOutage(known.server, nowMs, factory.random.fraction());
+      return;
+    }
+    if (outcome.kind === "failed") {
+      const count = (before?.count ?? 0) + 1;
+      if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
+      known.failures.set(key, { count, message: outcome.reason });
+      known.retryAtMs.set(key, nowMs + backOffMs(count - 1, factory.random.fraction()));
+      return;
+    }
+    known.failures.delete(key);
+    known.retryAtMs.delete(key);
+    if (outcome.kind === "waiting") known.retryAtMs.set(key, nowMs + outcome.ms);
+    if (before !== undefined && outcome.kind === "done") log.info(`${action.kind}: right again`, about);
+    if (action.kind === "list workers" || action.kind === "ping" || action.kind === "lease") {
+      if (known.failures.delete("server")) log.info("the server answers again");
+      noteAnswering(known.server, nowMs);
+    }
+  }
+
+  /** A file event in an instance's directory is a hint to look at it; a missed one costs a look's interval. */
+  function watchInstances(): void {
+    for (const name of watchers.keys()) if (!known.instances.has(name)) unwatch(name);
+    for (const [name, instance] of known.instances) {
+      if (instance.phase !== "running" || instance.place.way !== "local" || watchers.has(name)) continue;
+      const onChange = (): void => {
+        const current = known.instances.get(name);
+        if (current !== undefined) hintAt(factory, current);
+        wake();
+      };
+      const { directory } = instance.place;
+      watchers.set(
+        name,
+        // Where the agent says that the job is done, and the minder that the agent ended.
+        [`${directory}/opt/etc`, `${directory}/minder`].map((path) => factory.files.watch(path, onChange)),
+      );
+      // It may have ended before it was watched.
+      hintAt(factory, instance);
+      wake();
+    }
+  }
+
+  function unwatch(name: string): void {
+    for (const watcher of watchers.get(name) ?? []) watcher.close();
+    watchers.delete(name);
+  }
+
+  return {
+    run,
+    drain: () => {
+      mode = "drain";
+      wake();
+    },
+    stop: () => stopped.abort(),
+  };
+}
+
+async function apply(factory: Factory, action: Action): Promise<Outcome> {
+  switch (action.kind) {
+    case "list workers":
+      return await listWorkers(factory);
+    case "ping":
+      return await ping(factory);
+    case "lease":
+      return await lease(factory, action.targets);
+    case "look":
+      return await look(factory, action.instances);
+    case "look at locks":
+      return await lookAtLocks(factory);
+    case "check":
+      return await check(factory, action.testbed);
+    case "begin":
+      return begin(factory, action.lease, action.testbed);
+    case "let lapse":
+      factory.known.leases = factory.known.leases.filter(({ job }) => job !== action.lease.job);
+      factory.log.info("no testbed can take the job now: its lease is left to lapse", {
+        job: action.lease.job,
+      });
+      return done;
+    case "delete stranger":
+      return await deleteStranger(factory, action.worker);
+    case "end":
+      return await decideEnd(factory, action.instance, action.reason, action.untold);
+    case "arm":
+      return await arm(factory, action.instance);
+    case "create":
+      return await create(factory, action.instance);
+    case "settle":
+      return await settle(factory, action.instance);
+    case "associate":
+      return await associate(factory, action.instance);
+    case "go":
+      return await go(factory, action.instance);
+    case "record went":
+      return recordWent(factory, action.instance);
+    case "flush":
+      return await flush(factory, action.instance);
+    case "stop":
+      return await stop(factory, action.instance);
+    case "delete":
+      return await deleteWorker(factory, action.instance);
+    case "alarm":
+      return failed(
+        "the worker is associated with another instance: nothing is touched until an operator has looked",
+      );
+  }
+}
+
+function aboutOf(action: Action): { testbed?: string; instance?: string; worker?: string; job?: string } {
+  if (!("instance" in action)) return {};
+  const { testbed, worker, job } = action.instance;
+  return {
+    testbed,
+    instance: instanceName(action.instance),
+    ...(worker === null ? {} : { worker }),
+    ...(job === null ? {} : { job }),
+  };
+}

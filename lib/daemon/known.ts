@@ -1,0 +1,193 @@
+/**
+ * What the daemon knows and what it works with: given to every action. The store's rows are the only part that outlives
+ * the process; all else is learnt again.
+ */
+import type { Config } from "../config.ts";
+import {
+  elapsedMs,
+  type Health,
+  type Instance,
+  instanceName,
+  isOpen,
+  type Moment,
+  parseInstanceName,
+} from "../domain.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Files } from "../doors/files.ts";
+import type { Processes } from "../doors/processes.ts";
+import type { Random } from "../doors/random.ts";
+import type { FactoryApi, Worker } from "../factory-api.ts";
+import { type Log, logAbout } from "../log.ts";
+import type { Minder } from "../minder/minder.ts";
+import type { Look, Observation, PendingLease } from "../plan.ts";
+import { type KnownServer, newServerView } from "../server-view.ts";
+import type { Store } from "../store.ts";
+
+/** The agent program: the configured one, or this executable's own. */
+export interface AgentProgram {
+  kind: "external" | "built-in";
+  argv: string[];
+  /** What runs under the name `bmat`. */
+  bmat: string[];
+}
+
+export interface Parts {
+  config: Config;
+  store: Store;
+  api: FactoryApi;
+  minder: Minder;
+  agent: AgentProgram;
+  /** Absolute; instance directories are made in it. */
+  workDirectory: string;
+  /** What agents get as PATH, and the user that they run as. */
+  path: string;
+  user: { name: string; home: string };
+  clock: Clock;
+  random: Random;
+  files: Files;
+  processes: Processes;
+  log: Log;
+}
+
+/** A look, and what the next one is compared with. */
+export interface KnownLook extends Look {
+  logBytes: number;
+  /** When something was last said to have changed. */
+  staleMs: number;
+}
+
+export interface Known {
+  instances: Map<string, Instance>;
+  leases: PendingLease[];
+  health: Map<string, Health>;
+  elsewhere: Map<string, string>;
+  locksSeenMs: number | null;
+  checks: Map<string, { isPassed: boolean; atMs: number }>;
+  looks: Map<string, KnownLook>;
+  server: KnownServer;
+  retryAtMs: Map<string, number>;
+  failures: Map<string, { count: number; message: string }>;
+  busy: Set<string>;
+  /** Largest seq seen outside the database: work directories and the server's workers. */
+  seqs: Map<string, number>;
+}
+
+export type Factory = Parts & { known: Known };
+
+export function openKnown(store: Store): Known {
+  return {
+    instances: new Map(store.open().map((instance) => [instanceName(instance), instance])),
+    leases: [],
+    health: store.health(),
+    elsewhere: new Map(),
+    locksSeenMs: null,
+    checks: new Map(),
+    looks: new Map(),
+    server: newServerView(),
+    retryAtMs: new Map(),
+    failures: new Map(),
+    busy: new Set(),
+    seqs: new Map(),
+  };
+}
+
+export function now({ clock }: { clock: Clock }): Moment {
+  return { bootId: clock.bootId, uptimeMs: clock.uptimeMs() };
+}
+
+export function observe(factory: Factory, mode: Observation["mode"]): Observation {
+  const { known, config } = factory;
+  return { ...known, config, mode, now: now(factory), instances: [...known.instances.values()] };
+}
+
+/** Commits what changed of an instance, then knows it. */
+export function advance(
+  { store, known }: Factory,
+  instance: Instance,
+  changes: Parameters<Store["advance"]>[1],
+): Instance {
+  const name = instanceName(instance);
+  const next = store.advance(instance, changes);
+  if (isOpen(next.phase)) {
+    known.instances.set(name, next);
+  } else {
+    known.instances.delete(name);
+    known.looks.delete(name);
+    known.server.recordedMs.delete(name);
+    // A testbed came free: the next job is asked for at once.
+    known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
+  }
+  return next;
+}
+
+export function setView({ known, clock }: Factory, instance: Instance, view: Look["view"]): KnownLook {
+  const atMs = clock.uptimeMs();
+  const look = { view, atMs, isStale: false, logGrewMs: atMs, logBytes: 0, staleMs: -1 };
+  known.looks.set(instanceName(instance), look);
+  return look;
+}
+
+/** Something of the instance may have changed: it is looked at again at once. */
+export function hintAt({ known, clock }: Factory, instance: Instance): void {
+  const look = known.looks.get(instanceName(instance));
+  if (look === undefined) return;
+  look.isStale = true;
+  look.staleMs = clock.uptimeMs();
+}
+
+/** The next seq of a testbed: one more than any that was ever seen. */
+export function nextSeq({ store, known }: Factory, testbed: string): number {
+  return 1 + Math.max(store.largestSeq(testbed), known.seqs.get(testbed) ?? 0);
+}
+
+export function noteSeqs({ known }: Factory, names: Iterable<string | null>): void {
+  for (const name of names) {
+    const parsed = name === null ? null : parseInstanceName(name);
+    if (parsed === null) continue;
+    known.seqs.set(parsed.testbed, Math.max(parsed.seq, known.seqs.get(parsed.testbed) ?? 0));
+  }
+}
+
+export function isOurs(instance: Instance, worker: Worker): boolean {
+  return worker.private === instanceName(instance);
+}
+
+const firstRetryMs = 10_000;
+const longestRetryMs = 600_000;
+/** From so many failures in a row on, a testbed counts as quarantined. */
+const quarantineStrikes = 3;
+
+/** The lab failed on this testbed: no lease for it for a while, longer each time. */
+export function strike(factory: Factory, testbed: string, reason: string): void {
+  const strikes = (factory.known.health.get(testbed)?.strikes ?? 0) + 1;
+  const waitMs = Math.min(firstRetryMs * 2 ** (strikes - 1), longestRetryMs);
+  const { bootId, uptimeMs } = now(factory);
+  const health = {
+    strikes,
+    retryAt: { bootId, uptimeMs: uptimeMs + waitMs },
+    reason:
+      strikes < quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`,
+  };
+  factory.store.setHealth(testbed, health);
+  factory.known.health.set(testbed, health);
+  factory.log.warn(`no job for this testbed for ${waitMs / 1000} s: ${health.reason}`, { testbed });
+}
+
+export function clearStrikes({ store, known }: Factory, testbed: string): void {
+  if (!known.health.delete(testbed)) return;
+  store.setHealth(testbed, null);
+}
+
+export function logFor({ log }: Factory, instance: Instance): Log {
+  return logAbout(log, {
+    testbed: instance.testbed,
+    instance: instanceName(instance),
+    ...(instance.worker === null ? {} : { worker: instance.worker }),
+    ...(instance.job === null ? {} : { job: instance.job }),
+  });
+}
+
+/** Ms since a lease was asked for or renewed. */
+export function leaseAgeMs(factory: Factory, lease: { leasedAt: Moment }): number {
+  return elapsedMs(lease.leasedAt, now(factory));
+}

@@ -1,0 +1,81 @@
+/**
+ * What a start does before the loop: learns which seqs were ever used, and makes rows of instances that only their
+ * directories still tell of (a lost or older database).
+ */
+import { z } from "zod";
+import { directoryName, type Instance, instanceName } from "../domain.ts";
+import { errorText } from "../failure.ts";
+import { type Factory, logFor, noteSeqs } from "./known.ts";
+
+const intentSchema = z.object({
+  testbed: z.string(),
+  seq: z.number().int(),
+  target: z.string(),
+  job: z.string().nullable(),
+  isBound: z.boolean(),
+  cookie: z.string(),
+  place: z.object({
+    way: z.enum(["local", "ssh", "sp-runner"]),
+    directory: z.string(),
+    agent: z.enum(["external", "built-in"]),
+  }),
+  leasedAt: z.object({ bootId: z.string(), uptimeMs: z.number() }),
+  startTimeoutMs: z.number(),
+  jobTimeoutMs: z.number().nullable(),
+  silenceTimeoutMs: z.number().nullable(),
+  begunMs: z.number(),
+});
+
+export async function recover(factory: Factory): Promise<void> {
+  const { files, minder, store, known, workDirectory, log } = factory;
+  const names = await files.list(workDirectory);
+  noteSeqs(
+    factory,
+    names.map((name) => name.replace(/_(\d+)$/, "/$1")),
+  );
+  const recalled = await minder.recall(workDirectory);
+  if (!recalled.ok) {
+    log.warn(`cannot read the instance directories: ${recalled.reason}`);
+    return;
+  }
+  for (const { directory, intentJson, worker } of recalled.instances) {
+    const instance = readIntent(intentJson, directory, worker);
+    if (instance === null || known.instances.has(instanceName(instance))) continue;
+    if (store.largestSeq(instance.testbed) >= instance.seq) continue;
+    const [view] = await minder.look([directory]);
+    // What is proved to be over needs no row; anything else may still hold the testbed.
+    const isOver = view !== undefined && view.process === "dead" && view.minder === "dead";
+    if (isOver) continue;
+    try {
+      store.begin(instance);
+    } catch (error) {
+      log.error(`cannot take over ${instanceName(instance)}: ${errorText(error)}`);
+      continue;
+    }
+    known.instances.set(instanceName(instance), instance);
+    logFor(factory, instance).warn("the database does not know this instance: taken over from its directory");
+  }
+}
+
+function readIntent(intentJson: string, directory: string, worker: string | null): Instance | null {
+  try {
+    const intent = intentSchema.parse(JSON.parse(intentJson));
+    if (!directory.endsWith(`/${directoryName(intent)}`)) return null;
+    return {
+      ...intent,
+      // Without a worker it was never told to go: its lease is settled, or it is dropped.
+      phase: worker === null ? "preparing" : "starting",
+      createSentAt: null,
+      worker,
+      bootstrap: null,
+      wentAt: null,
+      isOnline: false,
+      isFlushed: false,
+      endReason: null,
+      untold: null,
+      endedMs: null,
+    };
+  } catch {
+    return null;
+  }
+}

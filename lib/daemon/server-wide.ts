@@ -1,0 +1,125 @@
+/** Actions that concern the server or the host as a whole, and no one instance. */
+import type { Testbed } from "../config.ts";
+import { type Instance, instanceName } from "../domain.ts";
+import { noteList } from "../server-view.ts";
+import { advance, type Factory, noteSeqs, now, setView } from "./known.ts";
+import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
+
+const checkTimeoutMs = 60_000;
+/** A refused token is tried again this often: somebody may mend it on the server. */
+const tokenRetryMs = 30_000;
+
+export async function listWorkers(factory: Factory): Promise<Outcome> {
+  const { api, known, clock } = factory;
+  const askedAtMs = clock.uptimeMs();
+  const answer = await api.workers();
+  if (!answer.ok) {
+    // 401 is a bad token only if ping says so too.
+    return answer.refusal === "unauthorised" ? await ping(factory) : refusedCall("list the workers", answer);
+  }
+  noteList(known.server, answer.value, askedAtMs, known.instances.values());
+  noteSeqs(
+    factory,
+    answer.value.map((worker) => worker.private),
+  );
+  noteToken(factory, true);
+  const online = new Set(answer.value.filter((worker) => worker.online).map(({ id }) => id));
+  for (const instance of known.instances.values()) {
+    if (instance.isOnline || instance.worker === null || !online.has(instance.worker)) continue;
+    advance(factory, instance, { isOnline: true });
+  }
+  return done;
+}
+
+export async function ping(factory: Factory): Promise<Outcome> {
+  factory.known.server.lastPingMs = factory.clock.uptimeMs();
+  const answer = await factory.api.ping();
+  if (answer.ok) {
+    noteToken(factory, true);
+    return done;
+  }
+  if (answer.refusal !== "unauthorised") return refusedCall("ping the server", answer);
+  noteToken(factory, false);
+  return waiting(tokenRetryMs);
+}
+
+function noteToken({ known, log }: Factory, isGood: boolean): void {
+  if (known.server.isTokenRefused === !isGood) return;
+  known.server.isTokenRefused = !isGood;
+  if (isGood) log.info("the server takes the factory's token again");
+  else log.error("the server refuses the factory's token: no job is taken, agents are left running");
+}
+
+export async function lease(factory: Factory, targets: string[]): Promise<Outcome> {
+  const { api, known, clock, config, random, log } = factory;
+  const askedAt = now(factory);
+  known.server.lastPingMs = askedAt.uptimeMs;
+  const answer = await api.lease(targets);
+  if (!answer.ok) {
+    return answer.refusal === "unauthorised" ? await ping(factory) : refusedCall("ask for a job", answer);
+  }
+  if (answer.value === null) {
+    const jitter = 0.9 + random.fraction() / 5;
+    known.server.leaseDueMs = clock.uptimeMs() + config.general.pollIntervalMs * jitter;
+  } else if (targets.includes(answer.value.target)) {
+    known.leases.push({ ...answer.value, askedAt, tried: [] });
+    known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
+  } else {
+    log.warn("the server leased a job for a target that was not asked for", answer.value);
+  }
+  return done;
+}
+
+export async function look(factory: Factory, instances: Instance[]): Promise<Outcome> {
+  const { minder, known, clock } = factory;
+  const begunMs = clock.uptimeMs();
+  const views = await minder.look(instances.map(({ place }) => place.directory));
+  for (const [index, instance] of instances.entries()) {
+    const name = instanceName(instance);
+    const seen = views[index];
+    // What was committed while we looked is newer than the look.
+    if (known.instances.get(name)?.phase !== instance.phase) continue;
+    const before = known.looks.get(name);
+    const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
+    after.logBytes = seen?.logBytes ?? 0;
+    if (before === undefined) continue;
+    if (after.logBytes === before.logBytes) after.logGrewMs = before.logGrewMs;
+    // A hint that came while we looked may be of something that this look missed.
+    after.isStale = before.staleMs > begunMs;
+  }
+  return done;
+}
+
+export async function lookAtLocks(factory: Factory): Promise<Outcome> {
+  const { minder, known, clock, log } = factory;
+  const locks = await minder.locks();
+  if (!locks.ok) return failed(`cannot look at the testbeds' locks: ${locks.reason}`);
+  const cookies = new Set([...known.instances.values()].map(({ cookie }) => cookie));
+  const elsewhere = new Map<string, string>();
+  for (const { testbed, owner, cookie, instance, directory } of locks.locks) {
+    if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);
+  }
+  for (const [testbed, owner] of elsewhere) {
+    if (!known.elsewhere.has(testbed)) log.warn(`the testbed is in use elsewhere: ${owner}`, { testbed });
+  }
+  known.elsewhere = elsewhere;
+  known.locksSeenMs = clock.uptimeMs();
+  return done;
+}
+
+/** Runs a testbed's own check; only a success lets it take a job. */
+export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
+  const { processes, known, clock, path, user } = factory;
+  if (testbed.check === null) return done;
+  const result = await processes.run({
+    argv: ["/bin/sh", "-c", testbed.check],
+    env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: testbed.name, SP_TYPE: testbed.spType },
+    timeoutMs: checkTimeoutMs,
+    maxBytes: 4096,
+  });
+  const isPassed = result.ok && result.exitCode === 0;
+  known.checks.set(testbed.name, { isPassed, atMs: clock.uptimeMs() });
+  if (isPassed) return done;
+  const why = result.ok ? `exit code ${result.exitCode} ${result.stderr.trim()}` : result.reason;
+  return failed(`the testbed's check failed: ${why}`);
+}

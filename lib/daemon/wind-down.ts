@@ -1,0 +1,124 @@
+/**
+ * From a reason to end an instance to a free testbed. Each function is one step of plan.ts and can be repeated after a
+ * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
+ */
+import type { Instance } from "../domain.ts";
+import { instanceName } from "../domain.ts";
+import type { Worker } from "../factory-api.ts";
+import { jobDone } from "../plan.ts";
+import { noteWorker } from "../server-view.ts";
+import { advance, clearStrikes, type Factory, isOurs, logFor, strike } from "./known.ts";
+import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
+
+/** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
+const graceMs = 10_000;
+/** A held worker is looked at again with the next list. */
+const heldMs = 3_000;
+/** So much of the agent's log is shown to the owner of a job that the lab failed. */
+const tailBytes = 2_000;
+
+/** `untold` is what the job's owner must be told because the lab failed the job; null where it did not. */
+export async function decideEnd(
+  factory: Factory,
+  instance: Instance,
+  reason: string,
+  untold: string | null,
+): Promise<Outcome> {
+  const read = await readWorker(factory, instance);
+  if ("kind" in read) return read;
+  if (untold !== null) strike(factory, instance.testbed, reason);
+  else if (reason === jobDone) clearStrikes(factory, instance.testbed);
+  const next = advance(factory, instance, {
+    phase: "destroying",
+    endReason: reason,
+    untold: read.worker === null ? null : untold,
+  });
+  logFor(factory, next).info(`ending: ${reason}`);
+  return done;
+}
+
+/** The worker as it is now, where it may be touched; the outcome where it may not. */
+async function readWorker(
+  { api, known }: Factory,
+  instance: Instance,
+): Promise<{ worker: Worker | null } | Outcome> {
+  if (instance.worker === null) return { worker: null };
+  const read = await api.worker(instance.worker);
+  if (!read.ok) return refusedCall("read the worker", read);
+  const worker = read.value;
+  noteWorker(known.server, instance.worker, worker);
+  if (worker === null) return { worker };
+  if (worker.hold) {
+    known.server.isListWanted = true;
+    return waiting(heldMs);
+  }
+  if (worker.private !== null && !isOurs(instance, worker)) {
+    return failed(`the worker belongs to ${worker.private}, not to ${instanceName(instance)}`);
+  }
+  return { worker };
+}
+
+export async function stop(factory: Factory, instance: Instance): Promise<Outcome> {
+  if (instance.untold !== null) {
+    const told = await tellOwner(factory, instance, instance.untold);
+    if (told !== done) return told;
+  }
+  const stopped = await factory.minder.stop(instance.place.directory, { graceMs });
+  if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  advance(factory, instance, { phase: "stopped", untold: null });
+  return done;
+}
+
+/** Adds the reason to the job's event stream, with the last lines of the agent's log. */
+async function tellOwner(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+  if (instance.worker === null) return done;
+  const tail = await factory.minder.tail(instance.place.directory, tailBytes);
+  const lines = tail.ok && tail.text.trim() !== "" ? tail.text.trim().split("\n") : [];
+  const payload = [
+    `the testbed's factory ends this job: ${reason}`,
+    ...lines.map((line) => `agent.log: ${line}`),
+  ];
+  const answer = await factory.api.append(instance.worker, {
+    stream: "worker",
+    time: new Date(factory.clock.wallMs()).toISOString(),
+    payload: payload.join("\n"),
+  });
+  if (!answer.ok && answer.refusal === "no answer") return refusedCall("tell the job's owner", answer);
+  advance(factory, instance, { untold: null });
+  return done;
+}
+
+export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+  const [tidied, read] = await Promise.all([
+    factory.minder.tidy(instance.place.directory),
+    readWorker(factory, instance),
+  ]);
+  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
+  if ("kind" in read) return read;
+  if (read.worker !== null) {
+    const answer = await factory.api.deleteWorker(read.worker.id);
+    // A conflict says that there is no such worker: what was wanted.
+    if (!answer.ok && answer.refusal !== "conflict") return refusedCall("delete the worker", answer);
+    noteWorker(factory.known.server, read.worker.id, null);
+  }
+  const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
+  logFor(factory, ended).info(`the testbed is free again: ${ended.endReason ?? "ended"}`);
+  return done;
+}
+
+/** A worker of ours that belongs to no instance we know. */
+export async function deleteStranger({ api, known, log }: Factory, worker: Worker): Promise<Outcome> {
+  const read = await api.worker(worker.id);
+  if (!read.ok) return refusedCall("read a worker", read);
+  if (read.value === null || read.value.private !== worker.private || read.value.hold) {
+    known.server.isListWanted = true;
+    return waiting(heldMs);
+  }
+  const deleted = await api.deleteWorker(worker.id);
+  if (!deleted.ok && deleted.refusal !== "conflict") return refusedCall("delete a worker", deleted);
+  noteWorker(known.server, worker.id, null);
+  log.warn(`deleted a worker of no instance of ours (${worker.private ?? "not associated"})`, {
+    worker: worker.id,
+  });
+  return done;
+}
