@@ -69,6 +69,8 @@ export interface Observation {
   /** By testbed: how its `check` command last ended. */
   checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
   looks: ReadonlyMap<string, Look>;
+  /** When old instance directories were last looked through; null: not yet. */
+  sweptMs: number | null;
   server: ServerView;
   /** By action key: not before this, because it failed. */
   retryAtMs: ReadonlyMap<string, number>;
@@ -82,6 +84,7 @@ export type Action =
   | { kind: "lease"; targets: string[] }
   | { kind: "look"; instances: Instance[] }
   | { kind: "look at locks" }
+  | { kind: "sweep" }
   | { kind: "check"; testbed: Testbed }
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
@@ -105,6 +108,7 @@ export const intervals = {
   checkMs: 10_000,
   /** Two lists, or two looks at a board, prove something only this far apart. */
   confirmMs: 10_000,
+  sweepMs: 3_600_000,
   /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
   strangerMs: 600_000,
 };
@@ -117,6 +121,7 @@ export function actionKey(action: Action): string {
     case "lease":
     case "look":
     case "look at locks":
+    case "sweep":
       return action.kind;
     case "check":
       return `check ${action.testbed.name}`;
@@ -134,6 +139,7 @@ export function actionKey(action: Action): string {
 const serverless: ReadonlySet<Action["kind"]> = new Set([
   "look",
   "look at locks",
+  "sweep",
   "check",
   "begin",
   "let lapse",
@@ -166,6 +172,7 @@ export function plan(seen: Observation): Plan {
   planList();
   planStrangers();
   planTestbeds();
+  if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
   return { actions, wakeAtMs };
 
   function planInstance(instance: Instance): void {

@@ -22,6 +22,8 @@ export interface Store {
   open(): Instance[];
   /** The last instance of each testbed, whatever its phase. */
   latest(): Instance[];
+  /** Instances that ended, the one that ended last first. */
+  ended(): Instance[];
   /** The largest seq of a testbed among the rows; 0 where there are none. */
   largestSeq(testbed: string): number;
   /** Commits a new instance. Throws where its testbed has an open one. */
@@ -341,6 +343,7 @@ function storeOn(database: Database): Store {
       select(
         "seq = (SELECT max(seq) FROM factory_instance AS x WHERE x.testbed_name = factory_instance.testbed_name)",
       ),
+    ended: () => select("ended_ms IS NOT NULL ORDER BY ended_ms DESC, testbed_name, seq DESC"),
     largestSeq: (testbed) =>
       database
         .query<{ seq: number | null }, [string]>(

@@ -10,6 +10,7 @@ import { arm, associate, begin, create, flush, go, recordWent, settle } from "./
 import { type Factory, hintAt, observe } from "./known.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 import { recover } from "./recover.ts";
+import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
 
@@ -169,6 +170,8 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await look(factory, action.instances);
     case "look at locks":
       return await lookAtLocks(factory);
+    case "sweep":
+      return await sweep(factory);
     case "check":
       return await check(factory, action.testbed);
     case "begin":

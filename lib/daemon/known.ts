@@ -64,6 +64,7 @@ export interface Known {
   locksSeenMs: number | null;
   checks: Map<string, { isPassed: boolean; atMs: number }>;
   looks: Map<string, KnownLook>;
+  sweptMs: number | null;
   server: KnownServer;
   retryAtMs: Map<string, number>;
   failures: Map<string, { count: number; message: string }>;
@@ -83,6 +84,7 @@ export function openKnown(store: Store): Known {
     locksSeenMs: null,
     checks: new Map(),
     looks: new Map(),
+    sweptMs: null,
     server: newServerView(),
     retryAtMs: new Map(),
     failures: new Map(),

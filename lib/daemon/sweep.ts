@@ -1,0 +1,35 @@
+/** Removes directories of ended instances that are older, or together larger, than `general.keep` says. */
+import { type Instance, instanceName } from "../domain.ts";
+import type { Factory } from "./known.ts";
+import { done, type Outcome } from "./outcome.ts";
+
+const dayMs = 24 * 3_600_000;
+
+export async function sweep(factory: Factory): Promise<Outcome> {
+  const { files, store, config, known, clock, workDirectory, log } = factory;
+  known.sweptMs = clock.uptimeMs();
+  const present = new Set(await files.list(workDirectory));
+  let keptBytes = 0;
+  for (const instance of store.ended()) {
+    if (!present.has(nameOf(instance)) || !isUnder(instance, workDirectory)) continue;
+    const { directory } = instance.place;
+    const ageMs = clock.wallMs() - (instance.endedMs ?? clock.wallMs());
+    keptBytes += await files.treeBytes(directory);
+    if (ageMs <= config.general.keepDays * dayMs && keptBytes <= config.general.keepBytes) continue;
+    await files.removeTree(directory);
+    log.info("removed the directory of an ended instance", {
+      testbed: instance.testbed,
+      instance: instanceName(instance),
+    });
+  }
+  return done;
+}
+
+function nameOf({ place }: Instance): string {
+  return place.directory.slice(place.directory.lastIndexOf("/") + 1);
+}
+
+/** Only what this work directory holds is ours to remove. */
+function isUnder(instance: Instance, workDirectory: string): boolean {
+  return instance.place.directory === `${workDirectory}/${nameOf(instance)}`;
+}
