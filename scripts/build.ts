@@ -1,0 +1,70 @@
+/** `bun run build`: one executable for this host, that knows its version, commit and target, and reads no stray file. */
+import { mkdirSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+
+const root = join(import.meta.dir, "..");
+
+export interface Build {
+  /** The file that the executable runs. */
+  entry: string;
+  /** Where the executable is put. */
+  executable: string;
+}
+
+/** Builds for this host, and says what was compiled in; throws an Error with the bundler's messages where that fails. */
+export async function buildExecutable({
+  entry,
+  executable,
+}: Build): Promise<{ commit: string; target: string }> {
+  const built = { commit: commit(), target: hostTarget() };
+  mkdirSync(dirname(executable), { recursive: true });
+  const result = await Bun.build({
+    entrypoints: [entry],
+    compile: {
+      outfile: executable,
+      // The executable runs wherever its user stands: what lies there must neither run code in it nor change its environment.
+      autoloadBunfig: false,
+      autoloadDotenv: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
+    define: { BUILD_COMMIT: JSON.stringify(built.commit), BUILD_TARGET: JSON.stringify(built.target) },
+    // Names stay, so that a stack trace can be read.
+    minify: { syntax: true, whitespace: true, identifiers: false },
+    bytecode: true,
+    throw: false,
+  });
+  if (!result.success) throw new Error(result.logs.map(String).join("\n"));
+  return built;
+}
+
+/** As in `linux-x64` or `linux-arm64-musl`. */
+function hostTarget(): string {
+  const isMusl = process.platform === "linux" && !("glibcVersionRuntime" in reportHeader());
+  return `${process.platform}-${process.arch}${isMusl ? "-musl" : ""}`;
+}
+
+function reportHeader(): object {
+  const report: unknown = process.report.getReport();
+  const hasHeader = typeof report === "object" && report !== null && "header" in report;
+  return hasHeader && typeof report.header === "object" && report.header !== null ? report.header : {};
+}
+
+/** The commit's hash, with `-dirty` where the tree differs from it; `unknown` outside a repository. */
+function commit(): string {
+  const hash = git("rev-parse", "--short=12", "HEAD");
+  if (hash === null) return "unknown";
+  return git("status", "--porcelain") === "" ? hash : `${hash}-dirty`;
+}
+
+function git(...args: string[]): string | null {
+  const run = Bun.spawnSync(["git", "-C", root, ...args], { stdin: "ignore", stderr: "ignore" });
+  return run.success ? run.stdout.toString().trim() : null;
+}
+
+if (import.meta.main) {
+  const executable = join(root, "dist", "buildomat-factory-sp-test");
+  await buildExecutable({ entry: join(root, "factory.ts"), executable });
+  const megabytes = (statSync(executable).size / 1e6).toFixed(1);
+  console.log(`${relative(process.cwd(), executable)}  ${megabytes} MB`);
+}
