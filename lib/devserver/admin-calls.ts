@@ -1,0 +1,290 @@
+/** The administrator's calls (protocol/user-admin-api.md §2, §8). */
+import { createUser, requireAdmin, requireRow, requireUlid } from "./callers.ts";
+import { conflict, internalError, json, nothing, Refusal } from "./exchange.ts";
+import { jobPage, jobView, pageOf, readPageToken } from "./job-lists.ts";
+import { defaulted, optional, struct, text, truth } from "./json-body.ts";
+import { call, jsonCall, type Route } from "./routes.ts";
+import type { Factory, User } from "./state.ts";
+import { createTarget, looksLikeUlid, renameTarget } from "./targets.ts";
+import { formatTime } from "./timestamps.ts";
+import { eventPage } from "./user-calls.ts";
+import { adminView, holdWorker, releaseWorker } from "./workers.ts";
+
+const nameShape = struct("Create", { name: text });
+
+function userView(user: User): unknown {
+  return {
+    id: user.id,
+    name: user.name,
+    time_create: formatTime(user.createdMs),
+    privileges: [...user.privileges].toSorted(),
+  };
+}
+
+function requireNewName(table: Map<string, { name: string }>, name: string, what: string): void {
+  if (looksLikeUlid(name)) throw conflict(`${what} names must not look like ULIDs`);
+  for (const row of table.values()) if (row.name === name) throw internalError();
+}
+
+const accountRoutes: Route[] = [
+  jsonCall("POST", "/0/users", nameShape, (exchange, { name }) => {
+    requireAdmin(exchange, "user.create");
+    requireNewName(exchange.state.users, name, "user");
+    const { user, token } = createUser(exchange, name);
+    return json(201, { id: user.id, name, token });
+  }),
+
+  call("GET", "/0/users", (exchange) => {
+    requireAdmin(exchange, "user.read");
+    const name = exchange.query.get("name");
+    const users = [...exchange.state.users.values()].filter((user) => name === null || user.name === name);
+    return json(200, users.map(userView));
+  }),
+
+  call("GET", "/0/users/{user}", (exchange) => {
+    requireAdmin(exchange, "user.read");
+    return json(200, userView(requireRow(exchange.state.users, exchange.params["user"])));
+  }),
+
+  call("PUT", "/0/users/{user}/privilege/{privilege}", (exchange) => {
+    requireAdmin(exchange, "user.privilege");
+    const user = requireRow(exchange.state.users, exchange.params["user"]);
+    user.privileges.add(exchange.params["privilege"] ?? "");
+    return nothing;
+  }),
+
+  call("DELETE", "/0/users/{user}/privilege/{privilege}", (exchange) => {
+    requireAdmin(exchange, "user.privilege");
+    const user = requireRow(exchange.state.users, exchange.params["user"]);
+    user.privileges.delete(exchange.params["privilege"] ?? "");
+    return nothing;
+  }),
+
+  jsonCall("POST", "/0/admin/factory", nameShape, (exchange, { name }) => {
+    requireAdmin(exchange, "factory.create");
+    const { state } = exchange;
+    requireNewName(state.factories, name, "factory");
+    const factory: Factory = {
+      id: state.createId(),
+      name,
+      lastPingMs: null,
+      isEnabled: true,
+      holdsWorkers: false,
+      workers: new Map(),
+    };
+    const token = state.createToken(64);
+    state.factories.set(factory.id, factory);
+    state.factoriesByToken.set(token, factory);
+    return json(201, { id: factory.id, name, token });
+  }),
+
+  call("GET", "/0/admin/factories", (exchange) => {
+    requireAdmin(exchange, "factory.read");
+    const factories = Array.from(exchange.state.factories.values(), (factory) => ({
+      id: factory.id,
+      name: factory.name,
+      last_ping: factory.lastPingMs === null ? null : formatTime(factory.lastPingMs),
+      enable: factory.isEnabled,
+      hold_workers: factory.holdsWorkers,
+    }));
+    return json(200, factories);
+  }),
+
+  jsonCall(
+    "POST",
+    "/0/admin/factory/{factory}/enable",
+    struct("FactoryEnable", { hold_workers: defaulted(truth, () => false) }),
+    (exchange, body) => {
+      requireAdmin(exchange, "factory.write");
+      const factory = requireRow(exchange.state.factories, exchange.params["factory"]);
+      factory.isEnabled = true;
+      factory.holdsWorkers = body.hold_workers;
+      return nothing;
+    },
+  ),
+
+  call("POST", "/0/admin/factory/{factory}/disable", (exchange) => {
+    requireAdmin(exchange, "factory.write");
+    requireRow(exchange.state.factories, exchange.params["factory"]).isEnabled = false;
+    return nothing;
+  }),
+];
+
+const targetRoutes: Route[] = [
+  jsonCall(
+    "POST",
+    "/0/admin/target",
+    struct("TargetCreate", { name: text, desc: text }),
+    (exchange, body) => {
+      requireAdmin(exchange, "target.write");
+      return json(201, { id: createTarget(exchange.state, body).id });
+    },
+  ),
+
+  call("GET", "/0/admin/targets", (exchange) => {
+    requireAdmin(exchange, "target.read");
+    return json(200, [...exchange.state.targets.values()]);
+  }),
+
+  jsonCall(
+    "PUT",
+    "/0/admin/targets/{target}/redirect",
+    struct("TargetRedirect", { redirect: optional(text) }),
+    (exchange, { redirect }) => {
+      requireAdmin(exchange, "target.write");
+      const target = requireRow(exchange.state.targets, exchange.params["target"]);
+      target.redirect = redirect === null ? null : requireRow(exchange.state.targets, redirect).id;
+      return nothing;
+    },
+  ),
+
+  call("PUT", "/0/admin/targets/{target}/require/{privilege}", (exchange) => {
+    requireAdmin(exchange, "target.write");
+    const target = requireRow(exchange.state.targets, exchange.params["target"]);
+    target.privilege = exchange.params["privilege"] ?? null;
+    return nothing;
+  }),
+
+  call("DELETE", "/0/admin/targets/{target}/require", (exchange) => {
+    requireAdmin(exchange, "target.write");
+    requireRow(exchange.state.targets, exchange.params["target"]).privilege = null;
+    return nothing;
+  }),
+
+  jsonCall(
+    "POST",
+    "/0/admin/targets/{target}/rename",
+    struct("TargetRename", { new_name: text, signpost_description: text }),
+    (exchange, body) => {
+      requireAdmin(exchange, "target.write");
+      const target = requireRow(exchange.state.targets, exchange.params["target"]);
+      const given = { name: body.new_name, signpost: body.signpost_description };
+      return json(201, { id: renameTarget(exchange.state, target, given).id });
+    },
+  ),
+];
+
+const workerRoutes: Route[] = [
+  call(
+    "GET",
+    "/1/workers",
+    (exchange) => {
+      requireAdmin(exchange, "worker.read");
+      const { query, state } = exchange;
+      const token = readPageToken(exchange);
+      const active = token === null ? query.get("active") === "true" : token["active"] === true;
+      const asked = token === null ? query.get("factory") : (token["factory"] ?? null);
+      const factory = asked === null ? null : requireUlid(String(asked));
+      const workers = [...(active ? state.activeWorkers : state.workers.values())];
+      const wanted = workers.filter((each) => factory === null || each.factory.id === factory);
+      const after = token === null ? null : String(token["id"]);
+      return json(200, pageOf(wanted, { after, recentFirst: false }, adminView, { active, factory }));
+    },
+    { active: "truth", limit: "u32" },
+  ),
+
+  call(
+    "GET",
+    "/0/workers",
+    (exchange) => {
+      requireAdmin(exchange, "worker.read");
+      const { query, state } = exchange;
+      const workers = query.get("active") === "true" ? state.activeWorkers : state.workers.values();
+      return json(200, { workers: Array.from(workers, adminView) });
+    },
+    { active: "truth" },
+  ),
+
+  call("POST", "/0/workers/recycle", (exchange) => {
+    requireAdmin(exchange, "worker.write");
+    for (const worker of exchange.state.activeWorkers) worker.isRecycled = true;
+    return nothing;
+  }),
+
+  call("GET", "/0/admin/worker/{worker}", (exchange) => {
+    requireAdmin(exchange, "worker.read");
+    return json(200, adminView(requireRow(exchange.state.workers, exchange.params["worker"])));
+  }),
+
+  call(
+    "GET",
+    "/0/admin/worker/{worker}/events",
+    (exchange) => {
+      requireAdmin(exchange, "worker.read");
+      const { events } = requireRow(exchange.state.workers, exchange.params["worker"]);
+      return json(200, eventPage(events, exchange));
+    },
+    { minseq: "u32" },
+  ),
+
+  call("POST", "/0/admin/worker/{worker}/recycle", (exchange) => {
+    requireAdmin(exchange, "worker.write");
+    const worker = exchange.state.workers.get(requireUlid(exchange.params["worker"]));
+    // One that never was is no conflict here.
+    if (worker !== undefined) worker.isRecycled = true;
+    return nothing;
+  }),
+
+  jsonCall(
+    "POST",
+    "/0/admin/worker/{worker}/hold",
+    struct("WorkerHoldMark", { reason: text }),
+    (exchange, { reason }) => {
+      requireAdmin(exchange, "worker.write");
+      holdWorker(exchange.state, requireRow(exchange.state.workers, exchange.params["worker"]), reason);
+      return nothing;
+    },
+  ),
+
+  call("POST", "/0/admin/worker/{worker}/release", (exchange) => {
+    requireAdmin(exchange, "worker.write");
+    releaseWorker(exchange.state, requireRow(exchange.state.workers, exchange.params["worker"]));
+    return nothing;
+  }),
+];
+
+const jobRoutes: Route[] = [
+  call("POST", "/0/control/hold", (exchange) => {
+    requireAdmin(exchange, "control");
+    exchange.state.isOnHold = true;
+    return nothing;
+  }),
+
+  call("POST", "/0/control/resume", (exchange) => {
+    requireAdmin(exchange, "control");
+    exchange.state.isOnHold = false;
+    return nothing;
+  }),
+
+  call(
+    "GET",
+    "/0/admin/jobs",
+    (exchange) => {
+      requireAdmin(exchange, "job.read");
+      const { query, state } = exchange;
+      const completed = query.get("completed");
+      if (query.get("active") === "true") return json(200, Array.from(state.activeJobs, jobView));
+      if (completed === null) throw new Refusal(400, "EINVAL", "cannot list jobs without a filter");
+      const ended = [...state.jobs.values()].filter((job) => job.isComplete);
+      return json(200, ended.slice(-Number(completed)).map(jobView));
+    },
+    { active: "truth", completed: "u32" },
+  ),
+
+  call("GET", "/0/admin/jobs/{job}", (exchange) => {
+    requireAdmin(exchange, "job.read");
+    return json(200, jobView(requireRow(exchange.state.jobs, exchange.params["job"])));
+  }),
+
+  call(
+    "GET",
+    "/1/admin/jobs",
+    (exchange) => {
+      requireAdmin(exchange, "job.read");
+      return json(200, jobPage(exchange, [...exchange.state.jobs.values()]));
+    },
+    { recent_first: "truth", limit: "u32" },
+  ),
+];
+
+export const adminRoutes: Route[] = [...accountRoutes, ...targetRoutes, ...workerRoutes, ...jobRoutes];

@@ -1,0 +1,36 @@
+/** Who may make a worker for a job: a promise of 60 s that nothing enforces (protocol/factory-api.md §4). */
+import type { Factory, Job, State, Target } from "./state.ts";
+
+export const leaseMs = 60_000;
+
+/** The oldest job for one of the targets that nobody holds, not even the one who asks; null where there is none. */
+export function takeLease(
+  state: State,
+  factory: Factory,
+  targets: Set<string>,
+): { target: Target; job: Job } | null {
+  if (!factory.isEnabled || state.isOnHold) return null;
+  for (const job of state.unassignedJobs) {
+    if (job.isWaiting || job.isCancelled || !targets.has(job.target.id) || state.leases.has(job)) continue;
+    state.leases.set(job, { factory, expiresUptimeMs: state.now().uptimeMs + leaseMs });
+    return { target: job.target, job };
+  }
+  return null;
+}
+
+/** True where it is the factory's and not yet dropped, even if it ran out. */
+export function renewLease(state: State, factory: Factory, job: Job | undefined): boolean {
+  const lease = job === undefined ? undefined : state.leases.get(job);
+  if (lease?.factory !== factory) return false;
+  lease.expiresUptimeMs = state.now().uptimeMs + leaseMs;
+  return true;
+}
+
+/** The loop's part: what ran out, and what nobody needs any more. */
+export function dropLeases(state: State): void {
+  const { uptimeMs } = state.now();
+  for (const [job, lease] of state.leases) {
+    const isOver = job.worker !== null || job.isCancelled || job.isComplete;
+    if (isOver || lease.expiresUptimeMs <= uptimeMs) state.leases.delete(job);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A buildomat server inside this program, for the demo, tests and benchmarks. For development only: it forgets everything when it
+ * stops, and keeps every file in memory. What it answers is protocol/*.md, checked against recordings of the real one.
+ */
+import type { Clock } from "../doors/clock.ts";
+import type { Random } from "../doors/random.ts";
+import { adminRoutes } from "./admin-calls.ts";
+import { badRequest, Refusal, type Exchange, type Reply } from "./exchange.ts";
+import { factoryRoutes } from "./factory-calls.ts";
+import { canJudgeSilence, dropChunks, failSilentWorkers, reviewWorkers, tickState } from "./loops.ts";
+import { createRouter, type FindRoute } from "./routes.ts";
+import { createState, type State } from "./state.ts";
+import { createFirstTargets } from "./targets.ts";
+import { userRoutes } from "./user-calls.ts";
+import { workerRoutes } from "./worker-calls.ts";
+
+export interface DevserverOptions {
+  clock: Clock;
+  random: Random;
+  adminToken: string;
+  hostname?: string;
+  /** 0, the default: any that is free. */
+  port?: number;
+  /** A job that ran longer is failed; a day unless told. */
+  maxRuntimeSeconds?: number;
+  /** Between two passes of the server's main loop; a second unless told. */
+  loopMs?: number;
+  /** How long putting a file together takes; unless told, it is done by the second time somebody asks. */
+  commitMs?: number;
+}
+
+export interface Devserver {
+  /** Without a slash at the end. */
+  url: string;
+  /** One pass of the main loop, now. */
+  tick(): void;
+  /** Ends the loops, the open streams and all connections. */
+  stop(): Promise<void>;
+}
+
+const maxBodyBytes = 10_485_760;
+/** The real server closes a connection that was idle for exactly this long. */
+const idleSeconds = 30;
+
+export function startDevserver(options: DevserverOptions): Devserver {
+  const { clock, random, adminToken } = options;
+  const state = createState({
+    clock,
+    random,
+    adminToken,
+    settings: {
+      maxRuntimeSeconds: options.maxRuntimeSeconds ?? 24 * 60 * 60,
+      commitMs: options.commitMs ?? 0,
+      maxBytesPerFile: 1024 ** 3,
+    },
+  });
+  createFirstTargets(state);
+  const find = createRouter([...factoryRoutes, ...workerRoutes, ...userRoutes(clock), ...adminRoutes]);
+  const server = Bun.serve({
+    hostname: options.hostname ?? "127.0.0.1",
+    port: options.port ?? 0,
+    idleTimeout: idleSeconds,
+    // The limit is the server's own, with an answer of its own.
+    maxRequestBodySize: 2 ** 40,
+    fetch: (request) => answer(state, find, random, request),
+  });
+
+  const stopped = new AbortController();
+  const tick = (): void => tickState(state);
+  const loops = [
+    repeat(clock, options.loopMs ?? 1000, stopped.signal, tick),
+    repeat(clock, 47_000, stopped.signal, reviewer(state)),
+    repeat(clock, 73_000, stopped.signal, () => dropChunks(state)),
+  ];
+  return {
+    url: `http://${server.hostname}:${server.port}`,
+    tick,
+    stop: async () => {
+      stopped.abort();
+      for (const end of state.watches) end();
+      await server.stop(true);
+      await Promise.all(loops);
+    },
+  };
+}
+
+async function repeat(clock: Clock, ms: number, stopped: AbortSignal, work: () => void): Promise<void> {
+  while (!stopped.aborted) {
+    work();
+    await clock.sleep(ms, stopped);
+  }
+}
+
+/** The pass in which the server finds itself up for long enough is not yet one that judges. */
+function reviewer(state: State): () => void {
+  let judgesSilence = false;
+  return () => {
+    reviewWorkers(state);
+    if (judgesSilence) failSilentWorkers(state);
+    judgesSilence = judgesSilence || canJudgeSilence(state);
+  };
+}
+
+async function answer(state: State, find: FindRoute, random: Random, request: Request): Promise<Response> {
+  const requestId = createRequestId(random);
+  try {
+    const { route, params, query } = find(request.method, request.url);
+    const body = route.reads === "nothing" ? new Uint8Array() : await readBody(request);
+    const exchange: Exchange = { state, method: request.method, headers: request.headers, params, query };
+    return toResponse(route.answer(exchange, body), requestId);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return toResponse(error.toReply(requestId), requestId);
+  }
+}
+
+/** A body that is too long is read to its end all the same, so that the client gets to read the answer. */
+async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+  const length = Number(request.headers.get("content-length") ?? Number.NaN);
+  if (length <= maxBodyBytes) return new Uint8Array(await request.arrayBuffer());
+  const parts: Uint8Array[] = [];
+  let received = 0;
+  for await (const part of request.body ?? []) {
+    received += part.byteLength;
+    if (received <= maxBodyBytes) parts.push(part);
+  }
+  if (received > maxBodyBytes) {
+    throw badRequest(`request body exceeded maximum size of ${maxBodyBytes} bytes`);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+function toResponse(reply: Reply, requestId: string): Response {
+  const headers: Record<string, string> = { ...reply.headers, "x-request-id": requestId };
+  if (reply.type !== null) headers["content-type"] = reply.type;
+  return new Response(reply.body, { status: reply.status, headers });
+}
+
+function createRequestId(random: Random): string {
+  const hex = Buffer.from(random.bytes(16)).toString("hex");
+  const parts = [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `4${hex.slice(13, 16)}`,
+    `a${hex.slice(17, 20)}`,
+    hex.slice(20),
+  ];
+  return parts.join("-");
+}
