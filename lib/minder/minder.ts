@@ -7,6 +7,12 @@
 import type { AgentView } from "../domain.ts";
 import type { Processes, RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
+import { readArm, readGo, readLocks, readLook, readRecalled, readStop, readTidy } from "./answers.ts";
+import { openScript } from "./script.ts";
+import { armText, goText } from "./specification.ts";
+
+/** A verb's whole answer: the log's tail and the views of hundreds of instances fit. */
+const longestAnswerBytes = 4 * 1024 * 1024;
 
 /** Runs one command where the testbed hangs: on this host, or over ssh. Never a shell string. */
 export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
@@ -153,11 +159,65 @@ export interface MinderOptions {
   random: Random;
   /** Where the script's file is kept, as `.minder-<hash>.sh`: the work directory. */
   directory: string;
+  /** Shared by all users of the host; one lock a testbed. */
   lockDirectory: string;
+  /** The shell that runs the script. */
   shell?: string;
 }
 
-export declare function openMinder(options: MinderOptions): Minder;
+export function openMinder({
+  transport,
+  random,
+  directory,
+  lockDirectory: locks,
+  shell = "sh",
+}: MinderOptions): Minder {
+  const script = openScript({ transport, random, directory, shell });
+  return {
+    arm: async (spec) => {
+      const text = armText(spec);
+      if (!text.ok) return { kind: "failed", reason: text.reason };
+      const reply = await script.call("arm", [shell, spec.directory, locks], text.text, 30_000);
+      return reply.ok ? readArm(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    go: async (spec) => {
+      const reply = await script.call("go", [spec.directory, locks], goText(spec), 20_000);
+      return reply.ok ? readGo(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    look: async (directories) => {
+      if (directories.length === 0) return [];
+      const reply = await script.call("look", [locks, ...directories], "", 20_000);
+      return readLook(directories, reply);
+    },
+    stop: async (instanceDirectory, { graceMs }) => {
+      const grace = String(Math.max(0, Math.round(graceMs)));
+      const reply = await script.call("stop", [instanceDirectory, locks, grace], "", graceMs + 30_000);
+      return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    tail: async (instanceDirectory, maxBytes) => {
+      const reply = await script.call("tail", [instanceDirectory, String(maxBytes)], "", 10_000);
+      if (!reply.ok) return reply;
+      if (reply.lines[0] !== "log") return { ok: false, reason: reply.lines.join(" ") };
+      return { ok: true, text: reply.lines.slice(1).join("\n").replace(/\n$/, "") };
+    },
+    tidy: async (instanceDirectory) => {
+      const reply = await script.call("tidy", [instanceDirectory], "", 120_000);
+      return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    locks: async () => {
+      const reply = await script.call("locks", [locks], "", 20_000);
+      return reply.ok ? { ok: true, locks: readLocks(reply.lines) } : reply;
+    },
+    recall: async (workDirectory) => {
+      const reply = await script.call("recall", [workDirectory], "", 30_000);
+      return reply.ok ? { ok: true, instances: readRecalled(reply.lines) } : reply;
+    },
+  };
+}
 
 /** The transport of this host. */
-export declare function localTransport(options: { processes: Processes }): Transport;
+export function localTransport({ processes }: { processes: Processes }): Transport {
+  const env = { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" };
+  return (argv, stdin, timeoutMs) =>
+    processes.run({ argv, stdin, env, cwd: "/", timeoutMs, maxBytes: longestAnswerBytes });
+}

@@ -1,0 +1,143 @@
+/** What the minder script answers, read into the adapter's types. An answer that is not understood proves nothing. */
+import type {
+  ArmResult,
+  GoResult,
+  Liveness,
+  MinderState,
+  MinderView,
+  Recalled,
+  StopResult,
+  TestbedLock,
+  TidyResult,
+} from "./minder.ts";
+import type { Reply } from "./script.ts";
+import { testbedOf } from "./specification.ts";
+
+export function readArm(lines: string[]): ArmResult {
+  const [word, rest] = split(lines[0]);
+  if (word === "armed") return { kind: "armed" };
+  if (word === "elsewhere") return { kind: "elsewhere", owner: rest };
+  if (word === "failed") return { kind: "failed", reason: rest };
+  return { kind: "cannot tell", reason: notUnderstood(lines) };
+}
+
+export function readGo(lines: string[]): GoResult {
+  const [word, rest] = split(lines[0]);
+  if (word === "went" || word === "expired") return { kind: word };
+  return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
+}
+
+export function readStop(lines: string[]): StopResult {
+  const [word, rest] = split(lines[0]);
+  if (word === "stopped") return { kind: "stopped" };
+  if (word === "unkillable") return { kind: "unkillable", reason: rest };
+  return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
+}
+
+export function readTidy(lines: string[]): TidyResult {
+  const [word, rest] = split(lines[0]);
+  if (word === "tidied") return { kind: "tidied" };
+  if (word === "refused") return { kind: "refused", reason: rest };
+  return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
+}
+
+export function readLook(directories: string[], reply: Reply): MinderView[] {
+  if (!reply.ok) return directories.map((directory) => unknownView(directory, reply.reason));
+  const views = reply.lines.filter((line) => line.startsWith("view "));
+  const sizes = new Map<string, number>();
+  for (const line of reply.lines) {
+    const log = /^log (\d+) (.*)$/.exec(line);
+    if (log !== null) sizes.set(log[2] ?? "", Number(log[1]));
+  }
+  return directories.map((directory, index) => ({
+    ...readView(directory, views[index] ?? ""),
+    logBytes: sizes.get(directory) ?? 0,
+  }));
+}
+
+const states: Record<string, MinderState> = {
+  absent: "absent",
+  armed: "armed",
+  alive: "alive",
+  done: "done",
+  exited: "exited",
+  dead: "dead",
+  "cannot-tell": "cannot tell",
+};
+const lives: Record<string, Liveness> = { alive: "alive", dead: "dead", unknown: "cannot tell" };
+
+function readView(directory: string, line: string): MinderView {
+  const match = /^view (\S+) (yes|no) (\S+) (\S+) (yes|no) (?:-|(code|signal):(\d{1,3})) ?(.*)$/.exec(line);
+  const state = states[match?.[1] ?? ""];
+  const process = lives[match?.[3] ?? ""];
+  const minder = lives[match?.[4] ?? ""];
+  if (match === null || state === undefined || process === undefined || minder === undefined) {
+    return unknownView(directory, notUnderstood([line]));
+  }
+  const number = Number(match[7]);
+  return {
+    directory,
+    state,
+    reason: match[8] === "" ? null : (match[8] ?? null),
+    went: match[2] === "yes",
+    process,
+    minder,
+    hasJob: match[5] === "yes",
+    exit: match[6] === "code" ? { code: number } : match[6] === "signal" ? { signal: number } : null,
+    logBytes: 0,
+  };
+}
+
+function unknownView(directory: string, reason: string): MinderView {
+  const unknown = "cannot tell";
+  return {
+    directory,
+    state: unknown,
+    reason,
+    went: false,
+    process: unknown,
+    minder: unknown,
+    hasJob: false,
+    exit: null,
+    logBytes: 0,
+  };
+}
+
+export function readLocks(lines: string[]): TestbedLock[] {
+  const locks: TestbedLock[] = [];
+  lines.forEach((line, index) => {
+    const match = /^lock (\S+) (\S+) (\S+) (\S+)$/.exec(line);
+    if (match === null) return;
+    locks.push({
+      testbed: testbedOf(match[1] ?? ""),
+      cookie: match[2] ?? "",
+      uid: Number(match[3]),
+      owner: lives[match[4] ?? ""] ?? "cannot tell",
+      instance: split(lines[index + 1])[1],
+      directory: split(lines[index + 2])[1],
+    });
+  });
+  return locks;
+}
+
+export function readRecalled(lines: string[]): Recalled[] {
+  const instances: Recalled[] = [];
+  for (const line of lines) {
+    const [word, rest] = split(line);
+    if (word === "directory") instances.push({ directory: rest, intentJson: "", worker: null });
+    const last = instances.at(-1);
+    if (word === "intent" && last !== undefined) last.intentJson = rest;
+    if (word === "worker" && last !== undefined)
+      last.worker = /^\{"worker":"([^"]*)"\}$/.exec(rest)?.[1] ?? null;
+  }
+  return instances;
+}
+
+function split(line = ""): [string, string] {
+  const space = line.indexOf(" ");
+  return space === -1 ? [line, ""] : [line.slice(0, space), line.slice(space + 1)];
+}
+
+function notUnderstood(lines: string[]): string {
+  return `the minder's answer is not understood: ${JSON.stringify(lines.slice(0, 2).join("\n").slice(0, 200))}`;
+}

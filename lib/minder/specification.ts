@@ -1,0 +1,74 @@
+/**
+ * What the minder script reads on standard input: one `word value` a line, so that no value is ever part of a command.
+ * A value with a line break is refused, not mangled.
+ */
+import type { ArmSpec, GoSpec } from "./minder.ts";
+
+type Text = { ok: true; text: string } | { ok: false; reason: string };
+
+export function armText(spec: ArmSpec): Text {
+  const name = lockName(spec.testbed);
+  if (name.length > 120) return { ok: false, reason: `the testbed's name ${spec.testbed} is too long` };
+  if (!/^[0-9a-f]{16,64}$/.test(spec.cookie)) throw new Error("a cookie is 16 to 64 hex digits");
+  const badName = Object.keys(spec.environment).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key));
+  if (badName !== undefined) return { ok: false, reason: `${badName} is no name of an environment variable` };
+  const words: [string, string][] = [
+    ["instance", spec.instance],
+    ["about", `"instance":${JSON.stringify(spec.instance)}`],
+    ["testbed", name],
+    ["isolate", spec.isolate],
+    ["expiry", String(spec.expirySeconds)],
+    ["log-cap", String(Math.round(spec.logCapBytes))],
+    ["testbed-json", spec.testbedJson],
+    ["intent-json", spec.intentJson],
+    ...spec.bmat.map((word): [string, string] => ["bmat", word]),
+    ...Object.entries(agentEnvironment(spec)).map(([key, value]): [string, string] => [
+      "environment",
+      `${key}=${value}`,
+    ]),
+    ...spec.agent.map((word): [string, string] => ["agent", word]),
+  ];
+  for (const [word, value] of [["directory", spec.directory] as const, ...words]) {
+    if (/[\n\0]/.test(value)) {
+      const what = word === "environment" ? value.slice(0, value.indexOf("=")) : `the ${word}`;
+      return { ok: false, reason: `${what} has a line break or a zero byte in it: ${JSON.stringify(value)}` };
+    }
+  }
+  const lines = words.map(([word, value]) => `${word} ${value}\n`);
+  return { ok: true, text: `${spec.cookie}\n${lines.join("")}end\n` };
+}
+
+function agentEnvironment({ directory, cookie, environment }: ArmSpec): Record<string, string> {
+  return {
+    PATH: "/usr/bin:/bin:/usr/sbin:/sbin",
+    BUILDOMAT_NONROOT: "1",
+    ...environment,
+    HOME: `${directory}/home`,
+    BUILDOMAT_OPT: `${directory}/opt`,
+    // As jobs see them: the instance's own, or the host's where nothing is isolated.
+    BUILDOMAT_INPUT: "/input",
+    BUILDOMAT_WORK: "/work",
+    BUILDOMAT_FACTORY_COOKIE: cookie,
+  };
+}
+
+export function goText({ worker, agentJson }: GoSpec): string {
+  const lines = agentJson.split("\n").map((line) => ` ${line}\n`);
+  return `worker ${JSON.stringify({ worker })}\n${lines.join("")}end\n`;
+}
+
+/** A testbed's name as part of a file name: no slash, no leading dot, no @, which ends it. */
+export function lockName(testbed: string): string {
+  const text = Buffer.from(testbed).toString("latin1");
+  return text.replace(
+    /[^A-Za-z0-9._-]|^\./g,
+    (byte) => `%${byte.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}
+
+export function testbedOf(name: string): string {
+  const text = name.replace(/%([0-9a-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(text, "latin1").toString("utf8");
+}
