@@ -36,7 +36,7 @@ export function readSection<S extends z.ZodObject>(
     return {};
   }
   const result = schema.safeParse(value);
-  if (result.success) return result.data as z.output<S>;
+  if (result.success) return result.data;
   const wrong = new Set<unknown>();
   for (const issue of result.error.issues) {
     complainOf(issue, value, at, complain);
