@@ -1,0 +1,314 @@
+#!/usr/bin/env bun
+/**
+ * The command tree and the exit codes, and the only file that wires real parts together.
+ * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { homedir, userInfo } from "node:os";
+import { dirname, resolve } from "node:path";
+import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
+import { type Config, parseConfig } from "./lib/config.ts";
+import { createDaemon } from "./lib/daemon/daemon.ts";
+import { type AgentProgram, openKnown } from "./lib/daemon/known.ts";
+import { directoryName, instanceName } from "./lib/domain.ts";
+import { openClock } from "./lib/doors/clock.ts";
+import { openFiles } from "./lib/doors/files.ts";
+import { openHttp } from "./lib/doors/http.ts";
+import { openProcesses } from "./lib/doors/processes.ts";
+import { openRandom } from "./lib/doors/random.ts";
+import { openFactoryApi } from "./lib/factory-api.ts";
+import { FactoryError } from "./lib/failure.ts";
+import { type Log, openLog } from "./lib/log.ts";
+import { localTransport, openMinder } from "./lib/minder/minder.ts";
+import { Secret } from "./lib/secret.ts";
+import { lockStore, openStore } from "./lib/store.ts";
+import { versionLine } from "./lib/version.ts";
+
+const exitAlreadyRunning = 75;
+
+// Commands other than `run` are loaded when they are asked for: the agent starts with every job.
+
+/** How this program is started again: the executable alone, or Bun with this file. Read at start: Bun remembers it. */
+const isCompiled = import.meta.path.startsWith("/$bunfs/");
+const self = isCompiled ? [process.execPath] : [process.execPath, import.meta.path];
+
+const clock = openClock();
+const random = openRandom();
+
+const placeArgs: ArgsDef = {
+  config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
+  database: { type: "string", alias: "d", valueHint: "FILE", description: "database (BASE/data.sqlite3)" },
+  "base-dir": {
+    type: "string",
+    valueHint: "BASE",
+    description: "directory of all three ($FACTORY_BASE, else ~/Oxide/ci/factory)",
+  },
+};
+
+interface Places {
+  config?: string;
+  database?: string;
+  "base-dir"?: string;
+}
+
+interface Command {
+  description: string;
+  args?: ArgsDef;
+  isHidden?: boolean;
+  /** Given all words after the command's, unparsed. */
+  takesRest?: boolean;
+  run(args: Record<string, unknown>, rest: string[]): Promise<number>;
+}
+
+const commands: Record<string, Command> = {
+  run: {
+    description: "Lease jobs and run them until stopped (also without a command)",
+    args: placeArgs,
+    run: (args) => runFactory(args as Places),
+  },
+  demo: {
+    description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
+    run: async () => {
+      const { runDemo } = await import("./lib/demo/demo.ts");
+      return await runDemo({ self, clock, random, http: openHttp({ clock }), print });
+    },
+  },
+  devserver: {
+    description: "An embedded buildomat server, for development only",
+    args: { port: { type: "string", valueHint: "PORT", description: "on 127.0.0.1 (a free one)" } },
+    run: (args) => runDevserver(args["port"] as string | undefined),
+  },
+  agent: {
+    description: "The built-in job agent",
+    isHidden: true,
+    takesRest: true,
+    run: async (_, rest) => {
+      const { runAgentCommand } = await import("./lib/agent/command.ts");
+      return await runAgentCommand(rest, { self, clock, random, http: openHttp({ clock }) });
+    },
+  },
+  bmat: {
+    description: "The in-job control program",
+    isHidden: true,
+    takesRest: true,
+    run: async (_, rest) => {
+      const { runBmat } = await import("./lib/agent/bmat.ts");
+      return await runBmat(rest, { clock, env: process.env });
+    },
+  },
+};
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function readConfig(args: Places): { config: Config; database: string } {
+  const base = resolve(args["base-dir"] ?? process.env["FACTORY_BASE"] ?? `${homedir()}/Oxide/ci/factory`);
+  const path = resolve(args.config ?? `${base}/config.toml`);
+  if (process.env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
+    throw new FactoryError(
+      "Cannot start: NODE_TLS_REJECT_UNAUTHORIZED=0 would let anybody pose as the server",
+      {
+        hint: "Unset it; a private certificate authority goes into NODE_EXTRA_CA_CERTS",
+      },
+    );
+  }
+  const config = parseConfig({
+    text: readUserFile(path, "Write one there (README shows it), or name another with -f or --base-dir"),
+    path,
+    env: process.env,
+    home: homedir(),
+    user: userInfo().username,
+    platform: process.platform,
+    workingDirectory: process.cwd(),
+    systemdCredential: readCredential(),
+    readTokenFile: (tokenPath) => readFileSync(tokenPath, "utf8"),
+  });
+  return { config, database: resolve(args.database ?? `${base}/data.sqlite3`) };
+}
+
+function readUserFile(path: string, hint: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, { hint, cause: error });
+  }
+}
+
+/** systemd hands a unit's secrets over as files (systemd.exec, LoadCredential). */
+function readCredential(): string | null {
+  const directory = process.env["CREDENTIALS_DIRECTORY"];
+  const path = `${directory}/factory-token`;
+  return directory !== undefined && existsSync(path) ? readFileSync(path, "utf8") : null;
+}
+
+function chooseAgent({ general }: Config): AgentProgram {
+  const beside = `${dirname(process.execPath)}/buildomat-agent`;
+  const path = general.agent ?? (existsSync(beside) ? beside : "builtin");
+  if (path !== "builtin") return { kind: "external", argv: [path], bmat: [path] };
+  return { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
+}
+
+function openFactoryLog(secrets: Secret[]): Log {
+  return openLog({
+    clock,
+    format: process.stderr.isTTY ? "people" : "json",
+    level: process.env["FACTORY_LOG"] === "debug" ? "debug" : "info",
+    secrets,
+    write: (line) => process.stderr.write(line),
+  });
+}
+
+async function runFactory(args: Places): Promise<number> {
+  process.umask(0o077);
+  const { config, database } = readConfig(args);
+  const log = openFactoryLog([config.token]);
+  const lock = lockStore(database);
+  if (lock === null) {
+    throw new FactoryError(`Cannot start: another factory is running on ${database}`, {
+      hint: "Stop it first, or name another database with -d",
+      exitCode: exitAlreadyRunning,
+    });
+  }
+  const workDirectory = config.general.workDir ?? `${dirname(database)}/work`;
+  const store = openStore({
+    path: database,
+    nowMs: clock.wallMs(),
+    directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
+  });
+  const processes = openProcesses({ clock });
+  const { username, homedir: home } = userInfo();
+  const daemon = createDaemon({
+    config,
+    store,
+    api: openFactoryApi({ http: openHttp({ clock }), baseurl: config.general.baseurl, token: config.token }),
+    minder: openMinder({
+      transport: localTransport({ processes }),
+      random,
+      directory: workDirectory,
+      lockDirectory: process.env["FACTORY_LOCK_DIR"] ?? "/var/lock/buildomat-factory-sp-test",
+    }),
+    agent: chooseAgent(config),
+    workDirectory,
+    path: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    user: { name: username, home },
+    clock,
+    random,
+    files: openFiles(),
+    processes,
+    log,
+    known: openKnown(store),
+  });
+  let stopsAsked = 0;
+  const stop = (signal: string): void => {
+    stopsAsked += 1;
+    if (stopsAsked > 1) process.exit(0);
+    log.info(`${signal}: stopping; agents are left running`);
+    daemon.stop();
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGUSR1", () => {
+    log.info("SIGUSR1: draining; nothing new is taken");
+    daemon.drain();
+  });
+  for (const { name, id } of config.targets) {
+    if (id !== null) continue;
+    log.warn("no jobs can be asked for: the server knows targets by ULID only; add `id` to its section", {
+      target: name,
+    });
+  }
+  log.info(`${versionLine()}: started on ${database}`);
+  const { held } = await daemon.run();
+  for (const instance of held) {
+    log.warn("left as it is", { testbed: instance.testbed, instance: instanceName(instance) });
+  }
+  store.close();
+  lock.release();
+  return 0;
+}
+
+async function runDevserver(port: string | undefined): Promise<number> {
+  const { startDevserver } = await import("./lib/devserver/server.ts");
+  const adminToken = Buffer.from(random.bytes(16)).toString("hex");
+  const server = startDevserver({ clock, random, port: Number(port ?? 0), adminToken });
+  print(`development buildomat server, nothing is kept: ${server.url}`);
+  print(`admin token: ${adminToken}`);
+  await new Promise<void>((end) => {
+    process.on("SIGTERM", () => end());
+    process.on("SIGINT", () => end());
+  });
+  await server.stop();
+  return 0;
+}
+
+/** The whole program: words in, exit code out. */
+async function main(words: string[]): Promise<number> {
+  const [first] = words;
+  if (first === "--version" || first === "-V") {
+    print(versionLine());
+    return 0;
+  }
+  const isFlag = first === undefined || first.startsWith("-");
+  if (first === "--help" || first === "-h" || first === "help") {
+    print(await renderUsage(program()));
+    return 0;
+  }
+  const name = isFlag ? "run" : first;
+  const command = commands[name];
+  if (command === undefined) throw usageError(`Unknown command "${name}"`);
+  const rest = isFlag ? words : words.slice(1);
+  if (command.takesRest === true) return await command.run({}, rest);
+  if (rest.includes("--help") || rest.includes("-h")) {
+    print(await renderUsage(definition(name, command), program()));
+    return 0;
+  }
+  return await command.run(readArgs(command.args ?? {}, rest), rest);
+}
+
+function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
+  const known = Object.entries(definitions).flatMap(([name, arg]) => [
+    name,
+    camelCase(name),
+    ...("alias" in arg ? [arg.alias].flat() : []),
+  ]);
+  const parsed = parseArgs(rest, definitions);
+  const unknown = Object.keys(parsed).find((name) => name !== "_" && !known.includes(name)) ?? parsed._[0];
+  if (unknown !== undefined) throw usageError(`Unknown argument "${unknown}"`);
+  const empty = Object.keys(definitions).find((name) => parsed[name] === "");
+  if (empty !== undefined) throw usageError(`--${empty} needs a value`);
+  return parsed;
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function usageError(message: string): FactoryError {
+  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help shows what there is" });
+}
+
+function definition(name: string, { description, args }: Command): CommandDef {
+  return { meta: { name, description }, args: args ?? {} };
+}
+
+function program(): CommandDef {
+  const shown = Object.entries(commands).filter(([, { isHidden }]) => isHidden !== true);
+  return {
+    meta: {
+      name: "buildomat-factory-sp-test",
+      description: "Runs a buildomat server's hardware-test jobs on the testbeds of this lab",
+    },
+    subCommands: Object.fromEntries(shown.map(([name, command]) => [name, definition(name, command)])),
+  };
+}
+
+if (import.meta.main) {
+  try {
+    process.exit(await main(process.argv.slice(2)));
+  } catch (error) {
+    if (!(error instanceof FactoryError)) throw error;
+    process.stderr.write(`${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);
+    process.exit(error.exitCode);
+  }
+}
