@@ -84,6 +84,14 @@ know_host() {
 # read_process PID|self: sets $seen to alive, dead or unknown, and what is seen of it: $seen_pid, $seen_state,
 # $seen_group, $seen_start.
 read_process() {
+  # One that is just ending can be seen and not be read; the next time it is gone.
+  for read_try in 1 2 3; do
+    try_process "$1"
+    [ "$seen" = unknown ] || return 0
+  done
+}
+
+try_process() {
   seen=unknown seen_pid='' seen_state='' seen_group='' seen_start=''
   if [ ! -r "$proc/self/stat" ]; then
     read_process_by_ps "$1"
@@ -147,9 +155,9 @@ has_cookie() {
   return 1
 }
 
-# judge BOOT PID_SPACE PID START COOKIE: sets $life to alive, dead or unknown. No signal but to what is alive here.
+# judge BOOT PID_SPACE PID START COOKIE: sets $life to alive, dead or unknown, and $may_signal.
 judge() {
-  life=unknown
+  life=unknown may_signal=no
   [ "$#" = 5 ] || return 0
   case $3 in '' | *[!0-9]*) return 0 ;; esac
   if [ "$1" != "$boot" ]; then
@@ -172,7 +180,14 @@ judge() {
         # A zombie with living threads still runs; ours have none.
         life=dead
         ;;
-      *) if has_cookie "$1" "$judged_cookie"; then life=alive; fi ;;
+      *)
+        if has_cookie "$1" "$judged_cookie"; then
+          life=alive may_signal=yes
+        elif [ -z "$line" ]; then
+          # It is on its way out and has given its arguments back.
+          life=alive
+        fi
+        ;;
       esac
     fi
     ;;
@@ -530,7 +545,10 @@ mind() {
     instance) instance=$value ;;
     about) about=$value ;;
     testbed) testbed=$value ;;
-    isolate) isolate=$value ;;
+    isolate)
+      # Where the system has no namespaces there is nothing to ask for.
+      if [ -e "$proc/self/ns/pid" ]; then isolate=$value; else isolate=off; fi
+      ;;
     expiry) expiry=$value ;;
     log-cap) log_cap=$value ;;
     testbed-json) testbed_json=$value ;;
@@ -1011,10 +1029,15 @@ go() {
       secret_file="$directory/opt/etc/agent.json"
       if ! { printf '%s' "$agent_json" >"$secret_file.$$" && mv "$secret_file.$$" "$secret_file"; } 2>/dev/null; then
         rm -f "$secret_file.$$"
-        answer "cannot-tell cannot write $secret_file"
-        return
+        # Unless it is just being removed, because it expired.
+        if ! read_line "$directory/minder/claim" || [ "$line" != expired ]; then
+          answer "cannot-tell cannot write $secret_file"
+          return
+        fi
+        claimed=expired
+      else
+        claim go "$worker_json" && claimed=go
       fi
-      claim go "$worker_json" && claimed=go
     fi
   fi
   case $claimed in
@@ -1210,13 +1233,14 @@ EOF
 # end_first: TERM, the grace, KILL; each only to the process on record.
 end_first() {
   [ "$first_life" = alive ] || return 0
-  kill -TERM "$first_pid" 2>/dev/null
-  waited=0
-  is_killed=no
+  waited=0 is_told=no is_killed=no
   while :; do
     judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$cookie"
     [ "$life" != dead ] || return 0
-    if [ "$waited" -ge "$grace" ] && [ "$life" = alive ] && [ "$is_killed" = no ]; then
+    if [ "$may_signal" = yes ] && [ "$is_told" = no ]; then
+      kill -TERM "$first_pid" 2>/dev/null
+      is_told=yes
+    elif [ "$may_signal" = yes ] && [ "$waited" -ge "$grace" ] && [ "$is_killed" = no ]; then
       kill -KILL "$first_pid" 2>/dev/null
       is_killed=yes
     fi
@@ -1235,7 +1259,7 @@ end_minder() {
     judge "$minder_boot" "$minder_space" "$minder_pid" "$minder_start" "$cookie"
     minder_life=$life
     [ "$life" = alive ] || break
-    if [ "$waited" -ge 2000 ] || [ -z "$first_pid" ]; then
+    if [ "$may_signal" = yes ] && { [ "$waited" -ge 2000 ] || [ -z "$first_pid" ]; }; then
       kill -KILL "$minder_pid" 2>/dev/null
       is_whole_proof=no
     fi

@@ -198,7 +198,7 @@ export function openMinder({
       const reply = await script.call("tail", [instanceDirectory, String(maxBytes)], "", 10_000);
       if (!reply.ok) return reply;
       if (reply.lines[0] !== "log") return { ok: false, reason: reply.lines.join(" ") };
-      return { ok: true, text: reply.lines.slice(1).join("\n").replace(/\n$/, "") };
+      return { ok: true, text: reply.lines.slice(1).join("\n") };
     },
     tidy: async (instanceDirectory) => {
       const reply = await script.call("tidy", [instanceDirectory], "", 120_000);

@@ -1,0 +1,203 @@
+/** A place to try the minder in: own work and lock directories, real processes, and the proof that nothing is left. */
+import { expect } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { openClock } from "../lib/doors/clock.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import {
+  type ArmSpec,
+  localTransport,
+  type Minder,
+  openMinder,
+  type Transport,
+} from "../lib/minder/minder.ts";
+
+export const random = openRandom();
+const local = localTransport({ processes: openProcesses({ clock: openClock() }) });
+export const otherUser = 12_345;
+
+export interface LabOptions {
+  shell?: string;
+  /** Runs the minder as another user than root. */
+  user?: number;
+  /** Another lab's, to meet it there. */
+  locks?: string;
+  /** What is put before each command, to run it somewhere else. */
+  prefix?: string[];
+  base?: string;
+  /** Changes the script before it is put in place. */
+  edit?: (script: string) => string;
+}
+
+export interface Lab {
+  base: string;
+  work: string;
+  locks: string;
+  minder: Minder;
+  /** Writes a program of the test's and gives its path. */
+  agent(text: string, name?: string): string;
+  spec(changes: Partial<ArmSpec> & { seq?: number; testbed?: string }): ArmSpec;
+  /** Ends all, and fails where something is left. */
+  close(): Promise<void>;
+}
+
+export function openLab({ shell = "sh", user = 0, locks, prefix = [], base, edit }: LabOptions = {}): Lab {
+  if (process.getuid?.() !== 0) throw new Error("these tests start processes as two users: run them as root");
+  const own = base ?? mkdtempSync(`${tmpdir()}/minder-`);
+  chownSync(own, user, user);
+  const work = `${own}/work`;
+  const lockDirectory = locks ?? `${own}/locks`;
+  if (locks === undefined) mkdirSync(lockDirectory);
+  chmodSync(lockDirectory, 0o1777);
+  const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+  const transport: Transport = (argv, stdin, timeoutMs) =>
+    local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
+  const minder = openMinder({ transport, random, directory: work, lockDirectory, shell });
+
+  return {
+    base: own,
+    work,
+    locks: lockDirectory,
+    minder,
+    agent: (text, name = `agent-${random.bytes(4).join("")}`) => {
+      writeFileSync(`${own}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+      return `${own}/${name}`;
+    },
+    spec: ({ testbed = "board", seq = 1, ...changes }) => ({
+      instance: `${testbed}/${seq}`,
+      testbed,
+      cookie: newCookie(),
+      directory: `${work}/${testbed}_${seq}`,
+      agent: [],
+      bmat: [],
+      environment: {},
+      isolate: "auto",
+      expirySeconds: 120,
+      logCapBytes: 100_000_000,
+      testbedJson: "{}",
+      intentJson: "{}",
+      ...changes,
+    }),
+    close: async () => {
+      // One that has answered may need a moment to end.
+      const left = await nothingLeft(own);
+      const mounts = readText("/proc/self/mountinfo")
+        .split("\n")
+        .filter((line) => line.includes(own));
+      const lockFiles = locks === undefined ? readdirSync(lockDirectory) : [];
+      for (const { pid } of processesWith(own)) kill(pid);
+      rmSync(own, { recursive: true });
+      expect({ left, mounts, lockFiles }).toEqual({ left: [], mounts: [], lockFiles: [] });
+    },
+  };
+}
+
+export function newCookie(): string {
+  return Buffer.from(random.bytes(16)).toString("hex");
+}
+
+export interface Seen {
+  pid: number;
+  state: string;
+  line: string;
+}
+
+/** Processes of this host whose arguments or environment contain the text. */
+export function processesWith(text: string): Seen[] {
+  const found: Seen[] = [];
+  for (const name of readdirSync("/proc")) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || pid === process.pid) continue;
+    try {
+      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      if (!line.includes(text) && !environment.includes(text)) continue;
+      const state = /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "?";
+      found.push({ pid, state, line: line.replaceAll("\0", " ") });
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return found;
+}
+
+export interface Roles {
+  minder: number[];
+  unshare: number[];
+  first: number[];
+}
+
+/** The pids that an instance's cookie names, by what they are. */
+export function rolesOf(cookie: string): Roles {
+  const roles: Roles = { minder: [], unshare: [], first: [] };
+  for (const { pid, line } of processesWith(cookie)) {
+    if (line.startsWith("unshare ")) roles.unshare.push(pid);
+    else if (line.includes(` first ${cookie}`)) roles.first.push(pid);
+    else if (line.includes(` mind ${cookie}`)) roles.minder.push(pid);
+  }
+  return roles;
+}
+
+/** Kills at once what runs of an instance, the minder first, so that nobody is left to clean up. */
+export function killAll(cookie: string): void {
+  const { minder, unshare, first } = rolesOf(cookie);
+  for (const pid of [...minder, ...unshare, ...first]) kill(pid);
+}
+
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It is gone already.
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Waits until something is true; fails after 15 s. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 15_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`this did not come true: ${condition.toString()}`);
+    await Bun.sleep(2);
+  }
+}
+
+/** The state that the minder gives for one directory. */
+export async function stateOf(lab: Lab, directory: string): Promise<string> {
+  const [view] = await lab.minder.look([directory]);
+  return view?.state ?? "none";
+}
+
+async function nothingLeft(text: string): Promise<string[]> {
+  const deadline = performance.now() + 1000;
+  for (;;) {
+    const left = processesWith(text).filter(({ state }) => state !== "Z");
+    if (left.length === 0 || performance.now() > deadline) return left.map(({ line }) => line);
+    await Bun.sleep(5);
+  }
+}
