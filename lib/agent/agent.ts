@@ -1,0 +1,221 @@
+/**
+ * The built-in job agent as a program: it bootstraps, pings, takes one job and then only pings, for ever
+ * (protocol/agent.md, worker-api.md §8). Unlike the real one it ends a job's processes when the job is over for it.
+ */
+import { type Answer, type Server } from "../buildomat.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Http } from "../doors/http.ts";
+import type { Random } from "../doors/random.ts";
+import { type Log, logAbout } from "../log.ts";
+import { createUlids } from "../ulid.ts";
+import { openWorkerApi, type Ping, type WorkerApi } from "../worker-api.ts";
+import { AgentError, type Base, openBase } from "./base.ts";
+import { type Children, openChildren } from "./child.ts";
+import { listenControl } from "./control.ts";
+import { playJob } from "./job.ts";
+import { boundHttp, createJobCalls, JobOver, retryMs } from "./job-calls.ts";
+import { answerControl, type StoreAccess } from "./job-control.ts";
+
+export interface AgentOptions {
+  clock: Clock;
+  random: Random;
+  http: Http;
+  log: Log;
+  /** BUILDOMAT_OPT, HOME and USER are used; nothing else of it reaches a job. */
+  env: Record<string, string | undefined>;
+  /** What `bin/bmat` runs, where whoever started the agent has not made one. */
+  bmat: string[];
+  /** Where inputs are written; jobs know it as /input. */
+  inputDirectory: string;
+  /** Ends the agent and its task's processes. */
+  signal: AbortSignal;
+}
+
+/** After SIGTERM, as a shell counts it. */
+const exitStopped = 143;
+const idlePingMs = 1000;
+const busyPingMs = 5000;
+/** Longer than a process group's grace; whoever stops the agent waits little longer. */
+const stopWithinMs = 7000;
+
+/** Resolves with the exit code: 1 when it cannot start or not record a job, else only when told to stop. */
+export async function runAgent(options: AgentOptions): Promise<number> {
+  const { clock, env, log } = options;
+  const directory = (env["BUILDOMAT_OPT"] ?? "/opt/buildomat").replace(/\/+$/, "");
+  try {
+    const base = openBase({ directory, home: env["HOME"] ?? "/tmp" });
+    const agent = createAgent(options, base);
+    base.provideBmat(options.bmat);
+    const children = openChildren({ clock, directory: base.runDirectory });
+    children.prepare();
+    const control = listenControl({
+      path: `${base.runDirectory}/buildomat.sock`,
+      answer: (request) => answerControl(request, agent.view()),
+      log,
+    });
+    try {
+      await agent.run(children);
+      return exitStopped;
+    } finally {
+      control.close();
+      await children.close();
+    }
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    log.error(error.message);
+    return 1;
+  }
+}
+
+interface Agent {
+  run(children: Children): Promise<void>;
+  /** What bmat may know. */
+  view(): { ping: Ping | null; store: StoreAccess | null };
+}
+
+function createAgent(options: AgentOptions, base: Base): Agent {
+  const { clock, http, log } = options;
+  const identity = base.readIdentity();
+  /** Told to stop, or something failed that nobody has thought of. */
+  const halt = new AbortController();
+  let crash: { error: unknown } | null = null;
+  const server: Server = {
+    http: boundHttp(http, halt.signal),
+    baseurl: identity.baseurl,
+    token: identity.token,
+  };
+  const api = openWorkerApi(server);
+  let lastPing: Ping | null = null;
+  let store: StoreAccess | null = null;
+  let run: { ended: Promise<void>; isBusy: boolean } | null = null;
+  let isParked = false;
+  /** Aborted to ping at once. */
+  let nudge = new AbortController();
+  let refusedPings = 0;
+  let isOutage = false;
+
+  function heed(answer: Answer<Ping>, children: Children): void {
+    if (!answer.ok) {
+      if (!isOutage) log.warn(`ping: ${answer.message}; tried again`);
+      isOutage = true;
+      refusedPings = answer.refusal === "unauthorised" ? refusedPings + 1 : 0;
+      // Asked twice, because a server that is being mended may say so once.
+      if (refusedPings >= 2) store?.calls.end("the server does not know this worker any more");
+      return;
+    }
+    if (isOutage) log.info("ping: the server answers again");
+    isOutage = false;
+    refusedPings = 0;
+    lastPing = answer.value;
+    if (answer.value.poweroff) {
+      if (!isParked) log.info("the server has no further use for this worker");
+      isParked = true;
+      store?.calls.end("the server says power off: cancelled, recycled or out of time");
+    }
+    if (!isParked && run === null && answer.value.job !== null) take(answer.value, children);
+  }
+
+  function take(ping: Ping, children: Children): void {
+    const job = ping.job as NonNullable<Ping["job"]>;
+    base.recordJob(ping);
+    const jobLog = logAbout(log, { job: job.id });
+    const calls = createJobCalls({ clock, log: jobLog, doubt: () => nudge.abort() });
+    const jobServer = { ...server, http: boundHttp(http, calls.signal) };
+    const jobApi = openWorkerApi(jobServer);
+    store = { jobId: job.id, api: jobApi, calls };
+    const played = playJob({
+      ...options,
+      job,
+      server: jobServer,
+      api: jobApi,
+      calls,
+      base,
+      children,
+      createUlid: createUlids(options),
+      log: jobLog,
+    });
+    const taken = { isBusy: true, ended: Promise.resolve() };
+    taken.ended = played
+      .catch((error: unknown) => {
+        if (error instanceof JobOver) return;
+        crash = { error };
+        halt.abort();
+      })
+      .finally(() => {
+        taken.isBusy = false;
+        store = null;
+      });
+    run = taken;
+  }
+
+  async function pause(): Promise<void> {
+    const wake = AbortSignal.any([halt.signal, nudge.signal]);
+    if (run?.isBusy !== true || refusedPings > 0) return await clock.sleep(idlePingMs, wake);
+    const ended = new AbortController();
+    void run.ended.then(() => ended.abort());
+    await clock.sleep(busyPingMs, AbortSignal.any([wake, ended.signal]));
+    if (ended.signal.aborted) await clock.sleep(idlePingMs, wake);
+  }
+
+  async function stop(): Promise<void> {
+    store?.calls.end("the agent is told to stop");
+    if (run === null) return;
+    const late = clock.deadline(stopWithinMs);
+    await Promise.race([run.ended, clock.sleep(stopWithinMs, late.signal)]);
+    late.release();
+  }
+
+  return {
+    view: () => ({ ping: lastPing, store }),
+    run: async (children) => {
+      const halted = (): void => halt.abort();
+      options.signal.addEventListener("abort", halted);
+      if (options.signal.aborted) halted();
+      const hasOpenJob = base.hasOpenJob();
+      base.forgetDoneJob();
+      await persist("bootstrap", halt.signal, options, () =>
+        api.bootstrap(identity.bootstrap.reveal(), identity.token.reveal()),
+      );
+      if (hasOpenJob) {
+        isParked = true;
+        log.error("a job was left unfinished here: it is reported as failed, and no other is taken");
+        await reportFailure(api, halt.signal, options);
+      }
+      while (!halt.signal.aborted) {
+        nudge = new AbortController();
+        const answer = await api.ping();
+        if (halt.signal.aborted) break;
+        heed(answer, children);
+        await pause();
+      }
+      await stop();
+      options.signal.removeEventListener("abort", halted);
+      if (crash !== null) throw crash.error;
+    },
+  };
+}
+
+/** Repeats a call each second until it succeeds or `signal` aborts; the log hears of the first failure. */
+async function persist<T>(
+  what: string,
+  signal: AbortSignal,
+  { clock, log }: AgentOptions,
+  call: () => Promise<Answer<T>>,
+): Promise<void> {
+  let hasFailed = false;
+  while (!signal.aborted) {
+    const answer = await call();
+    if (answer.ok) return log.info(`${what}: done`);
+    if (!hasFailed && !signal.aborted) log.warn(`${what}: ${answer.message}; tried again each second`);
+    hasFailed = true;
+    await clock.sleep(retryMs, signal);
+  }
+}
+
+/** The server then fails the job and holds the worker. A refusal says that there is nothing left to fail. */
+async function reportFailure(api: WorkerApi, signal: AbortSignal, options: AgentOptions): Promise<void> {
+  await persist("fail", signal, options, async () => {
+    const answer = await api.fail("agent started again");
+    return answer.ok || answer.refusal === "no answer" ? answer : { ok: true, value: undefined };
+  });
+}

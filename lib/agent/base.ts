@@ -1,0 +1,133 @@
+/** The agent's own files under its base directory (protocol/agent.md §1 to §3). It knows what they hold, not what a job is. */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { z } from "zod";
+import { errorText } from "../failure.ts";
+import { Secret } from "../secret.ts";
+
+export interface Identity {
+  baseurl: string;
+  bootstrap: Secret;
+  token: Secret;
+}
+
+/** The agent cannot start, or not go on: it ends with exit code 1. */
+export class AgentError extends Error {
+  override name = "AgentError";
+}
+
+export interface Base {
+  directory: string;
+  /** For sockets, scripts and pipes; one that runs uses it alone. */
+  runDirectory: string;
+  readIdentity(): Identity;
+  /** A job was taken here and its end is not known: whatever it did, it is not done twice. */
+  hasOpenJob(): boolean;
+  /** Writes `job.json` for good before the job does anything. */
+  recordJob(ping: unknown): void;
+  recordJobDone(): void;
+  forgetDoneJob(): void;
+  /** Writes the text where the job's shell reads it; private, because a script may hold secrets. */
+  writeScript(name: string, text: string): string;
+  removeScript(path: string): void;
+  /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. */
+  readTestbed(): string | null;
+  /** Makes `bin/bmat`, where whoever started the agent did not. */
+  provideBmat(command: string[]): void;
+}
+
+const identitySchema = z.object({
+  baseurl: z.url({ protocol: /^https?$/ }),
+  bootstrap: z.string().min(1),
+  token: z.string().min(1),
+});
+
+/** `home` is the agent's HOME. */
+export function openBase({ directory, home }: { directory: string; home: string }): Base {
+  const identityPath = `${directory}/etc/agent.json`;
+  const jobPath = `${directory}/etc/job.json`;
+  const donePath = `${directory}/etc/job-done.json`;
+  const runDirectory = `${directory}/run`;
+  return {
+    directory,
+    runDirectory,
+    readIdentity: () => {
+      try {
+        const identity = identitySchema.safeParse(JSON.parse(readFileSync(identityPath, "utf8")));
+        if (!identity.success) {
+          const issue = identity.error.issues[0];
+          throw new Error(`${issue?.path.join(".")}: ${issue?.message}`);
+        }
+        const { baseurl, bootstrap, token } = identity.data;
+        return {
+          baseurl: baseurl.replace(/\/+$/, ""),
+          bootstrap: new Secret(bootstrap),
+          token: new Secret(token),
+        };
+      } catch (error) {
+        throw new AgentError(`Cannot read ${identityPath}: ${errorText(error)}`, { cause: error });
+      }
+    },
+    hasOpenJob: () => existsSync(jobPath),
+    recordJob: (ping) => {
+      try {
+        const file = openSync(jobPath, "wx");
+        writeSync(file, `${JSON.stringify(sortKeys(ping), null, 2)}\n`);
+        fsyncSync(file);
+        closeSync(file);
+      } catch (error) {
+        throw new AgentError(`Cannot create ${jobPath}: ${errorText(error)}`, { cause: error });
+      }
+    },
+    recordJobDone: () => renameSync(jobPath, donePath),
+    forgetDoneJob: () => rmSync(donePath, { force: true }),
+    writeScript: (name, text) => {
+      const path = `${runDirectory}/${name}`;
+      rmSync(path, { force: true });
+      writeFileSync(path, text.endsWith("\n") ? text : `${text}\n`, { mode: 0o600, flag: "wx" });
+      return path;
+    },
+    removeScript: (path) => rmSync(path, { force: true }),
+    readTestbed: () => {
+      try {
+        return readFileSync(`${home}/testbed.json`, "utf8");
+      } catch {
+        return null;
+      }
+    },
+    provideBmat: (command) => {
+      const path = `${directory}/bin/bmat`;
+      mkdirSync(runDirectory, { recursive: true });
+      mkdirSync(`${directory}/bin`, { recursive: true });
+      if (existsSync(path)) return;
+      const environment = `BUILDOMAT_NONROOT=1 BUILDOMAT_OPT=${quote(directory)}`;
+      const words = command.map(quote).join(" ");
+      writeFileSync(path, `#!/bin/sh\n${environment} exec ${words} "$@"\n`, { mode: 0o755 });
+    },
+  };
+}
+
+/** For a POSIX shell. */
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Keys in order and nulls left out, as the real agent writes it. */
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+  return Object.fromEntries(
+    entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, member]) => [key, sortKeys(member)]),
+  );
+}

@@ -1,0 +1,62 @@
+/** The hidden verb `agent`: `agent run` with the real agent's words for everything else. It wires the agent to this process. */
+import type { Clock } from "../doors/clock.ts";
+import type { Http } from "../doors/http.ts";
+import type { Random } from "../doors/random.ts";
+import { openLog } from "../log.ts";
+import { runAgent } from "./agent.ts";
+
+export interface AgentCommandOptions {
+  /** How this program is started again. */
+  self: string[];
+  clock: Clock;
+  random: Random;
+  http: Http;
+}
+
+const usage = "usage: agent run\n";
+
+export async function runAgentCommand(
+  args: string[],
+  { self, clock, random, http }: AgentCommandOptions,
+): Promise<number> {
+  const [command, ...rest] = args;
+  if (command === "--help") {
+    process.stdout.write(usage);
+    return 0;
+  }
+  if (command !== "run") {
+    const why =
+      command === undefined ? "choose a command" : `command ${JSON.stringify(command)} not understood`;
+    process.stderr.write(`${usage}ERROR: ${why}\n`);
+    return 1;
+  }
+  if (rest.length > 0) {
+    process.stderr.write(`${usage}ERROR: unexpected arguments\n`);
+    return 1;
+  }
+  const controller = new AbortController();
+  const stop = (): void => controller.abort();
+  const signals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, stop);
+  const log = openLog({
+    clock,
+    format: "json",
+    level: process.env["BUILDOMAT_DEBUG"] === "1" ? "debug" : "info",
+    secrets: [],
+    write: (line) => process.stdout.write(line),
+  });
+  try {
+    return await runAgent({
+      clock,
+      random,
+      http,
+      log,
+      env: process.env,
+      bmat: [...self, "bmat"],
+      inputDirectory: "/input",
+      signal: controller.signal,
+    });
+  } finally {
+    for (const signal of signals) process.off(signal, stop);
+  }
+}

@@ -1,0 +1,53 @@
+/** What bmat is told: the job's store, and what the server said of the factory (protocol/agent.md §8). */
+import type { Ping, WorkerApi } from "../worker-api.ts";
+import { addressesSchema, type ControlReply, type ControlRequest } from "./frames.ts";
+import { type JobCalls, JobOver } from "./job-calls.ts";
+
+/** The job that runs, as far as its requests need it. */
+export interface StoreAccess {
+  jobId: string;
+  api: WorkerApi;
+  calls: JobCalls;
+}
+
+/** Never rejects: what cannot be done is an answer too. While the server is away the answer waits. */
+export async function answerControl(
+  request: ControlRequest,
+  { ping, store }: { ping: Ping | null; store: StoreAccess | null },
+): Promise<ControlReply> {
+  if (request === "MetadataAddresses") {
+    const addresses = addressesSchema.safeParse(ping?.factory_metadata?.["addresses"] ?? []);
+    return { MetadataAddressesResult: addresses.success ? addresses.data : [] };
+  }
+  if (request === "FactoryInfo") {
+    return ping === null
+      ? { Error: "the server has not answered yet" }
+      : { FactoryInfoResult: ping.factory_info };
+  }
+  if ("ProcessStart" in request) {
+    const name = JSON.stringify(request.ProcessStart.name);
+    return { Error: `starting background process ${name}: this agent cannot start background processes` };
+  }
+  if (store === null) return { Error: "no job is running" };
+  try {
+    return await answerStore(request, store);
+  } catch (error) {
+    if (error instanceof JobOver) return { Error: "the job is over" };
+    throw error;
+  }
+}
+
+async function answerStore(
+  request: Extract<ControlRequest, { StoreGet: string } | { StorePut: unknown }>,
+  { jobId, api, calls }: StoreAccess,
+): Promise<ControlReply> {
+  if ("StoreGet" in request) {
+    const name = request.StoreGet;
+    const got = await calls.insist("store get", "is an answer", () => api.storeGet(jobId, name));
+    if (!got.ok) return { Error: got.message };
+    return { StoreGetResult: got.value === null ? null : { name, ...got.value } };
+  }
+  const [name, value, secret] = request.StorePut;
+  const put = await calls.insist("store put", "is an answer", () => api.storePut(jobId, name, value, secret));
+  return put.ok ? "Ack" : { Error: put.message };
+}

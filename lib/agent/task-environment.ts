@@ -1,0 +1,69 @@
+/** What a task's script finds in its environment (protocol/agent.md §4). Pure; made from nothing, so that no secret is inherited. */
+import { z } from "zod";
+import type { Task } from "../worker-api.ts";
+
+export interface TaskSurroundings {
+  /** The agent's own. */
+  env: Record<string, string | undefined>;
+  jobId: string;
+  /** The agent's directory: `bin/bmat` is put on the PATH, and finds the agent's socket by it. */
+  base: string;
+  /** Text of `$HOME/testbed.json`, null where there is none. */
+  testbed: string | null;
+}
+
+const testbedSchema = z.object({
+  testbed: z.string().optional(),
+  sp_type: z.string().optional(),
+  target: z.string().optional(),
+  sp_runner: z.string().optional(),
+  sp_runner_config: z.string().optional(),
+  baseline: z.string().optional(),
+});
+
+/** The task's own variables override any other. With `env_clear` there are no others. */
+export function taskEnvironment(task: Task, surroundings: TaskSurroundings): Record<string, string> {
+  if (task.env_clear) return { ...task.env };
+  const { env, jobId, base, testbed } = surroundings;
+  const user = env["USER"] ?? "nobody";
+  return {
+    HOME: env["HOME"] ?? "/tmp",
+    USER: user,
+    LOGNAME: user,
+    TZ: "UTC",
+    PATH: `${base}/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin`,
+    LANG: "en_US.UTF-8",
+    LC_ALL: "en_US.UTF-8",
+    BUILDOMAT_JOB_ID: jobId,
+    BUILDOMAT_TASK_ID: String(task.id),
+    // For bmat: where the agent's socket is.
+    BUILDOMAT_OPT: base,
+    BUILDOMAT_NONROOT: "1",
+    ...testbedVariables(testbed),
+    ...task.env,
+  };
+}
+
+function testbedVariables(text: string | null): Record<string, string> {
+  const known = testbedSchema.safeParse(readJson(text));
+  if (!known.success) return {};
+  const all = {
+    SP_TESTBED: known.data.testbed,
+    SP_TYPE: known.data.sp_type,
+    SP_TARGET: known.data.target,
+    SP_RUNNER: known.data.sp_runner,
+    SP_RUNNER_CONFIG: known.data.sp_runner_config,
+    SP_BASELINE: known.data.baseline,
+  };
+  return Object.fromEntries(
+    Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+function readJson(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
