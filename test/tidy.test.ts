@@ -158,7 +158,7 @@ beforeAll(() => {
   // Named one by one: the linter would follow the link to all of node_modules.
   const trees = all.map((_, index) => String(index));
   const lint = Bun.spawnSync(
-    [join(root, "node_modules/.bin/oxlint"), "--type-aware", "--format=unix", ...trees],
+    [process.execPath, join(root, "node_modules/.bin/oxlint"), "--type-aware", "--format=unix", ...trees],
     { cwd: plantation },
   );
   const line = /^(.+?):\d+:\d+: .* \[Error\/(?:\w+\()?([\w-]+)\)?\]$/gm;
