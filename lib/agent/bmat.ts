@@ -67,7 +67,7 @@ export async function runBmat(argv: string[], { clock, env }: BmatOptions): Prom
   try {
     const [group, name, ...rest] = argv;
     if (group === "--help" || name === "--help" || rest[0] === "--help") {
-      process.stdout.write(showUsage([group, name].filter((word) => word !== undefined && word in commands)));
+      await Bun.write(Bun.stdout, showUsage([]));
       return 0;
     }
     const found = choose(commands, group, []);
@@ -87,7 +87,7 @@ export async function runBmat(argv: string[], { clock, env }: BmatOptions): Prom
       error instanceof UsageError
         ? `${showUsage(error.command)}\nERROR: ${error.message}\n`
         : `Error: ${errorText(error)}\n`;
-    process.stderr.write(text);
+    await Bun.write(Bun.stderr, text);
     return 1;
   }
 }
@@ -153,7 +153,9 @@ async function getValue([name]: string[], flags: Set<string>, { client, clock }:
     }
     const absent = `no value for ${debugText(name as string)}`;
     if (flags.has("-W")) throw new Error(`the store has ${absent}`);
-    if (!hasWarned) process.stderr.write(`WARNING: job store has ${absent}; waiting for a value...\n`);
+    if (!hasWarned) {
+      await Bun.write(Bun.stderr, `WARNING: job store has ${absent}; waiting for a value...\n`);
+    }
     hasWarned = true;
     await clock.sleep(pollMs);
   }
@@ -202,7 +204,7 @@ function factoryCommand(
       if (typeof reply !== "object" || !("FactoryInfoResult" in reply)) throw unexpected(reply);
       const picked = pick(reply.FactoryInfoResult);
       if (picked === null) throw new Error("factory private info not available");
-      process.stdout.write(`${picked}\n`);
+      await Bun.write(Bun.stdout, `${picked}\n`);
     },
   };
 }

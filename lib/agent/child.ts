@@ -118,7 +118,7 @@ function startChild(options: {
   clock: Clock;
 }): Child {
   const { argv, cwd, env, out, err, clock } = options;
-  const startedMs = performance.now();
+  const measureMs = startMeasure(clock);
   const child = Bun.spawn(argv, {
     cwd,
     env,
@@ -130,7 +130,7 @@ function startChild(options: {
   const exited = child.exited.then(() => {
     hasExited = true;
     const signal = child.signalCode === null ? null : system.signals[child.signalCode as NodeJS.Signals];
-    return { code: child.exitCode, signal, durationMs: Math.floor(performance.now() - startedMs) };
+    return { code: child.exitCode, signal, durationMs: measureMs() };
   });
   const stdout = openPipe(out.read);
   const stderr = openPipe(err.read);
@@ -154,6 +154,18 @@ function startChild(options: {
       signalGroup(child.pid, "SIGKILL");
       await isGone(giveUpAfterMs);
     },
+  };
+}
+
+/** Uptime goes in steps of 10 ms: the wall clock tells more, where it has not been set meanwhile. */
+function startMeasure(clock: Clock): () => number {
+  const uptimeStep = 10;
+  const wall = clock.wallMs();
+  const uptime = clock.uptimeMs();
+  return () => {
+    const byWall = clock.wallMs() - wall;
+    const byUptime = clock.uptimeMs() - uptime;
+    return Math.abs(byWall - byUptime) <= uptimeStep ? Math.max(byWall, 0) : byUptime;
   };
 }
 

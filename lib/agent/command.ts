@@ -1,4 +1,6 @@
 /** The hidden verb `agent`: `agent run` with the real agent's words for everything else. It wires the agent to this process. */
+/* oxlint-disable no-restricted-properties -- `agent run` is a program of its own, on another host perhaps: its signals,
+   environment and log are this process's, and no part of the factory's */
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
 import type { Random } from "../doors/random.ts";
