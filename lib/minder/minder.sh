@@ -146,6 +146,7 @@ read_process_by_ps() {
 
 # has_cookie PID COOKIE: the process was started with the cookie among its arguments.
 has_cookie() {
+  line=
   if [ -r "$proc/self/cmdline" ]; then
     { IFS= read -r line <"$proc/$1/cmdline"; } 2>/dev/null
   else
@@ -517,8 +518,10 @@ report() {
 
 # give_up LINE: nothing may be left behind.
 give_up() {
+  # By names from within: whoever took this minder for dead may have made the directory anew meanwhile.
+  [ "$is_inside" = no ] || rm -rf minder home opt input work agent.log
   cd /
-  rm -rf "$directory"
+  rmdir "$directory" 2>/dev/null
   [ -z "${my_host_lock:-}" ] || rm -f "$my_host_lock"
   [ -z "${my_lock:-}" ] || rm -f "$my_lock"
   report "$1"
@@ -532,6 +535,8 @@ mind() {
   exec 7>&1 >/dev/null
   cd /
   cookie=$1 shell=$2 directory=$3 locks=$4
+  # What this shell starts can be found by it, should it be killed.
+  export BUILDOMAT_FACTORY_COOKIE="$cookie"
   instance='' testbed='' isolate=auto expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
   about='' agent='' bmat_text='' bmat_count=0 is_whole=no shows_host=no
   know_host
@@ -592,8 +597,10 @@ mind() {
     exit 0
   fi
   until mkdir "$directory" 2>/dev/null; do join_or_clear; done
+  is_inside=no
+  cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
   # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
-  cd "$directory" && mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work &&
+  mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work &&
     printf '%s\n' "$boot $pid_space $my_pid $my_start $cookie $isolate $log_cap" >minder/minder ||
     give_up "failed cannot write in $directory"
 
@@ -613,6 +620,7 @@ mind() {
   esac
   build
   start_first "$@"
+  cd /
   attend
 }
 
@@ -639,6 +647,8 @@ join_or_clear() {
       report armed
       exit 0
     fi
+    # Made, and its maker killed before it could write anything; this removes only what is empty.
+    if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ]; then rmdir "$directory" 2>/dev/null; fi
     # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is
     # on record, the one that made the directory is about to write it, or was killed before it could.
     if may_clear && { mkdir "$directory/minder/clearing" 2>/dev/null || [ "$waited" -gt 2000 ]; }; then
@@ -696,7 +706,6 @@ EOF
     printf '%s\n' "$intent_json" >minder/intent.json &&
     printf '' >agent.log ||
     give_up "failed cannot write in $directory"
-  cd /
   case $bmat_count in
   0) ;;
   1) ln -s "$bmat_path" "$directory/opt/bin/bmat" || give_up "failed cannot link $directory/opt/bin/bmat" ;;
@@ -755,7 +764,7 @@ start_first() {
   elif command -v setsid >/dev/null; then
     set -- setsid "$@"
   fi
-  "$@" 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
+  { cd / && exec "$@"; } 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
   exec 3<&- 6>&-
   IFS= read -r event <&5
   case $event in
@@ -1205,7 +1214,9 @@ stop() {
     answer "cannot-tell its lock cannot be proved free"
     return
   fi
-  if [ "$went" = no ] && [ -d "$directory/minder" ]; then rm -rf "$directory"; fi
+  if [ "$went" = no ]; then
+    if [ -d "$directory/minder" ]; then rm -rf "$directory"; else rmdir "$directory" 2>/dev/null; fi
+  fi
   answer stopped
 }
 
