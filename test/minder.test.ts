@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import {
@@ -15,6 +15,7 @@ import {
 
 const shells = mkdtempSync(`${tmpdir()}/minder-shells-`);
 let lab: Lab;
+setDefaultTimeout(60_000);
 
 beforeAll(() => {
   // busybox is a shell under the name sh.
@@ -201,7 +202,7 @@ describe("go", () => {
     expect(kinds["cannot tell"]).toBe(0);
     expect(kinds.went).toBeGreaterThan(0);
     expect(kinds.expired).toBeGreaterThan(0);
-  }, 60_000);
+  });
 
   test("after expiry never starts; the same instance can be armed again", async () => {
     lab = openLab();
