@@ -1,114 +1,15 @@
-/** The administrator's calls (protocol/user-admin-api.md §2, §8). */
-import { createUser, requireAdmin, requireRow, requireUlid } from "./callers.ts";
-import { conflict, internalError, json, nothing, Refusal } from "./exchange.ts";
+/** The administrator's calls about targets, workers and jobs (protocol/user-admin-api.md §2, §8). */
+import { z } from "zod";
+import { requireAdmin, requireRow, requireUlid } from "./callers.ts";
+import { json, nothing, Refusal } from "./exchange.ts";
 import { jobPage, jobView, pageOf, readPageToken } from "./job-lists.ts";
-import { defaulted, optional, struct, text, truth } from "./json-body.ts";
+import { optional, struct, text } from "./json-body.ts";
 import { call, jsonCall, type Route } from "./routes.ts";
-import type { Factory, User } from "./state.ts";
-import { createTarget, looksLikeUlid, renameTarget } from "./targets.ts";
-import { formatTime } from "./timestamps.ts";
+import { createTarget, renameTarget } from "./targets.ts";
 import { eventPage } from "./user-calls.ts";
 import { adminView, holdWorker, releaseWorker } from "./workers.ts";
 
-const nameShape = struct("Create", { name: text });
-
-function userView(user: User): unknown {
-  return {
-    id: user.id,
-    name: user.name,
-    time_create: formatTime(user.createdMs),
-    privileges: [...user.privileges].toSorted(),
-  };
-}
-
-function requireNewName(table: Map<string, { name: string }>, name: string, what: string): void {
-  if (looksLikeUlid(name)) throw conflict(`${what} names must not look like ULIDs`);
-  for (const row of table.values()) if (row.name === name) throw internalError();
-}
-
-const accountRoutes: Route[] = [
-  jsonCall("POST", "/0/users", nameShape, (exchange, { name }) => {
-    requireAdmin(exchange, "user.create");
-    requireNewName(exchange.state.users, name, "user");
-    const { user, token } = createUser(exchange, name);
-    return json(201, { id: user.id, name, token });
-  }),
-
-  call("GET", "/0/users", (exchange) => {
-    requireAdmin(exchange, "user.read");
-    const name = exchange.query.get("name");
-    const users = [...exchange.state.users.values()].filter((user) => name === null || user.name === name);
-    return json(200, users.map(userView));
-  }),
-
-  call("GET", "/0/users/{user}", (exchange) => {
-    requireAdmin(exchange, "user.read");
-    return json(200, userView(requireRow(exchange.state.users, exchange.params["user"])));
-  }),
-
-  call("PUT", "/0/users/{user}/privilege/{privilege}", (exchange) => {
-    requireAdmin(exchange, "user.privilege");
-    const user = requireRow(exchange.state.users, exchange.params["user"]);
-    user.privileges.add(exchange.params["privilege"] ?? "");
-    return nothing;
-  }),
-
-  call("DELETE", "/0/users/{user}/privilege/{privilege}", (exchange) => {
-    requireAdmin(exchange, "user.privilege");
-    const user = requireRow(exchange.state.users, exchange.params["user"]);
-    user.privileges.delete(exchange.params["privilege"] ?? "");
-    return nothing;
-  }),
-
-  jsonCall("POST", "/0/admin/factory", nameShape, (exchange, { name }) => {
-    requireAdmin(exchange, "factory.create");
-    const { state } = exchange;
-    requireNewName(state.factories, name, "factory");
-    const factory: Factory = {
-      id: state.createId(),
-      name,
-      lastPingMs: null,
-      isEnabled: true,
-      holdsWorkers: false,
-      workers: new Map(),
-    };
-    const token = state.createToken(64);
-    state.factories.set(factory.id, factory);
-    state.factoriesByToken.set(token, factory);
-    return json(201, { id: factory.id, name, token });
-  }),
-
-  call("GET", "/0/admin/factories", (exchange) => {
-    requireAdmin(exchange, "factory.read");
-    const factories = Array.from(exchange.state.factories.values(), (factory) => ({
-      id: factory.id,
-      name: factory.name,
-      last_ping: factory.lastPingMs === null ? null : formatTime(factory.lastPingMs),
-      enable: factory.isEnabled,
-      hold_workers: factory.holdsWorkers,
-    }));
-    return json(200, factories);
-  }),
-
-  jsonCall(
-    "POST",
-    "/0/admin/factory/{factory}/enable",
-    struct("FactoryEnable", { hold_workers: defaulted(truth, () => false) }),
-    (exchange, body) => {
-      requireAdmin(exchange, "factory.write");
-      const factory = requireRow(exchange.state.factories, exchange.params["factory"]);
-      factory.isEnabled = true;
-      factory.holdsWorkers = body.hold_workers;
-      return nothing;
-    },
-  ),
-
-  call("POST", "/0/admin/factory/{factory}/disable", (exchange) => {
-    requireAdmin(exchange, "factory.write");
-    requireRow(exchange.state.factories, exchange.params["factory"]).isEnabled = false;
-    return nothing;
-  }),
-];
+const workerPageStart = z.object({ id: z.string(), active: z.boolean(), factory: z.string().nullable() });
 
 const targetRoutes: Route[] = [
   jsonCall(
@@ -171,13 +72,13 @@ const workerRoutes: Route[] = [
     (exchange) => {
       requireAdmin(exchange, "worker.read");
       const { query, state } = exchange;
-      const token = readPageToken(exchange);
-      const active = token === null ? query.get("active") === "true" : token["active"] === true;
-      const asked = token === null ? query.get("factory") : (token["factory"] ?? null);
-      const factory = asked === null ? null : requireUlid(String(asked));
+      const token = readPageToken(exchange, workerPageStart);
+      const active = token?.active ?? query.get("active") === "true";
+      const asked = token === null ? query.get("factory") : token.factory;
+      const factory = asked === null ? null : requireUlid(asked);
       const workers = [...(active ? state.activeWorkers : state.workers.values())];
       const wanted = workers.filter((each) => factory === null || each.factory.id === factory);
-      const after = token === null ? null : String(token["id"]);
+      const after = token?.id ?? null;
       return json(200, pageOf(wanted, { after, recentFirst: false }, adminView, { active, factory }));
     },
     { active: "truth", limit: "u32" },
@@ -287,4 +188,4 @@ const jobRoutes: Route[] = [
   ),
 ];
 
-export const adminRoutes: Route[] = [...accountRoutes, ...targetRoutes, ...workerRoutes, ...jobRoutes];
+export const adminRoutes: Route[] = [...targetRoutes, ...workerRoutes, ...jobRoutes];

@@ -1,4 +1,5 @@
 /** Jobs as they are shown: one in full, and many by the page (protocol/user-admin-api.md §4). */
+import { z } from "zod";
 import { badRequest, type Exchange } from "./exchange.ts";
 import { jobState } from "./jobs.ts";
 import type { Job } from "./state.ts";
@@ -53,31 +54,35 @@ export function pageOf<R extends { id: string }>(
 }
 
 /** Where a page begins and what it selects, as the token of the page before it says. */
-export function readPageToken(exchange: Exchange): Record<string, unknown> | null {
+export function readPageToken<T>(exchange: Exchange, start: z.ZodType<T>): T | null {
   const token = exchange.query.get("page_token");
   if (token === null) return null;
   try {
-    const read = JSON.parse(Buffer.from(token, "base64").toString()) as { v: unknown; page_start: unknown };
-    if (read.v === "v1") return read.page_start as Record<string, unknown>;
+    const shape = z.object({ v: z.literal("v1"), page_start: start });
+    return shape.parse(JSON.parse(Buffer.from(token, "base64").toString())).page_start;
   } catch {
-    // Answered below.
+    throw badRequest("unable to parse query string: failed to parse pagination token");
   }
-  throw badRequest("unable to parse query string: failed to parse pagination token");
 }
+
+const jobPageStart = z.object({
+  id: z.string(),
+  recent_first: z.boolean(),
+  tag: z.string().nullable(),
+});
 
 /** `tag=A=1|B=2`: jobs that have them all. */
 export function jobPage(exchange: Exchange, jobs: Job[]): Page {
-  const token = readPageToken(exchange);
-  const recentFirst =
-    token === null ? exchange.query.get("recent_first") === "true" : token["recent_first"] === true;
-  const tag = token === null ? exchange.query.get("tag") : ((token["tag"] ?? null) as string | null);
+  const token = readPageToken(exchange, jobPageStart);
+  const recentFirst = token?.recent_first ?? exchange.query.get("recent_first") === "true";
+  const tag = token === null ? exchange.query.get("tag") : token.tag;
   const wanted = (tag ?? "").split("|").filter((each) => each !== "");
   const hasTags = (job: Job): boolean =>
     wanted.every((each) => {
       const [name = "", ...value] = each.split("=");
       return job.tags[name] === value.join("=");
     });
-  const after = token === null ? null : String(token["id"]);
+  const after = token?.id ?? null;
   return pageOf(jobs.filter(hasTags), { after, recentFirst }, listEntry, { recent_first: recentFirst, tag });
 }
 

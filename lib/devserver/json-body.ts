@@ -38,7 +38,9 @@ function describe(value: unknown): string {
   if (typeof value === "object") return "map";
   if (typeof value === "string") return `string ${JSON.stringify(value)}`;
   if (typeof value === "boolean") return `boolean \`${value}\``;
-  return Number.isInteger(value) ? `integer \`${String(value)}\`` : `floating point \`${String(value)}\``;
+  // Numbers are all that is left of JSON.
+  const number = Number(value);
+  return Number.isInteger(number) ? `integer \`${number}\`` : `floating point \`${number}\``;
 }
 
 export const text: Shape<string> = {

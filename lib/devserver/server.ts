@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
+import { accountRoutes } from "./account-calls.ts";
 import { adminRoutes } from "./admin-calls.ts";
 import { badRequest, Refusal, type Exchange, type Reply } from "./exchange.ts";
 import { factoryRoutes } from "./factory-calls.ts";
@@ -55,7 +56,13 @@ export function startDevserver(options: DevserverOptions): Devserver {
     },
   });
   createFirstTargets(state);
-  const find = createRouter([...factoryRoutes, ...workerRoutes, ...userRoutes(clock), ...adminRoutes]);
+  const find = createRouter([
+    ...factoryRoutes,
+    ...workerRoutes,
+    ...userRoutes(clock),
+    ...accountRoutes,
+    ...adminRoutes,
+  ]);
   const server = Bun.serve({
     hostname: options.hostname ?? "127.0.0.1",
     port: options.port ?? 0,
@@ -120,7 +127,8 @@ async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
   if (length <= maxBodyBytes) return new Uint8Array(await request.arrayBuffer());
   const parts: Uint8Array[] = [];
   let received = 0;
-  for await (const part of request.body ?? []) {
+  const body: ReadableStream<Uint8Array> | null = request.body;
+  for await (const part of body ?? []) {
     received += part.byteLength;
     if (received <= maxBodyBytes) parts.push(part);
   }

@@ -197,6 +197,6 @@ function agentJob(state: State, job: Job): unknown {
       gid: task.gid ?? 0,
       workdir: task.workdir ?? "/",
     })),
-    inputs: inputs.sort((one, other) => (one.id < other.id ? -1 : 1)),
+    inputs: inputs.toSorted((one, other) => (one.id < other.id ? -1 : 1)),
   };
 }
