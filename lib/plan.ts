@@ -151,6 +151,7 @@ const serverless: ReadonlySet<Action["kind"]> = new Set([
 export function plan(seen: Observation): Plan {
   const now = seen.now.uptimeMs;
   const actions: Action[] = [];
+  const keys = new Set(seen.busy);
   let wakeAtMs = Number.POSITIVE_INFINITY;
 
   /** Whether a time has come; if not, the plan is made again when it comes. */
@@ -161,29 +162,35 @@ export function plan(seen: Observation): Plan {
 
   function add(action: Action): void {
     const key = actionKey(action);
-    if (seen.busy.has(key) || !isDue(seen.retryAtMs.get(key) ?? now)) return;
+    if (keys.has(key) || !isDue(seen.retryAtMs.get(key) ?? now)) return;
     if (!serverless.has(action.kind) && !isDue(seen.server.retryAtMs)) return;
+    keys.add(key);
     actions.push(action);
   }
 
   const open = seen.instances.filter(({ phase }) => isOpen(phase));
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
   planLooks();
-  planList();
-  planStrangers();
+  planList(planStrangers());
   planTestbeds();
   if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
   return { actions, wakeAtMs };
 
   function planInstance(instance: Instance): void {
     if (!isOpen(instance.phase)) return;
-    const limit = passedLimit(instance, seen, isDue);
-    if (limit !== null) return add({ kind: "end", instance, reason: limit, untold: limit });
+    const name = instanceName(instance);
     const worker = workerView(instance, seen.server);
-    const agent = seen.looks.get(instanceName(instance))?.view ?? "unseen";
+    const look = seen.looks.get(name);
+    const agent = look?.view ?? "unseen";
     const step = steps[instance.phase][worker][agent];
+    if (look?.view === "alive" && worker !== "held" && (step === "wait" || step === "flush")) {
+      const limit = passedLimit(instance, look, worker, seen, isDue);
+      if (limit !== null) return add({ kind: "end", instance, reason: limit, untold: limit });
+    }
     if (step === "wait" || step === "look") return;
     if (step === "flush" && instance.isFlushed) return;
+    // What an earlier process prepared may have been held since: the first list tells.
+    if (step === "go" && worker === "unseen" && !seen.server.recordedMs.has(name)) return;
     if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
   }
@@ -198,28 +205,32 @@ export function plan(seen: Observation): Plan {
     if (due.length > 0) add({ kind: "look", instances: due });
   }
 
-  function planList(): void {
-    const interval = open.length > 0 ? intervals.listWhileRunningMs : intervals.listWhileIdleMs;
+  function planList(isStrangerUnconfirmed: boolean): void {
+    const idle = isStrangerUnconfirmed ? intervals.confirmMs : intervals.listWhileIdleMs;
+    const interval = open.length > 0 ? intervals.listWhileRunningMs : idle;
     const last = seen.server.list?.askedAtMs ?? Number.NEGATIVE_INFINITY;
     if (seen.server.isListWanted || isDue(last + interval)) add({ kind: "list workers" });
   }
 
-  function planStrangers(): void {
+  /** Whether there is one that another list must confirm. */
+  function planStrangers(): boolean {
     const { list, lastSettledMs } = seen.server;
-    if (list === null) return;
+    if (list === null) return false;
     const isSettling = open.some(({ phase }) => phase === "creating");
     const ours = new Set(open.map(({ worker }) => worker));
+    let isAnyUnconfirmed = false;
     for (const worker of list.workers.values()) {
       if (ours.has(worker.id) || worker.hold) continue;
       const listedMs = seen.server.firstListedMs.get(worker.id) ?? list.askedAtMs;
-      // While a request for a worker is open, an unassociated worker may be its answer.
-      const sinceMs = worker.private === null ? Math.max(listedMs, lastSettledMs) : listedMs;
-      const isConfirmed = list.askedAtMs - sinceMs >= intervals.confirmMs && !isSettling;
       const isForgotten = !worker.online && list.askedAtMs - listedMs >= intervals.strangerMs;
-      const isUnwanted = worker.private === null || worker.recycle || isForgotten;
-      if (isConfirmed && isUnwanted) add({ kind: "delete stranger", worker });
-      else if (isUnwanted) isDue(list.askedAtMs + intervals.confirmMs);
+      if (worker.private !== null && !worker.recycle && !isForgotten) continue;
+      // An unassociated worker may be the answer to a request that was open when the first list was asked for.
+      const isJudged = worker.private !== null || listedMs > lastSettledMs;
+      const isConfirmed = isJudged && !isSettling && list.askedAtMs - listedMs >= intervals.confirmMs;
+      if (isConfirmed) add({ kind: "delete stranger", worker });
+      else isAnyUnconfirmed = true;
     }
+    return isAnyUnconfirmed;
   }
 
   function planTestbeds(): void {
@@ -229,27 +240,37 @@ export function plan(seen: Observation): Plan {
       if (testbed.check === null || seen.mode === "drain") continue;
       if (check === undefined || isDue(check.atMs + intervals.checkMs)) add({ kind: "check", testbed });
     }
-    const free = new Set(usable.filter((testbed) => isChecked(testbed, seen)));
+    const free = new Set(usable.filter((testbed) => isChecked(testbed, seen, isDue)));
+    const jobs = new Set(open.map(({ job }) => job));
     for (const lease of seen.leases) {
-      const testbed = [...free].find((each) => canServe(each, lease, seen.config));
+      const isWanted = seen.mode === "run" && !jobs.has(lease.job);
+      const testbed = isWanted ? [...free].find((each) => canServe(each, lease, seen.config)) : undefined;
       if (testbed === undefined) {
         add({ kind: "let lapse", lease });
-      } else {
-        free.delete(testbed);
-        add({ kind: "begin", lease, testbed });
+        continue;
+      }
+      jobs.add(lease.job);
+      free.delete(testbed);
+      if (isAlone(testbed, seen.config)) {
+        for (const each of free) if (isAlone(each, seen.config)) free.delete(each);
+      }
+      add({ kind: "begin", lease, testbed });
+    }
+    const isTaking = seen.mode === "run" && !seen.server.isTokenRefused;
+    const isAnyElsewhere = seen.config.testbeds.some(({ name }) => seen.elsewhere.has(name));
+    if (isTaking && (free.size > 0 || isAnyElsewhere)) {
+      if (seen.locksSeenMs === null || isDue(seen.locksSeenMs + intervals.locksMs)) {
+        add({ kind: "look at locks" });
       }
     }
-    if (seen.mode === "drain" || seen.server.isTokenRefused || free.size === 0) {
-      if (isDue(seen.server.lastPingMs + intervals.pingMs)) add({ kind: "ping" });
-      return;
-    }
-    if (seen.locksSeenMs === null || isDue(seen.locksSeenMs + intervals.locksMs)) {
-      add({ kind: "look at locks" });
-    }
     // Before the first list and the first look at the locks, a testbed may be in use without our knowing.
-    if (seen.server.list === null || seen.locksSeenMs === null) return;
-    const targets = [...new Set([...free].flatMap((testbed) => targetIds(testbed, seen.config)))];
-    if (targets.length > 0 && isDue(seen.server.leaseDueMs)) add({ kind: "lease", targets });
+    const canAsk = isTaking && seen.server.list !== null && seen.locksSeenMs !== null;
+    const offered = canAsk ? [...free].flatMap((testbed) => targetIds(testbed, seen.config)) : [];
+    if (offered.length === 0) {
+      if (isDue(seen.server.lastPingMs + intervals.pingMs)) add({ kind: "ping" });
+    } else if (isDue(seen.server.leaseDueMs)) {
+      add({ kind: "lease", targets: [...new Set(offered)] });
+    }
   }
 }
 
@@ -263,13 +284,20 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   }
   const owner = seen.elsewhere.get(testbed.name);
   if (owner !== undefined) return `in use elsewhere: ${owner}`;
-  const isAlone = seen.config.general.isolate === "off" && testbed.host === null;
-  if (isAlone && seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")) {
+  if (
+    isAlone(testbed, seen.config) &&
+    seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")
+  ) {
     return "without isolation one instance at a time runs on this host";
   }
   if (testbed.host !== null || testbed.spRunnerUrl !== null)
     return "only testbeds of this host are served yet";
   return null;
+}
+
+/** Whether it shares this host with no other instance. */
+function isAlone(testbed: Testbed, config: Config): boolean {
+  return config.general.isolate === "off" && testbed.host === null;
 }
 
 function isUsable(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
@@ -278,10 +306,10 @@ function isUsable(testbed: Testbed, seen: Observation, isDue: (atMs: number) => 
   return whyNotFree(testbed, seen) === null && !seen.busy.has(`testbed ${testbed.name}`);
 }
 
-function isChecked(testbed: Testbed, seen: Observation): boolean {
+function isChecked(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
   if (testbed.check === null) return true;
   const check = seen.checks.get(testbed.name);
-  return check !== undefined && check.isPassed && seen.now.uptimeMs - check.atMs <= 2 * intervals.checkMs;
+  return check !== undefined && check.isPassed && !isDue(check.atMs + 2 * intervals.checkMs);
 }
 
 function canServe(testbed: Testbed, lease: PendingLease, config: Config): boolean {
@@ -305,27 +333,32 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
     const sinceMs = server.missingSinceMs.get(name) ?? list.askedAtMs;
     return list.askedAtMs - sinceMs >= intervals.confirmMs ? "gone" : "missing";
   }
-  // Before the association our own worker has no `private` yet.
-  const isForeign = worker.private !== name && !(worker.private === null && instance.phase === "created");
-  if (isForeign) return "foreign";
+  if (worker.private !== null && worker.private !== name) return "foreign";
   if (worker.hold) return "held";
   if (worker.recycle) return "recycle";
+  // Before the association our own worker has no `private` yet; after it, the list is the older of the two.
+  if (worker.private === null && instance.phase !== "created") return "unseen";
   return worker.online ? "online" : "offline";
 }
 
-/** The sentence that names a time limit which a running instance has passed; null while it has passed none. */
-function passedLimit(instance: Instance, seen: Observation, isDue: (atMs: number) => boolean): string | null {
+/** The sentence that names a time limit which an instance has passed whose agent is alive; null: it has passed none. */
+function passedLimit(
+  instance: Instance,
+  look: Look,
+  worker: WorkerView,
+  seen: Observation,
+  isDue: (atMs: number) => boolean,
+): string | null {
   if (instance.phase !== "running" || instance.wentAt === null) return null;
-  const look = seen.looks.get(instanceName(instance));
-  if (look?.view !== "alive" || workerView(instance, seen.server) === "held") return null;
   const now = seen.now.uptimeMs;
   const wentMs = now - elapsedMs(instance.wentAt, seen.now);
   const passed = (limitMs: number | null, fromMs: number): boolean =>
     limitMs !== null && isDue(fromMs + limitMs);
-  const { answeringSinceMs } = seen.server;
-  // A server that does not answer is no fault of the agent's: the time counts anew when it is back.
-  if (!instance.isOnline && answeringSinceMs !== null) {
-    if (passed(instance.startTimeoutMs, Math.max(wentMs, answeringSinceMs))) {
+  const { answeringSinceMs, list } = seen.server;
+  // A server that does not answer is no fault of the agent's: the time counts anew when it is back. And only a list
+  // that was asked for after the limit proves that the agent was not online before it.
+  if (!instance.isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
+    if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + instance.startTimeoutMs) {
       return `the agent did not reach the server within start_timeout (${seconds(instance.startTimeoutMs)})`;
     }
   }

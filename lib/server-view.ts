@@ -44,7 +44,7 @@ export function noteList(
 ): void {
   const byId = new Map(workers.map((worker) => [worker.id, worker]));
   server.firstListedMs = new Map(
-    workers.map(({ id }) => [id, server.firstListedMs.get(id) ?? askedAtMs] as const),
+    workers.map((worker) => [worker.id, firstListedMs(server, worker, askedAtMs)] as const),
   );
   const missing = new Map<string, number>();
   for (const instance of open) {
@@ -56,6 +56,12 @@ export function noteList(
   server.missingSinceMs = missing;
   server.list = { askedAtMs, workers: byId };
   server.isListWanted = false;
+}
+
+/** For an unassociated worker only lists count that were asked for after the last request for one was settled. */
+function firstListedMs(server: KnownServer, worker: Worker, askedAtMs: number): number {
+  const before = server.firstListedMs.get(worker.id) ?? askedAtMs;
+  return worker.private === null && before <= server.lastSettledMs ? askedAtMs : before;
 }
 
 /** Takes in one worker as just read; null: it is deleted. A list asked for before this read is older than it. */

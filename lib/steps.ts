@@ -92,7 +92,15 @@ const whileRunning: ByAgent = {
 };
 
 export const steps: Record<OpenPhase, Record<WorkerView, ByAgent>> = {
-  preparing: byWorker({ ...always("arm"), armed: "create" }),
+  preparing: byWorker({
+    ...always("arm"),
+    armed: "create",
+    // Without a worker it was never told to go: whatever went there must not meet a second agent.
+    alive: "alarm",
+    done: "alarm",
+    exited: "alarm",
+    dead: "alarm",
+  }),
   creating: byWorker(always("settle")),
   created: notYetRunning(beforeGo("associate")),
   starting: notYetRunning(beforeGo("go")),
