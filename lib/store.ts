@@ -116,9 +116,14 @@ export function openStore(options: {
   directoryOf(row: { testbed: string; seq: number }): string;
 }): Store {
   const database = openDatabase(options.path, { readonly: false });
-  migrate(database, options.path);
-  adoptRustRows(database, options);
-  return storeOn(database);
+  try {
+    migrate(database, options.path);
+    database.transaction(adoptRustRows)(database, options);
+    return storeOn(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 }
 
 /** Opens the file for reading only, while a daemon may be writing it; null where there is none yet. */
@@ -126,7 +131,9 @@ export function openStoreForReading(path: string): Pick<Store, "latest" | "healt
   try {
     const database = new Database(path, { readonly: true, strict: true });
     database.run("PRAGMA busy_timeout = 5000");
-    return hasTable(database, "factory_instance") ? storeOn(database) : null;
+    if (hasTable(database, "factory_instance")) return storeOn(database);
+    database.close();
+    return null;
   } catch {
     return null;
   }
@@ -203,7 +210,15 @@ interface RustRow {
   flushed: number;
 }
 
-function adoptRustRows(database: Database, { nowMs, directoryOf }: Parameters<typeof openStore>[0]): void {
+function adoptRustRows(
+  database: Database,
+  { path, nowMs, directoryOf }: Parameters<typeof openStore>[0],
+): void {
+  // An instance of ours without a worker has no row there: a Rust factory that ran in between may have used its seq.
+  database.run(
+    `DELETE FROM factory_instance AS ours WHERE worker IS NULL AND EXISTS (SELECT 1 FROM instance AS theirs
+       WHERE ours.testbed_name = theirs.testbed_name AND ours.seq = theirs.seq)`,
+  );
   const rows = database
     .query<RustRow, []>(
       `SELECT * FROM instance AS theirs WHERE NOT EXISTS (SELECT 1 FROM factory_instance AS ours
@@ -217,11 +232,13 @@ function adoptRustRows(database: Database, { nowMs, directoryOf }: Parameters<ty
       directory: directoryOf({ testbed: row.testbed_name, seq: row.seq }),
       agent: "external",
     };
+    const phase = phases[row.state] ?? "running";
+    if (phase !== "destroyed") refuseSecondOpen(database, row, path);
     insert(database, {
       testbed: row.testbed_name,
       seq: row.seq,
       // `created` too: whether its agent was started is not known, so it counts as started.
-      phase: phases[row.state] ?? "running",
+      phase,
       target: row.target,
       job: null,
       isBound: false,
@@ -243,6 +260,20 @@ function adoptRustRows(database: Database, { nowMs, directoryOf }: Parameters<ty
       endedMs: row.state === "destroyed" ? nowMs : null,
     });
   }
+}
+
+/** Which of two is the one that runs on the testbed, nobody here can know. */
+function refuseSecondOpen(database: Database, { testbed_name, seq }: RustRow, path: string): void {
+  const other = database
+    .query<{ seq: number }, [string]>(
+      "SELECT seq FROM factory_instance WHERE testbed_name = ? AND phase NOT IN ('destroyed', 'dropped')",
+    )
+    .get(testbed_name);
+  if (other === null) return;
+  const names = [other.seq, seq].map((each) => instanceName({ testbed: testbed_name, seq: each }));
+  throw new FactoryError(`Cannot use the database ${path}: ${names.join(" and ")} are both not destroyed`, {
+    hint: "Let the factory that wrote it end them, or name another file with -d",
+  });
 }
 
 function insert(database: Database, instance: Instance): void {
@@ -311,14 +342,17 @@ function storeOn(database: Database): Store {
   const select = (where: string): Instance[] =>
     database.query(`SELECT * FROM factory_instance WHERE ${where}`).all().map(instanceOf);
 
-  function write(instance: Instance): void {
+  /** Only over the record that `before` is: an older one must not undo what was committed since. */
+  function write(before: Instance, instance: Instance): void {
     const columns = columnsOf(instance);
     const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
-    database
+    const { changes } = database
       .query(
-        `UPDATE factory_instance SET ${sets.join(", ")} WHERE testbed_name = $testbed_name AND seq = $seq`,
+        `UPDATE factory_instance SET ${sets.join(", ")}
+         WHERE testbed_name = $testbed_name AND seq = $seq AND phase = $before`,
       )
-      .run({ testbed_name: instance.testbed, seq: instance.seq, ...columns });
+      .run({ testbed_name: instance.testbed, seq: instance.seq, before: before.phase, ...columns });
+    if (changes !== 1) throw new Error(`${instanceName(instance)} is not ${before.phase} in the database`);
     const state = rustState(instance.phase);
     if (state === null || instance.worker === null) return;
     database
@@ -359,7 +393,7 @@ function storeOn(database: Database): Store {
       if (next.phase !== instance.phase && !canMove(instance.phase, next.phase)) {
         throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${next.phase}`);
       }
-      database.transaction(write)(next);
+      database.transaction(write)(instance, next);
       return next;
     },
     health: () => {
