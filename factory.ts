@@ -99,7 +99,8 @@ const commands: Record<string, Command> = {
 };
 
 function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  // citty colours its usage also where nobody sees colours.
+  process.stdout.write(`${process.stdout.isTTY ? line : Bun.stripANSI(line)}\n`);
 }
 
 function readConfig(args: Places): { config: Config; database: string } {

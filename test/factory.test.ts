@@ -1,0 +1,423 @@
+/** The factory as a process, from queue to done and through what happens to it: with the stub of the real agent. */
+import { afterEach, expect, test } from "bun:test";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Lab, type LabOptions, must, openLab } from "./lab.ts";
+import { until } from "./until.ts";
+
+let lab: Lab | null = null;
+
+async function open(options: LabOptions = {}): Promise<Lab> {
+  lab = await openLab(options);
+  return lab;
+}
+
+afterEach(async () => {
+  await lab?.close();
+  lab = null;
+});
+
+/** Ends the factory in good order: what runs is finished, and nothing may be left. */
+async function drained(factory: {
+  kill(signal: NodeJS.Signals): void;
+  exited: Promise<number>;
+}): Promise<void> {
+  factory.kill("SIGUSR1");
+  expect(await factory.exited).toBe(0);
+}
+
+async function workersLeft({ factoryApi }: Lab): Promise<number> {
+  return must(await factoryApi.workers()).length;
+}
+
+/** A script that says where it runs, and then waits until the test lets it end. */
+function waitFor({ directory }: Lab, name = "end"): string {
+  return `echo started; while [ ! -e '${directory}/${name}' ]; do sleep 0.05; done; echo ended`;
+}
+
+function letEnd({ directory }: Lab, name = "end"): void {
+  writeFileSync(join(directory, name), "");
+}
+
+test("a queued job runs to its end, and its worker is deleted", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit("echo hello from $BUILDOMAT_JOB_ID");
+  expect((await it.ended(id)).state).toBe("completed");
+  expect(await it.said(id, "stdout")).toEqual([`hello from ${id}`]);
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  await drained(factory);
+});
+
+test("jobs queued behind one testbed run one after the other, each in a directory of its own", async () => {
+  const it = await open();
+  const factory = it.start();
+  const ids = await Promise.all([1, 2, 3].map((n) => it.submit(`ls /work; touch /work/${n}; echo job ${n}`)));
+  for (const id of ids) expect((await it.ended(id)).state).toBe("completed");
+  const said = await Promise.all(ids.map((id) => it.said(id, "stdout")));
+  // Nothing of the job before is in /work.
+  expect(said.map((lines) => lines.length)).toEqual([1, 1, 1]);
+  await drained(factory);
+});
+
+test("two testbeds of one host run at once, and each job has its own /work", async () => {
+  const it = await open({ testbeds: { "bed-1": [], "bed-2": [] } });
+  const factory = it.start();
+  const script = (word: string): string =>
+    `echo ${word} > /work/x; ${waitFor(it)}; cat /work/x; echo "$(ls /work)"`;
+  const ids = [await it.submit(script("one")), await it.submit(script("two"))];
+  for (const id of ids) {
+    await until("both run", async () => (await it.said(id, "stdout")).includes("started"));
+  }
+  letEnd(it);
+  for (const id of ids) expect((await it.ended(id)).state).toBe("completed");
+  expect(await it.said(ids[0] ?? "", "stdout")).toContain("one");
+  expect(await it.said(ids[1] ?? "", "stdout")).toContain("two");
+  await drained(factory);
+});
+
+test("F21 a factory killed in mid-job takes the agent over when it is started again", async () => {
+  const it = await open();
+  const killed = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  killed.kill("SIGKILL");
+  await killed.exited;
+  const factory = it.start();
+  await until("it is watched again", () => it.proxy.calls.at(-1) === "GET /0/factory/workers");
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  expect(await it.said(id, "stdout")).toEqual(["started", "ended"]);
+  await drained(factory);
+});
+
+test("an end that came while no factory ran is not missed", async () => {
+  const it = await open();
+  const stopped = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  stopped.kill("SIGTERM");
+  expect(await stopped.exited).toBe(0);
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  const factory = it.start();
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  await drained(factory);
+});
+
+test("F30 a second factory on the same database exits 75 before it calls the server", async () => {
+  const it = await open();
+  const factory = it.start();
+  await until("the first has begun", () => it.proxy.calls.length > 0);
+  await until("it is idle", () => it.proxy.calls.includes("POST /0/factory/lease"));
+  factory.kill("SIGSTOP");
+  const before = it.proxy.calls.length;
+  expect(await it.start().exited).toBe(75);
+  expect(it.proxy.calls.length).toBe(before);
+  factory.kill("SIGCONT");
+  await drained(factory);
+});
+
+test("F31 a factory with another base does not take a testbed that is in use", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  const base = join(it.directory, "other");
+  it.configure({}, base);
+  const other = it.start({ base });
+  await until("the other sees it", () =>
+    other.log().some(({ message }) => message.includes("in use elsewhere")),
+  );
+  other.kill("SIGTERM");
+  await other.exited;
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  await drained(factory);
+});
+
+test("F17 a cancelled job's processes are gone and its testbed free, though its agent ignores the cancel", async () => {
+  const it = await open();
+  const factory = it.start();
+  const mark = join(it.directory, "daemon");
+  const id = await it.submit(
+    `(setsid sleep 1000 '${mark}' || setsid sh -c 'sleep 1000; : ${mark}') & ${waitFor(it)}`,
+  );
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  must(await it.user.cancel(id));
+  expect((await it.ended(id)).cancelled).toBe(true);
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  expect(it.processes(mark)).toEqual([]);
+  await drained(factory);
+});
+
+test("F37 a daemon that a job leaves behind is gone when the testbed is free", async () => {
+  const it = await open();
+  const factory = it.start();
+  const mark = join(it.directory, "daemon");
+  const id = await it.submit(
+    `setsid nohup sh -c 'while :; do sleep 1; done; : ${mark}' >/dev/null 2>&1 & echo left`,
+  );
+  expect((await it.ended(id)).state).toBe("completed");
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  expect(it.processes(mark)).toEqual([]);
+  await drained(factory);
+});
+
+test("F18 a held worker is not touched; released, its testbed is freed", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  const [worker] = must(await it.factoryApi.workers());
+  must(await it.admin.holdWorker(worker?.id ?? "", "look at it"));
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  const next = await it.submit("echo next");
+  const listsBefore = it.proxy.calls.filter((call) => call === "GET /0/factory/workers").length;
+  await until("the hold was seen twice", () => {
+    return it.proxy.calls.filter((call) => call === "GET /0/factory/workers").length >= listsBefore + 2;
+  });
+  expect((await it.job(next)).state).toBe("queued");
+  expect(it.processes(join(it.base, "work/bed-1_1")).length).toBeGreaterThan(0);
+  must(await it.admin.releaseWorker(worker?.id ?? ""));
+  expect((await it.ended(next)).state).toBe("completed");
+  await drained(factory);
+});
+
+test("F16 an agent whose worker an administrator recycled is stopped", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  const [worker] = must(await it.factoryApi.workers());
+  must(await it.admin.recycleWorker(worker?.id ?? ""));
+  expect((await it.ended(id)).state).toBe("failed");
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  await drained(factory);
+});
+
+test("F39 a job whose agent dies is failed with the reason and the agent's last words", async () => {
+  const it = await open({ agent: "/bin/false" });
+  const agent = join(it.directory, "dying-agent");
+  writeFileSync(agent, "#!/bin/sh\necho the board is on fire >&2\nexit 3\n", { mode: 0o755 });
+  it.configure({ agent });
+  const factory = it.start();
+  const id = await it.submit("echo never");
+  expect((await it.ended(id)).state).toBe("failed");
+  const reason = (await it.said(id, "worker")).join("\n");
+  expect(reason).toContain("the agent ended before the job did");
+  expect(reason).toContain("the board is on fire");
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  await drained(factory);
+});
+
+test("F40 an agent that never reaches the server is stopped after start_timeout, and the job told why", async () => {
+  const it = await open({ testbeds: { "bed-1": ['start_timeout = "1s"'] }, agent: "/bin/false" });
+  const agent = join(it.directory, "sleeping-agent");
+  writeFileSync(agent, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
+  it.configure({ testbeds: { "bed-1": ['start_timeout = "1s"'] }, agent });
+  const factory = it.start();
+  const id = await it.submit("echo never");
+  expect((await it.ended(id)).state).toBe("failed");
+  expect((await it.said(id, "worker")).join("\n")).toContain("start_timeout (1 s)");
+  await drained(factory);
+});
+
+test("F45 an agent that is missing is found before the server is asked for a worker: the job stays queued", async () => {
+  const it = await open({ agent: "/nonexistent/agent" });
+  const factory = it.start();
+  const id = await it.submit("echo never");
+  await until("it is told", () =>
+    factory.log().some(({ message }) => message.includes("/nonexistent/agent")),
+  );
+  expect((await it.job(id)).state).toBe("queued");
+  expect(it.proxy.calls).not.toContain("POST /0/factory/worker");
+  expect(existsSync(join(it.base, "work/bed-1_1"))).toBe(false);
+  await drained(factory);
+});
+
+test("F03 a worker whose creation's answer is lost is found again: there is never a second one", async () => {
+  const it = await open();
+  let lost = 0;
+  it.proxy.fate = (call) => (call === "POST /0/factory/worker" && lost++ === 0 ? "lose answer" : "pass");
+  const factory = it.start();
+  const id = await it.submit("echo once");
+  expect((await it.ended(id)).state).toBe("completed");
+  expect(await it.said(id, "stdout")).toEqual(["once"]);
+  const assigned = (await it.said(id, "control")).filter((line) => line.startsWith("job assigned"));
+  expect(assigned.length).toBe(1);
+  await drained(factory);
+});
+
+test("F01 F02 a server that is away in mid-job fails no job, and is logged once", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  it.proxy.fate = (call) => (call.includes("/0/factory/") ? "bad gateway" : "pass");
+  const told = (): number =>
+    factory.log().filter(({ message }) => message.includes("does not answer")).length;
+  await until("it is noticed", () => told() > 0);
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  const before = it.proxy.calls.length;
+  await until("it was tried again", () => it.proxy.calls.length > before + 2);
+  expect(await workersLeft(it)).toBe(1);
+  it.proxy.fate = () => "pass";
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  expect(told()).toBe(1);
+  await drained(factory);
+});
+
+test("F09 a token that the server refuses stops leasing and nothing else", async () => {
+  const it = await open();
+  const config = join(it.base, "config.toml");
+  writeFileSync(config, readFileSync(config, "utf8").replace(it.factoryToken, "not-the-factorys-token"));
+  const factory = it.start();
+  await until("it is told", () =>
+    factory.log().some(({ message }) => message.includes("refuses the factory's token")),
+  );
+  expect(it.proxy.calls).not.toContain("POST /0/factory/lease");
+  factory.kill("SIGTERM");
+  expect(await factory.exited).toBe(0);
+});
+
+test("F15 a worker of ours without an instance is deleted, not at once", async () => {
+  const it = await open();
+  const worker = must(await it.factoryApi.createWorker(it.targetId, null));
+  const factory = it.start();
+  await until("it is deleted", async () => must(await it.factoryApi.worker(worker.id)) === null);
+  const lists = it.proxy.calls.indexOf(`DELETE /0/factory/worker/${worker.id}`);
+  expect(
+    it.proxy.calls.slice(0, lists).filter((call) => call === "GET /0/factory/workers").length,
+  ).toBeGreaterThan(1);
+  await drained(factory);
+});
+
+test("F62 a testbed that is no longer configured finishes its job and is freed", async () => {
+  const it = await open();
+  const stopped = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  stopped.kill("SIGTERM");
+  await stopped.exited;
+  it.configure({ testbeds: { "bed-2": [] } });
+  const factory = it.start();
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
+  await drained(factory);
+});
+
+test("F26 with its database lost, the factory finds the running agent again and never starts a second one", async () => {
+  const it = await open();
+  const killed = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  killed.kill("SIGKILL");
+  await killed.exited;
+  for (const end of ["", "-wal", "-shm", ".lock"])
+    rmSync(join(it.base, `data.sqlite3${end}`), { force: true });
+  const factory = it.start();
+  await until("it is taken over", () => factory.log().some(({ message }) => message.includes("taken over")));
+  const next = await it.submit("echo next");
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  expect((await it.ended(next)).state).toBe("completed");
+  // The next instance has a seq of its own.
+  expect(it.instanceFile("bed-1_2", "agent.log")).not.toBeNull();
+  await drained(factory);
+});
+
+test("workers that are born held are not run until they are released", async () => {
+  const it = await open();
+  must(await it.admin.enableFactory(it.factoryId, true));
+  const factory = it.start();
+  const id = await it.submit("echo at last");
+  const worker = await until("there is a worker", async () => must(await it.factoryApi.workers())[0]);
+  await until("its hold was seen", () => it.proxy.calls.includes(`GET /0/factory/worker/${worker.id}`));
+  expect(await it.said(id, "stdout")).toEqual([]);
+  must(await it.admin.releaseWorker(worker.id));
+  expect((await it.ended(id)).state).toBe("completed");
+  await drained(factory);
+});
+
+test("general.bind_job = false: the server assigns the job once the agent is there", async () => {
+  const it = await open({ general: ["bind_job = false"] });
+  const factory = it.start();
+  const id = await it.submit("echo unbound");
+  expect((await it.ended(id)).state).toBe("completed");
+  await drained(factory);
+});
+
+test("a testbed whose check fails takes no job", async () => {
+  const it = await open();
+  const ready = join(it.directory, "ready");
+  it.configure({ testbeds: { "bed-1": [`check = "test -e '${ready}'"`] } });
+  const factory = it.start();
+  const id = await it.submit("echo checked");
+  await until("it is told", () => factory.log().some(({ message }) => message.includes("check failed")));
+  expect(it.proxy.calls).not.toContain("POST /0/factory/lease");
+  writeFileSync(ready, "");
+  expect((await it.ended(id)).state).toBe("completed");
+  await drained(factory);
+});
+
+test("the factory and its jobs run as a user who is not root", async () => {
+  const it = await open({ uid: 12345 });
+  const factory = it.start();
+  const id = await it.submit("id -u; ls /work /input | wc -l; touch /work/mine && echo written");
+  const job = await it.ended(id);
+  expect(await it.said(id, "stdout")).toContain("12345");
+  expect(await it.said(id, "stdout")).toContain("written");
+  expect(job.state).toBe("completed");
+  await drained(factory);
+});
+
+test("F71 F72 the factory's token is in no argument, no log and no job's environment", async () => {
+  const it = await open();
+  const factory = it.start();
+  const id = await it.submit(
+    `env; cat /proc/*/cmdline /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; ${waitFor(it)}`,
+  );
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  expect(it.processes(it.factoryToken)).toEqual([]);
+  letEnd(it);
+  await it.ended(id);
+  expect((await it.said(id)).join("\n")).not.toContain(it.factoryToken);
+  await drained(factory);
+  expect(JSON.stringify(factory.log())).not.toContain(it.factoryToken);
+});
+
+test("isolation off: one instance at a time on the host", async () => {
+  const it = await open({ testbeds: { "bed-1": [], "bed-2": [] }, general: ['isolate = "off"'] });
+  const factory = it.start();
+  const probe = await it.submit("echo hello");
+  const isRefused = await until("it runs, or is refused for want of /work", async () => {
+    if (factory.log().some(({ message }) => message.includes("/work"))) return "refused";
+    return (await it.job(probe)).state === "completed" ? "ran" : null;
+  });
+  // Where the host has no /work and /input, that is what preflight says, and the job stays.
+  expect(isRefused === "ran" || (await it.job(probe)).state === "queued").toBe(true);
+  await drained(factory);
+});
+
+test("a work directory that is a symbolic link is refused, and the job stays in the queue", async () => {
+  const it = await open();
+  const real = join(it.directory, "elsewhere");
+  Bun.spawnSync(["mkdir", "-p", real]);
+  Bun.spawnSync(["ln", "-s", real, join(it.base, "work")]);
+  const factory = it.start();
+  const id = await it.submit("echo never");
+  const outcome = await until("it is told", async () => {
+    if (factory.log().some(({ message }) => message.includes("symbolic link"))) return "told";
+    const over = await Promise.race([factory.exited, Bun.sleep(0)]);
+    return over === undefined ? null : "ended";
+  });
+  expect(outcome).toBe("told");
+  expect((await it.job(id)).state).toBe("queued");
+  factory.kill("SIGTERM");
+  await factory.exited;
+  renameSync(join(it.base, "work"), join(it.base, "was-work"));
+});
