@@ -150,6 +150,8 @@ function compareBody({ likeness, sent }: Stage, line: RecordedLine, reply: HttpR
   if (isDigest(recorded)) {
     const { isKnown } = bytesOf(recorded);
     const expected = isKnown ? recorded.sha256 : sent.get(recorded.sha256);
+    const announced = Number(reply.headers.get("content-length"));
+    if (announced !== recorded.length) return [`${announced} bytes announced`];
     if (reply.body.byteLength !== recorded.length) return [`${reply.body.byteLength} bytes`];
     return sha256(reply.body) === expected ? [] : ["other bytes"];
   }

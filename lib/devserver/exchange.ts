@@ -5,7 +5,7 @@ import type { State } from "./state.ts";
 export interface Reply {
   status: number;
   type: string | null;
-  body: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null;
+  body: string | Blob | ReadableStream<Uint8Array> | null;
   headers?: Record<string, string>;
 }
 
