@@ -182,12 +182,16 @@ judge() {
         life=dead
         ;;
       *)
-        if has_cookie "$1" "$judged_cookie"; then
-          life=alive may_signal=yes
-        elif [ -z "$line" ]; then
-          # It is on its way out and has given its arguments back.
-          life=alive
-        fi
+        # The arguments are read byte by byte, and may go in the middle.
+        for judge_try in 1 2 3; do
+          if has_cookie "$1" "$judged_cookie"; then
+            life=alive may_signal=yes
+          elif [ -z "$line" ]; then
+            # It is on its way out and has given its arguments back.
+            life=alive
+          fi
+          [ "$life" = unknown ] || break
+        done
         ;;
       esac
     fi
