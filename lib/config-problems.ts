@@ -75,12 +75,17 @@ export function kindOf(value: unknown): string {
   return `a ${typeof value}`;
 }
 
+/** Comparing ten thousand misspelt words with as many known ones would take minutes. */
+const maxCompared = 200;
+
 /** The known word that a misspelt one is nearest to; null where none is near enough to be meant. */
 export function nearestWord(word: string, known: Iterable<string>): string | null {
   if (word.length > 64) return null;
   let nearest: string | null = null;
   let best = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let compared = 0;
   for (const candidate of known) {
+    if (++compared > maxCompared) break;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), best);
     if (distance < best) [nearest, best] = [candidate, distance];
   }
@@ -101,6 +106,7 @@ function editDistance(from: string, to: string, limit: number): number {
       if (isSwap) cost = Math.min(cost, (older[j - 2] ?? 0) + 1);
       row.push(cost);
     }
+    if (Math.min(...row) >= limit) return limit;
     [older, last] = [last, row];
   }
   return Math.min(limit, last[to.length] ?? limit);
