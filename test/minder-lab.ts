@@ -55,10 +55,11 @@ export function openLab({ shell = "sh", user = 0, locks, prefix = [], base, edit
   if (process.getuid?.() !== 0) throw new Error("these tests start processes as two users: run them as root");
   const own = base ?? mkdtempSync(`${tmpdir()}/minder-`);
   chownSync(own, user, user);
+  if (base === undefined) chmodSync(own, 0o755);
   const work = `${own}/work`;
   const lockDirectory = locks ?? `${own}/locks`;
   if (locks === undefined) mkdirSync(lockDirectory);
-  chmodSync(lockDirectory, 0o1777);
+  if (locks === undefined) chmodSync(lockDirectory, 0o1777);
   const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
   const transport: Transport = (argv, stdin, timeoutMs) =>
     local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
