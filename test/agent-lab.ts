@@ -1,0 +1,190 @@
+/** The embedded server and built-in agents as real processes, each in a temporary base of its own. */
+import { expect } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type CustomerApi,
+  type Job,
+  type JobEvent,
+  type JobRequest,
+  openCustomerApi,
+} from "../lib/customer-api.ts";
+import { startDevserver } from "../lib/devserver/server.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import { openHttp } from "../lib/doors/http.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { type FactoryApi, openFactoryApi } from "../lib/factory-api.ts";
+import { Secret } from "../lib/secret.ts";
+import { given } from "./devserver-stage.ts";
+import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
+import { until } from "./until.ts";
+
+export interface AgentLab {
+  directory: string;
+  /** Between agent and server. */
+  proxy: FaultyProxy;
+  admin: CustomerApi;
+  user: CustomerApi;
+  factory: FactoryApi;
+  /** Submits a job with one task for each script; `more` changes the request, `inputs` are uploaded. */
+  submit(
+    scripts: string[],
+    more?: Partial<JobRequest>,
+    inputs?: Record<string, Uint8Array<ArrayBuffer>>,
+  ): Promise<string>;
+  /** A worker bound to the job and an agent for it. */
+  start(job: string | null, options?: { env?: Record<string, string> }): Promise<AgentProcess>;
+  ended(job: string): Promise<Job>;
+  events(job: string): Promise<JobEvent[]>;
+  /** Payloads of one stream. */
+  said(job: string, stream: string): Promise<string[]>;
+  /** Starts an agent for the job, waits for its end and stops it. */
+  play(job: string): Promise<Job>;
+  close(): Promise<void>;
+}
+
+export interface AgentProcess {
+  worker: string;
+  base: string;
+  home: string;
+  input: string;
+  child: Bun.Subprocess;
+  log(): string;
+  file(path: string): string | null;
+  stop(): Promise<number>;
+}
+
+const adminToken = "admin-token-of-the-lab";
+
+export async function openAgentLab(): Promise<AgentLab> {
+  const clock = openClock();
+  const http = openHttp({ clock });
+  const server = startDevserver({ clock, random: openRandom(), adminToken, loopMs: 50 });
+  const proxy = await startFaultyProxy(server.url);
+  const as = (token: string) => ({ http, baseurl: server.url, token: new Secret(token) });
+  const admin = openCustomerApi(as(adminToken));
+  const target = given(await admin.createTarget("sp-test", "for tests")).id;
+  const factory = openFactoryApi(as(given(await admin.createFactory("lab")).token));
+  const user = openCustomerApi(as(given(await admin.createUser("engineer")).token));
+  const directory = mkdtempSync(join(tmpdir(), "agent-"));
+  const started: AgentProcess[] = [];
+
+  const lab: AgentLab = {
+    directory,
+    proxy,
+    admin,
+    user,
+    factory,
+    submit: async (scripts, more = {}, inputs = {}) => {
+      const tasks = scripts.map((script, index) => ({
+        name: `task-${index}`,
+        script,
+        env_clear: false,
+        env: {},
+      }));
+      const names = Object.keys(inputs);
+      const request = { name: "job", target: "sp-test", tasks, output_rules: [], inputs: names, ...more };
+      const { id } = given(await user.submitJob(request));
+      for (const [name, bytes] of Object.entries(inputs)) given(await user.uploadInput(id, name, bytes));
+      return id;
+    },
+    start: async (job, { env = {} } = {}) => {
+      const instance = join(directory, String(started.length));
+      const paths = {
+        base: join(instance, "opt"),
+        home: join(instance, "home"),
+        input: join(instance, "in"),
+      };
+      for (const path of [join(paths.base, "etc"), paths.home]) mkdirSync(path, { recursive: true });
+      const worker = given(await factory.createWorker(target, job));
+      given(await factory.associate(worker.id, `bed/${started.length}`));
+      const identity = { baseurl: proxy.url, bootstrap: worker.bootstrap, token: `token-${worker.id}` };
+      writeFileSync(join(paths.base, "etc/agent.json"), JSON.stringify(identity));
+      const process_ = launch(instance, paths, env);
+      const agent = { worker: worker.id, ...paths, ...process_ };
+      started.push(agent);
+      return agent;
+    },
+    ended: (job) =>
+      until(`job ${job} ends`, async () => {
+        const found = given(await user.job(job));
+        return found.state === "completed" || found.state === "failed" ? found : null;
+      }),
+    events: async (job) => given(await user.events(job)),
+    said: async (job, stream) =>
+      given(await user.events(job))
+        .filter((event) => event.stream === stream)
+        .map(({ payload }) => payload),
+    play: async (job) => {
+      const agent = await lab.start(job);
+      const ended = await lab.ended(job);
+      await agent.stop();
+      return ended;
+    },
+    close: async () => {
+      for (const agent of started) await agent.stop();
+      await proxy.stop();
+      await server.stop();
+      const left = processesNaming(directory);
+      for (const pid of left) process.kill(pid, "SIGKILL");
+      rmSync(directory, { recursive: true, force: true });
+      expect(left).toEqual([]);
+    },
+  };
+  return lab;
+}
+
+function launch(
+  instance: string,
+  { base, home, input }: { base: string; home: string; input: string },
+  env: Record<string, string>,
+): Pick<AgentProcess, "child" | "log" | "file" | "stop"> {
+  const logPath = join(instance, "agent.log");
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "agent-main.ts"), "run", input], {
+    cwd: "/",
+    stdin: "ignore",
+    stdout: Bun.file(logPath),
+    stderr: Bun.file(`${logPath}.err`),
+    env: {
+      PATH: "/usr/bin:/bin",
+      HOME: home,
+      USER: "robot",
+      BUILDOMAT_OPT: base,
+      BUILDOMAT_NONROOT: "1",
+      ...env,
+    },
+  });
+  const read = (path: string): string | null => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch {
+      return null;
+    }
+  };
+  return {
+    child,
+    log: () => `${read(logPath)}${read(`${logPath}.err`)}`,
+    file: (path) => read(join(base, path)),
+    stop: async () => {
+      child.kill("SIGTERM");
+      return await child.exited;
+    },
+  };
+}
+
+/** Processes whose arguments, environment or working directory name `mark`. */
+export function processesNaming(mark: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && ["cmdline", "environ"].some((file) => isNamed(pid, file, mark)));
+}
+
+function isNamed(pid: number, file: string, mark: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1").includes(mark);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,290 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openChildren } from "../lib/agent/child.ts";
+import { JobOver } from "../lib/agent/job-calls.ts";
+import { runTask } from "../lib/agent/task.ts";
+import type { Clock } from "../lib/doors/clock.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import type { Task } from "../lib/worker-api.ts";
+import { createSettableClock } from "./settable-clock.ts";
+import { until } from "./until.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "task-"));
+});
+afterEach(() => {
+  // The names of pipes are gone as soon as the pipes are open.
+  expect(readdirSync(directory).filter((name) => /^(?:out|err)-/.test(name))).toEqual([]);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+interface Play {
+  /** `stream: payload`. */
+  events: string[];
+  done: Promise<boolean>;
+  over(): void;
+}
+
+function play(
+  script: string,
+  {
+    clock = openClock(),
+    task = {},
+    takes = async () => undefined,
+  }: { clock?: Clock; task?: Partial<Task>; takes?: () => Promise<unknown> } = {},
+): Play {
+  const controller = new AbortController();
+  const scriptPath = join(directory, "script.sh");
+  writeFileSync(scriptPath, script);
+  const children = openChildren({ clock, directory });
+  const events: string[] = [];
+  const done = runTask({
+    task: {
+      id: 0,
+      name: "t",
+      script,
+      env_clear: false,
+      env: {},
+      uid: 0,
+      gid: 0,
+      workdir: directory,
+      ...task,
+    },
+    scriptPath,
+    env: { PATH: "/usr/bin:/bin", DIRECTORY: directory },
+    children,
+    clock,
+    put: async (stream, payload) => {
+      if (controller.signal.aborted) throw new JobOver();
+      events.push(`${stream}: ${payload.replace(/duration \d+ ms/, "duration D ms")}`);
+      await takes();
+    },
+    signal: controller.signal,
+  }).finally(() => children.close());
+  done.catch(() => undefined);
+  return { events, done, over: () => controller.abort() };
+}
+
+const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
+/** By their names, which are gone: `out-1`. */
+const openPipes = (): string[] =>
+  readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const [, name] = /\/((?:out|err)-\d+) \(deleted\)$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+      return name === undefined ? [] : [name];
+    } catch {
+      return [];
+    }
+  });
+const isAlive = (pid: number): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+describe("runTask()", () => {
+  test("tells start, output and exit, in that order", async () => {
+    const { events, done } = play("echo out; echo err >&2; exit 3");
+    expect(await done).toBe(false);
+    expect(events[0]).toBe('task: starting task 0: "t"');
+    expect(events.slice(1, 3).toSorted()).toEqual(["stderr: err", "stdout: out"]);
+    expect(events[3]).toBe("task: process exited: duration D ms, exit code 3");
+  });
+
+  test("gives a script real pipes, no input, and nothing of the agent's", async () => {
+    const script = `
+      [ -p /dev/stdout ] && [ -p /dev/stderr ] && echo pipes
+      echo again >/dev/stdout
+      cat | wc -c
+      echo "$(ls /proc/self/fd | wc -l) descriptors"
+      grep SigIgn /proc/self/status
+      yes | head -1
+      env | sed 's/=.*//' | sort | tr '\\n' ' '`;
+    const { events, done } = play(script);
+    expect(await done).toBe(true);
+    expect(events.slice(1, -1)).toEqual([
+      "stdout: pipes",
+      "stdout: again",
+      "stdout: 0",
+      "stdout: 4 descriptors",
+      "stdout: SigIgn:\t0000000000000000",
+      "stdout: y",
+      "stdout: DIRECTORY PATH PWD SHLVL _",
+    ]);
+  });
+
+  test("tells the signal that ended the script", async () => {
+    const { events, done } = play("kill -KILL $$");
+    expect(await done).toBe(false);
+    expect(events.slice(1)).toEqual([
+      "worker: exec warning: : child terminated by signal 9",
+      "task: process exited: duration D ms, exit code 2147483647",
+    ]);
+  });
+
+  test.each([
+    ["is not there", "/none/of/this", "No such file or directory (os error 2)"],
+    ["is a file", "/etc/passwd", "Not a directory (os error 20)"],
+  ])("fails when the working directory %s", async (_, workdir, why) => {
+    const { events, done } = play("echo never", { task: { workdir } });
+    expect(await done).toBe(false);
+    expect(events.slice(1)).toEqual([
+      `agent: ERROR: exec: cannot start task 0 in directory "${workdir}": ${why}`,
+    ]);
+  });
+
+  test("shows a prompt that has no newline once it is quiet, and keeps a line whole that is not", async () => {
+    const clock = createSettableClock();
+    const { events, done } = play(
+      'printf "sure? "; until [ -e $DIRECTORY/go ]; do sleep 0.01; done; printf "yes\\n"; printf a; printf b',
+      { clock },
+    );
+    await until("the prompt waits", () => clock.waiting() > 0);
+    expect(events).toHaveLength(1);
+    await clock.advance(1000);
+    expect(events.at(-1)).toBe("stdout: sure? ");
+    writeFileSync(join(directory, "go"), "");
+    await done;
+    expect(events.slice(1, -1)).toEqual(["stdout: sure? ", "stdout: yes", "stdout: ab"]);
+    expect(clock.waiting()).toBe(0);
+  });
+
+  test("20 MiB without a newline arrive in order, in pieces", async () => {
+    const { events, done } = play("seq 1 10000000 | tr -d '\\n' | head -c 20971520");
+    expect(await done).toBe(true);
+    const pieces = events.slice(1, -1).map((line) => line.replace("stdout: ", ""));
+    expect(Math.max(...pieces.map(({ length }) => length))).toBe(65_536);
+    const expected = Bun.spawnSync(["bash", "-c", "seq 1 10000000 | tr -d '\\n' | head -c 20971520"]).stdout;
+    expect(Bun.hash(pieces.join(""))).toBe(Bun.hash(expected.toString()));
+  });
+
+  test("a flood leaves memory what it was", async () => {
+    const { events, done } = play("head -c 268435456 /dev/zero | tr '\\0' x");
+    let pieces = 0;
+    const drop = setInterval(() => {
+      pieces += events.splice(1, events.length - 1).length;
+    }, 5);
+    Bun.gc(true);
+    const before = process.memoryUsage.rss();
+    let most = 0;
+    const watch = setInterval(() => {
+      most = Math.max(most, process.memoryUsage.rss());
+    }, 20);
+    expect(await done).toBe(true);
+    clearInterval(watch);
+    clearInterval(drop);
+    expect(pieces + events.length).toBeGreaterThan(4096);
+    // The output is 256 MiB.
+    expect(most - before).toBeLessThan(100 * 1024 * 1024);
+  }, 60_000);
+
+  test("what is not taken is not read: the script stands still", async () => {
+    const gate = Promise.withResolvers<void>();
+    let taken = 0;
+    const { events, done } = play("head -c 10000000 /dev/zero | tr '\\0' x; touch $DIRECTORY/through", {
+      takes: () => (++taken > 1 ? gate.promise : Promise.resolve()),
+    });
+    await until("output waits", () => taken > 1);
+    await Bun.sleep(100);
+    expect(existsSync(join(directory, "through"))).toBe(false);
+    expect(events).toHaveLength(2);
+    gate.resolve();
+    expect(await done).toBe(true);
+    expect(existsSync(join(directory, "through"))).toBe(true);
+  });
+
+  test("waits quietly for 5 s for others who hold the output, and on without delay once they let go", async () => {
+    const clock = createSettableClock();
+    const script =
+      "(until [ -e $DIRECTORY/go ]; do sleep 0.01; done; echo late) & echo $! > $DIRECTORY/pid; exit 0";
+    const { events, done } = play(script, { clock });
+    await until("the held output is waited for", () => clock.waiting() > 0);
+    await clock.advance(4999);
+    expect(events).toHaveLength(1);
+    await clock.advance(1);
+    expect(events.slice(1)).toEqual([
+      "task: process exited: duration D ms, exit code 0",
+      "worker: exec warning: : stdio descriptors remain open after task exit; waiting 60 seconds for them to close",
+    ]);
+    await clock.advance(30_000);
+    writeFileSync(join(directory, "go"), "");
+    expect(await done).toBe(true);
+    expect(events.at(-1)).toBe("stdout: late");
+    expect(clock.waiting()).toBe(0);
+  });
+
+  test("gives up after 65 s, tells which output, and leaves the daemon alone", async () => {
+    const clock = createSettableClock();
+    const before = openDescriptors();
+    const { events, done } = play("sleep 300 2>/dev/null & echo $! > $DIRECTORY/pid; exit 4", { clock });
+    await until("only one output is held", () => clock.waiting() > 0 && !openPipes().includes("err-1"));
+    expect(openPipes()).toContain("out-1");
+    await clock.advance(5000);
+    await clock.advance(60_000);
+    expect(await done).toBe(false);
+    expect(events.slice(3)).toEqual([
+      "worker: exec warning: : stdout descriptor may be held open by a background process; giving up!",
+    ]);
+    const pid = Number(readFileSync(join(directory, "pid"), "utf8"));
+    expect(isAlive(pid)).toBe(true);
+    process.kill(pid, "SIGKILL");
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test("ends the whole group when the job is over, also those who ignore TERM", async () => {
+    const clock = createSettableClock();
+    const { done, over } = play(
+      `trap '' TERM; (trap '' TERM; sleep 300) & echo $! > $DIRECTORY/pid; echo $$ > $DIRECTORY/self; sleep 300`,
+      { clock },
+    );
+    const pids = await until("the script runs", () => {
+      if (!existsSync(join(directory, "self"))) return null;
+      const read = ["pid", "self"].map((name) => Number(readFileSync(join(directory, name), "utf8")));
+      return read.every((pid) => pid > 0) ? read : null;
+    });
+    over();
+    await until("the group is looked for", () => clock.waiting() > 0);
+    expect(pids.map(isAlive)).toEqual([true, true]);
+    let isOver = false;
+    void done.catch(() => (isOver = true));
+    await until("it is over", async () => {
+      await clock.advance(1000);
+      return isOver;
+    });
+    expect(done).rejects.toBeInstanceOf(JobOver);
+    expect(pids.map(isAlive)).toEqual([false, false]);
+  });
+
+  test("is over at once when only a daemon of another session holds the output", async () => {
+    const daemon = "setsid sh -c 'echo $$ > $DIRECTORY/pid; exec sleep 300' & wait";
+    const { done, over } = play(daemon);
+    const pid = await until("the daemon runs", () => {
+      const path = join(directory, "pid");
+      return existsSync(path) && Number(readFileSync(path, "utf8"));
+    });
+    over();
+    await done.catch((error: unknown) => expect(error).toBeInstanceOf(JobOver));
+    expect(isAlive(pid)).toBe(true);
+    process.kill(pid, "SIGKILL");
+  });
+
+  test("leaves no descriptor open, whatever happened", async () => {
+    const before = openDescriptors();
+    for (const script of ["true", "echo x", "exit 1", "kill -TERM $$"]) await play(script).done;
+    await play("true", { task: { workdir: "/none" } }).done;
+    expect(openDescriptors()).toBe(before);
+  });
+});
