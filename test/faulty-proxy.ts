@@ -1,9 +1,12 @@
 /** Stands between the factory and the server, and does to a call what a network can do to it. */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
 export type Fate =
   | "pass"
   /** The connection breaks before the server sees the call. */
   | "refuse"
-  /** The server does it, and the answer is lost. */
+  /** The server does it, and the connection breaks before the answer. */
   | "lose answer"
   /** A gateway answers in the server's place. */
   | "bad gateway";
@@ -17,40 +20,46 @@ export interface FaultyProxy {
   stop(): Promise<void>;
 }
 
-export function startFaultyProxy(serverUrl: string): FaultyProxy {
-  const proxy: FaultyProxy = { url: "", fate: () => "pass", calls: [], stop: () => server.stop(true) };
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    idleTimeout: 60,
-    fetch: async (request) => {
-      const url = new URL(request.url);
-      const call = `${request.method} ${url.pathname}`;
-      proxy.calls.push(call);
-      const fate = proxy.fate(call);
-      if (fate === "bad gateway") return new Response("<html>bad gateway</html>", { status: 502 });
-      if (fate === "refuse") return broken();
-      const reply = await fetch(`${serverUrl}${url.pathname}${url.search}`, {
-        method: request.method,
-        headers: request.headers,
-        ...(request.method === "GET" ? {} : { body: await request.arrayBuffer() }),
-      });
-      const body = await reply.arrayBuffer();
-      if (fate === "lose answer") return broken();
-      const headers = new Headers(reply.headers);
-      headers.delete("content-length");
-      return new Response(reply.status === 204 ? null : body, { status: reply.status, headers });
-    },
+export async function startFaultyProxy(serverUrl: string): Promise<FaultyProxy> {
+  const server = createServer((request, response) => {
+    handle(request, response).catch(() => request.socket.destroy());
   });
-  proxy.url = `http://127.0.0.1:${server.port}`;
-  return proxy;
-}
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as AddressInfo;
+  const proxy: FaultyProxy = {
+    url: `http://127.0.0.1:${port}`,
+    fate: () => "pass",
+    calls: [],
+    stop: async () => {
+      server.closeAllConnections();
+      await new Promise<void>((closed) => server.close(() => closed()));
+    },
+  };
 
-/** A reply whose body breaks off: the client has no answer that it can use. */
-function broken(): Response {
-  return new Response(
-    new ReadableStream({
-      start: (controller) => controller.error(new Error("the connection broke, as the test wanted")),
-    }),
-  );
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "GET", url = "/" } = request;
+    const call = `${method} ${url.replace(/\?.*/, "")}`;
+    const fate = proxy.fate(call);
+    proxy.calls.push(call);
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    if (fate === "refuse") return void request.socket.destroy();
+    if (fate === "bad gateway") return void response.writeHead(502).end("<html>bad gateway</html>");
+    const headers = new Headers();
+    for (const name of ["authorization", "content-type", "range"]) {
+      const value = request.headers[name];
+      if (typeof value === "string") headers.set(name, value);
+    }
+    const hasBody = method !== "GET" && parts.length > 0;
+    const reply = await fetch(`${serverUrl}${url}`, {
+      method,
+      headers,
+      ...(hasBody ? { body: Buffer.concat(parts) } : {}),
+    });
+    const body = Buffer.from(await reply.arrayBuffer());
+    if (fate === "lose answer") return void request.socket.destroy();
+    response.writeHead(reply.status, Object.fromEntries(reply.headers)).end(body);
+  }
+
+  return proxy;
 }

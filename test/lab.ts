@@ -1,9 +1,18 @@
 /**
  * A lab for end-to-end tests: the embedded server, a proxy that can misbehave, and the real factory as a process of its
- * own, with everything in one temporary directory. `close` fails the test if any process of it is left.
+ * own, with everything in one temporary directory. Its disposal fails the test if any process of it is left.
  */
 import { expect } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CustomerApi, type Job, openCustomerApi } from "../lib/customer-api.ts";
@@ -59,7 +68,7 @@ export interface Lab {
   instanceFile(instance: string, path: string): string | null;
   /** Pids of processes whose arguments or environment name this lab's directory or `mark`. */
   processes(mark?: string): number[];
-  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }): T {
@@ -73,7 +82,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const http = openHttp({ clock });
   const adminToken = "admin-token-of-the-lab";
   const server = startDevserver({ clock, random, adminToken });
-  const proxy = startFaultyProxy(server.url);
+  const proxy = await startFaultyProxy(server.url);
   const admin = openCustomerApi({ http, baseurl: server.url, token: new Secret(adminToken) });
   const targetId = must(await admin.createTarget("sp-test", "a target for tests")).id;
   const account = must(await admin.createFactory("lab"));
@@ -82,8 +91,12 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const directory = mkdtempSync(join(tmpdir(), "lab-"));
   chmodSync(directory, 0o755);
   const base = join(directory, "base");
+  mkdirSync(join(directory, "locks"));
+  chmodSync(join(directory, "locks"), 0o1777);
   const stub = join(directory, "stub-agent");
-  writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${root}/test/stub-agent.ts' "$@"\n`);
+  // A copy: the checkout may lie under /work, which is another directory inside an instance.
+  copyFileSync(join(root, "test/stub-agent.ts"), `${stub}.ts`);
+  writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`);
   chmodSync(stub, 0o755);
   const started: Bun.Subprocess[] = [];
 
@@ -184,7 +197,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
       }
     },
     processes: (mark = directory) => processesNaming(mark),
-    close: async () => {
+    [Symbol.asyncDispose]: async () => {
       for (const child of started) child.kill("SIGKILL");
       await Promise.all(started.map(({ exited }) => exited));
       await proxy.stop();

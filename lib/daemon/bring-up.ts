@@ -19,6 +19,8 @@ import { decideEnd } from "./wind-down.ts";
 const oldLeaseMs = 45_000;
 /** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
 const lostLeaseMs = 60_000;
+/** While a worker is being looked for, the list is read this often. */
+const lookForWorkerMs = 5_000;
 
 export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
   const { known, config, store, clock, random } = factory;
@@ -107,7 +109,11 @@ export async function create(factory: Factory, instance: Instance): Promise<Outc
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
   if (leaseAgeMs(factory, renewed) > oldLeaseMs) return waiting(0);
   const creating = advance(factory, renewed, { phase: "creating", createSentAt: now(factory) });
-  return await askForWorker(factory, creating);
+  const asked = await askForWorker(factory, creating);
+  // A lost answer is best settled at once: the lease renews for a second after the worker has got the job, then no more.
+  const current = factory.known.instances.get(instanceName(creating));
+  const isLost = current === creating && (asked.kind === "outage" || asked.kind === "failed");
+  return isLost ? await settle(factory, creating) : asked;
 }
 
 /** The instance with a lease that can be used, or the outcome where there is none. */
@@ -179,10 +185,8 @@ function stillServes({ config }: Factory, { testbed, target }: Instance): boolea
   return configured !== undefined && configured.enabled && targetIds(configured, config).includes(target);
 }
 
-/** The lease is gone, so nothing may be asked for again: the worker is found by what hangs on it. */
+/** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
 async function findWorker(factory: Factory, instance: Instance): Promise<Outcome> {
-  const sentMs = instance.createSentAt === null ? Infinity : elapsedMs(instance.createSentAt, now(factory));
-  if (sentMs < lostLeaseMs) return waiting(lostLeaseMs - sentMs);
   const list = await factory.api.workers();
   if (!list.ok) return refusedCall("list the workers", list);
   const known = new Set([...factory.known.instances.values()].map(({ worker }) => worker));
@@ -192,12 +196,16 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
     const answer = await factory.api.append(worker.id, {
       stream: "console",
       time: new Date(factory.clock.wallMs()).toISOString(),
-      payload: "the factory lost the answer to its request for this worker and found it again",
+      payload: "the factory lost the answer to its request for this worker, and found the worker again",
     });
     if (!answer.ok && isOutage(answer)) return refusedCall("ask about a worker", answer);
-    // Only a worker that has a job takes the line.
-    if (answer.ok && !answer.value) return recordWorker(factory, instance, worker);
+    // Only a worker that has a job takes the line. Another settlement may have taken the worker meanwhile.
+    const isTaken = [...factory.known.instances.values()].some((each) => each.worker === worker.id);
+    if (answer.ok && !answer.value && !isTaken) return recordWorker(factory, instance, worker);
   }
+  // The request may still be on its way for as long as its lease could live.
+  const sentMs = instance.createSentAt === null ? Infinity : elapsedMs(instance.createSentAt, now(factory));
+  if (sentMs < lostLeaseMs) return waiting(Math.min(lostLeaseMs - sentMs, lookForWorkerMs));
   return await drop(factory, instance, "the request for a worker came to nothing");
 }
 

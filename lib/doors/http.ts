@@ -123,5 +123,7 @@ async function* readParts(
 function failureReason(error: unknown, request: HttpRequest, deadline: AbortSignal): string {
   if (deadline.aborted) return `no full reply within ${request.timeoutMs / 1000} s`;
   if (request.signal?.aborted === true) return "cancelled";
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  // Bun's advice for programmers is of no use to an operator.
+  return text.replace(/ For more information, pass `verbose: true`.*/, "");
 }
