@@ -279,6 +279,15 @@ describe("devserver dependencies", () => {
       expect(file.text).toBe("kept");
     }));
 
+  test("a job that waits for a failure is ready once the one before failed", () =>
+    onStage(async ({ clock, user, bringUp, submit }) => {
+      const prior = await submit();
+      const job = await submit({ depends: depend(prior, "on_failed") });
+      given(await (await bringUp(prior)).agent.completeJob(prior, true));
+      await clock.advance(1 * second);
+      expect(given(await user.job(job)).state).toBe("queued");
+    }));
+
   test("a job fails when the one before ends otherwise than it wished", () =>
     onStage(async (stage) => {
       const { clock, user, bringUp, submit } = stage;

@@ -33,6 +33,7 @@ export interface DevserverOptions {
 export interface Devserver {
   /** Without a slash at the end. */
   url: string;
+  adminToken: string;
   /** One pass of the main loop, now. */
   tick(): void;
   /** Ends the loops, the open streams and all connections. */
@@ -81,6 +82,7 @@ export function startDevserver(options: DevserverOptions): Devserver {
   ];
   return {
     url: `http://${server.hostname}:${server.port}`,
+    adminToken,
     tick,
     stop: async () => {
       stopped.abort();
