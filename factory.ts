@@ -20,7 +20,7 @@ import { openFactoryApi } from "./lib/factory-api.ts";
 import { FactoryError } from "./lib/failure.ts";
 import { type Log, openLog } from "./lib/log.ts";
 import { localTransport, openMinder } from "./lib/minder/minder.ts";
-import { Secret } from "./lib/secret.ts";
+import type { Secret } from "./lib/secret.ts";
 import { lockStore, openStore } from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
 
@@ -64,7 +64,7 @@ const commands: Record<string, Command> = {
   run: {
     description: "Lease jobs and run them until stopped (also without a command)",
     args: placeArgs,
-    run: (args) => runFactory(args as Places),
+    run: (args) => runFactory(args),
   },
   demo: {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",

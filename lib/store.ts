@@ -63,7 +63,10 @@ const rustSchema = `
 
 const momentSchema = z.object({ bootId: z.string(), uptimeMs: z.number() });
 const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
-  z.preprocess((text) => (typeof text === "string" ? JSON.parse(text) : text), schema) as z.ZodType<T>;
+  z.preprocess(
+    (text): unknown => (typeof text === "string" ? JSON.parse(text) : text),
+    schema,
+  ) as z.ZodType<T>;
 const rowSchema = z.object({
   testbed_name: z.string(),
   seq: z.number().int(),

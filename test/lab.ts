@@ -38,6 +38,12 @@ export interface LabOptions {
   env?: Record<string, string>;
 }
 
+export interface StartOptions {
+  base?: string;
+  args?: string[];
+  env?: Record<string, string>;
+}
+
 export interface FactoryProcess {
   kill(signal: NodeJS.Signals): void;
   exited: Promise<number>;
@@ -56,7 +62,7 @@ export interface Lab {
   factoryId: string;
   factoryToken: string;
   targetId: string;
-  start(options?: { base?: string; args?: string[]; env?: Record<string, string> }): FactoryProcess;
+  start(options?: StartOptions): FactoryProcess;
   /** Writes config.toml anew. */
   configure(options: LabOptions, base?: string): void;
   submit(script: string, more?: { rules?: string[]; name?: string; scripts?: string[] }): Promise<string>;
@@ -122,7 +128,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     }
   }
 
-  function start({ base: where = base, args = [], env = {} } = {} as Parameters<Lab["start"]>[0] & {}) {
+  function start({ base: where = base, args = [], env = {} }: StartOptions = {}): FactoryProcess {
     const as =
       options.uid === undefined
         ? []

@@ -2,13 +2,13 @@
  * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
  * testbed waits for another's.
  */
-import { type Instance, instanceName, isOpen } from "../domain.ts";
+import { type Instance, instanceName } from "../domain.ts";
 import { type Action, actionKey, plan } from "../plan.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
 import { arm, associate, begin, create, flush, go, recordWent, settle } from "./bring-up.ts";
 import { type Factory, hintAt, observe } from "./known.ts";
-import { done, failed, type Outcome, waiting } from "./outcome.ts";
+import { done, failed, type Outcome } from "./outcome.ts";
 import { recover } from "./recover.ts";
 import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
