@@ -15,8 +15,7 @@
 # as its end of file.
 
 set -uf
-LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/bin:/bin:/usr/sbin:/sbin IFS='
- 	'
+LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/bin:/bin:/usr/sbin:/sbin
 export LC_ALL PATH
 unset CDPATH ENV BASH_ENV
 umask 077
@@ -25,6 +24,8 @@ proc=/proc
 tab='	'
 newline='
 '
+# The space first: it joins what "$*" joins.
+IFS=" $tab$newline"
 
 # ---- Words ----
 
@@ -652,7 +653,10 @@ join_or_clear() {
       exit 0
     fi
     # Made, and its maker killed before it could write anything; this removes only what is empty.
-    if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ]; then rmdir "$directory" 2>/dev/null; fi
+    if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ] && ! rmdir "$directory" 2>/dev/null; then
+      report "failed $directory is there already; an instance directory is never used again"
+      exit 0
+    fi
     # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is
     # on record, the one that made the directory is about to write it, or was killed before it could.
     if may_clear && { mkdir "$directory/minder/clearing" 2>/dev/null || [ "$waited" -gt 2000 ]; }; then
