@@ -17,6 +17,8 @@ export function locateToml(text: string): (path: TomlPath) => number {
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   let line = 1;
   let counted = 0;
+  /** The value being read is nested deeper than is followed: it is left at the end of the line. */
+  let isTooDeep = false;
 
   const peek = (): string => text[at] ?? "";
   const isNext = (word: string): boolean => text.startsWith(word, at);
@@ -59,8 +61,12 @@ export function locateToml(text: string): (path: TomlPath) => number {
   }
 
   function readValue(path: TomlPath, depth: number): void {
-    if (depth > maxDepth) skip(/[^\n]*/y);
-    else if (peek() === "{") readTable(path, depth);
+    if (depth > maxDepth) {
+      isTooDeep = true;
+      skip(/[^\n]*/y);
+    }
+    if (isTooDeep) return;
+    if (peek() === "{") readTable(path, depth);
     else if (peek() === "[") readArray(path, depth);
     else if (isNext('"""')) skipPast(/"""(?:[^"\\]|\\[\s\S]|"(?!""))*"{3,5}/y);
     else if (isNext("'''")) skipPast(/'''(?:[^']|'(?!''))*'{3,5}/y);
@@ -73,6 +79,7 @@ export function locateToml(text: string): (path: TomlPath) => number {
       skipBlank();
       if (peek() === "}" || peek() === "") break;
       readPair(path, depth + 1);
+      if (isTooDeep) return;
       skipBlank();
       if (peek() !== ",") break;
       at++;
@@ -87,6 +94,7 @@ export function locateToml(text: string): (path: TomlPath) => number {
       if (peek() === "]" || peek() === "") break;
       record([...path, index], at);
       readValue([...path, index], depth + 1);
+      if (isTooDeep) return;
       skipBlank();
       if (peek() !== ",") break;
       at++;
@@ -116,6 +124,7 @@ export function locateToml(text: string): (path: TomlPath) => number {
       readPair(table, 0);
     }
     skip(/[^\n]*/y);
+    isTooDeep = false;
   }
 
   return (path) => {

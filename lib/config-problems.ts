@@ -82,7 +82,7 @@ const maxCompared = 200;
 export function nearestWord(word: string, known: Iterable<string>): string | null {
   if (word.length > 64) return null;
   let nearest: string | null = null;
-  let best = Math.max(1, Math.floor(word.length / 3)) + 1;
+  let best = Math.floor(word.length / 3) + 1;
   let compared = 0;
   for (const candidate of known) {
     if (++compared > maxCompared) break;

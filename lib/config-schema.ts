@@ -155,7 +155,7 @@ export const testbedSchema = z.strictObject({
   targets: z.array(z.string()).min(1),
   host: host.optional(),
   ssh_user: textLike(
-    /^[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,63}\$?$/,
+    /^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\$?$/,
     "is no user name",
     `Write the name of an account on the host, as in "lab"`,
   ).optional(),

@@ -89,6 +89,35 @@ test("locateToml() finds every key that smol-toml reads, also after a byte order
   }
 });
 
+test("locateToml() finds what follows a nested value", () => {
+  const lineOf = locateToml(`a = [
+  [1, [2, { b = [3], c = { d = 4 } },
+    5],
+  ],
+  6, ]
+e = { f = { g = 1 },
+  h = [ { i = 1 },
+    2 ],
+  j = 3 }
+"k" .l = 4`);
+  expect(lineOf(["a", 0, 1, 2])).toBe(3);
+  expect(lineOf(["a", 0, 1, 1, "c", "d"])).toBe(2);
+  expect(lineOf(["a", 1])).toBe(5);
+  expect(lineOf(["e", "h"])).toBe(7);
+  expect(lineOf(["e", "h", 1])).toBe(8);
+  expect(lineOf(["e", "j"])).toBe(9);
+  expect(lineOf(["k", "l"])).toBe(10);
+});
+
+test("locateToml() gives what is nested too deep the line of what holds it, and goes on behind it", () => {
+  const lineOf = locateToml(
+    `a = ${"[".repeat(60)} 1 ${"]".repeat(60)}\nb = ${"{x=".repeat(60)}1${"}".repeat(60)}\nc = 1`,
+  );
+  expect(lineOf(["a", ...Array.from({ length: 60 }, () => 0)])).toBe(1);
+  expect(lineOf(["b"])).toBe(2);
+  expect(lineOf(["c"])).toBe(3);
+});
+
 test("locateToml() reads a megabyte of anything without an exception", () => {
   for (const piece of [
     "[",

@@ -218,6 +218,15 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     ]);
   });
 
+  test("takes the least and the most that it says it takes", () => {
+    const text = withTestbed(`start_timeout = "1000ms"\njob_timeout = "365d"\nssh_port = 65535\nnote = ""`);
+    const [testbed] = read(text).testbeds;
+    expect(testbed).toMatchObject({ startTimeoutMs: 1000, jobTimeoutMs: 365 * 86_400_000, sshPort: 65_535 });
+    const token = "x".repeat(4096);
+    expect(read(withTestbed("").replace("abc123", token)).token.reveal()).toBe(token);
+    expect(failureOf(withTestbed("").replace("abc123", `${token}x`)).message).toContain("longer than 4096");
+  });
+
   test("elevates by itself on illumos alone", () => {
     expect(read(withTestbed(""), { platform: "sunos" }).general.elevate).toBe(true);
     expect(read(withTestbed(""), { platform: "darwin" }).general.elevate).toBe(false);
@@ -482,6 +491,55 @@ describe("a problem is told with line, key and mend:", () => {
       url,
     ],
     [
+      "a URL behind other text",
+      `sp_runner_url = "xhttp://h"`,
+      `sp_runner_url: "xhttp://h" is no http or https URL`,
+      url,
+    ],
+    [
+      "a URL with a user",
+      `sp_runner_url = "http://u@h"`,
+      "sp_runner_url: a user name or password in a URL would be shown in logs",
+      url,
+    ],
+    [
+      "a URL with a password",
+      `sp_runner_url = "http://:p@h"`,
+      "sp_runner_url: a user name or password in a URL would be shown in logs",
+      url,
+    ],
+    ["a host with two users", `host = "a@b@c"`, `host: "a@b@c" is no host name`, `Write ${host}`],
+    [
+      "a host key behind its host",
+      `host_key = "h ssh-ed25519 AAAAAAAAAAAAAAAAAAAA"`,
+      `host_key: "h ssh-ed25519 AAAAAAAAAAAAAAAAAAAA" is no public host key`,
+      `Write type and key as ssh-keyscan prints them behind the host's name, as in "ssh-ed25519 AAAAC3Nza..."`,
+    ],
+    [
+      "a command of two lines",
+      `check = "a\\nb"`,
+      `check: "a\\nb" is not one line of text`,
+      "Write a command line that ends with 0 when the testbed is ready",
+    ],
+    [
+      "a command behind a line break",
+      `check = "\\nb"`,
+      `check: "\\nb" is not one line of text`,
+      "Write a command line that ends with 0 when the testbed is ready",
+    ],
+    [
+      "an account with a backslash",
+      `ssh_user = 'A\\b'`,
+      `ssh_user: "A\\\\b" is no user name`,
+      `Write the name of an account on the host, as in "lab"`,
+    ],
+    [
+      "a millisecond too little",
+      `start_timeout = "999ms"`,
+      `start_timeout: "999ms" is too short`,
+      `Write at least "1000ms"`,
+    ],
+    [
       "an empty command",
       `check = " "`,
       `check: " " is not one line of text`,
@@ -547,6 +605,11 @@ describe("a problem is told with line, key and mend:", () => {
       "Choose a directory that is neither at nor under /work or /input",
     ],
     [`work_dir = "work"`, `work_dir: "work" is no absolute path`, path],
+    [
+      `agent = "x~/agent"`,
+      `agent: "x~/agent" is no absolute path`,
+      `Write the agent's path from "/" or "~/", or "builtin" for the built-in agent`,
+    ],
     [
       `agent = "agent"`,
       `agent: "agent" is no absolute path`,
@@ -646,6 +709,34 @@ describe("a problem is told with line, key and mend:", () => {
     expect(failureOf(text, over).message).toBe(`Cannot use config.toml: 1 problem
   config.toml:${told}
     ${mend}`);
+  });
+
+  test("a token of which only the first character is wrong", () => {
+    const text = withTestbed("").replace("abc123", "éabc");
+    expect(failureOf(text).message).toContain("factory.token: there are characters in it");
+  });
+
+  test.each(["a b", " a", "a\\tb", "\\u202ea", "", "a".repeat(129)])("a target named %j", (name) => {
+    const [told] = failureOf(withTestbed(`[target."${name}"]`))
+      .message.split("\n")
+      .slice(1);
+    expect(told).toMatch(/^ {2}config\.toml:9: target\..*: this name cannot be used$/);
+  });
+
+  test("an unknown key, without hiding what is wrong with the others", () => {
+    const text = withTestbed(`hots = "x"\nwork_dir = "/work"`).replace(`["t"]`, `["t", "u"]`);
+    expect(failureOf(text).message).toBe(`Cannot use config.toml: 3 problems
+  config.toml:8: testbed.a.targets[1]: there is no [target.u] section
+    Add [target.u]
+  config.toml:9: testbed.a.hots: unknown key
+    Did you mean host?
+  config.toml:10: testbed.a.work_dir: "/work" cannot be seen from inside an instance, which has a /work and /input of its own
+    Choose a directory that is neither at nor under /work or /input`);
+  });
+
+  test("an unknown key of a testbed that has a section's name", () => {
+    const text = withTestbed("").replace("[testbed.a]", "[testbed.keep]\nenabeld = true");
+    expect(failureOf(text).message).toContain("testbed.keep.enabeld: unknown key\n    Did you mean enabled?");
   });
 
   test("two targets with one id", () => {
