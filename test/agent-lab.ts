@@ -16,14 +16,14 @@ import { openHttp } from "../lib/doors/http.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { type FactoryApi, openFactoryApi } from "../lib/factory-api.ts";
 import { Secret } from "../lib/secret.ts";
+import { type AgentProxy, startAgentProxy } from "./agent-proxy.ts";
 import { given } from "./devserver-stage.ts";
-import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
 import { until } from "./until.ts";
 
 export interface AgentLab {
   directory: string;
   /** Between agent and server. */
-  proxy: FaultyProxy;
+  proxy: AgentProxy;
   admin: CustomerApi;
   user: CustomerApi;
   factory: FactoryApi;
@@ -34,7 +34,12 @@ export interface AgentLab {
     inputs?: Record<string, Uint8Array<ArrayBuffer>>,
   ): Promise<string>;
   /** A worker bound to the job and an agent for it. */
-  start(job: string | null, options?: { env?: Record<string, string> }): Promise<AgentProcess>;
+  start(
+    job: string | null,
+    options?: { env?: Record<string, string>; testbed?: object },
+  ): Promise<AgentProcess>;
+  /** Starts an agent that was stopped once more, on the same files. */
+  relaunch(agent: AgentProcess): AgentProcess;
   ended(job: string): Promise<Job>;
   events(job: string): Promise<JobEvent[]>;
   /** Payloads of one stream. */
@@ -46,6 +51,7 @@ export interface AgentLab {
 
 export interface AgentProcess {
   worker: string;
+  instance: string;
   base: string;
   home: string;
   input: string;
@@ -61,12 +67,13 @@ export async function openAgentLab(): Promise<AgentLab> {
   const clock = openClock();
   const http = openHttp({ clock });
   const server = startDevserver({ clock, random: openRandom(), adminToken, loopMs: 50 });
-  const proxy = await startFaultyProxy(server.url);
+  const proxy = await startAgentProxy(server.url);
   const as = (token: string) => ({ http, baseurl: server.url, token: new Secret(token) });
   const admin = openCustomerApi(as(adminToken));
   const target = given(await admin.createTarget("sp-test", "for tests")).id;
   const factory = openFactoryApi(as(given(await admin.createFactory("lab")).token));
-  const user = openCustomerApi(as(given(await admin.createUser("engineer")).token));
+  const userToken = given(await admin.createUser("engineer")).token;
+  const user = openCustomerApi(as(userToken));
   const directory = mkdtempSync(join(tmpdir(), "agent-"));
   const started: AgentProcess[] = [];
 
@@ -89,8 +96,9 @@ export async function openAgentLab(): Promise<AgentLab> {
       for (const [name, bytes] of Object.entries(inputs)) given(await user.uploadInput(id, name, bytes));
       return id;
     },
-    start: async (job, { env = {} } = {}) => {
+    start: async (job, options = {}) => {
       const instance = join(directory, String(started.length));
+      const { env = {}, testbed = null } = options;
       const paths = {
         base: join(instance, "opt"),
         home: join(instance, "home"),
@@ -101,21 +109,38 @@ export async function openAgentLab(): Promise<AgentLab> {
       given(await factory.associate(worker.id, `bed/${started.length}`));
       const identity = { baseurl: proxy.url, bootstrap: worker.bootstrap, token: `token-${worker.id}` };
       writeFileSync(join(paths.base, "etc/agent.json"), JSON.stringify(identity));
-      const process_ = launch(instance, paths, env);
-      const agent = { worker: worker.id, ...paths, ...process_ };
+      if (testbed !== null) writeFileSync(join(paths.home, "testbed.json"), JSON.stringify(testbed));
+      const agent = { worker: worker.id, instance, ...paths, ...launch(instance, paths, env) };
       started.push(agent);
       return agent;
+    },
+    relaunch: (agent) => {
+      const again = { ...agent, ...launch(agent.instance, agent, {}) };
+      started.push(again);
+      return again;
     },
     ended: (job) =>
       until(`job ${job} ends`, async () => {
         const found = given(await user.job(job));
         return found.state === "completed" || found.state === "failed" ? found : null;
       }),
-    events: async (job) => given(await user.events(job)),
+    events: async (job) => {
+      // Not by the client, which takes 8 MiB at a time.
+      const events: JobEvent[] = [];
+      for (;;) {
+        const page = await fetch(
+          `${server.url}/0/jobs/${job}/events?minseq=${(events.at(-1)?.seq ?? 0) + 1}`,
+          {
+            headers: { authorization: `Bearer ${userToken}` },
+          },
+        );
+        const more = (await page.json()) as JobEvent[];
+        if (more.length === 0) return events;
+        events.push(...more);
+      }
+    },
     said: async (job, stream) =>
-      given(await user.events(job))
-        .filter((event) => event.stream === stream)
-        .map(({ payload }) => payload),
+      (await lab.events(job)).filter((event) => event.stream === stream).map(({ payload }) => payload),
     play: async (job) => {
       const agent = await lab.start(job);
       const ended = await lab.ended(job);
