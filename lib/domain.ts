@@ -27,7 +27,8 @@ export type Phase =
 
 export type OpenPhase = Exclude<Phase, "destroyed" | "dropped">;
 
-const order: readonly Phase[] = [
+/** All of them, in their order. */
+export const phases = [
   "preparing",
   "creating",
   "created",
@@ -37,7 +38,7 @@ const order: readonly Phase[] = [
   "stopped",
   "destroyed",
   "dropped",
-];
+] as const satisfies readonly Phase[];
 
 export function isOpen(phase: Phase): phase is OpenPhase {
   return phase !== "destroyed" && phase !== "dropped";
@@ -46,7 +47,7 @@ export function isOpen(phase: Phase): phase is OpenPhase {
 /** Phases only move forward, and only what has no worker can be dropped. */
 export function canMove(from: Phase, to: Phase): boolean {
   if (to === "dropped") return from === "preparing" || from === "creating";
-  return isOpen(from) && order.indexOf(to) > order.indexOf(from);
+  return isOpen(from) && phases.indexOf(to) > phases.indexOf(from);
 }
 
 /** The state that the Rust factory's table has for a phase; null where it would have no row. */
