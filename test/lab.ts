@@ -218,7 +218,8 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   return lab;
 }
 
-function processesNaming(mark: string): number[] {
+/** Pids of processes whose arguments or environment hold `mark`. */
+export function processesNaming(mark: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
