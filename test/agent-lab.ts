@@ -67,7 +67,7 @@ export async function openAgentLab(): Promise<AgentLab> {
   const clock = openClock();
   const http = openHttp({ clock });
   const server = startDevserver({ clock, random: openRandom(), adminToken, loopMs: 50 });
-  const proxy = await startAgentProxy(server.url);
+  const proxy = startAgentProxy(server.url);
   const as = (token: string) => ({ http, baseurl: server.url, token: new Secret(token) });
   const admin = openCustomerApi(as(adminToken));
   const target = given(await admin.createTarget("sp-test", "for tests")).id;

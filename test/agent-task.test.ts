@@ -49,7 +49,7 @@ function play(
   writeFileSync(scriptPath, script);
   const children = openChildren({ clock, directory });
   const events: string[] = [];
-  const done = runTask({
+  const ended = runTask({
     task: {
       id: 0,
       name: "t",
@@ -71,7 +71,14 @@ function play(
       await takes();
     },
     signal: controller.signal,
-  }).finally(() => children.close());
+  });
+  const done = (async () => {
+    try {
+      return await ended;
+    } finally {
+      await children.close();
+    }
+  })();
   done.catch(() => undefined);
   return { events, done, over: () => controller.abort() };
 }

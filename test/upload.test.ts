@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createJobCalls } from "../lib/agent/job-calls.ts";
+import { uploadOutputs } from "../lib/agent/upload.ts";
+import type { Answer } from "../lib/buildomat.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import type { Log } from "../lib/log.ts";
+import type { Commit, WorkerApi } from "../lib/worker-api.ts";
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "upload-"));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+interface Scene {
+  rule?: string;
+  quota?: number;
+  /** Called when the server is asked for the quota: after the scan, before the file is opened. */
+  onQuota?: () => void;
+  onChunk?: (count: number) => void;
+  /** By how often it was asked. */
+  commit?: (polls: number) => Commit;
+}
+
+async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, commit }: Scene = {}) {
+  const clock = openClock();
+  const events: string[] = [];
+  const chunks: number[] = [];
+  const sleeps: number[] = [];
+  const commits: string[] = [];
+  const give = <T>(value: T): Answer<T> => ({ ok: true, value });
+  const api = {
+    quota: async () => {
+      onQuota?.();
+      return give({ max_bytes_per_output: quota });
+    },
+    chunk: async (_: string, bytes: Uint8Array) => {
+      chunks.push(bytes.length);
+      onChunk?.(chunks.length);
+      return give({ id: `chunk-${chunks.length}` });
+    },
+    output: async (_: string, output: { commit_id: string }) => {
+      commits.push(JSON.stringify(output));
+      return give((commit ?? ((polls: number) => ({ complete: polls > 1, error: null })))(commits.length));
+    },
+  } as unknown as WorkerApi;
+  const [, marks = "", path = ""] = /^([=%]*)(.*)$/.exec(rule) ?? [];
+  const output_rules = [
+    {
+      rule: `${root}${path}`,
+      ignore: false,
+      require_match: marks.includes("="),
+      size_change_ok: marks.includes("%"),
+    },
+  ];
+  const isGood = await uploadOutputs({
+    job: { id: "J", name: "job", output_rules, tasks: [], inputs: [] },
+    api,
+    calls: createJobCalls({ clock, log: silent, doubt: () => undefined }),
+    clock: {
+      ...clock,
+      sleep: async (ms) => {
+        sleeps.push(ms);
+      },
+    },
+    createUlid: () => "ULID",
+    put: async (_, payload) => void events.push(payload.replaceAll(root, "")),
+  });
+  return { isGood, events, chunks, sleeps, commits };
+}
+
+describe("uploadOutputs()", () => {
+  test("sends a file in chunks of 5 MiB, commits it once, and asks until it is done", async () => {
+    writeFileSync(join(root, "f"), new Uint8Array(5_242_880 * 2 + 1));
+    const { isGood, chunks, commits, sleeps, events } = await upload({
+      commit: (polls) => ({ complete: polls > 8, error: null }),
+    });
+    expect(isGood).toBe(true);
+    expect(chunks).toEqual([5_242_880, 5_242_880, 1]);
+    expect(new Set(commits).size).toBe(1);
+    expect(JSON.parse(commits[0] ?? "")).toEqual({
+      path: join(root, "f"),
+      size: 10_485_761,
+      chunks: ["chunk-1", "chunk-2", "chunk-3"],
+      commit_id: "ULID",
+    });
+    expect(sleeps).toEqual([20, 50, 100, 200, 500, 1000, 1000, 1000]);
+    expect(events).toEqual(["found 1 output files", "uploading: /f (10485761 bytes)", "uploaded: /f"]);
+  });
+
+  test("sends an empty file without a chunk", async () => {
+    writeFileSync(join(root, "f"), "");
+    const { isGood, chunks, commits } = await upload();
+    expect({ isGood, chunks }).toEqual({ isGood: true, chunks: [] });
+    expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size: 0, chunks: [] });
+  });
+
+  test("tells the server's error as it is", async () => {
+    writeFileSync(join(root, "f"), "x");
+    const { isGood, events } = await upload({
+      rule: "=/f",
+      commit: () => ({ complete: true, error: "job J file: expected size 7 != chunk size 5 (after 0ms)" }),
+    });
+    expect(isGood).toBe(false);
+    expect(events.slice(2)).toEqual([
+      "upload error: job J file: expected size 7 != chunk size 5 (after 0ms)",
+      `upload error: rule "/f" required a match, but was not used`,
+    ]);
+  });
+
+  test("does not send a file over the quota", async () => {
+    writeFileSync(join(root, "f"), "12345");
+    const { isGood, chunks, events } = await upload({ quota: 4 });
+    expect({ isGood, chunks }).toEqual({ isGood: false, chunks: [] });
+    expect(events[2]).toBe(
+      'upload error: file "/f" is 5 bytes in size, which is larger than the maximum output size of 4 bytes and cannot be uploaded at this time.',
+    );
+  });
+
+  test("a file that changes size is an error, and is not committed", async () => {
+    writeFileSync(join(root, "f"), "12345");
+    const onQuota = (): void => appendFileSync(join(root, "f"), "678");
+    const { isGood, events, commits } = await upload({ onQuota });
+    expect({ isGood, commits }).toEqual({ isGood: false, commits: [] });
+    expect(events.slice(2)).toEqual(['upload error: file "/f" changed size mid upload: 5 -> 8']);
+  });
+
+  test("unless its rule allows it: then a warning, and what was read is committed", async () => {
+    writeFileSync(join(root, "f"), "12345");
+    const onQuota = (): void => truncateSync(join(root, "f"), 2);
+    const { isGood, events, commits } = await upload({ rule: "%/*", onQuota });
+    expect(isGood).toBe(true);
+    expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size: 2 });
+    expect(events.slice(2)).toEqual([
+      'upload warning: file "/f" changed size mid upload: 5 -> 2',
+      "uploaded: /f",
+    ]);
+  });
+
+  test("a file that grows for ever is given up at the quota", async () => {
+    const path = join(root, "f");
+    writeFileSync(path, new Uint8Array(5_242_880));
+    const onChunk = (): void => appendFileSync(path, new Uint8Array(5_242_880));
+    const { isGood, events, chunks } = await upload({ rule: "%/*", quota: 20_000_000, onChunk });
+    expect(isGood).toBe(false);
+    expect(chunks).toHaveLength(4);
+    expect(events.at(-1)).toContain("is 20971520 bytes in size, which is larger than");
+  });
+
+  test.each([
+    ["%/*", true, 'upload warning: file "/f" disappeared between scan and upload'],
+    [
+      "/*",
+      false,
+      'upload error: open "/f" failed: Os { code: 2, kind: NotFound, message: "No such file or directory" }',
+    ],
+  ])("a file that is gone, by %s: %p", async (rule, good, event) => {
+    writeFileSync(join(root, "f"), "x");
+    const { isGood, events } = await upload({ rule, onQuota: () => rmSync(join(root, "f")) });
+    expect(isGood).toBe(good);
+    expect(events.slice(2)).toEqual([event]);
+  });
+
+  test("a file that became a pipe does not hold the job up", async () => {
+    const path = join(root, "f");
+    writeFileSync(path, "x");
+    const { isGood, events } = await upload({
+      onQuota: () => {
+        rmSync(path);
+        Bun.spawnSync(["mkfifo", path]);
+      },
+    });
+    expect(isGood).toBe(false);
+    expect(events[2]).toStartWith('upload error: open "/f" failed: ');
+  });
+});
