@@ -143,7 +143,15 @@ function readCredential(): string | null {
   return directory !== undefined && existsSync(path) ? readFileSync(path, "utf8") : null;
 }
 
-function chooseAgent({ general }: Config): AgentProgram {
+function chooseAgent({ general, path: configPath }: Config): AgentProgram {
+  if (general.elevate && process.getuid?.() !== 0) {
+    throw new FactoryError(
+      `Cannot elevate agents yet, as ${configPath} asks with general.use_privilege_elevation`,
+      {
+        hint: "Set it to false, or run this program as root",
+      },
+    );
+  }
   const beside = `${dirname(process.execPath)}/buildomat-agent`;
   const path = general.agent ?? (existsSync(beside) ? beside : "builtin");
   if (path !== "builtin") return { kind: "external", argv: [path], bmat: [path] };
@@ -213,12 +221,10 @@ async function runFactory(args: Places): Promise<number> {
     log.info("SIGUSR1: draining; nothing new is taken");
     daemon.drain();
   });
-  for (const { name, id } of config.targets) {
-    if (id !== null) continue;
-    log.warn("no jobs can be asked for: the server knows targets by ULID only; add `id` to its section", {
-      target: name,
-    });
-  }
+  process.on("SIGHUP", () =>
+    log.warn("SIGHUP: the configuration is read at the start only; restart to change it"),
+  );
+  warnOfIdle(config, log);
   log.info(`${versionLine()}: started on ${database}`);
   const { held } = await daemon.run();
   for (const instance of held) {
@@ -227,6 +233,20 @@ async function runFactory(args: Places): Promise<number> {
   store.close();
   lock.release();
   return 0;
+}
+
+/** What is configured and takes no jobs all the same, told once. */
+function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
+  for (const { name } of targets.filter(({ id }) => id === null)) {
+    log.warn("no jobs can be asked for: the server knows targets by ULID only; add `id` to its section", {
+      target: name,
+    });
+  }
+  for (const { name } of testbeds.filter(({ host, spRunnerUrl }) => host !== null || spRunnerUrl !== null)) {
+    log.warn("no jobs are taken: testbeds of other hosts and sp-runner services are not served yet", {
+      testbed: name,
+    });
+  }
 }
 
 async function runDevserver(port: string | undefined): Promise<number> {

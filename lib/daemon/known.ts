@@ -102,14 +102,17 @@ export function observe(factory: Factory, mode: Observation["mode"]): Observatio
   return { ...known, config, mode, now: now(factory), instances: [...known.instances.values()] };
 }
 
-/** Commits what changed of an instance, then knows it. */
+/**
+ * Commits what changed of an instance, then knows it. The record that it starts from is the latest one: a list may have
+ * noted that the worker is online since the action began.
+ */
 export function advance(
   { store, known }: Factory,
   instance: Instance,
   changes: Parameters<Store["advance"]>[1],
 ): Instance {
   const name = instanceName(instance);
-  const next = store.advance(instance, changes);
+  const next = store.advance(known.instances.get(name) ?? instance, changes);
   if (isOpen(next.phase)) {
     known.instances.set(name, next);
   } else {
