@@ -111,8 +111,8 @@ export async function create(factory: Factory, instance: Instance): Promise<Outc
   const creating = advance(factory, renewed, { phase: "creating", createSentAt: now(factory) });
   const asked = await askForWorker(factory, creating);
   // A lost answer is best settled at once: the lease renews for a second after the worker has got the job, then no more.
-  const current = factory.known.instances.get(instanceName(creating));
-  const isLost = current === creating && (asked.kind === "outage" || asked.kind === "failed");
+  const isOpen = factory.known.instances.get(instanceName(creating))?.phase === "creating";
+  const isLost = isOpen && (asked.kind === "outage" || asked.kind === "failed");
   return isLost ? await settle(factory, creating) : asked;
 }
 
