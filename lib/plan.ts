@@ -349,7 +349,7 @@ function passedLimit(
   seen: Observation,
   isDue: (atMs: number) => boolean,
 ): string | null {
-  if (instance.phase !== "running" || instance.wentAt === null) return null;
+  if (instance.wentAt === null) return null;
   const now = seen.now.uptimeMs;
   const wentMs = now - elapsedMs(instance.wentAt, seen.now);
   const passed = (limitMs: number | null, fromMs: number): boolean =>

@@ -8,6 +8,7 @@ import {
   type Observation,
   plan,
   whyNotFree,
+  workerView,
 } from "../lib/plan.ts";
 import { steps } from "../lib/steps.ts";
 import {
@@ -361,7 +362,7 @@ describe("plan() for looks and lists", () => {
   });
 
   test("removes old directories at the first pass and every hour", () => {
-    expect(kindsOf(sceneOf({ sweptMs: null }))).toContain("sweep");
+    expect(kindsOf(atTime(sceneOf({ sweptMs: null }), 1000))).toContain("sweep");
     const idle = sceneOf({
       server: serverOf({ list: listOf([], nowMs + 2 * long), leaseDueMs: nowMs + 2 * long }),
     });
@@ -489,7 +490,7 @@ describe("plan() for free testbeds", () => {
     ]) {
       expect(kindsOf(ready(over))).not.toContain("lease");
     }
-    expect(kindsOf(ready({ locksSeenMs: null }))).toContain("look at locks");
+    expect(kindsOf(atTime(ready({ locksSeenMs: null }), 1000))).toContain("look at locks");
   });
 
   test("leases when a poll is due, not before", () => {
@@ -530,12 +531,30 @@ describe("plan() for free testbeds", () => {
     expectFirstAt(seen, nowMs + 5000, "look at locks");
   });
 
+  test("does not look at the locks where nothing could be taken anyway", () => {
+    for (const over of [
+      busyBed,
+      { mode: "drain" as const },
+      { server: serverOf({ isTokenRefused: true }) },
+      { ...busyBed, elsewhere: new Map([["another factory's", "x/1 in /other"]]) },
+    ]) {
+      expect(kindsOf(ready({ locksSeenMs: nowMs - long, ...over }))).not.toContain("look at locks");
+    }
+  });
+
   test("runs one instance at a time on this host without isolation", () => {
     const testbeds = [testbedOf({ name: "a" }), testbedOf({ name: "b" })];
     const config = configOf(testbeds, "off");
     const instances = [instanceOf({ testbed: "a" })];
     expect(kindsOf(ready({ config, instances }))).not.toContain("lease");
     expect(kindsOf(ready({ config: configOf(testbeds), instances }))).toContain("lease");
+    const place = { way: "ssh", directory: "/work/a_7", agent: "external" } as const;
+    for (const elsewhere of [
+      instanceOf({ testbed: "a", place }),
+      instanceOf({ testbed: "a", phase: "dropped" }),
+    ]) {
+      expect(kindsOf(ready({ config, instances: [elsewhere] }))).toContain("lease");
+    }
     const leases = [leaseOf({ job: "job-1" }), leaseOf({ job: "job-2" })];
     const found = kindsOf(ready({ config, leases }));
     expect(found.filter((kind) => kind === "begin")).toHaveLength(1);
@@ -606,6 +625,32 @@ describe("plan() for a lease", () => {
     expect(kindsOf(sceneOf({ leases: [leaseOf()], server }))).toEqual(["begin"]);
     const config = configOf([testbedOf({ name: "a" }), testbedOf({ name: "b", targets: ["sp-sidecar"] })]);
     expect(targetsOf(sceneOf({ config, leases: [leaseOf()], server }))).toEqual([sidecar]);
+  });
+});
+
+describe("workerView()", () => {
+  const viewOf = (phase: Parameters<typeof cellOf>[0], over: Parameters<typeof workerOf>[0]): string =>
+    workerView(instanceOf({ phase }), serverOf({ list: listOf([workerOf(over)]) }));
+
+  test("is unseen where no worker was recorded, or no list was got", () => {
+    expect(viewOf("preparing", {})).toBe("unseen");
+    expect(workerView(instanceOf(), serverOf({ list: null }))).toBe("unseen");
+  });
+
+  test("knows a worker without private as ours until it is associated, and as an older list's after that", () => {
+    expect(viewOf("created", { private: null })).toBe("offline");
+    expect(viewOf("created", { private: null, online: true })).toBe("online");
+    for (const phase of openPhases.filter((each) => hasWorker(each) && each !== "created")) {
+      expect(viewOf(phase, { private: null, online: true })).toBe("unseen");
+      expect(viewOf(phase, { private: null, hold: true })).toBe("held");
+      expect(viewOf(phase, { private: null, recycle: true })).toBe("recycle");
+      expect(viewOf(phase, { online: true })).toBe("online");
+    }
+  });
+
+  test("puts foreign before held, and held before recycle", () => {
+    expect(viewOf("running", { private: "a/6", hold: true, recycle: true })).toBe("foreign");
+    expect(viewOf("running", { hold: true, recycle: true })).toBe("held");
   });
 });
 

@@ -24,6 +24,7 @@ describe("noteList()", () => {
   test("keeps the list, and no other one is wanted", () => {
     const server = newServerView();
     expect(server.isListWanted).toBe(true);
+    expect(server.areWorkersBornHeld).toBe(false);
     noteList(server, [workerOf()], nowMs, [running]);
     expect(server.isListWanted).toBe(false);
     expect(server.list?.askedAtMs).toBe(nowMs);
@@ -119,7 +120,7 @@ describe("isOutage()", () => {
     for (const status of [null, 502, 503, 504]) expect(isOutage(refused("no answer", status))).toBe(true);
     for (const status of [200, 408, 429, 500]) expect(isOutage(refused("no answer", status))).toBe(false);
     for (const refusal of ["unauthorised", "forbidden", "conflict", "rejected"] as const) {
-      expect(isOutage(refused(refusal, 401))).toBe(false);
+      expect(isOutage(refused(refusal, 502))).toBe(false);
     }
   });
 });
