@@ -4,7 +4,7 @@
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { homedir, userInfo } from "node:os";
+import { homedir } from "node:os";
 import { dirname, resolve } from "node:path";
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
 import { type Config, parseConfig } from "./lib/config.ts";
@@ -34,6 +34,8 @@ const self = isCompiled ? [process.execPath] : [process.execPath, import.meta.pa
 
 const clock = openClock();
 const random = openRandom();
+const processes = openProcesses({ clock });
+const searchPath = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 const placeArgs: ArgsDef = {
   config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
@@ -103,7 +105,7 @@ function print(line: string): void {
   process.stdout.write(`${process.stdout.isTTY ? line : Bun.stripANSI(line)}\n`);
 }
 
-function readConfig(args: Places): { config: Config; database: string } {
+function readConfig(args: Places, user: string): { config: Config; database: string } {
   const base = resolve(args["base-dir"] ?? process.env["FACTORY_BASE"] ?? `${homedir()}/Oxide/ci/factory`);
   const path = resolve(args.config ?? `${base}/config.toml`);
   if (process.env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
@@ -119,7 +121,7 @@ function readConfig(args: Places): { config: Config; database: string } {
     path,
     env: process.env,
     home: homedir(),
-    user: userInfo().username,
+    user,
     platform: process.platform,
     workingDirectory: process.cwd(),
     systemdCredential: readCredential(),
@@ -168,9 +170,23 @@ function openFactoryLog(secrets: Secret[]): Log {
   });
 }
 
+/** Who runs this program. Not every supervisor sets USER, and Bun knows no other way. */
+async function userName(): Promise<string> {
+  const named = process.env["USER"];
+  if (named !== undefined && named !== "") return named;
+  const asked = await processes.run({
+    argv: ["id", "-un"],
+    env: { PATH: searchPath },
+    timeoutMs: 5_000,
+    maxBytes: 256,
+  });
+  return asked.ok && asked.exitCode === 0 ? asked.stdout.trim() : "nobody";
+}
+
 async function runFactory(args: Places): Promise<number> {
   process.umask(0o077);
-  const { config, database } = readConfig(args);
+  const user = { name: await userName(), home: homedir() };
+  const { config, database } = readConfig(args, user.name);
   const log = openFactoryLog([config.token]);
   const lock = lockStore(database);
   if (lock === null) {
@@ -185,8 +201,6 @@ async function runFactory(args: Places): Promise<number> {
     nowMs: clock.wallMs(),
     directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
   });
-  const processes = openProcesses({ clock });
-  const { username, homedir: home } = userInfo();
   const daemon = createDaemon({
     config,
     store,
@@ -199,8 +213,8 @@ async function runFactory(args: Places): Promise<number> {
     }),
     agent: chooseAgent(config),
     workDirectory,
-    path: process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-    user: { name: username, home },
+    path: searchPath,
+    user,
     clock,
     random,
     files: openFiles(),

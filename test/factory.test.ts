@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buildExecutable } from "../scripts/build.ts";
 import { type Lab, must, openLab } from "./lab.ts";
 import { until } from "./until.ts";
 
@@ -362,6 +363,41 @@ test.concurrent("the factory and its jobs run as a user who is not root", async 
   expect(await it.said(id, "stdout")).toContain("12345");
   expect(await it.said(id, "stdout")).toContain("written");
   expect(job.state).toBe("completed");
+  await drained(factory);
+});
+
+test.concurrent("the built-in agent tells the job of its testbed, and has bmat on the PATH", async () => {
+  await using it = await openLab({ agent: "builtin", testbeds: { "bed-1": ['baseline = "v17"'] } });
+  const factory = it.start();
+  const id = await it.submit(
+    'echo "$SP_TESTBED $SP_TYPE $SP_TARGET $SP_RUNNER $SP_BASELINE"; cat "$HOME/testbed.json"; bmat factory private',
+  );
+  expect((await it.ended(id)).state).toBe("completed");
+  const [line, json, place] = await it.said(id, "stdout");
+  expect(line).toBe("bed-1 grapefruit sp-test sp-runner v17");
+  expect(JSON.parse(json ?? "")).toEqual({
+    testbed: "bed-1",
+    sp_type: "grapefruit",
+    target: "sp-test",
+    sp_runner: "sp-runner",
+    sp_runner_config: `${it.base}/Oxide/ci/config.toml`,
+    baseline: "v17",
+  });
+  expect(place).toBe("bed-1/1");
+  await drained(factory);
+});
+
+test.concurrent("the built-in agent runs as an external one", async () => {
+  await using it = await openLab();
+  const executable = join(it.directory, "executable");
+  await buildExecutable({ entry: join(import.meta.dir, "../factory.ts"), executable });
+  const agent = join(it.directory, "external-agent");
+  writeFileSync(agent, `#!/bin/sh\nexec '${executable}' agent "$@"\n`, { mode: 0o755 });
+  it.configure({ agent });
+  const factory = it.start();
+  const id = await it.submit("echo hello > /work/out; echo said", { rules: ["=/work/out"] });
+  expect((await it.ended(id)).state).toBe("completed");
+  expect(must(await it.user.outputs(id)).map(({ path, size }) => [path, size])).toEqual([["/work/out", 6]]);
   await drained(factory);
 });
 
