@@ -5,7 +5,7 @@
 import type { Answer } from "./buildomat.ts";
 import { type Instance, instanceName } from "./domain.ts";
 import type { Worker } from "./factory-api.ts";
-import type { ServerView } from "./plan.ts";
+import type { ServerView } from "./plan-observation.ts";
 
 export interface KnownServer extends ServerView {
   list: { askedAtMs: number; workers: Map<string, Worker> } | null;

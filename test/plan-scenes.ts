@@ -3,7 +3,8 @@ import type { Config, Testbed } from "../lib/config.ts";
 import type { AgentView, Instance, Moment, OpenPhase, WorkerView } from "../lib/domain.ts";
 import { instanceName } from "../lib/domain.ts";
 import type { Worker } from "../lib/factory-api.ts";
-import { actionKey, type Action, type Look, type Observation, type PendingLease } from "../lib/plan.ts";
+import { actionKey, type Action } from "../lib/plan-action.ts";
+import type { Look, Observation, PendingLease } from "../lib/plan-observation.ts";
 import { Secret } from "../lib/secret.ts";
 import { type KnownServer, newServerView } from "../lib/server-view.ts";
 

@@ -1,15 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { isOpen } from "../lib/domain.ts";
-import {
-  type Action,
-  actionKey,
-  intervals,
-  jobDone,
-  type Observation,
-  plan,
-  whyNotFree,
-  workerView,
-} from "../lib/plan.ts";
+import { jobDone, plan, workerView } from "../lib/plan.ts";
+import { type Action, actionKey } from "../lib/plan-action.ts";
+import { intervals, type Observation } from "../lib/plan-observation.ts";
+import { whyNotFree } from "../lib/plan-testbeds.ts";
 import { steps } from "../lib/steps.ts";
 import {
   agentViews,

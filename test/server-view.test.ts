@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Answer, Refusal } from "../lib/buildomat.ts";
-import { intervals, workerView } from "../lib/plan.ts";
+import { workerView } from "../lib/plan.ts";
+import { intervals } from "../lib/plan-observation.ts";
 import {
   backOffMs,
   isOutage,

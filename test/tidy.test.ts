@@ -7,7 +7,7 @@ import { basename, dirname, join } from "node:path";
 const root = join(import.meta.dir, "..");
 const maxLines = 300;
 /** Longer than the limit for a reason; the number is how long each may be. */
-const longFiles: Record<string, number> = { "lib/plan.ts": 400 };
+const longFiles: Record<string, number> = {};
 
 const files = [...new Bun.Glob("**/*").scanSync({ cwd: root, dot: true })]
   .filter((path) => !/^(?:\.git|node_modules|dist|coverage)\//.test(path))

@@ -3,7 +3,8 @@
  * testbed waits for another's.
  */
 import { type Instance, instanceName } from "../domain.ts";
-import { type Action, actionKey, plan } from "../plan.ts";
+import { plan } from "../plan.ts";
+import { type Action, actionKey } from "../plan-action.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
 import { arm, associate, begin, create, flush, go, recordWent, settle } from "./bring-up.ts";

@@ -19,7 +19,7 @@ import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../factory-api.ts";
 import { type Log, logAbout } from "../log.ts";
 import type { Minder } from "../minder/minder.ts";
-import type { Look, Observation, PendingLease } from "../plan.ts";
+import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
 import type { Store } from "../store.ts";
 

@@ -26,7 +26,9 @@ export async function decideEnd(
 ): Promise<Outcome> {
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
-  if (untold !== null) strike(factory, instance.testbed, reason);
+  // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
+  const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
+  if (untold !== null && !isAtWork) strike(factory, instance.testbed, reason);
   else if (reason === jobDone) clearStrikes(factory, instance.testbed);
   const next = advance(factory, instance, {
     phase: "destroying",

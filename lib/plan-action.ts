@@ -1,0 +1,63 @@
+/** What plan() can answer. */
+import type { Testbed } from "./config.ts";
+import type { Instance } from "./domain.ts";
+import type { Worker } from "./factory-api.ts";
+import type { PendingLease } from "./plan-observation.ts";
+import type { Step } from "./steps.ts";
+
+export type Action =
+  | { kind: "list workers" }
+  | { kind: "ping" }
+  | { kind: "lease"; targets: string[] }
+  | { kind: "look"; instances: Instance[] }
+  | { kind: "look at locks" }
+  | { kind: "sweep" }
+  | { kind: "check"; testbed: Testbed }
+  | { kind: "begin"; lease: PendingLease; testbed: Testbed }
+  | { kind: "let lapse"; lease: PendingLease }
+  | { kind: "delete stranger"; worker: Worker }
+  | { kind: "end"; instance: Instance; reason: string; untold: string | null }
+  | { kind: Exclude<Step, "wait" | "look" | "end">; instance: Instance };
+
+export interface Plan {
+  /** In the order in which they are to be begun: what frees a testbed before what takes one. */
+  actions: Action[];
+  /** Uptime in ms at which the plan may be another one though nothing happened. */
+  wakeAtMs: number;
+}
+
+/** No two actions with one key are under way at the same time. */
+export function actionKey(action: Action): string {
+  switch (action.kind) {
+    case "list workers":
+    case "ping":
+    case "lease":
+    case "look":
+    case "look at locks":
+    case "sweep":
+      return action.kind;
+    case "check":
+      return `check ${action.testbed.name}`;
+    case "begin":
+      return `testbed ${action.testbed.name}`;
+    case "let lapse":
+      return `lease ${action.lease.job}`;
+    case "delete stranger":
+      return `worker ${action.worker.id}`;
+    default:
+      return `testbed ${action.instance.testbed}`;
+  }
+}
+
+/** Actions that ask nothing of the server: they go on while it does not answer. */
+export const serverless: ReadonlySet<Action["kind"]> = new Set([
+  "look",
+  "look at locks",
+  "sweep",
+  "check",
+  "begin",
+  "let lapse",
+  "arm",
+  "record went",
+  "alarm",
+]);

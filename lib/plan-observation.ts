@@ -1,0 +1,81 @@
+/** What plan() is told: everything that is known now, and the intervals at which it is to be known anew. */
+import type { Config } from "./config.ts";
+import type { AgentView, Health, Instance, Moment } from "./domain.ts";
+import type { Lease, Worker } from "./factory-api.ts";
+
+/** A lease that no testbed has been chosen for yet. */
+export interface PendingLease extends Lease {
+  askedAt: Moment;
+  /** Testbeds that could not be got ready for it. */
+  tried: readonly string[];
+}
+
+/** What the minder said of an instance, and when; all times are uptimes in ms. */
+export interface Look {
+  view: AgentView;
+  atMs: number;
+  /** Something may have changed since: look again at once. */
+  isStale: boolean;
+  /** When the agent's log was last seen to grow. */
+  logGrewMs: number;
+}
+
+export interface ServerView {
+  /** The last good list, by worker id. */
+  list: { askedAtMs: number; workers: ReadonlyMap<string, Worker> } | null;
+  /** A new list is wanted at once. */
+  isListWanted: boolean;
+  /** By instance name: when the first list of the run that lacks its worker was asked for. */
+  missingSinceMs: ReadonlyMap<string, number>;
+  /** By instance name: when its worker was recorded by this process; absent for those that an earlier one recorded. */
+  recordedMs: ReadonlyMap<string, number>;
+  /** By worker id: when the first list that has it was asked for. */
+  firstListedMs: ReadonlyMap<string, number>;
+  /** When it was last settled what became of a request for a worker. */
+  lastSettledMs: number;
+  /** No call before this: the server does not answer. */
+  retryAtMs: number;
+  /** Since when it has answered without a break; null while it does not. */
+  answeringSinceMs: number | null;
+  leaseDueMs: number;
+  lastPingMs: number;
+  isTokenRefused: boolean;
+}
+
+export interface Observation {
+  now: Moment;
+  /** `drain`: finish what runs and take nothing new. */
+  mode: "run" | "drain";
+  config: Config;
+  instances: readonly Instance[];
+  leases: readonly PendingLease[];
+  health: ReadonlyMap<string, Health>;
+  /** By testbed: who holds its lock, where that is no open instance of ours. */
+  elsewhere: ReadonlyMap<string, string>;
+  locksSeenMs: number | null;
+  /** By testbed: how its `check` command last ended. */
+  checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
+  looks: ReadonlyMap<string, Look>;
+  /** When old instance directories were last looked through; null: not yet. */
+  sweptMs: number | null;
+  server: ServerView;
+  /** By action key: not before this, because it failed. */
+  retryAtMs: ReadonlyMap<string, number>;
+  /** Keys of the actions that are under way. */
+  busy: ReadonlySet<string>;
+}
+
+/** All in ms. */
+export const intervals = {
+  listWhileRunningMs: 3_000,
+  listWhileIdleMs: 60_000,
+  lookMs: 5_000,
+  locksMs: 5_000,
+  pingMs: 10_000,
+  checkMs: 10_000,
+  /** Two lists, or two looks at a board, prove something only this far apart. */
+  confirmMs: 10_000,
+  sweepMs: 3_600_000,
+  /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
+  strangerMs: 600_000,
+};

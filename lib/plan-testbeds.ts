@@ -1,0 +1,55 @@
+/** Which testbeds are free, and for what. */
+import type { Config, Testbed } from "./config.ts";
+import { isOpen } from "./domain.ts";
+import { intervals, type Observation, type PendingLease } from "./plan-observation.ts";
+
+/** Why no job may be taken for a testbed now, for people; null where one may. Its `check` is a matter of its own. */
+export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
+  if (seen.instances.some((each) => each.testbed === testbed.name && isOpen(each.phase))) return "in use";
+  if (!testbed.enabled) return "disabled";
+  const health = seen.health.get(testbed.name);
+  if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
+    if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
+  }
+  const owner = seen.elsewhere.get(testbed.name);
+  if (owner !== undefined) return `in use elsewhere: ${owner}`;
+  if (
+    isAlone(testbed, seen.config) &&
+    seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")
+  ) {
+    return "without isolation one instance at a time runs on this host";
+  }
+  if (testbed.host !== null || testbed.spRunnerUrl !== null)
+    return "only testbeds of this host are served yet";
+  return null;
+}
+
+/** Whether it shares this host with no other instance. */
+export function isAlone(testbed: Testbed, config: Config): boolean {
+  return config.general.isolate === "off" && testbed.host === null;
+}
+
+/** Whether a job could be begun on it now. */
+export function isUsable(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
+  const health = seen.health.get(testbed.name);
+  if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
+  return whyNotFree(testbed, seen) === null && !seen.busy.has(`testbed ${testbed.name}`);
+}
+
+/** Whether its own check passed lately; true where it has none. */
+export function isChecked(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
+  if (testbed.check === null) return true;
+  const check = seen.checks.get(testbed.name);
+  return check !== undefined && check.isPassed && !isDue(check.atMs + 2 * intervals.checkMs);
+}
+
+/** Whether a leased job can be given to it. */
+export function canServe(testbed: Testbed, lease: PendingLease, config: Config): boolean {
+  return !lease.tried.includes(testbed.name) && targetIds(testbed, config).includes(lease.target);
+}
+
+/** ULIDs of a testbed's targets; a target without one cannot be asked for. */
+export function targetIds(testbed: Testbed, config: Config): string[] {
+  const served = config.targets.filter(({ name }) => testbed.targets.includes(name));
+  return served.flatMap(({ id }) => (id === null ? [] : [id]));
+}
