@@ -665,8 +665,8 @@ describe("whyNotFree()", () => {
   });
 });
 
-describe("plan() over 20,000 random scenes", () => {
-  const scenes = Array.from({ length: 20_000 }, (_, seed) => ({ seed, seen: randomScene(seed) }));
+describe("plan() over 10,000 random scenes", () => {
+  const scenes = Array.from({ length: 10_000 }, (_, seed) => ({ seed, seen: randomScene(seed) }));
 
   /** Runs `isBroken` on every scene and names the first seeds for which it is. */
   function expectAlways(isBroken: (seen: Observation, actions: Action[], wakeAtMs: number) => boolean): void {

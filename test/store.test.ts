@@ -628,7 +628,8 @@ describe("a crash", () => {
       expect(rust.map(({ seq }) => seq)).toEqual(last?.phase === "running" ? [last.seq] : []);
       store.close();
     }
-  });
+    // Eight processes, on a machine that may be busy with other tests.
+  }, 60_000);
 
   test("that cuts the log of commits anywhere leaves an earlier whole state", () => {
     const store = open();
