@@ -104,7 +104,10 @@ try_process() {
   case $stat_text in
   *') '*)
     seen_pid=${stat_text%% (*}
-    set -- ${stat_text##*) }
+    stat_rest=${stat_text#*) }
+    # The longest prefix is the right one, and slow to find; most names have no parenthesis.
+    case $stat_rest in *')'*) stat_rest=${stat_text##*) } ;; esac
+    set -- $stat_rest
     seen_state=$1 seen_group=$3 seen_start=${20}
     seen_pid=${seen_pid# }
     seen=alive
@@ -363,15 +366,14 @@ judge_lock() {
   fi
 }
 
-# list_locks NAME: sets $lock_files, one a line, to the locks of a testbed ("*": of all).
+# list_locks NAME COOKIE: sets $lock_files, one a line, to the locks of a testbed and an instance ("*": of all).
 list_locks() {
   lock_files=
   set +f
-  if [ "$1" = '*' ]; then
-    set -- "$locks"/*@*@*@* "$locks"/.host@*@*@*
-  else
-    set -- "$locks/$1"@*@*@*
-  fi
+  case $1 in
+  '*') set -- "$locks"/*@$2@*@* "$locks"/.host@$2@*@* ;;
+  *) set -- "$locks/$1"@$2@*@* ;;
+  esac
   set -f
   for lock_file; do
     [ -f "$lock_file" ] && lock_files="$lock_files$lock_file$newline"
@@ -396,7 +398,7 @@ take_lock() {
   waited=0
   while :; do
     must_wait=no holder=
-    list_locks "$1"
+    list_locks "$1" '*'
     while IFS= read -r lock_file && [ -n "$lock_file" ]; do
       [ "$lock_file" != "$my_lock" ] || continue
       read_lock "$lock_file"
@@ -430,10 +432,11 @@ is_before() {
 
 # drop_dead_locks DIRECTORY: removes the locks of an instance whose owners are proved dead.
 drop_dead_locks() {
-  list_locks '*'
+  list_locks '*' "${cookie:-*}"
   while IFS= read -r lock_file && [ -n "$lock_file" ]; do
     read_lock "$lock_file"
-    [ "$lock_directory_of" = "$1" ] || continue
+    # One that was killed before it wrote its directory has its cookie in the name.
+    [ "$lock_directory_of" = "$1" ] || [ "$lock_cookie" = "${cookie:-none}" ] || continue
     judge_lock
     [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
   done <<EOF
@@ -493,6 +496,11 @@ read_instance() {
       json_field cookie && judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$field" &&
       first_life=$life
   fi
+}
+
+# is_unstarted: nobody has written who the first process is, and it was never armed: whatever was begun ends by itself.
+is_unstarted() {
+  [ ! -e "$directory/minder/armed" ] && [ ! -s "$directory/minder/identity.json" ]
 }
 
 # ---- arm ----
@@ -680,7 +688,7 @@ join_or_clear() {
 
 may_clear() {
   { [ "$minder_life" = dead ] || { [ -z "$cookie" ] && [ "$waited" -gt 1000 ] && [ -d "$directory/minder" ]; }; } &&
-    { [ "$first_life" = dead ] || [ ! -e "$directory/minder/identity.json" ]; }
+    { [ "$first_life" = dead ] || is_unstarted; }
 }
 
 # build: directories and files, and what must be true before a job is taken.
@@ -761,7 +769,10 @@ start_first() {
   # Both ends of each are opened before first starts, so that no open waits for somebody who may be dead.
   exec 4<>"$directory/minder/gate" 3<"$directory/minder/gate"
   exec 6<>"$directory/minder/events" 5<"$directory/minder/events"
-  set -- "$shell" "$0" first "$cookie" "$directory" "$boot" "$pid_space" "$isolate" "$shows_host" "$about" "$@"
+  # By a file, because everybody can read arguments, and `look` reads them all.
+  printf '%s\n' "$boot" "$pid_space" "$isolate" "$shows_host" "$about" "$@" >"$directory/minder/command" ||
+    give_up "failed cannot write in $directory"
+  set -- "$shell" "$0" first "$cookie" "$directory"
   if [ "$isolate" != off ]; then
     if [ "$uid" = 0 ]; then
       set -- --pid --fork --kill-child --mount "$@"
@@ -818,7 +829,7 @@ attend() {
   fi
   if claim expired || [ "$claimed" = expired ]; then
     cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
-      minder/armed minder/trouble minder/identity.json
+      minder/armed minder/trouble minder/command minder/mounts minder/identity.json
     cd /
   fi
   [ -z "$my_host_lock" ] || rm -f "$my_host_lock"
@@ -833,21 +844,26 @@ end_reminder() {
 # remind: says when the time to go is over; first then contends for the claim.
 remind() {
   exec 4>&- 5<&-
-  nap=
-  trap '[ -z "$nap" ] || kill "$nap"; exit 0' TERM
+  is_over=no nap=
+  trap 'is_over=yes; [ -z "$nap" ] || kill "$nap"' TERM
   sleep "$expiry" &
   nap=$!
+  [ "$is_over" = no ] || kill "$nap"
   wait "$nap"
+  [ "$is_over" = no ] || exit 0
   [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"
 }
 
 # ---- The first process ----
 
-# first COOKIE DIRECTORY BOOT PID_SPACE ISOLATE SHOWS_HOST JSON COMMAND...
-# stdin null, 3 the gate, 6 the events, stderr a file.
+# first COOKIE DIRECTORY: stdin null, 3 the gate, 6 the events, stderr a file.
 first() {
-  cookie=$1 directory=$2 boot=$3 pid_space=$4 isolate=$5 shows_host=$6 about=$7
-  shift 7
+  cookie=$1 directory=$2
+  shift 2
+  while IFS= read -r line; do set -- "$@" "$line"; done <"$directory/minder/command"
+  [ "$#" -gt 5 ] || exit 1
+  boot=$1 pid_space=$2 isolate=$3 shows_host=$4 about=$5
+  shift 5
   is_stopping=no
   trap 'is_stopping=yes' TERM
   trap : PIPE
@@ -1037,30 +1053,20 @@ go() {
     fi
     return
   fi
-  read_instance "$directory"
-  if [ -z "$claimed" ]; then
-    if [ "$first_life" != alive ]; then
-      # Nobody is there to start an agent, and from now on nobody will be.
-      if [ "$first_life" = dead ] && claim expired; then claimed=expired; fi
-    elif [ -e "$directory/minder/armed" ]; then
-      secret_file="$directory/opt/etc/agent.json"
-      if ! { printf '%s' "$agent_json" >"$secret_file.$$" && mv "$secret_file.$$" "$secret_file"; } 2>/dev/null; then
-        rm -f "$secret_file.$$"
-        # Unless it is just being removed, because it expired.
-        if ! read_line "$directory/minder/claim" || [ "$line" != expired ]; then
-          answer "cannot-tell cannot write $secret_file"
-          return
-        fi
-        claimed=expired
-      else
-        claim go "$worker_json" && claimed=go
-      fi
-    fi
-  fi
+  # Its directory may be changing while it is read: only what stays so for a while is an answer.
+  waited=0 trouble='it is not armed yet'
+  while :; do
+    read_instance "$directory"
+    [ -n "$claimed" ] || claim_for_go
+    case $claimed in go | expired) break ;; esac
+    [ "$waited" -lt 1000 ] || break
+    pause
+  done
   case $claimed in
   go)
-    # It lasts before anything is started: whoever reads `go` never starts another one.
-    if ! { sync "$directory/minder/claim" "$directory/minder" 2>/dev/null || sync; }; then
+    # It lasts before anything is started, as does who it is: whoever reads `go` never starts another one.
+    if ! sync "$directory/minder/claim" "$directory/minder/minder" "$directory/minder/identity.json" \
+      "$directory/minder" 2>/dev/null && ! sync; then
       answer "cannot-tell cannot make the mark in $directory last"
     else
       if [ ! -e "$directory/minder/started" ] && [ -p "$directory/minder/gate" ]; then
@@ -1073,13 +1079,29 @@ go() {
     rm -f "$directory/opt/etc/agent.json"
     answer expired
     ;;
-  *) answer 'cannot-tell it is not armed yet' ;;
+  *) answer "cannot-tell $trouble" ;;
   esac
+}
+
+# claim_for_go: nobody has yet; or says in $trouble why not.
+claim_for_go() {
+  if [ "$first_life" = dead ]; then
+    # Nobody is there to start an agent, and from now on nobody will be.
+    claim expired && claimed=expired
+  elif [ "$first_life" = alive ] && [ -e "$directory/minder/armed" ]; then
+    secret_file="$directory/opt/etc/agent.json"
+    if { printf '%s' "$agent_json" >"$secret_file.$$" && mv "$secret_file.$$" "$secret_file"; } 2>/dev/null; then
+      claim go "$worker_json" && claimed=go
+    else
+      rm -f "$secret_file.$$"
+      trouble="cannot write $secret_file"
+    fi
+  fi
 }
 
 # is_locked_elsewhere: a live lock names $directory, which is gone; $holder says which.
 is_locked_elsewhere() {
-  list_locks '*'
+  list_locks '*' "${cookie:-*}"
   while IFS= read -r lock_file && [ -n "$lock_file" ]; do
     read_lock "$lock_file"
     [ "$lock_directory_of" = "$directory" ] || continue
@@ -1120,7 +1142,7 @@ look_at() {
     find_strays "$cookie" "$directory"
     if [ -n "$strays" ]; then first_life=alive; elif [ "$stray_proof" = no ]; then first_life=unknown; fi
   fi
-  if [ -n "$cookie" ] && [ -z "$first_pid" ] && [ ! -e "$directory/minder/identity.json" ]; then first_life=dead; fi
+  if [ -n "$cookie" ] && is_unstarted; then first_life=dead; fi
 
   if [ ! -d "$directory" ]; then
     if is_locked_elsewhere; then
@@ -1136,7 +1158,7 @@ look_at() {
     if [ -n "$strays" ]; then state=alive went=yes first_life=alive
     elif [ "$stray_proof" = no ]; then reason='its processes cannot be searched for'
     else state=dead first_life=dead minder_life=dead; fi
-  elif [ "$first_life" = unknown ] && [ -z "$cookie" ] && ! is_locked_elsewhere; then
+  elif [ -z "$cookie" ] && [ "$went" = no ] && is_unstarted && ! is_locked_elsewhere; then
     # Killed before it could write who it is: nothing was started.
     state=absent first_life=dead minder_life=dead
   elif [ "$first_life" = unknown ]; then
@@ -1194,16 +1216,22 @@ cut_log() {
 stop() {
   directory=$1 locks=$2 grace=$3
   know_host
-  read_instance "$directory"
-  if [ -d "$directory/minder" ] && [ -z "$claimed" ]; then
-    # From now on it cannot go any more, if it has not gone.
-    claim expired && claimed=expired
-    [ "$claimed" != go ] || went=yes
-  fi
-  # `dead` without a record: then nothing was started. A lock may know better: it outlives a removed directory.
-  if [ ! -e "$directory/minder/identity.json" ]; then first_life=dead; fi
-  if [ ! -e "$directory/minder/minder" ]; then minder_life=dead; fi
-  find_by_lock
+  # Its directory may be changing while it is read: only what stays so for a while is an answer.
+  waited=0
+  while :; do
+    read_instance "$directory"
+    if [ -d "$directory/minder" ] && [ -z "$claimed" ]; then
+      # From now on it cannot go any more, if it has not gone.
+      claim expired && claimed=expired
+      [ "$claimed" != go ] || went=yes
+    fi
+    # A lock may know better: it outlives a removed directory.
+    if is_unstarted; then first_life=dead; fi
+    if [ ! -s "$directory/minder/minder" ] && [ "$first_life" = dead ]; then minder_life=dead; fi
+    find_by_lock
+    [ "$first_life" = unknown ] && [ "$waited" -lt 1000 ] || break
+    pause
+  done
   if [ "$first_life" = unknown ]; then
     answer 'cannot-tell its first process cannot be told from others'
     return
@@ -1230,7 +1258,7 @@ stop() {
 
 # find_by_lock: what the instance's locks know of its processes and its directory does not.
 find_by_lock() {
-  list_locks '*'
+  list_locks '*' "${cookie:-*}"
   while IFS= read -r lock_file && [ -n "$lock_file" ]; do
     read_lock "$lock_file"
     [ "$lock_directory_of" = "$directory" ] || continue
@@ -1316,12 +1344,12 @@ tidy() {
     return
   fi
   read_instance "$directory"
-  if [ "$first_life" != dead ] && [ -e "$directory/minder/identity.json" ] || [ "$minder_life" = alive ]; then
+  if { [ "$first_life" != dead ] && ! is_unstarted; } || [ "$minder_life" = alive ]; then
     answer 'refused it is not proved dead'
     return
   fi
   if cd "$directory" && rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate \
-    minder/events minder/mounts minder/armed minder/trouble; then
+    minder/events minder/mounts minder/command minder/armed minder/trouble; then
     answer tidied
   else
     answer "cannot-tell cannot remove all of $directory"
@@ -1332,7 +1360,7 @@ tidy() {
 print_locks() {
   locks=$1
   know_host
-  list_locks '*'
+  list_locks '*' '*'
   while IFS= read -r lock_file && [ -n "$lock_file" ]; do
     read_lock "$lock_file"
     judge_lock
