@@ -2,11 +2,21 @@
  * The whole policy: from what is known now to what to do now. Pure: no clock, no network, no memory of the last call.
  * What each phase needs is in steps.ts; here is when, in which order, and for which testbed.
  */
-import { type AgentView, elapsedMs, type Instance, instanceName, isOpen, type WorkerView } from "./domain.ts";
+import {
+  type AgentView,
+  elapsedMs,
+  type Instance,
+  instanceName,
+  isOpen,
+  type OpenPhase,
+  type WorkerView,
+} from "./domain.ts";
 import { type Action, actionKey, type Plan, serverless } from "./plan-action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "./plan-observation.ts";
 import { canServe, isAlone, isChecked, isUsable, targetIds } from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
+
+type OpenInstance = Instance & { phase: OpenPhase };
 
 export function plan(seen: Observation): Plan {
   const now = seen.now.uptimeMs;
@@ -28,7 +38,7 @@ export function plan(seen: Observation): Plan {
     actions.push(action);
   }
 
-  const open = seen.instances.filter(({ phase }) => isOpen(phase));
+  const open = seen.instances.filter(isOpenInstance);
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
   planLooks();
   planList(planStrangers());
@@ -36,8 +46,7 @@ export function plan(seen: Observation): Plan {
   if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
   return { actions, wakeAtMs };
 
-  function planInstance(instance: Instance): void {
-    if (!isOpen(instance.phase)) return;
+  function planInstance(instance: OpenInstance): void {
     const name = instanceName(instance);
     const worker = workerView(instance, seen.server);
     const look = seen.looks.get(name);
@@ -165,21 +174,20 @@ function passedLimit(
   if (instance.wentAt === null) return null;
   const now = seen.now.uptimeMs;
   const wentMs = now - elapsedMs(instance.wentAt, seen.now);
-  const passed = (limitMs: number | null, fromMs: number): boolean =>
-    limitMs !== null && isDue(fromMs + limitMs);
+  const { startTimeoutMs, jobTimeoutMs, silenceTimeoutMs, isOnline } = instance;
   const { answeringSinceMs, list } = seen.server;
   // A server that does not answer is no fault of the agent's: the time counts anew when it is back. And only a list
   // that was asked for after the limit proves that the agent was not online before it.
-  if (!instance.isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
-    if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + instance.startTimeoutMs) {
-      return `the agent did not reach the server within start_timeout (${seconds(instance.startTimeoutMs)})`;
+  if (!isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
+    if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + startTimeoutMs) {
+      return `the agent did not reach the server within start_timeout (${startTimeoutMs / 1000} s)`;
     }
   }
-  if (passed(instance.jobTimeoutMs, wentMs)) {
-    return `the job ran longer than job_timeout (${seconds(instance.jobTimeoutMs)})`;
+  if (jobTimeoutMs !== null && isDue(wentMs + jobTimeoutMs)) {
+    return `the job ran longer than job_timeout (${jobTimeoutMs / 1000} s)`;
   }
-  if (passed(instance.silenceTimeoutMs, Math.max(wentMs, look.logGrewMs))) {
-    return `the agent wrote nothing for silence_timeout (${seconds(instance.silenceTimeoutMs)})`;
+  if (silenceTimeoutMs !== null && isDue(Math.max(wentMs, look.logGrewMs) + silenceTimeoutMs)) {
+    return `the agent wrote nothing for silence_timeout (${silenceTimeoutMs / 1000} s)`;
   }
   return null;
 }
@@ -201,13 +209,11 @@ function whyItEnds(
 }
 
 /** What is nearest to freeing a testbed first. */
-function inOrderOfEnding(instances: readonly Instance[]): Instance[] {
+function inOrderOfEnding(instances: readonly OpenInstance[]): OpenInstance[] {
   const rank = { stopped: 0, destroying: 1, running: 2, starting: 3, created: 4, creating: 5, preparing: 6 };
-  return instances.toSorted(
-    (a, b) => rank[a.phase as keyof typeof rank] - rank[b.phase as keyof typeof rank],
-  );
+  return instances.toSorted((a, b) => rank[a.phase] - rank[b.phase]);
 }
 
-function seconds(ms: number | null): string {
-  return `${(ms ?? 0) / 1000} s`;
+function isOpenInstance(instance: Instance): instance is OpenInstance {
+  return isOpen(instance.phase);
 }
