@@ -258,7 +258,7 @@ describe("the control socket", () => {
   });
 
   test.each([
-    ["another version", frame("{}", 2)],
+    ["another version", frame('{"id":1,"payload":"FactoryInfo"}', 2)],
     ["a length that nothing has", frame("{}", 1, 2 ** 31)],
     ["no JSON", frame("nonsense")],
     ["an unknown request", request(1, { Nope: 1 })],
