@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
-import minderScript from "./minder.sh" with { type: "text" };
+import { minderScript } from "./minder-script.ts";
 
 export type Reply = { ok: true; lines: string[] } | { ok: false; reason: string };
 

@@ -1,0 +1,187 @@
+# arm: the minder is started, has the lock, and makes the directory, or joins the one who has.
+
+# arm SHELL DIRECTORY LOCKS: the specification is on stdin, its first line the cookie.
+arm() {
+  exec 3<&0
+  IFS= read -r cookie <&3
+  answer "$(launch "$1" "$0" mind "$cookie" "$1" "$2" "$3")"
+}
+
+# launch: a session of its own, or at least a process group, so that no signal for the factory reaches it. It keeps this
+# pipe open until it has reported.
+launch() {
+  if command -v setsid >/dev/null; then
+    setsid "$@" <&3 2>/dev/null 3<&- &
+  else
+    set -m
+    nohup "$@" <&3 2>/dev/null 3<&- &
+  fi
+}
+
+# report LINE: to `arm`, which waits for the end of this pipe.
+report() {
+  printf '%s\n' "$1" >&7
+  exec 7>&-
+}
+
+# give_up LINE: nothing may be left behind.
+give_up() {
+  # By names from within: whoever took this minder for dead may have made the directory anew meanwhile.
+  [ "$is_inside" = no ] || rm -rf minder home opt input work agent.log
+  cd /
+  rmdir "$directory" 2>/dev/null
+  [ -z "${my_host_lock:-}" ] || rm -f "$my_host_lock"
+  [ -z "${my_lock:-}" ] || rm -f "$my_lock"
+  report "$1"
+  exit 0
+}
+
+# mind COOKIE SHELL DIRECTORY LOCKS: the minder itself.
+mind() {
+  # Caught, not ignored, because what is ignored stays so in the agent: a report that nobody reads must not end us.
+  trap : PIPE
+  exec 7>&1 >/dev/null
+  cd /
+  cookie=$1 shell=$2 directory=$3 locks=$4
+  # What this shell starts can be found by it, should it be killed.
+  export BUILDOMAT_FACTORY_COOKIE="$cookie"
+  instance='' testbed='' isolate=auto expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
+  about='' agent='' bmat_text='' bmat_count=0 is_whole=no shows_host=no
+  know_host
+  read_process self
+  my_pid=$$ my_start=$seen_start
+  # The arguments become what `first` runs: environment, a wrapper where one is needed, agent.
+  shift "$#"
+  while IFS= read -r line; do
+    value=${line#* }
+    case ${line%% *} in
+    instance) instance=$value ;;
+    about) about=$value ;;
+    testbed) testbed=$value ;;
+    isolate)
+      # Where the system has no namespaces there is nothing to ask for.
+      if [ -e "$proc/self/ns/pid" ]; then isolate=$value; else isolate=off; fi
+      ;;
+    expiry) expiry=$value ;;
+    log-cap) log_cap=$value ;;
+    testbed-json) testbed_json=$value ;;
+    intent-json) intent_json=$value ;;
+    bmat)
+      show_inside "$value"
+      bmat_count=$((bmat_count + 1)) bmat_path=$inside
+      quote "$inside"
+      bmat_text="$bmat_text $quoted"
+      ;;
+    environment)
+      show_inside "${value#*=}"
+      set -- "$@" "${value%%=*}=$inside"
+      ;;
+    agent)
+      show_inside "$value"
+      if [ -z "$agent" ]; then
+        agent=$value
+        if [ "$isolate" != off ] && [ "$uid" != 0 ] && command -v setpriv >/dev/null; then
+          # Building the namespaces took capabilities in them; jobs are to see their own user and no more.
+          set -- "$@" "$(command -v setpriv)" --inh-caps=-all --ambient-caps=-all
+        else
+          # env would take such a path for a variable.
+          case $inside in *=*) set -- "$@" "$(command -v nice)" -n 0 ;; esac
+        fi
+      fi
+      set -- "$@" "$inside"
+      ;;
+    end) is_whole=yes ;;
+    esac
+  done
+  exec </dev/null
+  if [ "$is_whole" = no ]; then
+    report 'failed the specification was cut short'
+    exit 0
+  fi
+
+  work=${directory%/*}
+  if ! are_places_safe "$work" "$locks"; then
+    report "failed $reason"
+    exit 0
+  fi
+  until mkdir "$directory" 2>/dev/null; do join_or_clear; done
+  is_inside=no
+  cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
+  # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
+  mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work &&
+    printf '%s\n' "$boot $pid_space $my_pid $my_start $cookie $isolate $log_cap" >minder/minder ||
+    give_up "failed cannot write in $directory"
+
+  my_lock='' my_host_lock=''
+  if [ "$isolate" = off ]; then
+    take_lock .host
+    case $? in
+    1) give_up "elsewhere $holder, not isolated: one such instance at a time on a host" ;;
+    2) give_up "failed $holder" ;;
+    esac
+    my_host_lock=$my_lock
+  fi
+  take_lock "$testbed"
+  case $? in
+  1) my_lock='' && give_up "elsewhere $holder" ;;
+  2) my_lock='' && give_up "failed $holder" ;;
+  esac
+  build
+  start_first "$@"
+  cd /
+  attend
+}
+
+# join_or_clear: the directory is there. Returns when it is worth trying to make it again.
+join_or_clear() {
+  waited=0
+  if [ -L "$directory" ] || { [ -e "$directory" ] && [ ! -d "$directory" ]; }; then
+    report "failed $directory is in the way; remove it"
+    exit 0
+  fi
+  if [ ! -e "$directory" ]; then
+    report "failed cannot make $directory"
+    exit 0
+  fi
+  wanted=$cookie
+  while [ -d "$directory" ]; do
+    read_instance "$directory"
+    if [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
+      report "failed $directory is another instance's; an instance directory is never used again"
+      exit 0
+    fi
+    if [ "$went" = yes ] || { [ -z "$claimed" ] && [ -e "$directory/minder/armed" ] &&
+      [ "$first_life" = alive ] && [ "$minder_life" = alive ]; }; then
+      report armed
+      exit 0
+    fi
+    # Made, and its maker killed before it could write anything; this removes only what is empty.
+    if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ] && ! rmdir "$directory" 2>/dev/null; then
+      report "failed $directory is there already; an instance directory is never used again"
+      exit 0
+    fi
+    # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is
+    # on record, the one that made the directory is about to write it, or was killed before it could.
+    if may_clear && { mkdir "$directory/minder/clearing" 2>/dev/null || [ "$waited" -gt 2000 ]; }; then
+      # It may have become another one since it was read.
+      read_instance "$directory"
+      if may_clear && { claim expired || [ "$claimed" = expired ]; }; then
+        end_strays "$wanted" "$directory"
+        rm -rf "$directory"
+      else
+        rmdir "$directory/minder/clearing" 2>/dev/null
+      fi
+    fi
+    if [ "$waited" -gt 20000 ]; then
+      report "failed $directory is there already, and who made it cannot be told; an instance directory is never used again"
+      exit 0
+    fi
+    [ ! -d "$directory" ] || pause
+  done
+  cookie=$wanted
+}
+
+may_clear() {
+  { [ "$minder_life" = dead ] || { [ -z "$cookie" ] && [ "$waited" -gt 1000 ] && [ -d "$directory/minder" ]; }; } &&
+    { [ "$first_life" = dead ] || is_unstarted; }
+}

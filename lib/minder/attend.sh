@@ -1,0 +1,92 @@
+# The minder while it is armed and after: it starts the first process, reminds it, and waits for its end.
+
+# start_first COMMAND...: the instance's first process, in namespaces of its own. Returns when these are proved built.
+start_first() {
+  show_inside "$directory"
+  # Both ends of each are opened before first starts, so that no open waits for somebody who may be dead.
+  exec 4<>"$directory/minder/gate" 3<"$directory/minder/gate"
+  exec 6<>"$directory/minder/events" 5<"$directory/minder/events"
+  # By a file, because everybody can read arguments, and `look` reads them all.
+  printf '%s\n' "$boot" "$pid_space" "$isolate" "$shows_host" "$about" "$@" >"$directory/minder/command" ||
+    give_up "failed cannot write in $directory"
+  set -- "$shell" "$0" first "$cookie" "$directory"
+  if [ "$isolate" != off ]; then
+    if [ "$uid" = 0 ]; then
+      set -- --pid --fork --kill-child --mount "$@"
+    else
+      set -- --user --map-current-user --keep-caps --pid --fork --kill-child --mount "$@"
+    fi
+    set -- unshare "$@"
+  elif command -v setsid >/dev/null; then
+    set -- setsid "$@"
+  fi
+  { cd / && exec "$@"; } 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
+  exec 3<&- 6>&-
+  IFS= read -r event <&5
+  case $event in
+  ready\ *)
+    # Whoever finds this lock after our death knows by this line whom to look for.
+    printf 'first %s\n' "${event#ready }" >>"$my_lock" &&
+      { [ -z "$my_host_lock" ] || printf 'first %s\n' "${event#ready }" >>"$my_host_lock"; } &&
+      printf '' >"$directory/minder/armed" && return 0
+    trouble="cannot write in $locks or $directory"
+    ;;
+  *)
+    read_line "$directory/minder/trouble"
+    trouble="${event#failed }"
+    trouble="cannot isolate an instance: ${trouble:-${line:-unshare failed}}; allow user namespaces or set general.isolate = \"off\""
+    ;;
+  esac
+  exec 4>&-
+  wait
+  give_up "failed $trouble"
+}
+
+# attend: armed. Waits for the end of all that first is or was, and lets go of the testbed then.
+attend() {
+  report armed
+  remind &
+  timer=$!
+  while IFS= read -r event <&5; do
+    case $event in
+    time) timer= && printf 'time\n' >&4 ;;
+    # The reminder is not needed any more; its own trap ends its sleep.
+    went) end_reminder ;;
+    esac
+  done
+  end_reminder
+  wait
+  if [ "$isolate" = off ]; then
+    find_strays "$cookie" "$directory"
+    # This shell and its children carry the cookie as well.
+    for stray in $strays; do
+      read_process "$stray"
+      [ "$stray" = "$$" ] || [ "$seen" = dead ] || exit 0
+    done
+  fi
+  if claim expired || [ "$claimed" = expired ]; then
+    cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
+      minder/armed minder/trouble minder/command minder/mounts minder/identity.json
+    cd /
+  fi
+  [ -z "$my_host_lock" ] || rm -f "$my_host_lock"
+  rm -f "$my_lock"
+}
+
+end_reminder() {
+  [ -z "$timer" ] || kill "$timer" 2>/dev/null
+  timer=
+}
+
+# remind: says when the time to go is over; first then contends for the claim.
+remind() {
+  exec 4>&- 5<&-
+  is_over=no nap=
+  trap 'is_over=yes; [ -z "$nap" ] || kill "$nap"' TERM
+  sleep "$expiry" &
+  nap=$!
+  [ "$is_over" = no ] || kill "$nap"
+  wait "$nap"
+  [ "$is_over" = no ] || exit 0
+  [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"
+}

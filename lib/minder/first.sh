@@ -1,0 +1,88 @@
+# The first process of an instance: it waits at the gate, runs the agent once, reaps, and with it all else ends.
+
+# first COOKIE DIRECTORY: stdin null, 3 the gate, 6 the events, stderr a file.
+first() {
+  cookie=$1 directory=$2
+  shift 2
+  while IFS= read -r line; do set -- "$@" "$line"; done <"$directory/minder/command"
+  [ "$#" -gt 5 ] || exit 1
+  boot=$1 pid_space=$2 isolate=$3 shows_host=$4 about=$5
+  shift 5
+  is_stopping=no
+  trap 'is_stopping=yes' TERM
+  trap : PIPE
+  # /proc is still the one of the outside: it shows this process with the pid that others know it by.
+  read_process self
+  printf '{"boot_id":"%s","pid_space":"%s","pid":%s,"start_time":"%s","pgid":%s,"cookie":"%s"%s}\n' "$boot" "$pid_space" \
+    "$seen_pid" "$seen_start" "$seen_group" "$cookie" "${about:+,$about}" >"$directory/minder/identity.json" ||
+    exit 1
+  ready="ready $seen_pid $seen_start"
+  if [ "$isolate" != off ]; then
+    isolate_mounts || exit 1
+    show_inside "$directory"
+    directory=$inside
+  fi
+  cd /
+  printf '%s\n' "$ready" >&6
+  default_signals=
+  # What this shell or its parents ignore would stay ignored in the agent and its jobs.
+  if env --default-signal true 2>/dev/null; then default_signals=--default-signal; fi
+  # A word, or the end of file when the minder is gone, or a signal: whichever, the claim decides.
+  IFS= read -r word <&3
+  read_line "$directory/minder/claim" && claimed=$line || claimed=
+  [ -n "$claimed" ] || claim expired
+  if [ "$claimed" != go ] || [ "$is_stopping" = yes ]; then exit 0; fi
+  run_agent "$@"
+}
+
+
+# run_agent COMMAND...: as a child of this shell, which reaps what the agent leaves behind, and stays after its end, because
+# with it all else would end.
+run_agent() {
+  # Once, whatever else goes wrong.
+  { set -C && printf '' >"$directory/minder/started"; } 2>/dev/null || exit 1
+  set +C
+  trapped=no nap='' agent=''
+  trap forward_term TERM
+  set -- env -i $default_signals -- "$@"
+  # A process group of its own, where that is what the agent's processes are found by.
+  if [ "$isolate" = off ] && command -v setsid >/dev/null; then set -- setsid "$@"; fi
+  # The file is there and private; what jobs make has the usual mode.
+  umask 022
+  "$@" </dev/null >>"$directory/agent.log" 2>&1 3<&- 6>&- &
+  agent=$!
+  umask 077
+  printf '%s\n' "$agent" >"$directory/minder/agent"
+  printf 'went\n' >&6
+  # It may have come before there was anybody to forward it to.
+  [ "$is_stopping" = no ] || forward_term
+  status=
+  while :; do
+    trapped=no
+    wait "$agent"
+    wait_status=$?
+    # A signal ends `wait` early; a shell that had the agent's end already says 127 the second time.
+    if [ "$wait_status" != 127 ] || [ -z "$status" ]; then status=$wait_status; fi
+    [ "$trapped" = yes ] || break
+  done
+  agent=
+  if [ "$status" -gt 128 ]; then what="signal\":$((status - 128))"; else what="code\":$status"; fi
+  printf '{"%s}\n' "$what" >"$directory/minder/exit.new" &&
+    mv "$directory/minder/exit.new" "$directory/minder/exit.json"
+  [ "$is_stopping" = no ] || exit 0
+  while :; do
+    sleep 3600 3<&- 6>&- &
+    nap=$!
+    wait "$nap"
+  done
+}
+
+forward_term() {
+  is_stopping=yes trapped=yes
+  if [ -n "$agent" ]; then
+    if [ "$isolate" = off ]; then kill -TERM "-$agent" 2>/dev/null || kill -TERM "$agent" 2>/dev/null; else kill -TERM "$agent" 2>/dev/null; fi
+  elif [ -n "$nap" ]; then
+    kill "$nap" 2>/dev/null
+    exit 0
+  fi
+}

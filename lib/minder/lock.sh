@@ -1,0 +1,152 @@
+# A lock is a file LOCKS/TESTBED@COOKIE@PID@START that names the minder. Its lines: "BOOT PID_SPACE UID", instance,
+# directory, "."; then, appended: "open" (not isolated), "first PID START", "held".
+
+# read_lock FILE: sets $lock_* from its name and content.
+read_lock() {
+  lock_first='' lock_start_first='' lock_instance='' lock_directory_of='' lock_head='' lock_uid=''
+  lock_is_whole=no lock_is_open=no lock_is_held=no
+  lock_rest=${1##*/}
+  lock_testbed=${lock_rest%%@*}
+  lock_rest=${lock_rest#*@}
+  lock_cookie=${lock_rest%%@*}
+  lock_rest=${lock_rest#*@}
+  lock_pid=${lock_rest%%@*}
+  lock_start=${lock_rest#*@}
+  {
+    IFS= read -r lock_head
+    IFS= read -r lock_instance
+    IFS= read -r lock_directory_of
+    while IFS= read -r line; do
+      case $line in
+      .) lock_is_whole=yes ;;
+      open) lock_is_open=yes ;;
+      held) lock_is_held=yes ;;
+      'first '*)
+        lock_start_first=${line##* }
+        line=${line% *}
+        lock_first=${line#first }
+        ;;
+      esac
+    done
+  } <"$1" 2>/dev/null
+  case $lock_head in *' '*' '*) ;; *) lock_head="$boot $pid_space none" ;; esac
+  lock_space=${lock_head#* }
+  lock_uid=${lock_space#* }
+  lock_space=${lock_space%% *}
+  lock_boot=${lock_head%% *}
+}
+
+# judge_lock: sets $lock_life for the lock just read: dead only if minder and agent are.
+judge_lock() {
+  judge "$lock_boot" "$lock_space" "$lock_pid" "$lock_start" "$lock_cookie"
+  lock_life=$life lock_minder_life=$life lock_first_life=dead
+  # Without these lines no agent can have been started: they are written before it is possible.
+  if [ -n "$lock_first" ]; then
+    judge "$lock_boot" "$lock_space" "$lock_first" "$lock_start_first" "$lock_cookie"
+    lock_first_life=$life
+    [ "$lock_life" != dead ] || lock_life=$life
+  fi
+  if [ "$lock_life" = dead ] && [ "$lock_is_open" = yes ] && [ "$lock_boot" = "$boot" ]; then
+    find_strays "$lock_cookie" "$lock_directory_of"
+    [ -z "$strays" ] || lock_life=alive
+    # Another user's environments cannot be read.
+    if [ -z "$strays" ] && { [ "$stray_proof" = no ] || [ "$lock_uid" != "$uid" ] && [ "$uid" != 0 ]; }; then
+      lock_life=unknown
+    fi
+  fi
+}
+
+# list_locks NAME COOKIE: sets $lock_files, one a line, to the locks of a testbed and an instance ("*": of all).
+list_locks() {
+  lock_files=
+  set +f
+  case $1 in
+  '*') set -- "$locks"/*@$2@*@* "$locks"/.host@$2@*@* ;;
+  *) set -- "$locks/$1"@$2@*@* ;;
+  esac
+  set -f
+  for lock_file; do
+    [ -f "$lock_file" ] && lock_files="$lock_files$lock_file$newline"
+  done
+}
+
+# take_lock NAME: 0 held; 1 not, and $holder says who has it. Each contender announces itself first and looks at the others
+# then, so that of any two the later one sees the earlier; among those still contending the smallest name goes first.
+take_lock() {
+  my_lock="$locks/$1@$cookie@$my_pid@$my_start"
+  umask 022
+  lock_text="$boot $pid_space $uid$newline$instance$newline$directory$newline."
+  if ! { set -C && printf '%s\n' "$lock_text" >"$my_lock"; } 2>/dev/null; then
+    set +C
+    umask 077
+    holder="cannot write in $locks"
+    return 2
+  fi
+  set +C
+  umask 077
+  [ "$isolate" != off ] || printf 'open\n' >>"$my_lock"
+  waited=0
+  while :; do
+    must_wait=no holder=
+    list_locks "$1" '*'
+    while IFS= read -r lock_file && [ -n "$lock_file" ]; do
+      [ "$lock_file" != "$my_lock" ] || continue
+      read_lock "$lock_file"
+      judge_lock
+      if [ "$lock_life" = dead ]; then
+        # Its name is never used again, so that nobody else's lock can be hit. In a sticky directory others' stay.
+        rm -f "$lock_file" 2>/dev/null
+      elif [ "$lock_is_held" = yes ] || [ "$lock_life" = unknown ] || is_before "$lock_file" "$my_lock"; then
+        holder="${lock_instance:-an unnamed instance} in ${lock_directory_of:-an unknown directory} (user $lock_uid)"
+      else
+        must_wait=yes
+      fi
+    done <<EOF
+$lock_files
+EOF
+    if [ -n "$holder" ] || [ "$waited" -gt 3000 ]; then
+      rm -f "$my_lock"
+      holder=${holder:-another factory that is arming}
+      return 1
+    fi
+    [ "$must_wait" = yes ] || break
+    pause
+  done
+  printf 'held\n' >>"$my_lock"
+}
+
+# is_before A B: in byte order, which expr leaves to the locale (C here).
+is_before() {
+  expr "x$1" \< "x$2" >/dev/null
+}
+
+# drop_dead_locks DIRECTORY: removes the locks of an instance whose owners are proved dead.
+drop_dead_locks() {
+  list_locks '*' "${cookie:-*}"
+  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
+    read_lock "$lock_file"
+    # One that was killed before it wrote its directory has its cookie in the name.
+    [ "$lock_directory_of" = "$1" ] || [ "$lock_cookie" = "${cookie:-none}" ] || continue
+    judge_lock
+    [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
+  done <<EOF
+$lock_files
+EOF
+}
+
+# is_locked_elsewhere: a live lock names $directory, which is gone; $holder says which.
+is_locked_elsewhere() {
+  list_locks '*' "${cookie:-*}"
+  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
+    read_lock "$lock_file"
+    [ "$lock_directory_of" = "$directory" ] || continue
+    judge_lock
+    [ "$lock_life" = dead ] || {
+      holder=$lock_instance
+      return 0
+    }
+  done <<EOF
+$lock_files
+EOF
+  return 1
+}

@@ -1,0 +1,111 @@
+# stop: everything of an instance ended, and proved gone.
+
+# stop DIRECTORY LOCKS GRACE_MS
+stop() {
+  directory=$1 locks=$2 grace=$3
+  know_host
+  # Its directory may be changing while it is read: only what stays so for a while is an answer.
+  waited=0
+  while :; do
+    read_instance "$directory"
+    if [ -d "$directory/minder" ] && [ -z "$claimed" ]; then
+      # From now on it cannot go any more, if it has not gone.
+      claim expired && claimed=expired
+      [ "$claimed" != go ] || went=yes
+    fi
+    # A lock may know better: it outlives a removed directory.
+    if is_unstarted; then first_life=dead; fi
+    if [ ! -s "$directory/minder/minder" ] && [ "$first_life" = dead ]; then minder_life=dead; fi
+    find_by_lock
+    [ "$first_life" = unknown ] && [ "$waited" -lt 1000 ] || break
+    pause
+  done
+  if [ "$first_life" = unknown ]; then
+    answer 'cannot-tell its first process cannot be told from others'
+    return
+  fi
+  is_whole_proof=no
+  [ "$isolate" != auto ] || [ "$first_life" != alive ] || [ "$minder_life" != alive ] || is_whole_proof=yes
+  end_first || return 0
+  end_minder || return 0
+  # A namespace ends with its first process; else, or where the minder was killed before, all that is ours is searched.
+  if [ "$is_whole_proof" = no ] && ! { end_strays "$cookie" "$directory" && [ "$stray_proof" = yes ]; }; then
+    answer "unkillable processes$strays do not end"
+    return
+  fi
+  drop_dead_locks "$directory"
+  if is_locked_elsewhere; then
+    answer "cannot-tell its lock cannot be proved free"
+    return
+  fi
+  if [ "$went" = no ]; then
+    if [ -d "$directory/minder" ]; then rm -rf "$directory"; else rmdir "$directory" 2>/dev/null; fi
+  fi
+  answer stopped
+}
+
+# find_by_lock: what the instance's locks know of its processes and its directory does not.
+find_by_lock() {
+  list_locks '*' "${cookie:-*}"
+  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
+    read_lock "$lock_file"
+    [ "$lock_directory_of" = "$directory" ] || continue
+    judge_lock
+    [ -n "$cookie" ] || cookie=$lock_cookie
+    [ "$lock_is_open" = no ] || isolate=off
+    if [ "$lock_minder_life" = alive ] && [ "$minder_life" != alive ]; then
+      minder_life=alive minder_boot=$lock_boot minder_space=$lock_space minder_pid=$lock_pid minder_start=$lock_start
+    fi
+    if [ "$lock_first_life" != dead ] && [ "$first_life" != alive ]; then
+      first_life=$lock_first_life first_boot=$lock_boot first_space=$lock_space
+      first_pid=$lock_first first_start=$lock_start_first
+    fi
+  done <<EOF
+$lock_files
+EOF
+}
+
+# end_first: TERM, the grace, KILL; each only to the process on record.
+end_first() {
+  [ "$first_life" = alive ] || return 0
+  waited=0 is_told=no is_killed=no
+  while :; do
+    judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$cookie"
+    [ "$life" != dead ] || return 0
+    if [ "$may_signal" = yes ] && [ "$is_told" = no ]; then
+      kill -TERM "$first_pid" 2>/dev/null
+      is_told=yes
+    elif [ "$may_signal" = yes ] && [ "$waited" -ge "$grace" ] && [ "$is_killed" = no ]; then
+      kill -KILL "$first_pid" 2>/dev/null
+      is_killed=yes
+    fi
+    if [ "$waited" -ge $((grace + 5000)) ]; then
+      answer "unkillable process $first_pid does not end"
+      return 1
+    fi
+    pause
+  done
+}
+
+# end_minder: it ends by itself when the first process has; one that is still building is killed.
+end_minder() {
+  waited=0
+  while [ "$minder_life" = alive ]; do
+    judge "$minder_boot" "$minder_space" "$minder_pid" "$minder_start" "$cookie"
+    minder_life=$life
+    [ "$life" = alive ] || break
+    if [ "$may_signal" = yes ] && { [ "$waited" -ge 2000 ] || [ -z "$first_pid" ]; }; then
+      kill -KILL "$minder_pid" 2>/dev/null
+      is_whole_proof=no
+    fi
+    if [ "$waited" -ge 7000 ]; then
+      answer "unkillable the minder, process $minder_pid, does not end"
+      return 1
+    fi
+    pause
+  done
+  if [ "$minder_life" = unknown ]; then
+    answer 'cannot-tell its minder cannot be told from other processes'
+    return 1
+  fi
+}

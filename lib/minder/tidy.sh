@@ -1,0 +1,64 @@
+# What is left of instances: logs, records and locks.
+
+# tail_log DIRECTORY BYTES: "log", then the bytes as they are.
+tail_log() {
+  if [ -f "$1/agent.log" ]; then
+    answer log
+    tail -c "$2" "$1/agent.log"
+    answer ''
+  else
+    answer 'failed there is no agent.log'
+  fi
+}
+
+# tidy DIRECTORY: what the job left, secrets and pipes go; the log and small records stay.
+tidy() {
+  directory=$1
+  know_host
+  if [ ! -d "$directory/minder" ]; then
+    answer tidied
+    return
+  fi
+  read_instance "$directory"
+  if { [ "$first_life" != dead ] && ! is_unstarted; } || [ "$minder_life" = alive ]; then
+    answer 'refused it is not proved dead'
+    return
+  fi
+  if cd "$directory" && rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate \
+    minder/events minder/mounts minder/command minder/armed minder/trouble; then
+    answer tidied
+  else
+    answer "cannot-tell cannot remove all of $directory"
+  fi
+}
+
+# print_locks LOCKS: "lock TESTBED COOKIE UID OWNER", "instance TEXT", "directory TEXT" for each.
+print_locks() {
+  locks=$1
+  know_host
+  list_locks '*' '*'
+  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
+    read_lock "$lock_file"
+    judge_lock
+    [ -e "$lock_file" ] || continue
+    answer "lock $lock_testbed $lock_cookie ${lock_uid:-none} $lock_life" "instance $lock_instance" \
+      "directory $lock_directory_of"
+  done <<EOF
+$lock_files
+EOF
+}
+
+# recall WORK: "directory TEXT", "intent JSON" and, once told to go, "worker JSON" for each instance directory.
+recall() {
+  set +f
+  set -- "$1"/*/minder/intent.json
+  set -f
+  for intent_file; do
+    read_line "$intent_file" || continue
+    directory=${intent_file%/minder/intent.json}
+    answer "directory $directory" "intent $line"
+    {
+      IFS= read -r claimed && IFS= read -r line && [ "$claimed" = go ] && answer "worker $line"
+    } <"$directory/minder/claim" 2>/dev/null
+  done
+}
