@@ -180,7 +180,7 @@ function passedLimit(
   // that was asked for after the limit proves that the agent was not online before it.
   if (!isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
     if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + startTimeoutMs) {
-      return `the agent did not reach the server within start_timeout (${startTimeoutMs / 1000} s)`;
+      return `${neverOnline} (${startTimeoutMs / 1000} s)`;
     }
   }
   if (jobTimeoutMs !== null && isDue(wentMs + jobTimeoutMs)) {
@@ -191,6 +191,9 @@ function passedLimit(
   }
   return null;
 }
+
+/** What a start_timeout is told with, before its length. */
+export const neverOnline = "the agent did not reach the server within start_timeout";
 
 /** The end that nobody is to blame for. */
 export const jobDone = "the job is done";

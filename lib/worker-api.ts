@@ -77,17 +77,20 @@ export function openWorkerApi(server: Server): WorkerApi {
   const job = (name: string): string => `/0/worker/job/${encodeURIComponent(name)}`;
   const post = <T>(path: string, body: unknown, reply: z.ZodType<T> | null): Promise<Answer<T>> =>
     callServer(server, { method: "POST", path, body, reply });
+  /** For bodies of megabytes, which take minutes on a slow link. */
+  const postMuch = <T>(path: string, body: unknown, reply: z.ZodType<T> | null): Promise<Answer<T>> =>
+    callServer(server, { method: "POST", path, body, reply, timeoutMs: 600_000 });
   const get = <T>(path: string, reply: z.ZodType<T>): Promise<Answer<T>> =>
     callServer(server, { method: "GET", path, reply });
   return {
     bootstrap: (bootstrap, token) => post("/0/worker/bootstrap", { bootstrap, token }, id),
     ping: () => get("/0/worker/ping", pingSchema),
     fail: (reason) => post("/0/worker/fail", { reason }, null),
-    append: (jobId, events) => post(`/1/worker/job/${encodeURIComponent(jobId)}/append`, events, null),
+    append: (jobId, events) => postMuch(`/1/worker/job/${encodeURIComponent(jobId)}/append`, events, null),
     completeTask: (jobId, task, failed) => post(`${job(jobId)}/task/${task}/complete`, { failed }, null),
     completeJob: (jobId, failed) => post(`${job(jobId)}/complete`, { failed }, null),
     quota: (jobId) => get(`${job(jobId)}/quota`, quota),
-    chunk: (jobId, bytes) => post(`${job(jobId)}/chunk`, bytes, id),
+    chunk: (jobId, bytes) => postMuch(`${job(jobId)}/chunk`, bytes, id),
     output: (jobId, output) =>
       post(`/1/worker/job/${encodeURIComponent(jobId)}/output`, output, commitSchema),
     storeGet: async (jobId, name) => {

@@ -356,7 +356,7 @@ test.concurrent("a testbed whose check fails takes no job", async () => {
 });
 
 test.concurrent("the factory and its jobs run as a user who is not root", async () => {
-  await using it = await openLab({ uid: 12345 });
+  await using it = await openLab({ uid: 12345, agent: "builtin" });
   const factory = it.start();
   const id = await it.submit("id -u; ls /work /input | wc -l; touch /work/mine && echo written");
   const job = await it.ended(id);

@@ -22,6 +22,7 @@ import { openHttp } from "../lib/doors/http.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { type FactoryApi, openFactoryApi } from "../lib/factory-api.ts";
 import { Secret } from "../lib/secret.ts";
+import { buildExecutable } from "../scripts/build.ts";
 import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
 import { until } from "./until.ts";
 
@@ -33,7 +34,7 @@ export interface LabOptions {
   general?: string[];
   /** `stub`: an external agent with the real one's bad habits; else a path or `builtin`. */
   agent?: string;
-  /** Runs the factory as this user and group. */
+  /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. */
   uid?: number;
   env?: Record<string, string>;
 }
@@ -104,6 +105,12 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   copyFileSync(join(root, "test/stub-agent.ts"), `${stub}.ts`);
   writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`);
   chmodSync(stub, 0o755);
+  const program = [process.execPath, join(root, "factory.ts")];
+  if (options.uid !== undefined) {
+    const executable = join(directory, "executable");
+    await buildExecutable({ entry: join(root, "factory.ts"), executable });
+    program.splice(0, 2, executable);
+  }
   const started: Bun.Subprocess[] = [];
 
   function configure(wanted: LabOptions, where = base): void {
@@ -134,22 +141,19 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
         ? []
         : ["setpriv", `--reuid=${options.uid}`, `--regid=${options.uid}`, "--clear-groups", "--"];
     const logPath = join(directory, `factory-${started.length}.log`);
-    const child = Bun.spawn(
-      [...as, process.execPath, join(root, "factory.ts"), "--base-dir", where, ...args],
-      {
-        stdin: "ignore",
-        stdout: "ignore",
-        stderr: Bun.file(logPath),
-        env: {
-          PATH: process.env["PATH"] ?? "",
-          HOME: where,
-          FACTORY_LOCK_DIR: join(directory, "locks"),
-          ...options.env,
-          ...env,
-        },
-        cwd: "/",
+    const child = Bun.spawn([...as, ...program, "--base-dir", where, ...args], {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: Bun.file(logPath),
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: where,
+        FACTORY_LOCK_DIR: join(directory, "locks"),
+        ...options.env,
+        ...env,
       },
-    );
+      cwd: "/",
+    });
     started.push(child);
     return {
       kill: (signal: NodeJS.Signals) => child.kill(signal),

@@ -72,9 +72,12 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
     case "elsewhere":
       factory.known.elsewhere.set(instance.testbed, armed.owner);
       return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
-    case "failed":
-      strike(factory, instance.testbed, armed.reason);
-      return await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
+    case "failed": {
+      const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
+      // Where a worker is there already, deciding the end strikes.
+      if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, armed.reason);
+      return given;
+    }
     case "cannot tell":
       if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
         return await drop(factory, instance, armed.reason);
@@ -107,8 +110,6 @@ async function drop(factory: Factory, instance: Instance, reason: string): Promi
 export async function create(factory: Factory, instance: Instance): Promise<Outcome> {
   const renewed = await renewIfOld(factory, instance);
   if (!("phase" in renewed)) return renewed;
-  // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
-  if (leaseAgeMs(factory, renewed) > oldLeaseMs) return waiting(0);
   const creating = advance(factory, renewed, { phase: "creating", createSentAt: now(factory) });
   const asked = await askForWorker(factory, creating);
   // A lost answer is best settled at once: the lease renews for a second after the worker has got the job, then no more.
@@ -128,6 +129,8 @@ async function renewIfOld(factory: Factory, instance: Instance): Promise<Instanc
 }
 
 async function askForWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+  // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
+  if (leaseAgeMs(factory, instance) > oldLeaseMs) return waiting(0);
   const answer = await factory.api.createWorker(instance.target, instance.isBound ? instance.job : null);
   return await takeWorker(factory, instance, answer);
 }
@@ -139,7 +142,7 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
   const taker = /already assigned to worker ([0-9A-Z]{26})/i.exec(message)?.[1];
   if (refusal === "conflict" && taker !== undefined) {
     const read = await factory.api.worker(taker);
-    if (read.ok && read.value !== null && mayBeOurs(instance, read.value)) {
+    if (read.ok && read.value !== null && mayBeOurs(instance, read.value) && !isTaken(factory, taker)) {
       return recordWorker(factory, instance, read.value);
     }
     if (!read.ok && read.refusal !== "forbidden") return refusedCall("read the job's worker", read);
@@ -149,6 +152,11 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
     return await drop(factory, instance, `the server refused a worker: ${message}`);
   }
   return refusedCall("create a worker", answer);
+}
+
+/** Another settlement may have taken the worker while we waited for an answer. */
+function isTaken({ known }: Factory, worker: string): boolean {
+  return [...known.instances.values()].some((each) => each.worker === worker);
 }
 
 function mayBeOurs(instance: Instance, worker: Worker): boolean {
@@ -175,7 +183,7 @@ export async function settle(factory: Factory, instance: Instance): Promise<Outc
     const renewed = await factory.api.renew(instance.job);
     if (!renewed.ok) return refusedCall("renew the lease", renewed);
     if (renewed.value) {
-      return await askForWorker(factory, advance(factory, instance, { leasedAt }));
+      return await askForWorker(factory, advance(factory, instance, { leasedAt, createSentAt: leasedAt }));
     }
   }
   return await findWorker(factory, instance);
@@ -190,19 +198,18 @@ function stillServes({ config }: Factory, { testbed, target }: Instance): boolea
 async function findWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   const list = await factory.api.workers();
   if (!list.ok) return refusedCall("list the workers", list);
-  const known = new Set([...factory.known.instances.values()].map(({ worker }) => worker));
   for (const worker of list.value) {
     if (worker.private !== null || worker.recycle || worker.target !== instance.target) continue;
-    if (known.has(worker.id)) continue;
+    if (isTaken(factory, worker.id)) continue;
     const answer = await factory.api.append(worker.id, {
       stream: "console",
       time: new Date(factory.clock.wallMs()).toISOString(),
       payload: "the factory lost the answer to its request for this worker, and found the worker again",
     });
     if (!answer.ok && isOutage(answer)) return refusedCall("ask about a worker", answer);
-    // Only a worker that has a job takes the line. Another settlement may have taken the worker meanwhile.
-    const isTaken = [...factory.known.instances.values()].some((each) => each.worker === worker.id);
-    if (answer.ok && !answer.value && !isTaken) return recordWorker(factory, instance, worker);
+    // Only a worker that has a job takes the line.
+    if (answer.ok && !answer.value && !isTaken(factory, worker.id))
+      return recordWorker(factory, instance, worker);
   }
   // The request may still be on its way for as long as its lease could live.
   const sentMs = instance.createSentAt === null ? Infinity : elapsedMs(instance.createSentAt, now(factory));

@@ -57,6 +57,7 @@ export function createDaemon(factory: Factory): Daemon {
         if (fault !== null) throw fault.error;
       }
       await Promise.race([Promise.allSettled(underWay), clock.sleep(stopWithinMs)]);
+      if (fault !== null) throw fault.error;
       return { held: [...known.instances.values()] };
     } finally {
       for (const name of watchers.keys()) unwatch(name);
@@ -103,6 +104,7 @@ export function createDaemon(factory: Factory): Daemon {
         known.failures.set("server", { count: 1, message: outcome.reason });
       }
       noteOutage(known.server, nowMs, factory.random.fraction());
+      known.retryAtMs.set(key, known.server.retryAtMs);
       return;
     }
     if (outcome.kind === "failed") {
@@ -206,10 +208,15 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
     case "delete":
       return await deleteWorker(factory, action.instance);
     case "alarm":
-      return failed(
-        "the worker is associated with another instance: nothing is touched until an operator has looked",
-      );
+      return failed(`${whyAlarm(action.instance)}: nothing is touched until an operator has looked`);
   }
+}
+
+/** The contradictions that plan.ts raises an alarm for. */
+function whyAlarm({ phase }: Instance): string {
+  return phase === "preparing"
+    ? "an agent ran here that was never started"
+    : "the worker is associated with another instance";
 }
 
 function aboutOf(action: Action): { testbed?: string; instance?: string; worker?: string; job?: string } {

@@ -119,8 +119,8 @@ export function advance(
     known.instances.delete(name);
     known.looks.delete(name);
     known.server.recordedMs.delete(name);
-    // A testbed came free: the next job is asked for at once.
-    known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
+    // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
+    if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   }
   return next;
 }

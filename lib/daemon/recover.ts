@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
+import { isPassing } from "../store.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
 
 const intentSchema = z.object({
@@ -49,6 +50,7 @@ export async function recover(factory: Factory): Promise<void> {
     try {
       store.begin(instance);
     } catch (error) {
+      if (isPassing(error)) throw error;
       log.error(`cannot take over ${instanceName(instance)}: ${errorText(error)}`);
       continue;
     }
@@ -63,9 +65,9 @@ function readIntent(intentJson: string, directory: string, worker: string | null
     if (!directory.endsWith(`/${directoryName(intent)}`)) return null;
     return {
       ...intent,
-      // Without a worker it was never told to go: its lease is settled, or it is dropped.
-      phase: worker === null ? "preparing" : "starting",
-      createSentAt: null,
+      // Without a worker it was never told to go; a request for one may have been sent.
+      phase: worker === null ? "creating" : "starting",
+      createSentAt: worker === null ? intent.leasedAt : null,
       worker,
       bootstrap: null,
       wentAt: null,

@@ -1,5 +1,6 @@
 /** Actions that concern the server or the host as a whole, and no one instance. */
 import type { Testbed } from "../config.ts";
+import type { Answer } from "../buildomat.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import { noteList } from "../server-view.ts";
 import { advance, type Factory, noteSeqs, now, setView } from "./known.ts";
@@ -14,8 +15,7 @@ export async function listWorkers(factory: Factory): Promise<Outcome> {
   const askedAtMs = clock.uptimeMs();
   const answer = await api.workers();
   if (!answer.ok) {
-    // 401 is a bad token only if ping says so too.
-    return answer.refusal === "unauthorised" ? await ping(factory) : refusedCall("list the workers", answer);
+    return await refusedList(factory, "list the workers", answer);
   }
   noteList(known.server, answer.value, askedAtMs, known.instances.values());
   noteSeqs(
@@ -29,6 +29,16 @@ export async function listWorkers(factory: Factory): Promise<Outcome> {
     advance(factory, instance, { isOnline: true });
   }
   return done;
+}
+
+/** 401 is a bad token only if ping says so too. */
+async function refusedList(
+  factory: Factory,
+  what: string,
+  answer: Extract<Answer<unknown>, { ok: false }>,
+): Promise<Outcome> {
+  const pinged = answer.refusal === "unauthorised" ? await ping(factory) : done;
+  return pinged.kind === "done" ? refusedCall(what, answer) : pinged;
 }
 
 export async function ping(factory: Factory): Promise<Outcome> {
@@ -56,7 +66,7 @@ export async function lease(factory: Factory, targets: string[]): Promise<Outcom
   known.server.lastPingMs = askedAt.uptimeMs;
   const answer = await api.lease(targets);
   if (!answer.ok) {
-    return answer.refusal === "unauthorised" ? await ping(factory) : refusedCall("ask for a job", answer);
+    return await refusedList(factory, "ask for a job", answer);
   }
   if (answer.value === null) {
     const jitter = 0.9 + random.fraction() / 5;
@@ -65,6 +75,7 @@ export async function lease(factory: Factory, targets: string[]): Promise<Outcom
     known.leases.push({ ...answer.value, askedAt, tried: [] });
     known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   } else {
+    known.server.leaseDueMs = clock.uptimeMs() + config.general.pollIntervalMs;
     log.warn("the server leased a job for a target that was not asked for", answer.value);
   }
   return done;
@@ -80,21 +91,28 @@ export async function look(factory: Factory, instances: Instance[]): Promise<Out
     // What was committed while we looked is newer than the look.
     if (known.instances.get(name)?.phase !== instance.phase) continue;
     const before = known.looks.get(name);
+    // An action has learnt more since this look began, or a hint came that this look may have missed: look again.
+    if (before !== undefined && before.atMs >= begunMs) {
+      before.isStale = true;
+      continue;
+    }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.logBytes = seen?.logBytes ?? 0;
     if (before === undefined) continue;
     if (after.logBytes === before.logBytes) after.logGrewMs = before.logGrewMs;
-    // A hint that came while we looked may be of something that this look missed.
-    after.isStale = before.staleMs > begunMs;
+    after.isStale = before.staleMs >= begunMs;
   }
   return done;
 }
 
 export async function lookAtLocks(factory: Factory): Promise<Outcome> {
   const { minder, known, clock, log } = factory;
+  const ours = [...known.instances.values()];
   const locks = await minder.locks();
   if (!locks.ok) return failed(`cannot look at the testbeds' locks: ${locks.reason}`);
-  const cookies = new Set([...known.instances.values()].map(({ cookie }) => cookie));
+  // What was open before we looked, or is now, is ours; a row of the Rust factory has no cookie.
+  const cookies = new Set([...ours, ...known.instances.values()].map(({ cookie }) => cookie));
+  cookies.delete("");
   const elsewhere = new Map<string, string>();
   for (const { testbed, owner, cookie, instance, directory } of locks.locks) {
     if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);

@@ -5,7 +5,7 @@
 import type { Instance } from "../domain.ts";
 import { instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
-import { jobDone } from "../plan.ts";
+import { jobDone, neverOnline } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
 import { advance, clearStrikes, type Factory, isOurs, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
@@ -26,15 +26,20 @@ export async function decideEnd(
 ): Promise<Outcome> {
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
-  // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
-  const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
-  if (untold !== null && !isAtWork) strike(factory, instance.testbed, reason);
-  else if (reason === jobDone) clearStrikes(factory, instance.testbed);
+  if (reason.startsWith(neverOnline) && read.worker?.online === true) {
+    // It came online since the list that this was decided by.
+    advance(factory, instance, { isOnline: true });
+    return done;
+  }
   const next = advance(factory, instance, {
     phase: "destroying",
     endReason: reason,
     untold: read.worker === null ? null : untold,
   });
+  // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
+  const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
+  if (untold !== null && !isAtWork) strike(factory, instance.testbed, reason);
+  else if (reason === jobDone) clearStrikes(factory, instance.testbed);
   logFor(factory, next).info(`ending: ${reason}`);
   return done;
 }
@@ -91,12 +96,10 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
 }
 
 export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
-  const [tidied, read] = await Promise.all([
-    factory.minder.tidy(instance.place.directory),
-    readWorker(factory, instance),
-  ]);
-  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
+  const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
+  const tidied = await factory.minder.tidy(instance.place.directory);
+  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (read.worker !== null) {
     const answer = await factory.api.deleteWorker(read.worker.id);
     // A conflict says that there is no such worker: what was wanted.
@@ -112,6 +115,8 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
 export async function deleteStranger({ api, known, log }: Factory, worker: Worker): Promise<Outcome> {
   const read = await api.worker(worker.id);
   if (!read.ok) return refusedCall("read a worker", read);
+  // A request for a worker may have been settled with it meanwhile.
+  if ([...known.instances.values()].some((each) => each.worker === worker.id)) return done;
   if (read.value === null || read.value.private !== worker.private || read.value.hold) {
     known.server.isListWanted = true;
     return waiting(heldMs);
