@@ -67,6 +67,29 @@ describe("arm() fails with its reason, and leaves nothing", () => {
     await until(() => processesWith(spec.cookie).length === 0);
   });
 
+  test("an agent that this machine cannot run (F45)", async () => {
+    lab = openLab();
+    const machine = readFileSync("/bin/true");
+    machine[18] = 0xf3;
+    machine[19] = 0x00;
+    const files: [string, string | Buffer, RegExp][] = [
+      ["foreign", machine, /another kind of machine/],
+      ["cut", machine.subarray(0, 12), /another kind of machine/],
+      ["empty", "", /neither a program nor a script/],
+      ["garbage", "\0\u0001not a program", /neither a program nor a script/],
+      ["orphan", "#!/no/such/shell -e\n", /needs \/no\/such\/shell, which is not there/],
+      ["bare", "#!\n   ", /needs an interpreter/],
+    ];
+    for (const [name, content, reason] of files) {
+      writeFileSync(`${lab.base}/${name}`, content, { mode: 0o755 });
+      const result = await lab.minder.arm(lab.spec({ agent: [`${lab.base}/${name}`] }));
+      expect(result).toMatchObject({ kind: "failed", reason: expect.stringMatching(reason) });
+    }
+    const spec = lab.spec({ agent: ["/bin/true"] });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    await lab.minder.stop(spec.directory, { graceMs: 0 });
+  });
+
   test("a directory that was there before, and all in it is kept (F46)", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: ["/bin/true"] });
@@ -234,7 +257,7 @@ describe("the bootstrap", () => {
 /** A mount namespace with a /work and an /input of its own: a host that has both. Another instance is a good one. */
 async function openHost(
   options: Parameters<typeof openLab>[0] = {},
-): Promise<{ inner: Lab; end(): Promise<void> }> {
+): Promise<{ inner: Lab; prefix: string[]; end(): Promise<void> }> {
   lab = openLab();
   const host = lab.spec({
     testbed: "host",
@@ -250,6 +273,7 @@ async function openHost(
   const inner = openLab({ ...options, prefix, base });
   return {
     inner,
+    prefix,
     end: async () => {
       await inner.close();
       expect(await lab.minder.stop(host.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
@@ -297,6 +321,19 @@ describe.each([0, otherUser])("as user %i, on a host that has /work and /input",
     expect(await inner.minder.stop(directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
     await end();
   });
+});
+
+test("arm() fails where the disk is full, and takes no testbed (F23)", async () => {
+  const { inner, prefix, end } = await openHost();
+  const small = "mkdir /work/small && mount -t tmpfs -o size=2m,mode=700 none /work/small";
+  Bun.spawnSync([...prefix, "sh", "-c", small]);
+  const spec = inner.spec({ agent: ["/bin/true"], directory: "/work/small/board_1" });
+  expect(await inner.minder.arm(spec)).toMatchObject({
+    kind: "failed",
+    reason: expect.stringMatching(/^only \d+ KB are free in \/work\/small; 64 MB are needed$/),
+  });
+  expect(await inner.minder.locks()).toEqual({ ok: true, locks: [] });
+  await end();
 });
 
 const editions: [string, (script: string) => string][] = [

@@ -10,6 +10,7 @@ build() {
   [ -e "$agent" ] || give_up "failed the agent $agent is not there; install it or correct general.agent"
   [ -f "$agent" ] || give_up "failed the agent $agent is not a file"
   [ -x "$agent" ] || give_up "failed the agent $agent is not executable; chmod +x it"
+  why_not_runnable || give_up "failed the agent $agent $why"
   socket=$directory/opt/run/buildomat.sock
   # sun_path is 104 bytes on some systems, its final zero included.
   [ "${#socket}" -le 103 ] ||
@@ -20,8 +21,9 @@ build() {
   } <<EOF
 $(df -Pk "$directory" 2>/dev/null)
 EOF
-  free_kb=${line%% [0-9]*%*}
-  free_kb=${free_kb##* }
+  free_kb=
+  # The last word before the percentage; a device's name may have spaces in it.
+  for word in ${line% [0-9]*%*}; do free_kb=$word; done
   case $free_kb in
   '' | *[!0-9]*) ;;
   *) [ "$free_kb" -ge 65536 ] || give_up "failed only $free_kb KB are free in $work; 64 MB are needed" ;;
@@ -70,4 +72,32 @@ show_inside() {
   inside=$1
   [ "$isolate" != off ] || return 0
   case $1 in /work/* | /input/*) inside=/.host$1 shows_host=yes ;; esac
+}
+
+# why_not_runnable: false, with the reason in $why, where the system could not run the agent at all. What a job would die of
+# is to be found before a job is taken.
+why_not_runnable() {
+  [ -r "$agent" ] && [ -r "$proc/self/exe" ] || return 0
+  set -- $(od -An -v -tx1 -N20 "$agent")
+  case "$*" in
+  '7f 45 4c 46 '*)
+    [ "$#" = 20 ] || set -- 0 0 0 0 x 0 0 0 0 0 0 0 0 0 0 0 0 0 x x
+    agent_class=$5 agent_machine=${19}${20}
+    # od is a program of this machine.
+    set -- $(od -An -v -tx1 -N20 "$proc/self/exe")
+    # A machine of 64 bits may run programs of 32.
+    [ "$agent_class" = 01 ] && [ "$5" = 02 ] && return 0
+    [ "$agent_class$agent_machine" != "$5${19}${20}" ] || return 0
+    why='is for another kind of machine; install the one for this machine'
+    ;;
+  '23 21 '*)
+    read_line "$agent"
+    line=${line#'#!'}
+    set -- $line
+    [ "$#" -gt 0 ] && [ -x "$1" ] && return 0
+    why="needs ${1:-an interpreter}, which is not there; install it"
+    ;;
+  *) why='is neither a program nor a script; install it again' ;;
+  esac
+  return 1
 }
