@@ -77,7 +77,7 @@ export function openWorkerApi(server: Server): WorkerApi {
   const job = (name: string): string => `/0/worker/job/${encodeURIComponent(name)}`;
   const post = <T>(path: string, body: unknown, reply: z.ZodType<T> | null): Promise<Answer<T>> =>
     callServer(server, { method: "POST", path, body, reply });
-  /** For bodies of megabytes, which take minutes on a slow link. */
+  /** For bodies of megabytes on a slow link. */
   const postMuch = <T>(path: string, body: unknown, reply: z.ZodType<T> | null): Promise<Answer<T>> =>
     callServer(server, { method: "POST", path, body, reply, timeoutMs: 600_000 });
   const get = <T>(path: string, reply: z.ZodType<T>): Promise<Answer<T>> =>

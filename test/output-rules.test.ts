@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type OutputScan, scanOutputs } from "../lib/agent/output-rules.ts";
 import type { OutputRule } from "../lib/worker-api.ts";
+import { testAsMortal } from "./mortal.ts";
 
 let root: string;
 beforeEach(() => {
@@ -138,7 +139,8 @@ describe("scanOutputs() reports", () => {
     expect(await scan("/w/*", "!/w/l*")).toMatchObject({ paths: ["/w/x"], errors: [] });
   });
 
-  test.skipIf(process.getuid?.() === 0)(
+  testAsMortal(
+    import.meta.path,
     "a directory that cannot be read, and the rest of its rule is lost",
     async () => {
       write("w/a/x", "w/b/x", "w/c/x");

@@ -17,6 +17,7 @@ import { FactoryError } from "../lib/failure.ts";
 import { Secret } from "../lib/secret.ts";
 import { isPassing, lockStore, openStore, openStoreForReading, type Store } from "../lib/store.ts";
 import { at, instanceOf, openPhases } from "./plan-scenes.ts";
+import { testAsMortal } from "./mortal.ts";
 
 let directory = "";
 let path = "";
@@ -591,7 +592,7 @@ describe("lockStore()", () => {
     expect(failureOf(() => lockStore(path)).message).toContain(`${path}.lock`);
   });
 
-  test.skipIf(process.getuid?.() === 0)("in a directory that cannot be written is the user's to mend", () => {
+  testAsMortal(import.meta.path, "in a directory that cannot be written is the user's to mend", () => {
     chmodSync(directory, 0o500);
     expect(failureOf(() => lockStore(path)).message).toContain(path);
     expect(failureOf(() => open()).message).toContain(path);
