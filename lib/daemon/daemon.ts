@@ -100,7 +100,7 @@ export function createDaemon(factory: Factory): Daemon {
     const nowMs = clock.uptimeMs();
     if (outcome.kind === "outage") {
       if (!known.failures.has("server")) {
-        log.error(`the server does not answer: ${outcome.reason}`);
+        log.error(`the server ${factory.config.general.baseurl} does not answer: ${outcome.reason}`);
         known.failures.set("server", { count: 1, message: outcome.reason });
       }
       noteOutage(known.server, nowMs, factory.random.fraction());
