@@ -336,16 +336,25 @@ test("arm() fails where the disk is full, and takes no testbed (F23)", async () 
   await end();
 });
 
-const editions: [string, (script: string) => string][] = [
+const editions: [string, (script: string) => string, string?][] = [
   ["with /proc", (script) => script],
   ["without /proc, by ps", (script) => script.replace("\nproc=/proc\n", "\nproc=/nonexistent\n")],
+  // As on macOS and illumos, whose sh has job control without a terminal; dash has not.
+  [
+    "without /proc and setsid, by ps and process groups",
+    (script) =>
+      script
+        .replace("\nproc=/proc\n", "\nproc=/nonexistent\n")
+        .replaceAll("command -v setsid", "command -v no-setsid"),
+    "/bin/bash",
+  ],
 ];
 
-describe.each(editions)("not isolated, %s", (_, edit) => {
+describe.each(editions)("not isolated, %s", (_, edit, shell = "sh") => {
   test.each([0, otherUser])(
     "as user %i: the host's /work, one instance at a time, a whole life",
     async (user) => {
-      const { inner, end } = await openHost({ user, edit });
+      const { inner, end } = await openHost({ user, edit, shell });
       const text = 'echo x >/work/x; sleep 1000 & echo "$BUILDOMAT_WORK"; while :; do sleep 1000; done';
       const spec = inner.spec({ isolate: "off", agent: [inner.agent(text)] });
       const { directory } = spec;
@@ -373,7 +382,7 @@ describe.each(editions)("not isolated, %s", (_, edit) => {
   );
 
   test("what outlives its first process holds the lock until stop", async () => {
-    const { inner, end } = await openHost({ edit });
+    const { inner, end } = await openHost({ edit, shell });
     const spec = inner.spec({
       isolate: "off",
       agent: [inner.agent("echo ready; while :; do sleep 1000; done")],
@@ -393,6 +402,33 @@ describe.each(editions)("not isolated, %s", (_, edit) => {
     expect(await inner.minder.stop(other.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
     await end();
   });
+});
+
+test("an instance of the Rust factory is found by its HOME or BUILDOMAT_OPT, or by none", async () => {
+  lab = openLab({ user: otherUser });
+  const directory = `${lab.work}/board_1`;
+  mkdirSync(`${directory}/opt`, { recursive: true });
+  Bun.spawnSync(["chown", "-R", String(otherUser), lab.work]);
+  chmodSync(lab.work, 0o700);
+  const agent = lab.agent("exec sleep 1000", "buildomat-agent");
+  const start = (user: number): ReturnType<typeof Bun.spawn> =>
+    Bun.spawn(["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "/bin/sh", agent, "run"], {
+      env: { HOME: "/", BUILDOMAT_OPT: `${directory}/opt` },
+    });
+  expect(await lab.minder.look([directory])).toMatchObject([{ state: "dead", process: "dead" }]);
+  const ours = start(otherUser);
+  await until(async () => (await stateOf(lab, directory)) === "alive");
+  expect((await lab.minder.stop(directory, { graceMs: 0 })).kind).toBe("stopped");
+  expect(await ours.exited).not.toBe(0);
+  expect(await stateOf(lab, directory)).toBe("dead");
+  // Elevated: its environment cannot be read.
+  writeFileSync(agent, "#!/bin/sh\nwhile :; do sleep 1000; done\n");
+  const elevated = start(0);
+  await until(() => processesWith("agent\0run").length > 0);
+  expect(await lab.minder.look([directory])).toMatchObject([{ state: "cannot tell" }]);
+  elevated.kill("SIGKILL");
+  await elevated.exited;
+  for (const { pid } of processesWith(directory)) process.kill(pid, "SIGKILL");
 });
 
 test("not isolated, daemons of the job are found by HOME, BUILDOMAT_OPT or the cookie (F37)", async () => {

@@ -153,7 +153,7 @@ describe("stop()", () => {
     lab = openLab();
     let wentCount = 0;
     const agent = [lab.agent("exec sleep 1000")];
-    for (let seq = 1; seq <= 30; seq++) {
+    for (let seq = 1; seq <= 20; seq++) {
       const spec = lab.spec({ seq, agent });
       const { directory } = spec;
       expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
@@ -166,7 +166,7 @@ describe("stop()", () => {
       expect(existsSync(directory)).toBe(kind === "went");
     }
     expect(wentCount).toBeGreaterThan(0);
-    expect(wentCount).toBeLessThan(30);
+    expect(wentCount).toBeLessThan(20);
   });
 });
 
@@ -188,7 +188,7 @@ describe("a minder that is killed", () => {
   test("at any moment of arming leaves nothing that stop, or arming again, does not mend", async () => {
     lab = openLab();
     const agent = [lab.agent('echo started >>"$HOME/starts"; exec sleep 1000')];
-    for (let seq = 1; seq <= 40; seq++) {
+    for (let seq = 1; seq <= 24; seq++) {
       const spec = lab.spec({ seq, agent, testbed: "board" });
       const arming = lab.minder.arm(spec);
       await until(() => rolesOf(spec.cookie).minder.length > 0);

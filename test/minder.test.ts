@@ -198,7 +198,7 @@ describe("go", () => {
       }
       expect(await lab.minder.stop(directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
     };
-    for (let seq = 1; seq <= 60; seq += 2) await Promise.all([round(seq), round(seq + 1)]);
+    for (let seq = 1; seq <= 40; seq += 2) await Promise.all([round(seq), round(seq + 1)]);
     expect(kinds["cannot tell"]).toBe(0);
     expect(kinds.went).toBeGreaterThan(0);
     expect(kinds.expired).toBeGreaterThan(0);

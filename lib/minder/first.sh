@@ -46,11 +46,14 @@ run_agent() {
   trap forward_term TERM
   set -- env -i $default_signals -- "$@"
   # A process group of its own, where that is what the agent's processes are found by.
-  if [ "$isolate" = off ] && command -v setsid >/dev/null; then set -- setsid "$@"; fi
+  if [ "$isolate" = off ]; then
+    if command -v setsid >/dev/null; then set -- setsid "$@"; else set -m; fi
+  fi
   # The file is there and private; what jobs make has the usual mode.
   umask 022
   "$@" </dev/null >>"$directory/agent.log" 2>&1 3<&- 6>&- &
   agent=$!
+  set +m
   umask 077
   printf '%s\n' "$agent" >"$directory/minder/agent"
   printf 'went\n' >&6

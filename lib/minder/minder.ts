@@ -51,7 +51,7 @@ export interface ArmSpec {
 }
 
 export type ArmResult =
-  /** Lock held, directories and namespaces built, agent found: it waits for `go`. */
+  /** Lock held, directories and namespaces built, agent found: it waits for `go`. Or it went before: `go` says `went` then. */
   | { kind: "armed" }
   /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
   | { kind: "elsewhere"; owner: string }

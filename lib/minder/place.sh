@@ -1,7 +1,7 @@
 # The two directories that others might have made for us, or might write to.
 
-# are_places_safe WORK LOCKS: the first ours and written by nobody else, the second the same or a sticky one of root's; else
-# says in $reason which is not, and the mend.
+# are_places_safe WORK LOCKS: the first ours and written by nobody else; the second sticky, whichever of the lab's users came
+# first and made it, or written by root or us alone. Else says in $reason which is not, and the mend.
 are_places_safe() {
   reason=
   [ -d "$1" ] || mkdir -p "$1" 2>/dev/null
@@ -25,8 +25,8 @@ are_places_safe() {
       case $mode in
       d????????[tT]*) ;;
       d????w* | d???????w*) reason="$what is not sticky; chmod 1777 it" ;;
+      *) [ "$owner" = "$uid" ] || [ "$owner" = 0 ] || reason="$what belongs to user $owner alone; chmod 1777 it" ;;
       esac
-      [ "$owner" = "$uid" ] || [ "$owner" = 0 ] || reason="$what belongs to user $owner; it must be root's or your own"
       ;;
     *) reason="$1 and $2 cannot be examined" ;;
     esac

@@ -158,17 +158,35 @@ find_strays() {
   set +f
   stray_files=$(
     # By a pipe: an argument would make the searcher find itself.
-    printf '%s\n' "${1:-no cookie}" "=$2" | grep -alF -f - "$proc"/[0-9]*/cmdline "$proc"/[0-9]*/environ 2>/dev/null
+    printf '%s\n' "${1:-no cookie}" "=$2" "$nonce" | grep -alF -f - "$proc"/[0-9]*/cmdline "$proc"/[0-9]*/environ 2>/dev/null
   )
   set -f
+  stray_proof=no
   for stray_file in $stray_files; do
     stray=${stray_file#"$proc/"}
     stray=${stray%%/*}
-    # Never this verb itself, whatever its caller put into the environment.
-    [ "$stray" != "$$" ] || continue
+    # This verb itself is no stray, and a search that does not find it proves nothing.
+    if [ "$stray" = "$$" ]; then
+      stray_proof=yes
+      continue
+    fi
     case " $strays " in *" $stray "*) continue ;; esac
     if is_stray "$stray_file" "$1" "$2"; then strays="$strays $stray"; fi
   done
+  if [ -z "$1" ] && [ "$uid" != 0 ] && is_agent_hidden; then stray_proof=no; fi
+}
+
+# is_agent_hidden: another user's agent runs here (the Rust factory elevates it). Without a record of ours nothing tells whose
+# it is, because its environment cannot be read.
+is_agent_hidden() {
+  set +f
+  set -- $(grep -alF agent "$proc"/[0-9]*/cmdline 2>/dev/null)
+  set -f
+  for agent_file; do
+    [ ! -r "${agent_file%/cmdline}/environ" ] || continue
+    case $(tr '\000' ' ' <"$agent_file" 2>/dev/null) in *'agent run '*) return 0 ;; esac
+  done
+  return 1
 }
 
 is_stray() {

@@ -29,9 +29,14 @@ stop() {
   end_first || return 0
   end_minder || return 0
   # A namespace ends with its first process; else, or where the minder was killed before, all that is ours is searched.
-  if [ "$is_whole_proof" = no ] && ! { end_strays "$cookie" "$directory" && [ "$stray_proof" = yes ]; }; then
-    answer "unkillable processes$strays do not end"
-    return
+  if [ "$is_whole_proof" = no ]; then
+    if ! end_strays "$cookie" "$directory"; then
+      answer "unkillable processes$strays do not end"
+      return
+    elif [ "$stray_proof" = no ]; then
+      answer 'cannot-tell its processes cannot be searched for'
+      return
+    fi
   fi
   drop_dead_locks "$directory"
   if is_locked_elsewhere; then
