@@ -401,6 +401,21 @@ test.concurrent("the built-in agent runs as an external one", async () => {
   await drained(factory);
 });
 
+test.concurrent("general.keep: directories of ended instances go when they are too large, and their numbers are not used again", async () => {
+  await using it = await openLab();
+  const first = it.start();
+  expect((await it.ended(await it.submit("echo kept"))).state).toBe("completed");
+  await drained(first);
+  expect(it.instanceFile("bed-1_1", "agent.log")).not.toBeNull();
+  it.configure({ general: ['keep = { days = 14, size = "1B" }'] });
+  const second = it.start();
+  await until("it is removed", () => !existsSync(join(it.base, "work/bed-1_1")));
+  // Its number is not used again.
+  expect((await it.ended(await it.submit("echo next"))).state).toBe("completed");
+  expect(it.instanceFile("bed-1_2", "agent.log")).not.toBeNull();
+  await drained(second);
+});
+
 test.concurrent("F71 F72 the factory's token is in no argument, no log and no job's environment", async () => {
   await using it = await openLab();
   const factory = it.start();
