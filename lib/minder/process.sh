@@ -37,7 +37,7 @@ read_process() {
 }
 
 try_process() {
-  seen=unknown seen_pid='' seen_state='' seen_group='' seen_start=''
+  seen=unknown seen_pid='' seen_state='' seen_parent=none seen_group='' seen_start=''
   if [ ! -r "$proc/self/stat" ]; then
     read_process_by_ps "$1"
     return
@@ -52,7 +52,7 @@ try_process() {
     # The longest prefix is the right one, and slow to find; most names have no parenthesis.
     case $stat_rest in *')'*) stat_rest=${stat_text##*) } ;; esac
     set -- $stat_rest
-    seen_state=$1 seen_group=$3 seen_start=${20}
+    seen_state=$1 seen_parent=$2 seen_group=$3 seen_start=${20}
     seen_pid=${seen_pid# }
     seen=alive
     ;;
@@ -173,7 +173,7 @@ find_strays() {
     case " $strays " in *" $stray "*) continue ;; esac
     if is_stray "$stray_file" "$1" "$2"; then strays="$strays $stray"; fi
   done
-  if [ -z "$1" ] && [ "$uid" != 0 ] && is_agent_hidden; then stray_proof=no; fi
+  if [ -z "$1" ] && [ -d "$2" ] && [ "$uid" != 0 ] && is_agent_hidden; then stray_proof=no; fi
 }
 
 # is_agent_hidden: another user's agent runs here (the Rust factory elevates it). Without a record of ours nothing tells whose
@@ -184,7 +184,11 @@ is_agent_hidden() {
   set -f
   for agent_file; do
     [ ! -r "${agent_file%/cmdline}/environ" ] || continue
-    case $(tr '\000' ' ' <"$agent_file" 2>/dev/null) in *'agent run '*) return 0 ;; esac
+    case $(tr '\000' ' ' <"$agent_file" 2>/dev/null) in *'agent run '*) ;; *) continue ;; esac
+    agent_pid=${agent_file#"$proc/"}
+    read_process "${agent_pid%/cmdline}"
+    # One that a minder started is on that minder's record.
+    has_cookie "$seen_parent" /.minder- || return 0
   done
   return 1
 }
