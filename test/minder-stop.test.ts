@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync } from "node:fs";
+import type { GoResult, StopResult } from "../lib/minder/minder.ts";
 import {
   isAlive,
   kill,
@@ -157,10 +158,15 @@ describe("stop()", () => {
       const spec = lab.spec({ seq, agent });
       const { directory } = spec;
       expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
-      const going = lab.minder.go({ directory, worker: "W", agentJson: "{}" });
+      const stop = (): Promise<StopResult> => lab.minder.stop(directory, { graceMs: 1000 });
+      const go = (): Promise<GoResult> => lab.minder.go({ directory, worker: "W", agentJson: "{}" });
+      // Either may be the first to be asked, and by any lead.
+      const [first, second] = seq % 2 === 0 ? [go, stop] : [stop, go];
+      const begun = first();
       await Bun.sleep(seq % 10);
-      expect(await lab.minder.stop(directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
-      const { kind } = await going;
+      const results = await Promise.all([begun, second()]);
+      expect(results).toContainEqual({ kind: "stopped" });
+      const { kind } = results.find((result) => result.kind !== "stopped") ?? { kind: "none" };
       if (kind === "went") wentCount++;
       expect(processesWith(spec.cookie).filter(({ state }) => state !== "Z")).toEqual([]);
       expect(existsSync(directory)).toBe(kind === "went");
