@@ -76,6 +76,8 @@ export const intervals = {
   /** Two lists, or two looks at a board, prove something only this far apart. */
   confirmMs: 10_000,
   sweepMs: 3_600_000,
+  /** The server forgets a lease that is older. */
+  leaseMs: 60_000,
   /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
   strangerMs: 600_000,
 };

@@ -11,7 +11,10 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
-  const owner = seen.elsewhere.get(testbed.name);
+  // Without isolation there is a lock of the whole host beside the testbeds' own.
+  const owner =
+    seen.elsewhere.get(testbed.name) ??
+    (isAlone(testbed, seen.config) ? seen.elsewhere.get(".host") : undefined);
   if (owner !== undefined) return `in use elsewhere: ${owner}`;
   if (
     isAlone(testbed, seen.config) &&
@@ -33,7 +36,8 @@ export function isAlone(testbed: Testbed, config: Config): boolean {
 export function isUsable(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
   const health = seen.health.get(testbed.name);
   if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
-  return whyNotFree(testbed, seen) === null && !seen.busy.has(`testbed ${testbed.name}`);
+  const key = `testbed ${testbed.name}`;
+  return whyNotFree(testbed, seen) === null && !seen.busy.has(key) && isDue(seen.retryAtMs.get(key) ?? -1);
 }
 
 /** Whether its own check passed lately; true where it has none. */

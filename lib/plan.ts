@@ -59,7 +59,8 @@ export function plan(seen: Observation): Plan {
     if (step === "wait" || step === "look") return;
     if (step === "flush" && instance.isFlushed) return;
     // What an earlier process prepared may have been held since: the first list tells.
-    if (step === "go" && worker === "unseen" && !seen.server.recordedMs.has(name)) return;
+    const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
+    if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
     if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
   }
@@ -112,7 +113,8 @@ export function plan(seen: Observation): Plan {
     const free = new Set(usable.filter((testbed) => isChecked(testbed, seen, isDue)));
     const jobs = new Set(open.map(({ job }) => job));
     for (const lease of seen.leases) {
-      const isWanted = seen.mode === "run" && !jobs.has(lease.job);
+      const isLost = elapsedMs(lease.askedAt, seen.now) > intervals.leaseMs;
+      const isWanted = seen.mode === "run" && !jobs.has(lease.job) && !isLost;
       const testbed = isWanted ? [...free].find((each) => canServe(each, lease, seen.config)) : undefined;
       if (testbed === undefined) {
         add({ kind: "let lapse", lease });
@@ -195,6 +197,9 @@ function passedLimit(
 /** What a start_timeout is told with, before its length. */
 export const neverOnline = "the agent did not reach the server within start_timeout";
 
+export const workerGone = "the worker is gone";
+export const workerRecycled = "the server recycles the worker";
+
 /** The end that nobody is to blame for. */
 export const jobDone = "the job is done";
 
@@ -203,9 +208,13 @@ function whyItEnds(
   worker: WorkerView,
   agent: AgentView,
 ): { reason: string; untold: string | null } {
-  if (worker === "gone") return { reason: "the worker is gone", untold: null };
-  if (worker === "recycle") return { reason: "the server recycles the worker", untold: null };
+  if (worker === "gone") return { reason: workerGone, untold: null };
+  if (worker === "recycle") return { reason: workerRecycled, untold: null };
   if (agent === "done") return { reason: jobDone, untold: null };
+  if (agent === "absent") {
+    const reason = "its agent had been started, and nothing of it is left";
+    return { reason, untold: reason };
+  }
   const reason =
     agent === "dead" ? "the agent was killed, or its host restarted" : "the agent ended before the job did";
   return { reason, untold: instance.phase === "running" ? reason : null };

@@ -76,7 +76,8 @@ const notYetRunning = (of: ByAgent): Record<WorkerView, ByAgent> => ({
   held: always("wait"),
   recycle: always("end"),
   offline: of,
-  online: of,
+  // It went once; with nothing of it left it is dead, and never started again.
+  online: { ...of, absent: "end" },
 });
 
 const whileRunning: ByAgent = {

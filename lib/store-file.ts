@@ -74,7 +74,9 @@ export function migrate(database: Database, path: string): void {
         database.run(rustSchema);
         database.run("PRAGMA user_version = 2");
       }
-      database.run("CREATE TABLE IF NOT EXISTS factory_schema (version INTEGER NOT NULL) STRICT");
+      if (!hasTable(database, "factory_schema")) {
+        database.run("CREATE TABLE factory_schema (version INTEGER NOT NULL) STRICT");
+      }
       const row = database.query<{ version: number }, []>("SELECT version FROM factory_schema").get();
       const version = row?.version ?? 0;
       if (version > migrations.length) {
@@ -82,6 +84,8 @@ export function migrate(database: Database, path: string): void {
           hint: "Install that version, or name another file with -d",
         });
       }
+      // A start with nothing to change writes nothing: it works on a full disk, too.
+      if (version === migrations.length) return;
       for (const migration of migrations.slice(version)) database.run(migration);
       database.run("DELETE FROM factory_schema");
       database.run("INSERT INTO factory_schema VALUES (?)", [migrations.length]);

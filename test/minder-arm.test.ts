@@ -212,7 +212,7 @@ describe.each(["/bin/dash", "/bin/bash", "busybox"])("with %s, text that is not 
     });
     expect((await lab.minder.look([spec.directory]))[0]?.logBytes).toBe(log.length);
     expect(await lab.minder.stop(spec.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
-    expect(await lab.minder.tidy(spec.directory)).toEqual({ kind: "tidied" });
+    expect(await lab.minder.tidy(spec.directory)).toEqual({ kind: "tidied", left: null });
     expect(readText("/tmp/minder-was-run")).toBe("");
     expect(readdirSync("/tmp").includes("minder-was-run")).toBe(false);
   });

@@ -86,7 +86,7 @@ describe("steps", () => {
     const isMeant = (cell: Cell): boolean =>
       cell.phase === "preparing"
         ? cell.agent !== "armed" && !mayHaveGone.includes(cell.agent)
-        : isBeforeGo(cell) && cell.agent === "absent" && isUntouched(cell);
+        : isBeforeGo(cell) && cell.agent === "absent" && isUntouched(cell) && cell.worker !== "online";
     expect(disagreements("arm", isMeant)).toEqual([]);
   });
 
@@ -117,6 +117,8 @@ describe("steps", () => {
       const { phase, worker, agent } = cell;
       if (!isBeforeGo(cell) && phase !== "running") return false;
       if (worker === "gone" || worker === "recycle") return true;
+      // A worker that has been online had its agent: with nothing left of it, it is not started again.
+      if (isBeforeGo(cell) && worker === "online" && agent === "absent") return true;
       const isOver = agent === "done" || agent === "exited" || agent === "dead";
       return phase === "running" && isOver && (isUntouched(cell) || worker === "missing");
     };

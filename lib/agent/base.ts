@@ -89,7 +89,15 @@ export function openBase({ directory, home }: { directory: string; home: string 
         throw new AgentError(`Cannot create ${jobPath}: ${errorText(error)}`, { cause: error });
       }
     },
-    recordJobDone: () => renameSync(jobPath, donePath),
+    recordJobDone: () => {
+      try {
+        renameSync(jobPath, donePath);
+      } catch (error) {
+        // A job may have removed the file; that it is done must be seen all the same.
+        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+        writeFileSync(donePath, "{}\n", { mode: 0o600 });
+      }
+    },
     forgetDoneJob: () => rmSync(donePath, { force: true }),
     writeScript: (name, text) => {
       const path = `${runDirectory}/${name}`;

@@ -7,13 +7,15 @@ import { plan } from "../plan.ts";
 import { type Action, actionKey } from "../plan-action.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
-import { arm, associate, begin, create, flush, go, recordWent, settle } from "./bring-up.ts";
 import { type Factory, hintAt, observe } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
+import { arm, begin } from "./prepare.ts";
 import { recover } from "./recover.ts";
+import { associate, flush, go, recordWent } from "./start.ts";
 import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
+import { create, settle } from "./worker-request.ts";
 
 /** Actions under way at one time: bounds processes and connections however many testbeds there are. */
 const mostAtOnce = 64;
@@ -45,7 +47,7 @@ export function createDaemon(factory: Factory): Daemon {
   }
 
   async function run(): Promise<{ held: Instance[] }> {
-    await recover(factory);
+    await recover(factory, stopped.signal);
     try {
       while (!stopped.signal.aborted && !isDrained()) {
         wakeUp = new AbortController();
@@ -98,7 +100,8 @@ export function createDaemon(factory: Factory): Daemon {
     const about = aboutOf(action);
     const before = known.failures.get(key);
     const nowMs = clock.uptimeMs();
-    if (outcome.kind === "outage") {
+    const isServerWide = ["list workers", "ping", "lease"].includes(action.kind);
+    if (outcome.kind === "outage" && isServerWide) {
       if (!known.failures.has("server")) {
         log.error(`the server ${factory.config.general.baseurl} does not answer: ${outcome.reason}`);
         known.failures.set("server", { count: 1, message: outcome.reason });
@@ -107,9 +110,12 @@ export function createDaemon(factory: Factory): Daemon {
       known.retryAtMs.set(key, known.server.retryAtMs);
       return;
     }
-    if (outcome.kind === "failed") {
+    if (outcome.kind === "failed" || outcome.kind === "outage") {
       const count = (before?.count ?? 0) + 1;
-      if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
+      // Whether the server as a whole is away, the list tells; one call alone says nothing of it.
+      if (outcome.kind === "outage") known.server.isListWanted = true;
+      else if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
+      if (isServerWide) known.server.answeringSinceMs = null;
       known.failures.set(key, { count, message: outcome.reason });
       known.retryAtMs.set(key, nowMs + backOffMs(count - 1, factory.random.fraction()));
       return;
@@ -118,7 +124,7 @@ export function createDaemon(factory: Factory): Daemon {
     known.retryAtMs.delete(key);
     if (outcome.kind === "waiting") known.retryAtMs.set(key, nowMs + outcome.ms);
     if (before !== undefined && outcome.kind === "done") log.info(`${action.kind}: right again`, about);
-    if (action.kind === "list workers" || action.kind === "ping" || action.kind === "lease") {
+    if (isServerWide) {
       if (known.failures.delete("server")) log.info("the server answers again");
       noteAnswering(known.server, nowMs);
     }

@@ -65,6 +65,12 @@ export interface Known {
   checks: Map<string, { isPassed: boolean; atMs: number }>;
   looks: Map<string, KnownLook>;
   sweptMs: number | null;
+  /** Names of instances for which a worker is being asked for right now. */
+  asking: Set<string>;
+  /** By instance name: testbeds that could not be got ready for its job before. */
+  tried: Map<string, readonly string[]>;
+  /** Names of instances whose job's owner was told of an alarm. */
+  told: Set<string>;
   server: KnownServer;
   retryAtMs: Map<string, number>;
   failures: Map<string, { count: number; message: string }>;
@@ -85,6 +91,9 @@ export function openKnown(store: Store): Known {
     checks: new Map(),
     looks: new Map(),
     sweptMs: null,
+    asking: new Set(),
+    tried: new Map(),
+    told: new Set(),
     server: newServerView(),
     retryAtMs: new Map(),
     failures: new Map(),
@@ -119,6 +128,8 @@ export function advance(
     known.instances.delete(name);
     known.looks.delete(name);
     known.server.recordedMs.delete(name);
+    known.tried.delete(name);
+    known.told.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   }

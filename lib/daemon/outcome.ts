@@ -23,7 +23,8 @@ export function failed(reason: string): Outcome {
 
 /** The outcome of a call that the server did not do; `what` completes "cannot ...". */
 export function refusedCall(what: string, answer: Extract<Answer<unknown>, { ok: false }>): Outcome {
-  const status = answer.status === null ? "" : ` (status ${answer.status})`;
+  const isSaid = answer.status === null || answer.message.includes(`${answer.status}`);
+  const status = isSaid ? "" : ` (status ${answer.status})`;
   if (isOutage(answer)) return { kind: "outage", reason: `${answer.message}${status}` };
   return failed(`cannot ${what}: ${answer.message}${status}`);
 }

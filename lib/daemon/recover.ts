@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
+import type { Recalled } from "../minder/minder.ts";
 import { isPassing } from "../store.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
 
@@ -27,19 +28,17 @@ const intentSchema = z.object({
   begunMs: z.number(),
 });
 
-export async function recover(factory: Factory): Promise<void> {
+const recallAgainMs = 5_000;
+
+export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
   const { files, minder, store, known, workDirectory, log } = factory;
   const names = await files.list(workDirectory);
   noteSeqs(
     factory,
     names.map((name) => name.replace(/_(\d+)$/, "/$1")),
   );
-  const recalled = await minder.recall(workDirectory);
-  if (!recalled.ok) {
-    log.warn(`cannot read the instance directories: ${recalled.reason}`);
-    return;
-  }
-  for (const { directory, intentJson, worker } of recalled.instances) {
+  const recalled = await recallUntilAnswered(factory, stopped);
+  for (const { directory, intentJson, worker } of recalled) {
     const instance = readIntent(intentJson, directory, worker);
     if (instance === null || known.instances.has(instanceName(instance))) continue;
     if (store.largestSeq(instance.testbed) >= instance.seq) continue;
@@ -57,6 +56,20 @@ export async function recover(factory: Factory): Promise<void> {
     known.instances.set(instanceName(instance), instance);
     logFor(factory, instance).warn("the database does not know this instance: taken over from its directory");
   }
+}
+
+/** Nothing is begun before it is known what runs. */
+async function recallUntilAnswered(
+  { minder, clock, log, workDirectory }: Factory,
+  stopped: AbortSignal,
+): Promise<Recalled[]> {
+  for (let isTold = false; !stopped.aborted; isTold = true) {
+    const recalled = await minder.recall(workDirectory);
+    if (recalled.ok) return recalled.instances;
+    if (!isTold) log.error(`cannot read the instance directories, nothing is begun: ${recalled.reason}`);
+    await clock.sleep(recallAgainMs, stopped);
+  }
+  return [];
 }
 
 function readIntent(intentJson: string, directory: string, worker: string | null): Instance | null {

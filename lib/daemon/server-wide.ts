@@ -3,7 +3,7 @@ import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import { noteList } from "../server-view.ts";
-import { advance, type Factory, noteSeqs, now, setView } from "./known.ts";
+import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
 const checkTimeoutMs = 60_000;
@@ -98,6 +98,11 @@ export async function look(factory: Factory, instances: Instance[]): Promise<Out
     }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.logBytes = seen?.logBytes ?? 0;
+    if (after.view === "cannot tell" && before?.view !== "cannot tell") {
+      logFor(factory, instance).warn(
+        `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved`,
+      );
+    }
     if (before === undefined) continue;
     if (after.logBytes === before.logBytes) after.logGrewMs = before.logGrewMs;
     after.isStale = before.staleMs >= begunMs;

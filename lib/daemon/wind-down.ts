@@ -5,7 +5,7 @@
 import type { Instance } from "../domain.ts";
 import { instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
-import { jobDone, neverOnline } from "../plan.ts";
+import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
 import { advance, clearStrikes, type Factory, isOurs, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
@@ -26,10 +26,13 @@ export async function decideEnd(
 ): Promise<Outcome> {
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
-  if (reason.startsWith(neverOnline) && read.worker?.online === true) {
-    // It came online since the list that this was decided by.
-    advance(factory, instance, { isOnline: true });
-    return done;
+  const isRefuted = read.worker !== null && refutes(read.worker, reason);
+  if (isRefuted) {
+    // The list that this was decided by was stale, or not the server's own.
+    if (read.worker?.online === true) advance(factory, instance, { isOnline: true });
+    factory.known.server.missingSinceMs.delete(instanceName(instance));
+    factory.known.server.isListWanted = true;
+    return waiting(heldMs);
   }
   const next = advance(factory, instance, {
     phase: "destroying",
@@ -42,6 +45,13 @@ export async function decideEnd(
   else if (reason === jobDone) clearStrikes(factory, instance.testbed);
   logFor(factory, next).info(`ending: ${reason}`);
   return done;
+}
+
+/** Whether the worker, as just read, says that a reason taken from a list does not hold. */
+function refutes(worker: Worker, reason: string): boolean {
+  if (reason === workerGone) return true;
+  if (reason === workerRecycled) return !worker.recycle;
+  return reason.startsWith(neverOnline) && worker.online;
 }
 
 /** The worker as it is now, where it may be touched; the outcome where it may not. */
@@ -66,6 +76,9 @@ async function readWorker(
 }
 
 export async function stop(factory: Factory, instance: Instance): Promise<Outcome> {
+  // A hold may have come since the end was decided, also while this process was away.
+  const read = await readWorker(factory, instance);
+  if ("kind" in read) return read;
   if (instance.untold !== null) {
     const told = await tellOwner(factory, instance, instance.untold);
     if (told !== done) return told;
@@ -96,10 +109,13 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
 }
 
 export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
-  const read = await readWorker(factory, instance);
-  if ("kind" in read) return read;
+  const before = await readWorker(factory, instance);
+  if ("kind" in before) return before;
   const tidied = await factory.minder.tidy(instance.place.directory);
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
+  if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
+  const read = await readWorker(factory, instance);
+  if ("kind" in read) return read;
   if (read.worker !== null) {
     const answer = await factory.api.deleteWorker(read.worker.id);
     // A conflict says that there is no such worker: what was wanted.
@@ -112,7 +128,7 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
 }
 
 /** A worker of ours that belongs to no instance we know. */
-export async function deleteStranger({ api, known, log }: Factory, worker: Worker): Promise<Outcome> {
+export async function deleteStranger({ api, known, clock, log }: Factory, worker: Worker): Promise<Outcome> {
   const read = await api.worker(worker.id);
   if (!read.ok) return refusedCall("read a worker", read);
   // A request for a worker may have been settled with it meanwhile.
@@ -121,6 +137,12 @@ export async function deleteStranger({ api, known, log }: Factory, worker: Worke
     known.server.isListWanted = true;
     return waiting(heldMs);
   }
+  const told = await api.append(worker.id, {
+    stream: "worker",
+    time: new Date(clock.wallMs()).toISOString(),
+    payload: "the testbed's factory deletes this worker: it knows of no instance that it belongs to",
+  });
+  if (!told.ok && told.refusal === "no answer") return refusedCall("tell a job's owner", told);
   const deleted = await api.deleteWorker(worker.id);
   if (!deleted.ok && deleted.refusal !== "conflict") return refusedCall("delete a worker", deleted);
   noteWorker(known.server, worker.id, null);

@@ -37,11 +37,19 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
           signal: AbortSignal.any([deadline.signal, ...(signal === undefined ? [] : [signal])]),
           killSignal: "SIGKILL",
         });
-        const [stdout, stderr, exitCode] = await Promise.all([
+        const ended = Promise.all([
           readUpTo(child.stdout, maxBytes),
           readUpTo(child.stderr, maxBytes),
           child.exited,
         ]);
+        // Killing the program does not end what it started: a grandchild may hold its output open for ever.
+        const result = await Promise.race([ended, afterAbort(deadline.signal)]);
+        if (result === null) {
+          ended.catch(() => undefined);
+          child.unref();
+          return { ok: false, reason: `${argv[0]} did not end within ${timeoutMs / 1000} s` };
+        }
+        const [stdout, stderr, exitCode] = result;
         if (deadline.signal.aborted) {
           return { ok: false, reason: `${argv[0]} did not end within ${timeoutMs / 1000} s` };
         }
@@ -54,6 +62,13 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
       }
     },
   };
+}
+
+/** Resolves with null when the signal aborts. */
+function afterAbort(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(null), { once: true });
+  });
 }
 
 async function readUpTo(stream: ReadableStream<Uint8Array>, maxBytes: number): Promise<string> {

@@ -36,7 +36,7 @@ export function readStop(lines: string[]): StopResult {
 
 export function readTidy(lines: string[]): TidyResult {
   const [word, rest] = split(lines[0]);
-  if (word === "tidied") return { kind: "tidied" };
+  if (word === "tidied") return { kind: "tidied", left: rest === "" ? null : rest };
   if (word === "refused") return { kind: "refused", reason: rest };
   return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
 }

@@ -112,7 +112,10 @@ export type StopResult =
   | { kind: "unkillable"; reason: string }
   | { kind: "cannot tell"; reason: string };
 
-export type TidyResult = { kind: "tidied" } | { kind: "refused" | "cannot tell"; reason: string };
+/** `left`: what could not be removed, for people; it holds nobody up. */
+export type TidyResult =
+  | { kind: "tidied"; left: string | null }
+  | { kind: "refused" | "cannot tell"; reason: string };
 
 export type TailResult = { ok: true; text: string } | { ok: false; reason: string };
 

@@ -24,12 +24,20 @@ tidy() {
     answer 'refused it is not proved dead'
     return
   fi
-  if cd "$directory" && rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate \
-    minder/events minder/mounts minder/command minder/armed minder/trouble; then
+  if ! cd "$directory"; then
+    answer "cannot-tell cannot enter $directory"
+  elif remove_rest 2>/dev/null; then
     answer tidied
   else
-    answer "cannot-tell cannot remove all of $directory"
+    # Directories that the job made read-only (a Go module cache, for one) are opened first.
+    find home input work -type d -exec chmod u+rwx {} + 2>/dev/null
+    if remove_rest; then answer tidied; else answer "tidied cannot remove all of $directory"; fi
   fi
+}
+
+remove_rest() {
+  rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate minder/events \
+    minder/mounts minder/command minder/armed minder/trouble
 }
 
 # print_locks LOCKS: "lock TESTBED COOKIE UID OWNER", "instance TEXT", "directory TEXT" for each.

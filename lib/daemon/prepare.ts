@@ -1,0 +1,111 @@
+/**
+ * From a lease to an armed minder: nothing on the server yet. Each function is one step of plan.ts: it commits the intent,
+ * has the effect, commits the result, and can be repeated after a crash at any point.
+ */
+import type { Testbed } from "../config.ts";
+import { directoryName, type Instance, instanceName } from "../domain.ts";
+import type { PendingLease } from "../plan-observation.ts";
+import { targetIds } from "../plan-testbeds.ts";
+import { armRequest } from "./arm-request.ts";
+import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
+import { done, failed, type Outcome } from "./outcome.ts";
+import { decideEnd } from "./wind-down.ts";
+
+/** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
+export const lostLeaseMs = 60_000;
+
+export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
+  const { known, config, store, clock, random } = factory;
+  const seq = nextSeq(factory, testbed.name);
+  const instance = store.begin({
+    testbed: testbed.name,
+    seq,
+    phase: "preparing",
+    target: lease.target,
+    job: lease.job,
+    // A worker that is born held would run a bound job all the same.
+    isBound: config.general.bindJob && !known.server.areWorkersBornHeld,
+    cookie: Buffer.from(random.bytes(16)).toString("hex"),
+    place: {
+      way: "local",
+      directory: `${factory.workDirectory}/${directoryName({ testbed: testbed.name, seq })}`,
+      agent: factory.agent.kind,
+    },
+    leasedAt: lease.askedAt,
+    createSentAt: null,
+    worker: null,
+    bootstrap: null,
+    wentAt: null,
+    isOnline: false,
+    isFlushed: false,
+    startTimeoutMs: testbed.startTimeoutMs,
+    jobTimeoutMs: testbed.jobTimeoutMs,
+    silenceTimeoutMs: testbed.silenceTimeoutMs,
+    endReason: null,
+    untold: null,
+    begunMs: clock.wallMs(),
+    endedMs: null,
+  });
+  // Only now: a lease that could not be written down is still one.
+  known.leases = known.leases.filter(({ job }) => job !== lease.job);
+  known.tried.set(instanceName(instance), lease.tried);
+  known.instances.set(instanceName(instance), instance);
+  logFor(factory, instance).info("leased a job");
+  return done;
+}
+
+export async function arm(factory: Factory, instance: Instance): Promise<Outcome> {
+  const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
+  if (testbed === undefined) return await giveUp(factory, instance, "the testbed is no longer configured");
+  if (instance.phase === "preparing" && !stillServes(factory, instance)) {
+    return await giveUp(factory, instance, "the testbed no longer serves the target");
+  }
+  const armed = await factory.minder.arm(armRequest(factory, instance, testbed));
+  switch (armed.kind) {
+    case "armed":
+      setView(factory, instance, "armed");
+      return done;
+    case "elsewhere":
+      factory.known.elsewhere.set(instance.testbed, armed.owner);
+      return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
+    case "failed": {
+      const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
+      // Where a worker is there already, deciding the end strikes.
+      if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, armed.reason);
+      return given;
+    }
+    case "cannot tell":
+      if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
+        return await drop(factory, instance, armed.reason);
+      }
+      return failed(`cannot arm: ${armed.reason}`);
+  }
+}
+
+/** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
+async function giveUp(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+  if (instance.phase !== "preparing") return await decideEnd(factory, instance, reason, reason);
+  const { job, target, leasedAt, testbed } = instance;
+  const tried = [...(factory.known.tried.get(instanceName(instance)) ?? []), testbed];
+  const dropped = await drop(factory, instance, reason);
+  if (dropped === done && job !== null) {
+    factory.known.leases.push({ job, target, askedAt: leasedAt, tried });
+  }
+  return dropped;
+}
+
+/** Ends an instance that has no worker: its minder lets go of the testbed, and the job stays in the queue. */
+export async function drop(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+  const stopped = await factory.minder.stop(instance.place.directory, { graceMs: 0 });
+  if (stopped.kind !== "stopped") return failed(`cannot disarm: ${stopped.reason}`);
+  advance(factory, instance, { phase: "dropped", endReason: reason, endedMs: factory.clock.wallMs() });
+  factory.known.server.lastSettledMs = factory.clock.uptimeMs();
+  logFor(factory, instance).warn(`the job was not begun here: ${reason}`);
+  return done;
+}
+
+/** Whether the testbed, as it is configured today, may run the instance's job. */
+export function stillServes({ config }: Factory, { testbed, target }: Instance): boolean {
+  const configured = config.testbeds.find(({ name }) => name === testbed);
+  return configured !== undefined && configured.enabled && targetIds(configured, config).includes(target);
+}

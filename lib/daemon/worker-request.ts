@@ -1,0 +1,148 @@
+/**
+ * From an armed minder to a worker of our own, also when the server's answer is lost. Each function is one step of plan.ts
+ * and can be repeated after a crash at any point; there is never a second worker for one job.
+ */
+import type { Answer } from "../buildomat.ts";
+import { elapsedMs, type Instance, instanceName } from "../domain.ts";
+import type { Worker } from "../factory-api.ts";
+import { Secret } from "../secret.ts";
+import { isOutage } from "../server-view.ts";
+import { advance, type Factory, isOurs, leaseAgeMs, now } from "./known.ts";
+import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
+import { drop, lostLeaseMs, stillServes } from "./prepare.ts";
+
+/** A lease older than this, since it was asked for, is renewed before it is used; the server forgets it at 60 s. */
+const oldLeaseMs = 45_000;
+/** While a worker is being looked for, the list is read this often. */
+const lookForWorkerMs = 5_000;
+
+export async function create(factory: Factory, instance: Instance): Promise<Outcome> {
+  const renewed = await renewIfOld(factory, instance);
+  if (!("phase" in renewed)) return renewed;
+  const creating = advance(factory, renewed, { phase: "creating", createSentAt: now(factory) });
+  const asked = await askForWorker(factory, creating);
+  // A lost answer is best settled at once: the lease renews for a second after the worker has got the job, then no more.
+  const isOpen = factory.known.instances.get(instanceName(creating))?.phase === "creating";
+  const isLost = isOpen && (asked.kind === "outage" || asked.kind === "failed");
+  return isLost ? await settle(factory, creating) : asked;
+}
+
+/** The instance with a lease that can be used, or the outcome where there is none. */
+async function renewIfOld(factory: Factory, instance: Instance): Promise<Instance | Outcome> {
+  if (leaseAgeMs(factory, instance) <= oldLeaseMs || instance.job === null) return instance;
+  const leasedAt = now(factory);
+  const answer = await factory.api.renew(instance.job);
+  if (!answer.ok) return refusedCall("renew the lease", answer);
+  if (!answer.value) return await drop(factory, instance, "the server no longer leases the job to us");
+  return advance(factory, instance, { leasedAt });
+}
+
+async function askForWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+  // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
+  if (leaseAgeMs(factory, instance) > oldLeaseMs) return waiting(0);
+  const name = instanceName(instance);
+  factory.known.asking.add(name);
+  try {
+    const answer = await factory.api.createWorker(instance.target, instance.isBound ? instance.job : null);
+    return await takeWorker(factory, instance, answer);
+  } finally {
+    factory.known.asking.delete(name);
+  }
+}
+
+async function takeWorker(factory: Factory, instance: Instance, answer: Answer<Worker>): Promise<Outcome> {
+  if (answer.ok) {
+    if (isTaken(factory, answer.value.id))
+      return await drop(factory, instance, "its worker is another instance's");
+    return recordWorker(factory, instance, answer.value);
+  }
+  const { refusal, message } = answer;
+  // The text is the server's: `job J already assigned to worker W` (protocol/factory-api.md §5).
+  const taker = /already assigned to worker ([0-9A-Z]{26})/i.exec(message)?.[1];
+  if (refusal === "conflict" && taker !== undefined) {
+    const read = await factory.api.worker(taker);
+    if (read.ok && read.value !== null && mayBeOurs(instance, read.value) && !isTaken(factory, taker)) {
+      return recordWorker(factory, instance, read.value);
+    }
+    if (!read.ok && read.refusal !== "forbidden") return refusedCall("read the job's worker", read);
+    return await drop(factory, instance, `another worker has the job: ${message}`);
+  }
+  if (refusal === "conflict" || refusal === "rejected" || refusal === "forbidden") {
+    return await drop(factory, instance, `the server refused a worker: ${message}`);
+  }
+  return refusedCall("create a worker", answer);
+}
+
+/** While others ask for a worker of the same target, or have been looking for theirs for longer. */
+function mustWait({ known }: Factory, instance: Instance): boolean {
+  return [...known.instances.values()].some((each) => {
+    if (each.testbed === instance.testbed || each.target !== instance.target) return false;
+    const isOlder =
+      each.begunMs < instance.begunMs ||
+      (each.begunMs === instance.begunMs && each.testbed < instance.testbed);
+    return known.asking.has(instanceName(each)) || (each.phase === "creating" && isOlder);
+  });
+}
+
+/** Another settlement may have taken the worker while we waited for an answer. */
+function isTaken({ known }: Factory, worker: string): boolean {
+  return [...known.instances.values()].some((each) => each.worker === worker);
+}
+
+function mayBeOurs(instance: Instance, worker: Worker): boolean {
+  return worker.private === null || isOurs(instance, worker);
+}
+
+function recordWorker(factory: Factory, instance: Instance, worker: Worker): Outcome {
+  const { server } = factory.known;
+  advance(factory, instance, {
+    phase: "created",
+    worker: worker.id,
+    bootstrap: new Secret(worker.bootstrap),
+  });
+  server.recordedMs.set(instanceName(instance), factory.clock.uptimeMs());
+  server.lastSettledMs = factory.clock.uptimeMs();
+  server.areWorkersBornHeld = worker.hold;
+  return done;
+}
+
+/** A request for a worker was sent, or may have been: finds the worker that it made, or that it made none. */
+export async function settle(factory: Factory, instance: Instance): Promise<Outcome> {
+  if (instance.isBound && instance.job !== null && stillServes(factory, instance)) {
+    const leasedAt = now(factory);
+    const renewed = await factory.api.renew(instance.job);
+    if (!renewed.ok) return refusedCall("renew the lease", renewed);
+    if (renewed.value) {
+      return await askForWorker(factory, advance(factory, instance, { leasedAt, createSentAt: leasedAt }));
+    }
+  }
+  return await findWorker(factory, instance);
+}
+
+/** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
+async function findWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+  // A worker without a job's name on it could as well be the answer to another request that is under way.
+  if (mustWait(factory, instance)) return waiting(1000);
+  const list = await factory.api.workers();
+  if (!list.ok) return refusedCall("list the workers", list);
+  const own = list.value.find((worker) => isOurs(instance, worker));
+  if (own !== undefined) return recordWorker(factory, instance, own);
+  if (mustWait(factory, instance)) return waiting(1000);
+  for (const worker of list.value) {
+    if (worker.private !== null || worker.recycle || worker.target !== instance.target) continue;
+    if (isTaken(factory, worker.id)) continue;
+    const answer = await factory.api.append(worker.id, {
+      stream: "console",
+      time: new Date(factory.clock.wallMs()).toISOString(),
+      payload: "the factory lost the answer to its request for this worker, and found the worker again",
+    });
+    if (!answer.ok && isOutage(answer)) return refusedCall("ask about a worker", answer);
+    // Only a worker that has a job takes the line.
+    if (answer.ok && !answer.value && !isTaken(factory, worker.id))
+      return recordWorker(factory, instance, worker);
+  }
+  // The request may still be on its way for as long as its lease could live.
+  const sentMs = instance.createSentAt === null ? Infinity : elapsedMs(instance.createSentAt, now(factory));
+  if (sentMs < lostLeaseMs) return waiting(Math.min(lostLeaseMs - sentMs, lookForWorkerMs));
+  return await drop(factory, instance, "the request for a worker came to nothing");
+}
