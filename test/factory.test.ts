@@ -401,6 +401,68 @@ test.concurrent("the built-in agent runs as an external one", async () => {
   await drained(factory);
 });
 
+test.concurrent("F10 F11 a list that lacks a running worker, twice and 10 s apart, ends nothing while the worker itself is there", async () => {
+  await using it = await openLab();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  let emptyLists = 0;
+  it.proxy.fate = (call) => {
+    if (call !== "GET /0/factory/workers") return "pass";
+    emptyLists += 1;
+    return "empty list";
+  };
+  // The first is missing, the one 10 s later gone: then the worker is read, and read again.
+  const readsBefore = it.proxy.calls.filter((call) => call.startsWith("GET /0/factory/worker/")).length;
+  await until("the worker was read", () => {
+    return it.proxy.calls.filter((call) => call.startsWith("GET /0/factory/worker/")).length > readsBefore;
+  });
+  expect(emptyLists).toBeGreaterThan(1);
+  it.proxy.fate = () => "pass";
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  await drained(factory);
+});
+
+test.concurrent("F18 a worker that was held while its end was under way and no factory ran is not touched", async () => {
+  await using it = await openLab({ testbeds: { "bed-1": ['job_timeout = "2s"'] } });
+  it.proxy.fate = (call) =>
+    call.endsWith("/append") && call.includes("/0/factory/") ? "bad gateway" : "pass";
+  const killed = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("its end is decided, and its owner cannot be told", () =>
+    it.proxy.calls.some((call) => call.startsWith("POST /0/factory/worker/") && call.endsWith("/append")),
+  );
+  killed.kill("SIGKILL");
+  await killed.exited;
+  const [worker] = must(await it.factoryApi.workers());
+  must(await it.admin.holdWorker(worker?.id ?? "", "look at it"));
+  it.proxy.fate = () => "pass";
+  const seen = it.proxy.calls.length;
+  const factory = it.start();
+  await until("the hold was seen by two lists", () => {
+    return it.proxy.calls.slice(seen).filter((call) => call === "GET /0/factory/workers").length >= 2;
+  });
+  expect(it.processes(join(it.base, "work/bed-1_1")).length).toBeGreaterThan(0);
+  must(await it.admin.releaseWorker(worker?.id ?? ""));
+  expect((await it.ended(id)).state).toBe("failed");
+  expect((await it.said(id, "worker")).join("\n")).toContain("job_timeout (2 s)");
+  await drained(factory);
+});
+
+test.concurrent("what a job left read-only does not keep the testbed from the next job", async () => {
+  await using it = await openLab({ uid: 12345, agent: "builtin" });
+  const factory = it.start();
+  const first = await it.submit(
+    'mkdir -p "$HOME/go/mod" && touch "$HOME/go/mod/x" && chmod -R a-w "$HOME/go"',
+  );
+  const second = await it.submit("echo next");
+  expect((await it.ended(first)).state).toBe("completed");
+  expect((await it.ended(second)).state).toBe("completed");
+  await until("it is gone", () => !existsSync(join(it.base, "work/bed-1_1/home")));
+  await drained(factory);
+});
+
 test.concurrent("general.keep: directories of ended instances go when they are too large, and their numbers are not used again", async () => {
   await using it = await openLab();
   const first = it.start();

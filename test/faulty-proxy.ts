@@ -9,7 +9,9 @@ export type Fate =
   /** The server does it, and the connection breaks before the answer. */
   | "lose answer"
   /** A gateway answers in the server's place. */
-  | "bad gateway";
+  | "bad gateway"
+  /** A cache answers in the server's place: there is nothing. */
+  | "empty list";
 
 export interface FaultyProxy {
   url: string;
@@ -45,6 +47,9 @@ export async function startFaultyProxy(serverUrl: string): Promise<FaultyProxy> 
     for await (const part of request) parts.push(part as Buffer);
     if (fate === "refuse") return void request.socket.destroy();
     if (fate === "bad gateway") return void response.writeHead(502).end("<html>bad gateway</html>");
+    if (fate === "empty list") {
+      return void response.writeHead(200, { "content-type": "application/json" }).end("[]");
+    }
     const headers = new Headers();
     for (const name of ["authorization", "content-type", "range"]) {
       const value = request.headers[name];

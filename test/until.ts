@@ -1,5 +1,5 @@
 /** Waits for a condition, never for a time. */
-const withinMs = 20_000;
+const withinMs = 40_000;
 
 /** Resolves with the first value that is neither null, undefined nor false; rejects, naming `what`, when none comes. */
 export async function until<T>(
