@@ -72,7 +72,7 @@ const commands: Record<string, Command> = {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
     run: async () => {
       const { runDemo } = await import("./lib/demo/demo.ts");
-      return await runDemo({ self, clock, random, http: openHttp({ clock }), print });
+      return await runDemo({ self, clock, random, http: openHttp({ clock }), processes, print });
     },
   },
   devserver: {

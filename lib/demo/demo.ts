@@ -10,8 +10,10 @@ import { openCustomerApi, type CustomerApi, type Job } from "../customer-api.ts"
 import { startDevserver } from "../devserver/server.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
+import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import { FactoryError } from "../failure.ts";
+import { localTransport, openMinder } from "../minder/minder.ts";
 import { Secret } from "../secret.ts";
 import { type DemoJob, demoJobs, demoTargets } from "./jobs.ts";
 
@@ -21,6 +23,7 @@ export interface DemoParts {
   clock: Clock;
   random: Random;
   http: Http;
+  processes: Processes;
   print(line: string): void;
 }
 
@@ -45,9 +48,18 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     const { user, factoryToken, targetIds } = await prepareServer(api, { http, url: server.url });
     factory = startFactory(parts.self, directory, configText(server.url, factoryToken, targetIds));
     const runs = await submitAll(user);
-    await follow(runs, { user, clock, print, signal: interrupted.signal });
+    // A factory that ends by itself has nothing more to show.
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    factory.exited.then(end, end);
+    const signal = AbortSignal.any([interrupted.signal, over.signal]);
+    await follow(runs, { user, clock, print, signal });
     await endFactory(factory, runs, user, clock);
     if (interrupted.signal.aborted) return 1;
+    if (!runs.every(isOver)) {
+      print(readFileSync(join(directory, "factory.log"), "utf8"));
+      return 1;
+    }
     const verdicts = await Promise.all(runs.map((run) => judge(run, user, api)));
     printTable(runs, verdicts, print);
     const wrong = verdicts.filter(({ fault }) => fault !== null).length;
@@ -57,6 +69,7 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     return wrong === 0 ? 0 : 1;
   } finally {
     factory?.kill("SIGKILL");
+    await stopLeftovers(directory, parts);
     await server.stop();
     rmSync(directory, { recursive: true, force: true });
     process.off("SIGINT", interrupt);
@@ -165,6 +178,20 @@ async function endFactory(
   for (const run of runs) if (!isOver(run)) await user.cancel(run.id);
   factory.kill("SIGUSR1");
   await Promise.race([factory.exited, clock.sleep(15_000)]);
+}
+
+/** Agents outlive a factory that was killed: what still runs of the demo's instances is stopped here. */
+async function stopLeftovers(directory: string, { random, processes }: DemoParts): Promise<void> {
+  const work = join(directory, "base", "work");
+  const minder = openMinder({
+    transport: localTransport({ processes }),
+    random,
+    directory: work,
+    lockDirectory: join(directory, "locks"),
+  });
+  const recalled = await minder.recall(work);
+  if (!recalled.ok) return;
+  await Promise.all(recalled.instances.map((each) => minder.stop(each.directory, { graceMs: 1000 })));
 }
 
 interface Verdict {
