@@ -2,6 +2,7 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import type { ArmSpec } from "../lib/minder/minder.ts";
 import {
+  kill,
   killAll,
   type Lab,
   openLab,
@@ -428,7 +429,7 @@ test("an instance of the Rust factory is found by its HOME or BUILDOMAT_OPT, or 
   expect(await lab.minder.look([directory])).toMatchObject([{ state: "cannot tell" }]);
   elevated.kill("SIGKILL");
   await elevated.exited;
-  for (const { pid } of processesWith(directory)) process.kill(pid, "SIGKILL");
+  for (const { pid } of processesWith(directory)) kill(pid);
 });
 
 test("not isolated, daemons of the job are found by HOME, BUILDOMAT_OPT or the cookie (F37)", async () => {

@@ -2,7 +2,17 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { ArmResult, ArmSpec } from "../lib/minder/minder.ts";
-import { isAlive, killAll, type Lab, openLab, otherUser, readText, rolesOf, until } from "./minder-lab.ts";
+import {
+  isAlive,
+  kill,
+  killAll,
+  type Lab,
+  openLab,
+  otherUser,
+  readText,
+  rolesOf,
+  until,
+} from "./minder-lab.ts";
 
 setDefaultTimeout(60_000);
 /** Three factories with bases of their own that meet in one lock directory; the last is another user's. */
@@ -62,7 +72,7 @@ describe("the testbed lock", () => {
     await one.minder.arm(first);
     await one.minder.go({ directory: first.directory, worker: "W", agentJson: "{}" });
     // The minder alone: the agent lives, and so does the lock.
-    for (const pid of rolesOf(first.cookie).minder) process.kill(pid, "SIGKILL");
+    for (const pid of rolesOf(first.cookie).minder) kill(pid);
     expect((await two.minder.arm(second)).kind).toBe("elsewhere");
     killAll(first.cookie);
     await until(() => rolesOf(first.cookie).first.every((pid) => !isAlive(pid)));

@@ -82,10 +82,11 @@ end_reminder() {
 remind() {
   exec 4>&- 5<&-
   is_over=no nap=
-  trap 'is_over=yes; [ -z "$nap" ] || kill "$nap"' TERM
+  # KILL, because a child that has not become sleep yet would take a TERM for the one that it was forked with.
+  trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
   sleep "$expiry" &
   nap=$!
-  [ "$is_over" = no ] || kill "$nap"
+  [ "$is_over" = no ] || kill -KILL "$nap"
   wait "$nap"
   [ "$is_over" = no ] || exit 0
   [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"

@@ -85,7 +85,7 @@ forward_term() {
   if [ -n "$agent" ]; then
     if [ "$isolate" = off ]; then kill -TERM "-$agent" 2>/dev/null || kill -TERM "$agent" 2>/dev/null; else kill -TERM "$agent" 2>/dev/null; fi
   elif [ -n "$nap" ]; then
-    kill "$nap" 2>/dev/null
+    kill -KILL "$nap" 2>/dev/null
     exit 0
   fi
 }
