@@ -3,9 +3,9 @@
  * The command tree and the exit codes, and the only file that wires real parts together.
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
-import { existsSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, resolve } from "node:path";
+import { dirname, isAbsolute, resolve } from "node:path";
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
 import { type Config, parseConfig } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
@@ -62,12 +62,14 @@ interface Command {
   run(args: Record<string, unknown>, rest: string[]): Promise<number>;
 }
 
+const runCommand: Command = {
+  description: "Lease jobs and run them until stopped (also without a command)",
+  args: placeArgs,
+  run: (args) => runFactory(args),
+};
+
 const commands: Record<string, Command> = {
-  run: {
-    description: "Lease jobs and run them until stopped (also without a command)",
-    args: placeArgs,
-    run: (args) => runFactory(args),
-  },
+  run: runCommand,
   demo: {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
     run: async () => {
@@ -134,7 +136,11 @@ function readUserFile(path: string, hint: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, { hint, cause: error });
+    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, {
+      hint: isMissing ? hint : "It must be a file that this user may read",
+      cause: error,
+    });
   }
 }
 
@@ -143,6 +149,18 @@ function readCredential(): string | null {
   const directory = process.env["CREDENTIALS_DIRECTORY"];
   const path = `${directory}/factory-token`;
   return directory !== undefined && existsSync(path) ? readFileSync(path, "utf8") : null;
+}
+
+function makeDirectory(path: string, hint: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new FactoryError(`Cannot use the work directory ${path}: ${(error as Error).message}`, {
+      hint: `It must be a directory that this user can write to; ${hint}`,
+      cause: error,
+    });
+  }
 }
 
 function chooseAgent({ general, path: configPath }: Config): AgentProgram {
@@ -196,6 +214,11 @@ async function runFactory(args: Places): Promise<number> {
     });
   }
   const workDirectory = config.general.workDir ?? `${dirname(database)}/work`;
+  makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
+  const lockDirectory = process.env["FACTORY_LOCK_DIR"] ?? "/var/lock/buildomat-factory-sp-test";
+  if (!isAbsolute(lockDirectory)) {
+    throw new FactoryError(`Cannot use FACTORY_LOCK_DIR="${lockDirectory}": it is not an absolute path`);
+  }
   const store = openStore({
     path: database,
     nowMs: clock.wallMs(),
@@ -209,7 +232,7 @@ async function runFactory(args: Places): Promise<number> {
       transport: localTransport({ processes }),
       random,
       directory: workDirectory,
-      lockDirectory: process.env["FACTORY_LOCK_DIR"] ?? "/var/lock/buildomat-factory-sp-test",
+      lockDirectory,
     }),
     agent: chooseAgent(config),
     workDirectory,
@@ -241,8 +264,14 @@ async function runFactory(args: Places): Promise<number> {
   warnOfIdle(config, log);
   log.info(`${versionLine()}: started on ${database}`);
   const { held } = await daemon.run();
-  for (const instance of held) {
-    log.warn("left as it is", { testbed: instance.testbed, instance: instanceName(instance) });
+  for (const { testbed, seq, worker } of held) {
+    const about = {
+      testbed,
+      instance: instanceName({ testbed, seq }),
+      ...(worker === null ? {} : { worker }),
+    };
+    if (stopsAsked > 0) log.info("left running: the next start takes it over", about);
+    else log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
   store.close();
   lock.release();
@@ -256,6 +285,9 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
       target: name,
     });
   }
+  if (!testbeds.some(({ enabled }) => enabled)) {
+    log.warn("no jobs are taken: no testbed is configured and enabled");
+  }
   for (const { name } of testbeds.filter(({ host, spRunnerUrl }) => host !== null || spRunnerUrl !== null)) {
     log.warn("no jobs are taken: testbeds of other hosts and sp-runner services are not served yet", {
       testbed: name,
@@ -264,6 +296,9 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
 }
 
 async function runDevserver(port: string | undefined): Promise<number> {
+  if (port !== undefined && !/^\d{1,4}$|^[1-5]\d{4}$|^6[0-4]\d{3}$/.test(port)) {
+    throw usageError(`--port takes a number up to 64999, not "${port}"`);
+  }
   const { startDevserver } = await import("./lib/devserver/server.ts");
   const adminToken = Buffer.from(random.bytes(16)).toString("hex");
   const server = startDevserver({ clock, random, port: Number(port ?? 0), adminToken });
@@ -287,6 +322,8 @@ async function main(words: string[]): Promise<number> {
   const isFlag = first === undefined || first.startsWith("-");
   if (first === "--help" || first === "-h" || first === "help") {
     print(await renderUsage(program()));
+    print("\nWithout a command, as for `run`:");
+    print(await renderUsage(definition("run", runCommand)));
     return 0;
   }
   const name = isFlag ? "run" : first;

@@ -54,7 +54,9 @@ export function openDatabase(path: string, { readonly }: { readonly: boolean }):
 
 function cannotOpen(path: string, error: unknown): FactoryError {
   return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
-    hint: "Its directory must exist and be writable by this user, on a local disk; -d names another file",
+    hint: errorText(error).includes("not a database")
+      ? "Move it aside, do not delete it: running agents are found again without it; or name another file with -d"
+      : "Its directory must exist and be writable by this user, on a local disk with room; -d names another file",
     cause: error,
   });
 }

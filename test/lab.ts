@@ -34,7 +34,7 @@ export interface LabOptions {
   general?: string[];
   /** `stub`: an external agent with the real one's bad habits; else a path or `builtin`. */
   agent?: string;
-  /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. */
+  /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. Without root: as whoever runs the tests. */
   uid?: number;
   env?: Record<string, string>;
 }
@@ -130,14 +130,14 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
       ].join("\n\n"),
       { mode: 0o600 },
     );
-    if (wanted.uid !== undefined) {
+    if (wanted.uid !== undefined && process.getuid?.() === 0) {
       Bun.spawnSync(["chown", "-R", `${wanted.uid}:${wanted.uid}`, where]);
     }
   }
 
   function start({ base: where = base, args = [], env = {} }: StartOptions = {}): FactoryProcess {
     const as =
-      options.uid === undefined
+      options.uid === undefined || process.getuid?.() !== 0
         ? []
         : ["setpriv", `--reuid=${options.uid}`, `--regid=${options.uid}`, "--clear-groups", "--"];
     const logPath = join(directory, `factory-${started.length}.log`);

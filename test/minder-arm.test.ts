@@ -1,7 +1,10 @@
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import type { ArmSpec } from "../lib/minder/minder.ts";
 import {
+  describe,
+  shellPaths,
+  test,
   kill,
   killAll,
   type Lab,
@@ -155,10 +158,10 @@ describe("arm() fails with its reason, and leaves nothing", () => {
   });
 });
 
-describe.each(["/bin/dash", "/bin/bash", "busybox"])("with %s, text that is not ours", (name) => {
+describe.each(shellPaths)("with %s, text that is not ours", (name) => {
   const open = (): Lab => {
     lab = openLab();
-    if (name !== "busybox") return (lab = reopen(name));
+    if (name !== "/bin/busybox") return (lab = reopen(name));
     symlinkSync("/bin/busybox", `${lab.base}/sh`);
     return (lab = reopen(`${lab.base}/sh`));
   };

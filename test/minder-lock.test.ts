@@ -1,8 +1,10 @@
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { ArmResult, ArmSpec } from "../lib/minder/minder.ts";
 import {
+  describe,
+  test,
   isAlive,
   kill,
   killAll,

@@ -1,7 +1,9 @@
-import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { existsSync } from "node:fs";
 import type { GoResult, StopResult } from "../lib/minder/minder.ts";
 import {
+  describe,
+  test,
   isAlive,
   kill,
   killAll,

@@ -1,7 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import {
+  describe,
+  shellPaths,
+  test,
   isAlive,
   kill,
   type Lab,
@@ -37,9 +40,9 @@ echo here >/work/result; echo here >/input/given
 mv "$BUILDOMAT_OPT/etc/job.json" "$BUILDOMAT_OPT/etc/job-done.json"
 exec sleep 1000`;
 
-const cases = ["/bin/dash", "/bin/bash", `${shells}/busybox/sh`].flatMap((shell) =>
-  [0, otherUser].map((user) => [shell.replace(shells, ""), user, shell] as const),
-);
+const cases = shellPaths
+  .map((path) => (path === "/bin/busybox" ? `${shells}/busybox/sh` : path))
+  .flatMap((shell) => [0, otherUser].map((user) => [shell.replace(shells, ""), user, shell] as const));
 
 describe.each(cases)("a whole life with %s as user %i", (_, user, shell) => {
   test("arm, go, done, stop and tidy; each seen by look, nothing left behind", async () => {

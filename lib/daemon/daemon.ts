@@ -226,6 +226,7 @@ function whyAlarm({ phase }: Instance): string {
 }
 
 function aboutOf(action: Action): { testbed?: string; instance?: string; worker?: string; job?: string } {
+  if (action.kind === "check") return { testbed: action.testbed.name };
   if (!("instance" in action)) return {};
   const { testbed, worker, job } = action.instance;
   return {

@@ -69,6 +69,8 @@ export interface Known {
   asking: Set<string>;
   /** By instance name: testbeds that could not be got ready for its job before. */
   tried: Map<string, readonly string[]>;
+  /** Ids of workers that the last list showed as held. */
+  held: Set<string>;
   /** Names of instances whose job's owner was told of an alarm. */
   told: Set<string>;
   server: KnownServer;
@@ -94,6 +96,7 @@ export function openKnown(store: Store): Known {
     asking: new Set(),
     tried: new Map(),
     told: new Set(),
+    held: new Set(),
     server: newServerView(),
     retryAtMs: new Map(),
     failures: new Map(),

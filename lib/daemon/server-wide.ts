@@ -1,6 +1,7 @@
 /** Actions that concern the server or the host as a whole, and no one instance. */
 import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
+import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import { noteList } from "../server-view.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
@@ -23,12 +24,30 @@ export async function listWorkers(factory: Factory): Promise<Outcome> {
     answer.value.map((worker) => worker.private),
   );
   noteToken(factory, true);
+  noteHolds(factory, answer.value);
   const online = new Set(answer.value.filter((worker) => worker.online).map(({ id }) => id));
   for (const instance of known.instances.values()) {
     if (instance.isOnline || instance.worker === null || !online.has(instance.worker)) continue;
     advance(factory, instance, { isOnline: true });
   }
   return done;
+}
+
+/** An operator must see why a testbed stays in use, and what ends that. */
+function noteHolds(factory: Factory, workers: Worker[]): void {
+  const { known } = factory;
+  const held = new Set(workers.filter(({ hold }) => hold).map(({ id }) => id));
+  for (const instance of known.instances.values()) {
+    if (instance.worker === null || held.has(instance.worker) === known.held.has(instance.worker)) continue;
+    if (held.has(instance.worker)) {
+      logFor(factory, instance).warn(
+        "held on the server: nothing of it is touched, and the testbed stays in use, until an administrator releases it",
+      );
+    } else {
+      logFor(factory, instance).info("no longer held on the server");
+    }
+  }
+  known.held = held;
 }
 
 /** 401 is a bad token only if ping says so too. */
@@ -122,8 +141,10 @@ export async function lookAtLocks(factory: Factory): Promise<Outcome> {
   for (const { testbed, owner, cookie, instance, directory } of locks.locks) {
     if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);
   }
-  for (const [testbed, owner] of elsewhere) {
-    if (!known.elsewhere.has(testbed)) log.warn(`the testbed is in use elsewhere: ${owner}`, { testbed });
+  for (const { name: testbed } of factory.config.testbeds) {
+    const owner = elsewhere.get(testbed);
+    if (owner !== undefined && !known.elsewhere.has(testbed))
+      log.warn(`the testbed is in use elsewhere: ${owner}`, { testbed });
   }
   known.elsewhere = elsewhere;
   known.locksSeenMs = clock.uptimeMs();
@@ -143,6 +164,9 @@ export async function check(factory: Factory, testbed: Testbed): Promise<Outcome
   const isPassed = result.ok && result.exitCode === 0;
   known.checks.set(testbed.name, { isPassed, atMs: clock.uptimeMs() });
   if (isPassed) return done;
-  const why = result.ok ? `exit code ${result.exitCode} ${result.stderr.trim()}` : result.reason;
-  return failed(`the testbed's check failed: ${why}`);
+  const said = result.ok ? `${result.stdout}${result.stderr}`.trim() : "";
+  const why = result.ok ? `exit code ${result.exitCode}${said === "" ? "" : `, ${said}`}` : result.reason;
+  return failed(
+    `no job is taken for it until its check succeeds, which is run again: ${testbed.check}: ${why}`,
+  );
 }
