@@ -61,7 +61,7 @@ export function plan(seen: Observation): Plan {
     // What an earlier process prepared may have been held since: the first list tells.
     const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
     if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
-    if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
+    if (step === "end") add({ kind: "end", instance, ...whyItEnds(worker, agent) });
     else add({ kind: step, instance });
   }
 
@@ -203,21 +203,15 @@ export const workerRecycled = "the server recycles the worker";
 /** The end that nobody is to blame for. */
 export const jobDone = "the job is done";
 
-function whyItEnds(
-  instance: Instance,
-  worker: WorkerView,
-  agent: AgentView,
-): { reason: string; untold: string | null } {
+/** An end by the agent that is not the job's own is the lab's failure: the job's owner is told. */
+function whyItEnds(worker: WorkerView, agent: AgentView): { reason: string; untold: string | null } {
   if (worker === "gone") return { reason: workerGone, untold: null };
   if (worker === "recycle") return { reason: workerRecycled, untold: null };
   if (agent === "done") return { reason: jobDone, untold: null };
-  if (agent === "absent") {
-    const reason = "its agent had been started, and nothing of it is left";
-    return { reason, untold: reason };
-  }
-  const reason =
-    agent === "dead" ? "the agent was killed, or its host restarted" : "the agent ended before the job did";
-  return { reason, untold: instance.phase === "running" ? reason : null };
+  let reason = "the agent ended before the job did";
+  if (agent === "absent") reason = "its agent had been started, and nothing of it is left";
+  if (agent === "dead") reason = "the agent was killed, or its host restarted";
+  return { reason, untold: reason };
 }
 
 /** What is nearest to freeing a testbed first. */
