@@ -32,7 +32,7 @@ const rustSchema = `
 
 /** Holds a lock that ends with the process, so that no second factory writes `path`. Null: another one holds it. */
 export function lockStore(path: string): { release(): void } | null {
-  const lock = openDatabase(`${path}.lock`, { readonly: false });
+  const lock = openDatabase(`${path}.lock`);
   try {
     lock.run("PRAGMA busy_timeout = 0");
     lock.run("BEGIN EXCLUSIVE");
@@ -44,9 +44,10 @@ export function lockStore(path: string): { release(): void } | null {
   }
 }
 
-export function openDatabase(path: string, { readonly }: { readonly: boolean }): Database {
+/** Opens the file for writing; makes it where there is none. */
+export function openDatabase(path: string): Database {
   try {
-    return new Database(path, readonly ? { readonly, strict: true } : { create: true, strict: true });
+    return new Database(path, { create: true, strict: true });
   } catch (error) {
     throw cannotOpen(path, error);
   }

@@ -30,7 +30,7 @@ export interface Store {
 
 /** Opens or creates the file, and takes over rows of the Rust factory. */
 export function openStore(options: RustRows): Store {
-  const database = openDatabase(options.path, { readonly: false });
+  const database = openDatabase(options.path);
   try {
     migrate(database, options.path);
     database.transaction(adoptRustRows)(database, options);

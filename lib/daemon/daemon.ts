@@ -2,12 +2,13 @@
  * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
  * testbed waits for another's.
  */
-import { type Instance, instanceName } from "../domain.ts";
+import type { Instance } from "../domain.ts";
+import type { LogFields } from "../log.ts";
 import { plan } from "../plan.ts";
 import { type Action, actionKey } from "../plan-action.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
-import { type Factory, hintAt, observe } from "./known.ts";
+import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { arm, begin } from "./prepare.ts";
 import { recover } from "./recover.ts";
@@ -225,14 +226,8 @@ function whyAlarm({ phase }: Instance): string {
     : "the worker is associated with another instance";
 }
 
-function aboutOf(action: Action): { testbed?: string; instance?: string; worker?: string; job?: string } {
+function aboutOf(action: Action): LogFields {
   if (action.kind === "check") return { testbed: action.testbed.name };
   if (!("instance" in action)) return {};
-  const { testbed, worker, job } = action.instance;
-  return {
-    testbed,
-    instance: instanceName(action.instance),
-    ...(worker === null ? {} : { worker }),
-    ...(job === null ? {} : { job }),
-  };
+  return fieldsOf(action.instance);
 }

@@ -17,7 +17,7 @@ import type { Files } from "../doors/files.ts";
 import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../factory-api.ts";
-import { type Log, logAbout } from "../log.ts";
+import { type Log, logAbout, type LogFields } from "../log.ts";
 import type { Minder } from "../minder/minder.ts";
 import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
@@ -197,13 +197,33 @@ export function clearStrikes({ store, known }: Factory, testbed: string): void {
   store.setHealth(testbed, null);
 }
 
-export function logFor({ log }: Factory, instance: Instance): Log {
-  return logAbout(log, {
-    testbed: instance.testbed,
+/** What a log line about an instance names. */
+export function fieldsOf(instance: Instance): LogFields {
+  const { testbed, worker, job } = instance;
+  return {
+    testbed,
     instance: instanceName(instance),
-    ...(instance.worker === null ? {} : { worker: instance.worker }),
-    ...(instance.job === null ? {} : { job: instance.job }),
-  });
+    ...(worker === null ? {} : { worker }),
+    ...(job === null ? {} : { job }),
+  };
+}
+
+export function logFor({ log }: Factory, instance: Instance): Log {
+  return logAbout(log, fieldsOf(instance));
+}
+
+/** A line for the event stream of a job, as of now. */
+export function eventLine(
+  { clock }: Factory,
+  stream: "console" | "worker",
+  payload: string,
+): Parameters<FactoryApi["append"]>[1] {
+  return { stream, time: new Date(clock.wallMs()).toISOString(), payload };
+}
+
+/** Whether a worker belongs to an open instance: what was asked before may have been settled while we waited. */
+export function isTaken({ known }: Factory, worker: string): boolean {
+  return [...known.instances.values()].some((each) => each.worker === worker);
 }
 
 /** Ms since a lease was asked for or renewed. */

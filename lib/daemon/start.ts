@@ -6,7 +6,7 @@ import { createHmac } from "node:crypto";
 import { type Instance, instanceName } from "../domain.ts";
 import { Secret } from "../secret.ts";
 import { noteWorker } from "../server-view.ts";
-import { advance, type Factory, isOurs, logFor, now, setView } from "./known.ts";
+import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { decideEnd } from "./wind-down.ts";
 
@@ -39,20 +39,15 @@ export async function associate(factory: Factory, instance: Instance): Promise<O
 }
 
 /** Tells the job's owner why the job hangs; once in the life of this process, and no more than tried. */
-async function tellOnce(
-  { api, known, clock }: Factory,
-  instance: Instance,
-  worker: string,
-  why: string,
-): Promise<void> {
+async function tellOnce(factory: Factory, instance: Instance, worker: string, why: string): Promise<void> {
+  const { api, known } = factory;
   const name = instanceName(instance);
   if (known.told.has(name)) return;
   known.told.add(name);
-  await api.append(worker, {
-    stream: "worker",
-    time: new Date(clock.wallMs()).toISOString(),
-    payload: `the testbed's factory cannot start this job: ${why}`,
-  });
+  await api.append(
+    worker,
+    eventLine(factory, "worker", `the testbed's factory cannot start this job: ${why}`),
+  );
 }
 
 export async function go(factory: Factory, instance: Instance): Promise<Outcome> {

@@ -2,12 +2,11 @@
  * From a reason to end an instance to a free testbed. Each function is one step of plan.ts and can be repeated after a
  * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
  */
-import type { Instance } from "../domain.ts";
-import { instanceName } from "../domain.ts";
+import { type Instance, instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
-import { advance, clearStrikes, type Factory, isOurs, logFor, strike } from "./known.ts";
+import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
 /** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
@@ -98,11 +97,7 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
     `the testbed's factory ends this job: ${reason}`,
     ...lines.map((line) => `agent.log: ${line}`),
   ];
-  const answer = await factory.api.append(instance.worker, {
-    stream: "worker",
-    time: new Date(factory.clock.wallMs()).toISOString(),
-    payload: payload.join("\n"),
-  });
+  const answer = await factory.api.append(instance.worker, eventLine(factory, "worker", payload.join("\n")));
   if (!answer.ok && answer.refusal === "no answer") return refusedCall("tell the job's owner", answer);
   advance(factory, instance, { untold: null });
   return done;
@@ -128,20 +123,24 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
 }
 
 /** A worker of ours that belongs to no instance we know. */
-export async function deleteStranger({ api, known, clock, log }: Factory, worker: Worker): Promise<Outcome> {
+export async function deleteStranger(factory: Factory, worker: Worker): Promise<Outcome> {
+  const { api, known, log } = factory;
   const read = await api.worker(worker.id);
   if (!read.ok) return refusedCall("read a worker", read);
   // A request for a worker may have been settled with it meanwhile.
-  if ([...known.instances.values()].some((each) => each.worker === worker.id)) return done;
+  if (isTaken(factory, worker.id)) return done;
   if (read.value === null || read.value.private !== worker.private || read.value.hold) {
     known.server.isListWanted = true;
     return waiting(heldMs);
   }
-  const told = await api.append(worker.id, {
-    stream: "worker",
-    time: new Date(clock.wallMs()).toISOString(),
-    payload: "the testbed's factory deletes this worker: it knows of no instance that it belongs to",
-  });
+  const told = await api.append(
+    worker.id,
+    eventLine(
+      factory,
+      "worker",
+      "the testbed's factory deletes this worker: it knows of no instance that it belongs to",
+    ),
+  );
   if (!told.ok && told.refusal === "no answer") return refusedCall("tell a job's owner", told);
   const deleted = await api.deleteWorker(worker.id);
   if (!deleted.ok && deleted.refusal !== "conflict") return refusedCall("delete a worker", deleted);

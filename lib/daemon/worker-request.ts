@@ -7,7 +7,7 @@ import { elapsedMs, type Instance, instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { Secret } from "../secret.ts";
 import { isOutage } from "../server-view.ts";
-import { advance, type Factory, isOurs, leaseAgeMs, now } from "./known.ts";
+import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./known.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
 import { drop, lostLeaseMs, stillServes } from "./prepare.ts";
 
@@ -84,11 +84,6 @@ function mustWait({ known }: Factory, instance: Instance): boolean {
   });
 }
 
-/** Another settlement may have taken the worker while we waited for an answer. */
-function isTaken({ known }: Factory, worker: string): boolean {
-  return [...known.instances.values()].some((each) => each.worker === worker);
-}
-
 function mayBeOurs(instance: Instance, worker: Worker): boolean {
   return worker.private === null || isOurs(instance, worker);
 }
@@ -131,11 +126,14 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
   for (const worker of list.value) {
     if (worker.private !== null || worker.recycle || worker.target !== instance.target) continue;
     if (isTaken(factory, worker.id)) continue;
-    const answer = await factory.api.append(worker.id, {
-      stream: "console",
-      time: new Date(factory.clock.wallMs()).toISOString(),
-      payload: "the factory lost the answer to its request for this worker, and found the worker again",
-    });
+    const answer = await factory.api.append(
+      worker.id,
+      eventLine(
+        factory,
+        "console",
+        "the factory lost the answer to its request for this worker, and found the worker again",
+      ),
+    );
     if (!answer.ok && isOutage(answer)) return refusedCall("ask about a worker", answer);
     // Only a worker that has a job takes the line.
     if (answer.ok && !answer.value && !isTaken(factory, worker.id))
