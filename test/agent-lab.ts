@@ -1,6 +1,5 @@
 /** The embedded server and built-in agents as real processes, each in a temporary base of its own. */
-import { expect } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -18,6 +17,7 @@ import { type FactoryApi, openFactoryApi } from "../lib/factory-api.ts";
 import { Secret } from "../lib/secret.ts";
 import { type AgentProxy, startAgentProxy } from "./agent-proxy.ts";
 import { given } from "./devserver-stage.ts";
+import { endLeavings } from "./leavings.ts";
 import { until } from "./until.ts";
 
 export interface AgentLab {
@@ -151,10 +151,8 @@ export async function openAgentLab(): Promise<AgentLab> {
       for (const agent of started) await agent.stop();
       await proxy.stop();
       await server.stop();
-      const left = processesNaming(directory);
-      for (const pid of left) process.kill(pid, "SIGKILL");
+      await endLeavings(directory);
       rmSync(directory, { recursive: true, force: true });
-      expect(left).toEqual([]);
     },
   };
   return lab;
@@ -196,20 +194,4 @@ function launch(
       return await child.exited;
     },
   };
-}
-
-/** Processes whose arguments, environment or working directory name `mark`. */
-export function processesNaming(mark: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && ["cmdline", "environ"].some((file) => isNamed(pid, file, mark)));
-}
-
-function isNamed(pid: number, file: string, mark: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, "latin1").includes(mark);
-  } catch {
-    return false;
-  }
 }

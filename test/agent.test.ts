@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type AgentLab, openAgentLab, processesNaming } from "./agent-lab.ts";
+import { type AgentLab, openAgentLab } from "./agent-lab.ts";
 import { given } from "./devserver-stage.ts";
+import { processesNaming } from "./leavings.ts";
 import { until } from "./until.ts";
 
 let lab: AgentLab;

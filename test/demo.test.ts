@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { demoJobs } from "../lib/demo/jobs.ts";
-import { processesNaming } from "./lab.ts";
+import { processesNaming } from "./leavings.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(90_000);

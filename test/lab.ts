@@ -2,13 +2,11 @@
  * A lab for end-to-end tests: the embedded server, a proxy that can misbehave, and the real factory as a process of its
  * own, with everything in one temporary directory. Its disposal fails the test if any process of it is left.
  */
-import { expect } from "bun:test";
 import {
   chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -24,6 +22,7 @@ import { type FactoryApi, openFactoryApi } from "../lib/factory-api.ts";
 import { Secret } from "../lib/secret.ts";
 import { buildExecutable } from "../scripts/build.ts";
 import { type FaultyProxy, startFaultyProxy } from "./faulty-proxy.ts";
+import { endLeavings, processesNaming } from "./leavings.ts";
 import { until } from "./until.ts";
 
 const root = join(import.meta.dir, "..");
@@ -212,29 +211,10 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
       await Promise.all(started.map(({ exited }) => exited));
       await proxy.stop();
       await server.stop();
-      const left = processesNaming(directory);
-      for (const pid of left) process.kill(pid, "SIGKILL");
+      await endLeavings(directory);
       rmSync(directory, { recursive: true, force: true });
-      expect(left).toEqual([]);
     },
   };
   configure(options);
   return lab;
-}
-
-/** Pids of processes whose arguments or environment hold `mark`. */
-export function processesNaming(mark: string): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => pid !== process.pid && ["cmdline", "environ"].some((file) => names(pid, file, mark)));
-}
-
-function names(pid: number, file: string, mark: string): boolean {
-  try {
-    // A zombie has neither: it is gone but for its parent's notice.
-    return readFileSync(`/proc/${pid}/${file}`, "latin1").includes(mark);
-  } catch {
-    return false;
-  }
 }

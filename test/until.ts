@@ -1,10 +1,9 @@
 /** Waits for a condition, never for a time. */
-const withinMs = 40_000;
-
 /** Resolves with the first value that is neither null, undefined nor false; rejects, naming `what`, when none comes. */
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
+  withinMs = 40_000,
 ): Promise<Exclude<T, null | undefined | false>> {
   const endMs = Date.now() + withinMs;
   for (;;) {

@@ -1,0 +1,40 @@
+/**
+ * What tests left behind. It is judged after the last test (bunfig.toml preloads this), because an error while a lab is
+ * given up would hide the one that the test failed with.
+ */
+import { afterAll, expect } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { until } from "./until.ts";
+
+const leavings: string[] = [];
+
+afterAll(() => expect(leavings).toEqual([]));
+
+/** Waits until no process names `mark`; what stays all the same is killed and told after the last test. */
+export async function endLeavings(mark: string): Promise<void> {
+  await until(`nothing names ${mark}`, () => processesNaming(mark).length === 0, 5000).catch(() => {
+    for (const pid of processesNaming(mark)) {
+      leavings.push(`${mark}: ${pid} ${read(pid, "cmdline").replaceAll("\0", " ")}`);
+      process.kill(pid, "SIGKILL");
+    }
+  });
+}
+
+/** Pids of processes whose arguments or environment hold `mark`. */
+export function processesNaming(mark: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter(
+      (pid) => pid !== process.pid && ["cmdline", "environ"].some((file) => read(pid, file).includes(mark)),
+    );
+}
+
+/** Empty for one that is gone. A zombie has neither: it is gone but for its parent's notice. */
+function read(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1");
+  } catch {
+    return "";
+  }
+}
