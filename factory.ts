@@ -5,11 +5,20 @@
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, isAbsolute, resolve } from "node:path";
-import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
-import { type Config, parseConfig } from "./lib/config.ts";
+import type { ArgsDef } from "citty";
+import { chooseAgent } from "./lib/agent-program.ts";
+import {
+  type BaseArgs,
+  findBase,
+  lockDirectoryOf,
+  readConfig,
+  type Surroundings,
+  workDirectoryOf,
+} from "./lib/base.ts";
+import { type Command, runCommandLine, usageError } from "./lib/command-line.ts";
+import type { Config } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
-import { type AgentProgram, openKnown } from "./lib/daemon/known.ts";
+import { openKnown } from "./lib/daemon/known.ts";
 import { directoryName, instanceName } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
 import { openFiles } from "./lib/doors/files.ts";
@@ -37,7 +46,7 @@ const random = openRandom();
 const processes = openProcesses({ clock });
 const searchPath = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
-const placeArgs: ArgsDef = {
+const baseArgs: ArgsDef = {
   config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
   database: { type: "string", alias: "d", valueHint: "FILE", description: "database (BASE/data.sqlite3)" },
   "base-dir": {
@@ -47,29 +56,12 @@ const placeArgs: ArgsDef = {
   },
 };
 
-interface Places {
-  config?: string;
-  database?: string;
-  "base-dir"?: string;
-}
-
-interface Command {
-  description: string;
-  args?: ArgsDef;
-  isHidden?: boolean;
-  /** Given all words after the command's, unparsed. */
-  takesRest?: boolean;
-  run(args: Record<string, unknown>, rest: string[]): Promise<number>;
-}
-
-const runCommand: Command = {
-  description: "Lease jobs and run them until stopped (also without a command)",
-  args: placeArgs,
-  run: (args) => runFactory(args),
-};
-
 const commands: Record<string, Command> = {
-  run: runCommand,
+  run: {
+    description: "Lease jobs and run them until stopped (also without a command)",
+    args: baseArgs,
+    run: (args) => runFactory(args),
+  },
   demo: {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
     run: async () => {
@@ -107,48 +99,15 @@ function print(line: string): void {
   process.stdout.write(`${process.stdout.isTTY ? line : Bun.stripANSI(line)}\n`);
 }
 
-function readConfig(args: Places, user: string): { config: Config; database: string } {
-  const base = resolve(args["base-dir"] ?? process.env["FACTORY_BASE"] ?? `${homedir()}/Oxide/ci/factory`);
-  const path = resolve(args.config ?? `${base}/config.toml`);
-  if (process.env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
-    throw new FactoryError(
-      "Cannot start: NODE_TLS_REJECT_UNAUTHORIZED=0 would let anybody pose as the server",
-      {
-        hint: "Unset it; a private certificate authority goes into NODE_EXTRA_CA_CERTS",
-      },
-    );
-  }
-  const config = parseConfig({
-    text: readUserFile(path, "Write one there (README shows it), or name another with -f or --base-dir"),
-    path,
+async function lookAround(): Promise<Surroundings> {
+  return {
     env: process.env,
     home: homedir(),
-    user,
+    user: await userName(),
     platform: process.platform,
     workingDirectory: process.cwd(),
-    systemdCredential: readCredential(),
-    readTokenFile: (tokenPath) => readFileSync(tokenPath, "utf8"),
-  });
-  return { config, database: resolve(args.database ?? `${base}/data.sqlite3`) };
-}
-
-function readUserFile(path: string, hint: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, {
-      hint: isMissing ? hint : "It must be a file that this user may read",
-      cause: error,
-    });
-  }
-}
-
-/** systemd hands a unit's secrets over as files (systemd.exec, LoadCredential). */
-function readCredential(): string | null {
-  const directory = process.env["CREDENTIALS_DIRECTORY"];
-  const path = `${directory}/factory-token`;
-  return directory !== undefined && existsSync(path) ? readFileSync(path, "utf8") : null;
+    readText: (path) => readFileSync(path, "utf8"),
+  };
 }
 
 function makeDirectory(path: string, hint: string): void {
@@ -161,21 +120,6 @@ function makeDirectory(path: string, hint: string): void {
       cause: error,
     });
   }
-}
-
-function chooseAgent({ general, path: configPath }: Config): AgentProgram {
-  if (general.elevate && process.getuid?.() !== 0) {
-    throw new FactoryError(
-      `Cannot elevate agents yet, as ${configPath} asks with general.use_privilege_elevation`,
-      {
-        hint: "Set it to false, or run this program as root",
-      },
-    );
-  }
-  const beside = `${dirname(process.execPath)}/buildomat-agent`;
-  const path = general.agent ?? (existsSync(beside) ? beside : "builtin");
-  if (path !== "builtin") return { kind: "external", argv: [path], bmat: [path] };
-  return { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
 }
 
 function openFactoryLog(secrets: Secret[]): Log {
@@ -201,10 +145,18 @@ async function userName(): Promise<string> {
   return asked.ok && asked.exitCode === 0 ? asked.stdout.trim() : "nobody";
 }
 
-async function runFactory(args: Places): Promise<number> {
+async function runFactory(args: BaseArgs): Promise<number> {
   process.umask(0o077);
-  const user = { name: await userName(), home: homedir() };
-  const { config, database } = readConfig(args, user.name);
+  const surroundings = await lookAround();
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const { database } = base;
+  if (config.general.elevate && process.getuid?.() !== 0) {
+    throw new FactoryError(
+      `Cannot elevate agents yet, as ${base.config} asks with general.use_privilege_elevation`,
+      { hint: "Set it to false, or run this program as root" },
+    );
+  }
   const log = openFactoryLog([config.token]);
   const lock = lockStore(database);
   if (lock === null) {
@@ -213,12 +165,9 @@ async function runFactory(args: Places): Promise<number> {
       exitCode: exitAlreadyRunning,
     });
   }
-  const workDirectory = config.general.workDir ?? `${dirname(database)}/work`;
+  const workDirectory = workDirectoryOf(config, base);
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
-  const lockDirectory = process.env["FACTORY_LOCK_DIR"] ?? "/var/lock/buildomat-factory-sp-test";
-  if (!isAbsolute(lockDirectory)) {
-    throw new FactoryError(`Cannot use FACTORY_LOCK_DIR="${lockDirectory}": it is not an absolute path`);
-  }
+  const lockDirectory = lockDirectoryOf(process.env);
   const store = openStore({
     path: database,
     nowMs: clock.wallMs(),
@@ -234,10 +183,10 @@ async function runFactory(args: Places): Promise<number> {
       directory: workDirectory,
       lockDirectory,
     }),
-    agent: chooseAgent(config),
+    agent: chooseAgent(config, { self, executable: process.execPath, exists: existsSync }),
     workDirectory,
     path: searchPath,
-    user,
+    user: { name: surroundings.user, home: surroundings.home },
     clock,
     random,
     files: openFiles(),
@@ -312,72 +261,18 @@ async function runDevserver(port: string | undefined): Promise<number> {
   return 0;
 }
 
-/** The whole program: words in, exit code out. */
-async function main(words: string[]): Promise<number> {
-  const [first] = words;
-  if (first === "--version" || first === "-V") {
-    print(versionLine());
-    return 0;
-  }
-  const isFlag = first === undefined || first.startsWith("-");
-  if (first === "--help" || first === "-h" || first === "help") {
-    print(await renderUsage(program()));
-    print("\nWithout a command, as for `run`:");
-    print(await renderUsage(definition("run", runCommand)));
-    return 0;
-  }
-  const name = isFlag ? "run" : first;
-  const command = commands[name];
-  if (command === undefined) throw usageError(`Unknown command "${name}"`);
-  const rest = isFlag ? words : words.slice(1);
-  if (command.takesRest === true) return await command.run({}, rest);
-  if (rest.includes("--help") || rest.includes("-h")) {
-    print(await renderUsage(definition(name, command), program()));
-    return 0;
-  }
-  return await command.run(readArgs(command.args ?? {}, rest), rest);
-}
-
-function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
-  const known = Object.entries(definitions).flatMap(([name, arg]) => [
-    name,
-    camelCase(name),
-    ...("alias" in arg ? [arg.alias].flat() : []),
-  ]);
-  const parsed = parseArgs(rest, definitions);
-  const unknown = Object.keys(parsed).find((name) => name !== "_" && !known.includes(name)) ?? parsed._[0];
-  if (unknown !== undefined) throw usageError(`Unknown argument "${unknown}"`);
-  const empty = Object.keys(definitions).find((name) => parsed[name] === "");
-  if (empty !== undefined) throw usageError(`--${empty} needs a value`);
-  return parsed;
-}
-
-function camelCase(name: string): string {
-  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
-}
-
-function usageError(message: string): FactoryError {
-  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help shows what there is" });
-}
-
-function definition(name: string, { description, args }: Command): CommandDef {
-  return { meta: { name, description }, args: args ?? {} };
-}
-
-function program(): CommandDef {
-  const shown = Object.entries(commands).filter(([, { isHidden }]) => isHidden !== true);
-  return {
-    meta: {
-      name: "buildomat-factory-sp-test",
-      description: "Runs a buildomat server's hardware-test jobs on the testbeds of this lab",
-    },
-    subCommands: Object.fromEntries(shown.map(([name, command]) => [name, definition(name, command)])),
-  };
-}
-
 if (import.meta.main) {
   try {
-    process.exit(await main(process.argv.slice(2)));
+    process.exit(
+      await runCommandLine(process.argv.slice(2), {
+        name: "buildomat-factory-sp-test",
+        description: "Runs a buildomat server's hardware-test jobs on the testbeds of this lab",
+        commands,
+        usual: "run",
+        version: versionLine(),
+        print,
+      }),
+    );
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error;
     process.stderr.write(`${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);

@@ -2,6 +2,7 @@
  * What the daemon knows and what it works with: given to every action. The store's rows are the only part that outlives
  * the process; all else is learnt again.
  */
+import type { AgentProgram } from "../agent-program.ts";
 import type { Config } from "../config.ts";
 import {
   elapsedMs,
@@ -22,14 +23,6 @@ import type { Minder } from "../minder/minder.ts";
 import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
 import type { Store } from "../store.ts";
-
-/** The agent program: the configured one, or this executable's own. */
-export interface AgentProgram {
-  kind: "external" | "built-in";
-  argv: string[];
-  /** What runs under the name `bmat`. */
-  bmat: string[];
-}
 
 export interface Parts {
   config: Config;
