@@ -216,3 +216,34 @@ async function nothingLeft(text: string): Promise<string[]> {
     await Bun.sleep(5);
   }
 }
+
+export interface Host {
+  inner: Lab;
+  /** Runs a command there. */
+  prefix: string[];
+  end(): Promise<void>;
+}
+
+/** A mount namespace with a /work and an /input of its own: a host that has both. Another instance is a good one. */
+export async function openHost(lab: Lab, options: LabOptions = {}): Promise<Host> {
+  const host = lab.spec({
+    testbed: "host",
+    agent: [lab.agent("chmod 777 /work /input; echo ready; exec sleep 1000")],
+  });
+  await lab.minder.arm(host);
+  await lab.minder.go({ directory: host.directory, worker: "W", agentJson: "{}" });
+  await until(() => readText(`${host.directory}/agent.log`) === "ready\n");
+  const [pid] = rolesOf(host.cookie).first;
+  const base = `${lab.base}/inner`;
+  mkdirSync(base);
+  const prefix = ["nsenter", `--target=${pid}`, "--mount", "--pid"];
+  const inner = openLab({ ...options, prefix: [...prefix, ...(options.prefix ?? [])], base });
+  return {
+    inner,
+    prefix,
+    end: async () => {
+      await inner.close();
+      expect(await lab.minder.stop(host.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
+    },
+  };
+}

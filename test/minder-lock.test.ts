@@ -46,7 +46,7 @@ describe("the testbed lock", () => {
     const [one, two] = openLabs([a, b]);
     if (one === undefined || two === undefined) throw new Error("no labs");
     const [first, second] = [specOf(one), specOf(two)];
-    expect(await one.minder.arm(first)).toEqual({ kind: "armed" });
+    expect(await one.minder.arm(first)).toEqual({ kind: "armed", refusal: null });
     const refused = await two.minder.arm(second);
     expect(refused).toMatchObject({ kind: "elsewhere", owner: expect.stringContaining(first.directory) });
     expect(readdirSync(two.work).filter((name) => !name.startsWith("."))).toEqual([]);
@@ -57,7 +57,7 @@ describe("the testbed lock", () => {
     await one.minder.go({ directory: first.directory, worker: "W", agentJson: "{}" });
     expect((await two.minder.arm(second)).kind).toBe("elsewhere");
     await one.minder.stop(first.directory, { graceMs: 1000 });
-    expect(await two.minder.arm(second)).toEqual({ kind: "armed" });
+    expect(await two.minder.arm(second)).toEqual({ kind: "armed", refusal: null });
     expect((await one.minder.arm(specOf(one, 2))).kind).toBe("elsewhere");
     await two.minder.stop(second.directory, { graceMs: 1000 });
   });
@@ -78,7 +78,7 @@ describe("the testbed lock", () => {
     expect((await two.minder.arm(second)).kind).toBe("elsewhere");
     killAll(first.cookie);
     await until(() => rolesOf(first.cookie).first.every((pid) => !isAlive(pid)));
-    expect(await two.minder.arm(second)).toEqual({ kind: "armed" });
+    expect(await two.minder.arm(second)).toEqual({ kind: "armed", refusal: null });
     expect((await one.minder.arm(specOf(one, 2))).kind).toBe("elsewhere");
     // The owner of the stale one clears it, and not the other's.
     expect((await one.minder.stop(first.directory, { graceMs: 0 })).kind).toBe("stopped");
@@ -121,7 +121,7 @@ describe("the testbed lock", () => {
       locks: [{ owner: "dead" }, { owner: "dead" }, { owner: "dead" }],
     });
     const spec = specOf(lab);
-    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     expect(readdirSync(lab.locks).length).toBe(1);
     await lab.minder.stop(spec.directory, { graceMs: 0 });
   });
@@ -146,7 +146,7 @@ describe("the testbed lock", () => {
     const specs = names.map((testbed, index) =>
       lab.spec({ testbed, seq: index, agent, directory: `${lab.work}/t_${index}` }),
     );
-    for (const spec of specs) expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    for (const spec of specs) expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     const locks = await lab.minder.locks();
     expect(locks.ok ? locks.locks.map(({ testbed }) => testbed).toSorted() : []).toEqual(names.toSorted());
     for (const { directory } of specs) await lab.minder.stop(directory, { graceMs: 0 });

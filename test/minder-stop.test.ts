@@ -29,7 +29,7 @@ async function start(
   changes: Parameters<Lab["spec"]>[0] = {},
 ): Promise<ReturnType<Lab["spec"]>> {
   const spec = lab.spec({ agent: [lab.agent(text)], ...changes });
-  expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+  expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
   const go = await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
   expect(go).toEqual({ kind: "went" });
   await until(() => readText(`${spec.directory}/agent.log`).includes("ready"));
@@ -159,7 +159,7 @@ describe("stop()", () => {
     for (let seq = 1; seq <= 20; seq++) {
       const spec = lab.spec({ seq, agent });
       const { directory } = spec;
-      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
       const stop = (): Promise<StopResult> => lab.minder.stop(directory, { graceMs: 1000 });
       const go = (): Promise<GoResult> => lab.minder.go({ directory, worker: "W", agentJson: "{}" });
       // Either may be the first to be asked, and by any lead.
@@ -189,7 +189,7 @@ describe("a minder that is killed", () => {
     await until(async () => (await stateOf(lab, spec.directory)) === "absent");
     const go = await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
     expect(go.kind).toBe("expired");
-    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     expect(await lab.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
   });
 
@@ -204,7 +204,7 @@ describe("a minder that is killed", () => {
       for (const pid of rolesOf(spec.cookie).minder) kill(pid);
       await arming;
       if (seq % 2 === 0) {
-        expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+        expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
         const go = await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
         expect(go).toEqual({ kind: "went" });
         await until(() => readText(`${spec.directory}/home/starts`) === "started\n");

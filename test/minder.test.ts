@@ -61,7 +61,7 @@ describe.each(cases)("a whole life with %s as user %i", (_, user, shell) => {
       { state: "absent", process: "dead", minder: "dead" },
     ]);
 
-    expect(await minder.arm(spec)).toEqual({ kind: "armed" });
+    expect(await minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     expect(await minder.look([directory])).toMatchObject([{ state: "armed", went: false, process: "alive" }]);
     expect(await minder.locks()).toMatchObject({
       ok: true,
@@ -125,10 +125,14 @@ describe("arm", () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     const both = await Promise.all([lab.minder.arm(spec), lab.minder.arm(spec), lab.minder.arm(spec)]);
-    expect(both).toEqual([{ kind: "armed" }, { kind: "armed" }, { kind: "armed" }]);
+    expect(both).toEqual([
+      { kind: "armed", refusal: null },
+      { kind: "armed", refusal: null },
+      { kind: "armed", refusal: null },
+    ]);
     expect(rolesOf(spec.cookie).first.length).toBe(1);
     await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
-    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     await lab.minder.stop(spec.directory, { graceMs: 0 });
   });
 
@@ -136,7 +140,7 @@ describe("arm", () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     for (let round = 0; round < 3; round++) {
-      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
       expect(await lab.minder.stop(spec.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
       expect(existsSync(spec.directory)).toBe(false);
     }
@@ -161,7 +165,7 @@ describe("go", () => {
     expect((await lab.minder.go(go)).kind).toBe("went");
     await lab.minder.stop(directory, { graceMs: 1000 });
     expect((await lab.minder.go(go)).kind).toBe("went");
-    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
     expect(await stateOf(lab, directory)).toBe("exited");
     expect(readText(`${directory}/home/starts`)).toBe("started\n");
   });
@@ -190,7 +194,7 @@ describe("go", () => {
         expirySeconds: seq % 5 === 0 ? 100 : 0.03,
       });
       const { directory } = spec;
-      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed" });
+      expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
       // Most are near one another; of each kind some are certain, however slow the machine.
       if (seq % 5 === 1) await until(async () => (await stateOf(lab, directory)) === "absent");
       else await Bun.sleep(seq % 30);
@@ -221,7 +225,7 @@ describe("go", () => {
     await lab.minder.arm(spec);
     await until(async () => (await stateOf(lab, spec.directory)) === "absent");
     expect((await lab.minder.go(go)).kind).toBe("expired");
-    expect(await lab.minder.arm({ ...spec, expirySeconds: 100 })).toEqual({ kind: "armed" });
+    expect(await lab.minder.arm({ ...spec, expirySeconds: 100 })).toEqual({ kind: "armed", refusal: null });
     expect((await lab.minder.go(go)).kind).toBe("went");
     await until(() => readText(`${spec.directory}/home/starts`) === "started\n");
     await lab.minder.stop(spec.directory, { graceMs: 1000 });

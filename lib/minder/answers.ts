@@ -5,6 +5,7 @@ import type {
   Liveness,
   MinderState,
   MinderView,
+  ProbeResult,
   Recalled,
   StopResult,
   TestbedLock,
@@ -13,9 +14,24 @@ import type {
 import type { Reply } from "./script.ts";
 import { testbedOf } from "./specification.ts";
 
+export function readProbe(lines: string[]): ProbeResult {
+  const said = new Map(lines.map((line) => split(line)));
+  const [possible, reason] = split(said.get("isolation"));
+  if (possible !== "possible" && possible !== "refused") return { ok: false, reason: notUnderstood(lines) };
+  const freeKb = said.get("free-kb");
+  return {
+    ok: true,
+    uid: Number(said.get("user")),
+    isolation: possible === "possible" ? { kind: "possible" } : { kind: "refused", reason },
+    unshared: said.get("unshared") ?? null,
+    unusable: said.get("unusable") ?? null,
+    freeBytes: freeKb === undefined ? null : Number(freeKb) * 1024,
+  };
+}
+
 export function readArm(lines: string[]): ArmResult {
   const [word, rest] = split(lines[0]);
-  if (word === "armed") return { kind: "armed" };
+  if (word === "armed") return { kind: "armed", refusal: rest === "" ? null : rest };
   if (word === "elsewhere") return { kind: "elsewhere", owner: rest };
   if (word === "failed") return { kind: "failed", reason: rest };
   return { kind: "cannot tell", reason: notUnderstood(lines) };

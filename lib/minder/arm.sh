@@ -46,11 +46,11 @@ mind() {
   # What this shell starts can be found by it, should it be killed.
   export BUILDOMAT_FACTORY_COOKIE="$cookie"
   instance='' testbed='' isolate=auto expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
-  about='' agent='' bmat_text='' bmat_count=0 is_whole=no shows_host=no
+  about='' agent='' is_whole=no elevated=no owner='' refusal=
   know_host
   read_process self
   my_pid=$$ my_start=$seen_start
-  # The arguments become what `first` runs: environment, a wrapper where one is needed, agent.
+  # The arguments become the lines that `first` reads.
   shift "$#"
   while IFS= read -r line; do
     value=${line#* }
@@ -58,37 +58,17 @@ mind() {
     instance) instance=$value ;;
     about) about=$value ;;
     testbed) testbed=$value ;;
-    isolate)
-      # Where the system has no namespaces there is nothing to ask for.
-      if [ -e "$proc/self/ns/pid" ]; then isolate=$value; else isolate=off; fi
-      ;;
+    isolate) isolate=$value ;;
+    elevated) elevated=$value ;;
+    owner) owner=$value ;;
     expiry) expiry=$value ;;
     log-cap) log_cap=$value ;;
     testbed-json) testbed_json=$value ;;
     intent-json) intent_json=$value ;;
-    bmat)
-      show_inside "$value"
-      bmat_count=$((bmat_count + 1)) bmat_path=$inside
-      quote "$inside"
-      bmat_text="$bmat_text $quoted"
-      ;;
-    environment)
-      show_inside "${value#*=}"
-      set -- "$@" "${value%%=*}=$inside"
-      ;;
+    bmat | environment) set -- "$@" "$line" ;;
     agent)
-      show_inside "$value"
-      if [ -z "$agent" ]; then
-        agent=$value
-        if [ "$isolate" != off ] && [ "$uid" != 0 ] && command -v setpriv >/dev/null; then
-          # Building the namespaces took capabilities in them; jobs are to see their own user and no more.
-          set -- "$@" "$(command -v setpriv)" --inh-caps=-all --ambient-caps=-all
-        else
-          # env would take such a path for a variable.
-          case $inside in *=*) set -- "$@" "$(command -v nice)" -n 0 ;; esac
-        fi
-      fi
-      set -- "$@" "$inside"
+      [ -n "$agent" ] || agent=$value
+      set -- "$@" "$line"
       ;;
     end) is_whole=yes ;;
     esac
@@ -100,7 +80,7 @@ mind() {
   fi
 
   work=${directory%/*}
-  if ! are_places_safe "$work" "$locks"; then
+  if ! are_places_safe "$work" "$locks" "$owner" || ! is_elevated_enough; then
     report "failed $reason"
     exit 0
   fi
@@ -108,28 +88,52 @@ mind() {
   is_inside=no
   cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
   # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
-  mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work &&
-    printf '%s\n' "$boot $pid_space $my_pid $my_start $cookie $isolate $log_cap" >minder/minder ||
-    give_up "failed cannot write in $directory"
-
   my_lock='' my_host_lock=''
-  if [ "$isolate" = off ]; then
-    take_lock .host
-    case $? in
-    1) give_up "elsewhere $holder, not isolated: one such instance at a time on a host" ;;
-    2) give_up "failed $holder" ;;
-    esac
-    my_host_lock=$my_lock
-  fi
+  mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work && record_minder ||
+    give_up "failed cannot write in $directory"
   take_lock "$testbed"
   case $? in
   1) my_lock='' && give_up "elsewhere $holder" ;;
   2) my_lock='' && give_up "failed $holder" ;;
   esac
   build
-  start_first "$@"
+  # Whoever asked for the job's place may read it, whoever the job runs as.
+  [ -z "$owner" ] || chown "$owner" . minder opt opt/etc agent.log || give_up "failed cannot give $directory to user $owner"
+  if [ "$isolate" != off ]; then
+    has_namespaces && start_first "$@" || use_host
+  fi
+  if [ "$isolate" = off ]; then
+    take_host
+    start_first "$@" || give_up "failed cannot start its first process: $trouble"
+  fi
   cd /
   attend
+}
+
+# record_minder: who the minder is, and how the instance is kept apart.
+record_minder() {
+  printf '%s\n' "$boot $pid_space $my_pid $my_start $cookie $isolate $log_cap" >minder/minder.new &&
+    mv minder/minder.new minder/minder
+}
+
+# use_host: namespaces are refused, for the reason in $trouble: nothing of the first process is left, and from now on it is
+# as with general.isolate = "off".
+use_host() {
+  isolate=off refusal=$trouble
+  rm -f minder/identity.json && printf '%s\n' "$refusal" >minder/refusal && record_minder &&
+    printf 'open\n' >>"$my_lock" || give_up "failed cannot write in $directory"
+}
+
+# take_host: without isolation an instance has the host's own /work and /input, and so must be alone on it.
+take_host() {
+  is_host_usable || give_up "failed ${refusal:+cannot isolate an instance: $refusal; allow that, or: }$reason"
+  testbed_lock=$my_lock
+  take_lock .host
+  host_result=$? my_host_lock=$my_lock my_lock=$testbed_lock
+  case $host_result in
+  1) my_host_lock='' && give_up "elsewhere $holder, not isolated: one such instance at a time on a host" ;;
+  2) my_host_lock='' && give_up "failed $holder" ;;
+  esac
 }
 
 # join_or_clear: the directory is there. Returns when it is worth trying to make it again.
@@ -152,7 +156,8 @@ join_or_clear() {
     fi
     if [ "$went" = yes ] || { [ -z "$claimed" ] && [ -e "$directory/minder/armed" ] &&
       [ "$first_life" = alive ] && [ "$minder_life" = alive ]; }; then
-      report armed
+      read_line "$directory/minder/refusal"
+      report "armed${line:+ $line}"
       exit 0
     fi
     # Made, and its maker killed before it could write anything; this removes only what is empty.

@@ -1,26 +1,16 @@
 # The minder while it is armed and after: it starts the first process, reminds it, and waits for its end.
 
-# start_first COMMAND...: the instance's first process, in namespaces of its own. Returns when these are proved built.
+# start_first LINE...: the instance's first process, in namespaces of its own if it is isolated. True when these are proved
+# built; else $trouble says why not, and nothing of it is left.
 start_first() {
-  show_inside "$directory"
   # Both ends of each are opened before first starts, so that no open waits for somebody who may be dead.
   exec 4<>"$directory/minder/gate" 3<"$directory/minder/gate"
   exec 6<>"$directory/minder/events" 5<"$directory/minder/events"
   # By a file, because everybody can read arguments, and `look` reads them all.
-  printf '%s\n' "$boot" "$pid_space" "$isolate" "$shows_host" "$about" "$@" >"$directory/minder/command" ||
+  printf '%s\n' "$boot" "$pid_space" "$uid" "$isolate" "$elevated" "$about" "$@" >"$directory/minder/command" ||
     give_up "failed cannot write in $directory"
-  set -- "$shell" "$0" first "$cookie" "$directory"
-  if [ "$isolate" != off ]; then
-    if [ "$uid" = 0 ]; then
-      set -- --pid --fork --kill-child --mount "$@"
-    else
-      set -- --user --map-current-user --keep-caps --pid --fork --kill-child --mount "$@"
-    fi
-    set -- unshare "$@"
-  elif command -v setsid >/dev/null; then
-    set -- setsid "$@"
-  fi
-  { cd / && exec "$@"; } 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
+  choose_wrapper
+  { cd / && exec $wrapper "$shell" "$0" first "$cookie" "$directory"; } 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
   exec 3<&- 6>&-
   IFS= read -r event <&5
   case $event in
@@ -29,22 +19,21 @@ start_first() {
     printf 'first %s\n' "${event#ready }" >>"$my_lock" &&
       { [ -z "$my_host_lock" ] || printf 'first %s\n' "${event#ready }" >>"$my_host_lock"; } &&
       printf '' >"$directory/minder/armed" && return 0
-    trouble="cannot write in $locks or $directory"
-    ;;
-  *)
-    read_line "$directory/minder/trouble"
-    trouble="${event#failed }"
-    trouble="cannot isolate an instance: ${trouble:-${line:-unshare failed}}; allow user namespaces or set general.isolate = \"off\""
+    event="failed cannot write in $locks or $directory"
     ;;
   esac
+  read_line "$directory/minder/trouble"
+  trouble="${event#failed }"
+  trouble=${trouble:-${line:-unshare failed}}
   exec 4>&-
   wait
-  give_up "failed $trouble"
+  exec 5<&-
+  return 1
 }
 
 # attend: armed. Waits for the end of all that first is or was, and lets go of the testbed then.
 attend() {
-  report armed
+  report "armed${refusal:+ $refusal}"
   remind &
   timer=$!
   while IFS= read -r event <&5; do
@@ -66,7 +55,7 @@ attend() {
   fi
   if claim expired || [ "$claimed" = expired ]; then
     cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
-      minder/armed minder/trouble minder/command minder/mounts minder/identity.json
+      minder/armed minder/trouble minder/command minder/mounts minder/identity.json minder/refusal
     cd /
   fi
   [ -z "$my_host_lock" ] || rm -f "$my_host_lock"

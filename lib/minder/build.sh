@@ -15,40 +15,14 @@ build() {
   # sun_path is 104 bytes on some systems, its final zero included.
   [ "${#socket}" -le 103 ] ||
     give_up "failed the path $socket is longer than a socket's may be (103 bytes); choose a shorter general.work_dir"
-  {
-    IFS= read -r line
-    IFS= read -r line
-  } <<EOF
-$(df -Pk "$directory" 2>/dev/null)
-EOF
-  free_kb=
-  # The last word before the percentage; a device's name may have spaces in it.
-  for word in ${line% [0-9]*%*}; do free_kb=$word; done
-  case $free_kb in
-  '' | *[!0-9]*) ;;
-  *) [ "$free_kb" -ge 65536 ] || give_up "failed only $free_kb KB are free in $work; 64 MB are needed" ;;
-  esac
+  read_free_space "$directory"
+  [ -z "$free_kb" ] || [ "$free_kb" -ge 65536 ] ||
+    give_up "failed only $free_kb KB are free in $work; 64 MB are needed"
   mkfifo minder/gate minder/events &&
     printf '%s\n' "$testbed_json" >home/testbed.json &&
     printf '%s\n' "$intent_json" >minder/intent.json &&
     printf '' >agent.log ||
     give_up "failed cannot write in $directory"
-  case $bmat_count in
-  0) ;;
-  1) ln -s "$bmat_path" "$directory/opt/bin/bmat" || give_up "failed cannot link $directory/opt/bin/bmat" ;;
-  *)
-    printf '#!/bin/sh\nexec%s "$@"\n' "$bmat_text" >"$directory/opt/bin/bmat" &&
-      chmod 700 "$directory/opt/bin/bmat" || give_up "failed cannot write $directory/opt/bin/bmat"
-    ;;
-  esac
-  if [ "$isolate" = off ]; then
-    for place in /work /input; do
-      [ -d "$place" ] && [ -w "$place" ] ||
-        give_up "failed without isolation jobs use this host's $place, which is not a directory that can be written; make it"
-    done
-  elif ! command -v unshare >/dev/null; then
-    give_up 'failed there is no unshare program to isolate an instance with; install util-linux or set general.isolate = "off"'
-  fi
 }
 
 # quote TEXT: sets $quoted to a word of sh that is the text.
@@ -64,14 +38,6 @@ quote() {
     esac
   done
   quoted="$quoted$quote_rest'"
-}
-
-# show_inside PATH: sets $inside to where an isolated instance sees it. What the host has below /work and /input is hidden
-# by the instance's own, and shown below /.host where something of it is needed.
-show_inside() {
-  inside=$1
-  [ "$isolate" != off ] || return 0
-  case $1 in /work/* | /input/*) inside=/.host$1 shows_host=yes ;; esac
 }
 
 # why_not_runnable: false, with the reason in $why, where the system could not run the agent at all. What a job would die of

@@ -2,13 +2,43 @@
 
 # first COOKIE DIRECTORY: stdin null, 3 the gate, 6 the events, stderr a file.
 first() {
-  cookie=$1 directory=$2
+  cookie=$1 directory=$2 is_stopping=no
+  # The arguments become what is run: environment, a wrapper where one is needed, agent.
   shift 2
-  while IFS= read -r line; do set -- "$@" "$line"; done <"$directory/minder/command"
-  [ "$#" -gt 5 ] || exit 1
-  boot=$1 pid_space=$2 isolate=$3 shows_host=$4 about=$5
-  shift 5
-  is_stopping=no
+  shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path=''
+  {
+    IFS= read -r boot && IFS= read -r pid_space && IFS= read -r uid && IFS= read -r isolate && IFS= read -r elevated &&
+      IFS= read -r about || exit 1
+    while IFS= read -r line; do
+      value=${line#* }
+      case ${line%% *} in
+      bmat)
+        show_inside "$value"
+        quote "$inside"
+        bmat_count=$((bmat_count + 1)) bmat_path=$value bmat_text="$bmat_text $quoted"
+        ;;
+      environment)
+        show_inside "${value#*=}"
+        set -- "$@" "${value%%=*}=$inside"
+        ;;
+      agent)
+        show_inside "$value"
+        if [ "$has_agent" = yes ]; then
+          :
+        elif [ "$isolate" != off ] && [ "$uid" != 0 ] && command -v setpriv >/dev/null; then
+          # Building the namespaces took capabilities in them; jobs are to see their own user and no more.
+          set -- "$@" setpriv --inh-caps=-all --ambient-caps=-all
+        else
+          # env would take such a path for a variable.
+          case $inside in *=*) set -- "$@" nice -n 0 ;; esac
+        fi
+        set -- "$@" "$inside"
+        has_agent=yes
+        ;;
+      esac
+    done
+  } <"$directory/minder/command"
+  [ "$has_agent" = yes ] || exit 1
   trap 'is_stopping=yes' TERM
   trap : PIPE
   # /proc is still the one of the outside: it shows this process with the pid that others know it by.
@@ -17,11 +47,10 @@ first() {
     "$seen_pid" "$seen_start" "$seen_group" "$cookie" "${about:+,$about}" >"$directory/minder/identity.json" ||
     exit 1
   ready="ready $seen_pid $seen_start"
-  if [ "$isolate" != off ]; then
-    isolate_mounts || exit 1
-    show_inside "$directory"
-    directory=$inside
-  fi
+  place_bmat || exit 1
+  if [ "$isolate" = off ]; then mark_processes; else isolate_mounts || exit 1; fi
+  show_inside "$directory"
+  directory=$inside
   cd /
   printf '%s\n' "$ready" >&6
   default_signals=
@@ -35,6 +64,27 @@ first() {
   run_agent "$@"
 }
 
+# place_bmat: the job's control program, under the directory that jobs see.
+place_bmat() {
+  case $bmat_count in
+  0) return 0 ;;
+  1)
+    # The real agent is one program under two names, and knows by its own name which it is.
+    show_inside "$bmat_path"
+    ln -sf "$inside" "$directory/opt/bin/bmat"
+    ;;
+  *)
+    printf '#!/bin/sh\nexec%s "$@"\n' "$bmat_text" >"$directory/opt/bin/bmat" && chmod 755 "$directory/opt/bin/bmat"
+    ;;
+  esac
+}
+
+# mark_processes: where no namespace holds them together, a mark that processes inherit and cannot lose by closing, clearing
+# or leaving anything: a limit that the kernel keeps, shows to everybody and makes no use of (RLIMIT_LOCKS).
+mark_processes() {
+  mark_of "$cookie"
+  { ulimit -w "$mark" || ulimit -x "$mark"; } 2>/dev/null
+}
 
 # run_agent COMMAND...: as a child of this shell, which reaps what the agent leaves behind, and stays after its end, because
 # with it all else would end.

@@ -2,6 +2,7 @@
 import minder from "./minder.sh" with { type: "text" };
 import process from "./process.sh" with { type: "text" };
 import place from "./place.sh" with { type: "text" };
+import isolation from "./isolation.sh" with { type: "text" };
 import lock from "./lock.sh" with { type: "text" };
 import record from "./record.sh" with { type: "text" };
 import arm from "./arm.sh" with { type: "text" };
@@ -19,6 +20,7 @@ export const minderScript = [
   minder,
   process,
   place,
+  isolation,
   lock,
   record,
   arm,

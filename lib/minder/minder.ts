@@ -7,7 +7,16 @@
 import type { AgentView } from "../domain.ts";
 import type { Processes, RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
-import { readArm, readGo, readLocks, readLook, readRecalled, readStop, readTidy } from "./answers.ts";
+import {
+  readArm,
+  readGo,
+  readLocks,
+  readLook,
+  readProbe,
+  readRecalled,
+  readStop,
+  readTidy,
+} from "./answers.ts";
 import { openScript } from "./script.ts";
 import { armText, goText } from "./specification.ts";
 
@@ -35,10 +44,13 @@ export interface ArmSpec {
   bmat: string[];
   /**
    * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
-   * BUILDOMAT_WORK, BUILDOMAT_NONROOT and the cookie.
+   * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
    */
   environment: Record<string, string>;
-  /** `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. */
+  /**
+   * `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. `auto`: so only
+   * where namespaces are refused.
+   */
   isolate: "auto" | "off";
   /** A minder not told to go within this unlocks, cleans up and exits. */
   expirySeconds: number;
@@ -51,8 +63,11 @@ export interface ArmSpec {
 }
 
 export type ArmResult =
-  /** Lock held, directories and namespaces built, agent found: it waits for `go`. Or it went before: `go` says `went` then. */
-  | { kind: "armed" }
+  /**
+   * Lock held, directories and namespaces built, agent found: it waits for `go`. Or it went before: `go` says `went` then.
+   * `refusal`: why it was to be isolated and is not, but alone on its host; null otherwise.
+   */
+  | { kind: "armed"; refusal: string | null }
   /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
   | { kind: "elsewhere"; owner: string }
   /** Nothing was left behind. */
@@ -67,6 +82,22 @@ export interface GoSpec {
   /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
   agentJson: string;
 }
+
+/** What an instance would find on a host. */
+export interface HostView {
+  /** The user that agents run as. */
+  uid: number;
+  /** Whether an instance can have namespaces of its own. */
+  isolation: { kind: "possible" } | { kind: "refused"; reason: string };
+  /** Why the host's own /work and /input do not serve an instance that is not isolated; null: they do. */
+  unshared: string | null;
+  /** Why nothing can be armed at all: the work or lock directory, or too little power; null: it can. */
+  unusable: string | null;
+  /** In the work directory; null where it could not be learnt. */
+  freeBytes: number | null;
+}
+
+export type ProbeResult = ({ ok: true } & HostView) | { ok: false; reason: string };
 
 export type GoResult =
   /** The mark is durable; the agent is being started, or was started before. Never twice: `look` says what became of it. */
@@ -142,6 +173,8 @@ export interface Recalled {
 export type RecallResult = { ok: true; instances: Recalled[] } | { ok: false; reason: string };
 
 export interface Minder {
+  /** Tries what `arm` will need, and leaves nothing. */
+  probe(): Promise<ProbeResult>;
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
   /** One view for each directory, in order. All at once in one process: cheap. */
@@ -166,6 +199,8 @@ export interface MinderOptions {
   lockDirectory: string;
   /** The shell that runs the script. */
   shell?: string;
+  /** The transport gives root's power: agents run as root, in directories that belong to this user. */
+  elevation?: { uid: number };
 }
 
 export function openMinder({
@@ -174,11 +209,18 @@ export function openMinder({
   directory,
   lockDirectory: locks,
   shell = "sh",
+  elevation,
 }: MinderOptions): Minder {
+  const elevated = elevation === undefined ? "no" : "yes";
+  const owner = elevation === undefined ? "" : String(elevation.uid);
   const script = openScript({ transport, random, directory, shell });
   return {
+    probe: async () => {
+      const reply = await script.call("probe", [shell, directory, locks, elevated, owner], "", 30_000);
+      return reply.ok ? readProbe(reply.lines) : reply;
+    },
     arm: async (spec) => {
-      const text = armText(spec);
+      const text = armText(spec, elevation);
       if (!text.ok) return { kind: "failed", reason: text.reason };
       const reply = await script.call("arm", [shell, spec.directory, locks], text.text, 30_000);
       return reply.ok ? readArm(reply.lines) : { kind: "cannot tell", reason: reply.reason };

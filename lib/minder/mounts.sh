@@ -1,7 +1,12 @@
 # What an isolated instance sees of the host's files. The host's own / is never written.
 
-# isolate_mounts: /proc of the new pid namespace, and the instance's own /work and /input. The host's / is never written.
+# isolate_mounts: /proc of the new pid namespace, and the instance's own /work and /input. What is wrong is said on 6.
 isolate_mounts() {
+  if [ "$elevated" = yes ]; then
+    own_run || return 1
+    # A job can do without; the agent cannot without a socket of its own.
+    own_bmat
+  fi
   if [ -d /work ] && [ -d /input ] && [ "$shows_host" = no ]; then
     mount --bind "$directory/work" /work && mount --bind "$directory/input" /input && mount -t proc proc /proc
   else
@@ -15,31 +20,20 @@ isolate_mounts() {
   fi
 }
 
+# show_inside PATH: sets $inside to where an isolated instance sees it. What the host has below /work and /input is hidden
+# by the instance's own, and shown below /.host where something of it is needed.
+show_inside() {
+  inside=$1
+  [ "$isolate" != off ] || return 0
+  case $1 in /work/* | /input/*) inside=/.host$1 shows_host=yes ;; esac
+}
+
 # change_root NEW: an empty root, into which all that the host has in / is bound, but for /work, /input and /proc.
 change_root() {
-  root=$1 mounts='' directories='' links=''
+  root=$1 mounts=
   mount -t tmpfs -o mode=755 tmpfs "$root" || return 1
-  set +f
-  set -- /* /.[!.]* /..?*
-  set -f
-  # Two lists in one: the arguments become what mkdir makes, the file's lines what mount mounts.
-  count=$#
-  while [ "$count" -gt 0 ]; do
-    count=$((count - 1)) entry=$1
-    shift
-    case $entry in
-    /work | /input | /proc | /.host | /.old | *"$newline"*) continue ;;
-    esac
-    if [ -L "$entry" ]; then
-      case $entry in *[\ "$tab"]*) ;; *) links="$links $entry" ;; esac
-    elif [ -d "$entry" ]; then
-      set -- "$@" "$root$entry"
-      add_mount "$entry" "$root$entry" rbind
-    elif [ -e "$entry" ]; then
-      printf '' >"$root$entry" || return 1
-      add_mount "$entry" "$root$entry" bind
-    fi
-  done
+  mirror / "$root" /work /input /proc /.host /.old || return 1
+  mkdir "$root/work" "$root/input" "$root/proc" "$root/.old" || return 1
   add_mount "$directory/work" "$root/work" bind
   add_mount "$directory/input" "$root/input" bind
   if [ "$shows_host" = yes ]; then
@@ -49,15 +43,71 @@ change_root() {
       add_mount "$entry" "$root/.host$entry" rbind
     done
   fi
-  mkdir "$@" "$root/work" "$root/input" "$root/proc" "$root/.old" || return 1
-  [ -z "$links" ] || cp -RP $links "$root/" || return 1
   add_mount proc "$root/proc" proc
-  printf '%s' "$mounts" >"$directory/minder/mounts" || return 1
-  mount -a -T "$directory/minder/mounts" || return 1
+  mount_all || return 1
   cd "$root" && pivot_root . .old && cd / && umount -l /.old && rmdir /.old
 }
 
-# add_mount FROM TO HOW: a line for `mount -a`, which makes all of them in one process.
+# own_run: agents that are root have their socket in /var/run, all under one name. It becomes the instance's own directory,
+# in which all that the host's has is shown, but for that socket.
+own_run() {
+  root=$directory/minder/root mounts=
+  run=$(cd -P /var/run && pwd) || return 1
+  mount -t tmpfs -o mode=755 tmpfs "$root" && mirror "$run" "$root" "$run/buildomat.sock" || return 1
+  # What came or went meanwhile is no reason to fail.
+  mount_all 2>/dev/null
+  mount --move "$root" "$run" && [ ! -e /var/run/buildomat.sock ]
+}
+
+# own_bmat: where jobs of an agent that is root look for it. Where the host has no such file, its directory is shown with
+# one more file, and cannot be written.
+own_bmat() {
+  case $bmat_count in
+  0) return 0 ;;
+  1) ;;
+  *) bmat_path=$directory/opt/bin/bmat ;;
+  esac
+  if [ -f /usr/bin/bmat ]; then
+    mount --bind "$bmat_path" /usr/bin/bmat
+  else
+    # Named from within: a colon in the path would end it.
+    chmod 755 "$directory/opt/bin" && (cd "$directory/opt/bin" && mount -t overlay -o lowerdir=.:/usr/bin overlay /usr/bin)
+  fi
+}
+
+# mirror FROM TO SKIPPED...: makes in TO what FROM has, and adds to $mounts what binds it there; links are copied.
+mirror() {
+  from=${1%/} to=$2 skipped=" $* " links=
+  set +f
+  set -- "$from"/* "$from"/.[!.]* "$from"/..?*
+  set -f
+  # Two lists in one: the arguments become what mkdir makes, the file's lines what mount mounts.
+  count=$#
+  while [ "$count" -gt 0 ]; do
+    count=$((count - 1)) entry=$1
+    shift
+    case $entry in *"$newline"*) continue ;; esac
+    case $skipped in *" $entry "*) continue ;; esac
+    if [ -L "$entry" ]; then
+      case $entry in *[\ "$tab"]*) ;; *) links="$links $entry" ;; esac
+    elif [ -d "$entry" ]; then
+      set -- "$@" "$to/${entry##*/}"
+      add_mount "$entry" "$to/${entry##*/}" rbind
+    elif [ -e "$entry" ]; then
+      printf '' >"$to/${entry##*/}" || return 1
+      add_mount "$entry" "$to/${entry##*/}" bind
+    fi
+  done
+  [ "$#" = 0 ] || mkdir "$@" || return 1
+  [ -z "$links" ] || cp -RP $links "$to/"
+}
+
+# mount_all: what $mounts lists, in one process.
+mount_all() {
+  printf '%s' "$mounts" >"$directory/minder/mounts" && mount -a -T "$directory/minder/mounts"
+}
+
+# add_mount FROM TO HOW: a line for `mount -a`.
 add_mount() {
   mount_line=
   for field in "$1" "$2"; do

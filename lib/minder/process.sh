@@ -147,8 +147,14 @@ judge() {
   esac
 }
 
+# mark_of COOKIE: sets $mark to the number that the instance's processes carry as a limit; empty without a cookie.
+mark_of() {
+  mark=${1%"${1#??????????????}"}
+  [ -z "$mark" ] || mark=$((0x$mark))
+}
+
 # find_strays COOKIE DIRECTORY: sets $strays to the pids that carry the instance's cookie in their arguments or
-# environment, or its directory as HOME or BUILDOMAT_OPT; $stray_proof to no where that cannot be searched.
+# environment, its mark as a limit, or its directory as HOME or BUILDOMAT_OPT; $stray_proof to no where that cannot be searched.
 find_strays() {
   strays='' stray_proof=yes
   if [ ! -r "$proc/self/environ" ]; then
@@ -158,7 +164,9 @@ find_strays() {
   set +f
   stray_files=$(
     # By a pipe: an argument would make the searcher find itself.
-    printf '%s\n' "${1:-no cookie}" "=$2" "$nonce" | grep -alF -f - "$proc"/[0-9]*/cmdline "$proc"/[0-9]*/environ 2>/dev/null
+    mark_of "$1"
+    printf '%s\n' "${1:-no cookie}" "=$2" "$nonce" " ${mark:-no mark} " |
+      grep -alF -f - "$proc"/[0-9]*/cmdline "$proc"/[0-9]*/environ "$proc"/[0-9]*/limits 2>/dev/null
   )
   set -f
   stray_proof=no
@@ -196,6 +204,13 @@ is_agent_hidden() {
 is_stray() {
   read_process "$stray"
   case $seen_state in Z | X) return 1 ;; esac
+  case $1 in
+  */limits)
+    mark_of "$2"
+    grep -q "^Max file locks *${mark:-none} " "$1" 2>/dev/null
+    return
+    ;;
+  esac
   tr '\000' '\n' <"$1" 2>/dev/null | {
     while IFS= read -r line; do
       case $line in

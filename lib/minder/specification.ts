@@ -2,27 +2,32 @@
  * What the minder script reads on standard input: one `word value` a line, so that no value is ever part of a command.
  * A value with a line break is refused, not mangled.
  */
-import type { ArmSpec, GoSpec } from "./minder.ts";
+import type { ArmSpec, GoSpec, MinderOptions } from "./minder.ts";
+
+type Elevation = MinderOptions["elevation"];
 
 type Text = { ok: true; text: string } | { ok: false; reason: string };
 
-export function armText(spec: ArmSpec): Text {
+export function armText(spec: ArmSpec, elevation?: Elevation): Text {
   const name = lockName(spec.testbed);
   if (name.length > 120) return { ok: false, reason: `the testbed's name ${spec.testbed} is too long` };
   if (!/^[0-9a-f]{16,64}$/.test(spec.cookie)) throw new Error("a cookie is 16 to 64 hex digits");
   const badName = Object.keys(spec.environment).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key));
   if (badName !== undefined) return { ok: false, reason: `${badName} is no name of an environment variable` };
-  const words: [string, string][] = [
+  const words: (readonly [string, string])[] = [
     ["instance", spec.instance],
     ["about", `"instance":${JSON.stringify(spec.instance)}`],
     ["testbed", name],
     ["isolate", spec.isolate],
+    ...(elevation === undefined
+      ? []
+      : [["elevated", "yes"] as const, ["owner", String(elevation.uid)] as const]),
     ["expiry", String(spec.expirySeconds)],
     ["log-cap", String(Math.round(spec.logCapBytes))],
     ["testbed-json", spec.testbedJson],
     ["intent-json", spec.intentJson],
     ...spec.bmat.map((word): [string, string] => ["bmat", word]),
-    ...Object.entries(agentEnvironment(spec)).map(([key, value]): [string, string] => [
+    ...Object.entries(agentEnvironment(spec, elevation)).map(([key, value]): [string, string] => [
       "environment",
       `${key}=${value}`,
     ]),
@@ -38,10 +43,13 @@ export function armText(spec: ArmSpec): Text {
   return { ok: true, text: `${spec.cookie}\n${lines.join("")}end\n` };
 }
 
-function agentEnvironment({ directory, cookie, environment }: ArmSpec): Record<string, string> {
+function agentEnvironment(
+  { directory, cookie, environment }: ArmSpec,
+  elevation: Elevation,
+): Record<string, string> {
   return {
     PATH: "/usr/bin:/bin:/usr/sbin:/sbin",
-    BUILDOMAT_NONROOT: "1",
+    ...(elevation === undefined ? { BUILDOMAT_NONROOT: "1" } : {}),
     ...environment,
     HOME: `${directory}/home`,
     BUILDOMAT_OPT: `${directory}/opt`,

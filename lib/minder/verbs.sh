@@ -3,15 +3,15 @@
 verb=$1 nonce=$2
 shift 2
 case $verb in
-mind | first)
-  # Not called from outside: the cookie stands where verbs have their mark, first among the arguments.
+mind | first | try)
+  # Not called from outside: the cookie, where there is one, stands where verbs have their mark.
   "$verb" "$nonce" "$@"
   exit
   ;;
 esac
 printf '%s begin\n' "$nonce"
 case $verb in
-arm | go | look | stop | tidy | recall) "$verb" "$@" ;;
+arm | probe | go | look | stop | tidy | recall) "$verb" "$@" ;;
 tail) tail_log "$@" ;;
 locks) print_locks "$@" ;;
 esac
