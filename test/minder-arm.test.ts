@@ -239,6 +239,7 @@ describe("the bootstrap", () => {
 
 describe.each([0, otherUser])("as user %i, on a host that has /work and /input", (user) => {
   test("an isolated instance has its own bound over them", async () => {
+    lab = openLab();
     const { inner, end } = await openHost(lab, { user });
     const text = "ls /work /input | wc -l; echo x >/work/x; echo x >/input/x; exec sleep 1000";
     const specs = [1, 2].map((seq) => inner.spec({ seq, testbed: `t${seq}`, agent: [inner.agent(text)] }));
@@ -255,6 +256,7 @@ describe.each([0, otherUser])("as user %i, on a host that has /work and /input",
   });
 
   test("base and agent below /work are shown to it below /.host", async () => {
+    lab = openLab();
     const { inner, end } = await openHost(lab, { user });
     const home = `${lab.work}/host_1/work/factory`;
     mkdirSync(home);
@@ -280,6 +282,7 @@ describe.each([0, otherUser])("as user %i, on a host that has /work and /input",
 });
 
 test("arm() fails where the disk is full, and takes no testbed (F23)", async () => {
+  lab = openLab();
   const { inner, prefix, end } = await openHost(lab);
   const small = "mkdir /work/small && mount -t tmpfs -o size=2m,mode=700 none /work/small";
   Bun.spawnSync([...prefix, "sh", "-c", small]);
@@ -310,6 +313,7 @@ describe.each(editions)("not isolated, %s", (_, edit, shell = "sh") => {
   test.each([0, otherUser])(
     "as user %i: the host's /work, one instance at a time, a whole life",
     async (user) => {
+      lab = openLab();
       const { inner, end } = await openHost(lab, { user, edit, shell });
       const text = 'echo x >/work/x; sleep 1000 & echo "$BUILDOMAT_WORK"; while :; do sleep 1000; done';
       const spec = inner.spec({ isolate: "off", agent: [inner.agent(text)] });
@@ -338,6 +342,7 @@ describe.each(editions)("not isolated, %s", (_, edit, shell = "sh") => {
   );
 
   test("what outlives its first process holds the lock until stop", async () => {
+    lab = openLab();
     const { inner, end } = await openHost(lab, { edit, shell });
     const spec = inner.spec({
       isolate: "off",
@@ -388,6 +393,7 @@ test("an instance of the Rust factory is found by its HOME or BUILDOMAT_OPT, or 
 });
 
 test("not isolated, daemons of the job are found by HOME, BUILDOMAT_OPT or the cookie (F37)", async () => {
+  lab = openLab();
   const { inner, end } = await openHost(lab);
   const mark = `MARK=${lab.spec({}).cookie}`;
   const text = `
