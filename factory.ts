@@ -28,7 +28,8 @@ import { openRandom } from "./lib/doors/random.ts";
 import { openFactoryApi } from "./lib/factory-api.ts";
 import { FactoryError } from "./lib/failure.ts";
 import { type Log, openLog } from "./lib/log.ts";
-import { localTransport, openMinder } from "./lib/minder/minder.ts";
+import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
+import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
 import type { Secret } from "./lib/secret.ts";
 import { lockStore, openStore } from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
@@ -145,18 +146,29 @@ async function userName(): Promise<string> {
   return asked.ok && asked.exitCode === 0 ? asked.stdout.trim() : "nobody";
 }
 
+/** The minder of this host: as root where agents are to be, through sudo or pfexec where this program is not. */
+function openHostMinder(
+  { general }: Config,
+  { directory, lockDirectory, user }: { directory: string; lockDirectory: string; user: string },
+): Minder {
+  const uid = process.getuid?.() ?? 0;
+  const transport = localTransport({ processes });
+  const place = { random, directory, lockDirectory };
+  if (!general.elevate) return openMinder({ ...place, transport });
+  return openMinder({
+    ...place,
+    transport: uid === 0 ? transport : openElevated({ transport, platform: process.platform, user }),
+    shell: elevatedShell,
+    elevation: { uid },
+  });
+}
+
 async function runFactory(args: BaseArgs): Promise<number> {
   process.umask(0o077);
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
   const config = readConfig(base, surroundings);
   const { database } = base;
-  if (config.general.elevate && process.getuid?.() !== 0) {
-    throw new FactoryError(
-      `Cannot elevate agents yet, as ${base.config} asks with general.use_privilege_elevation`,
-      { hint: "Set it to false, or run this program as root" },
-    );
-  }
   const log = openFactoryLog([config.token]);
   const lock = lockStore(database);
   if (lock === null) {
@@ -177,12 +189,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
     config,
     store,
     api: openFactoryApi({ http: openHttp({ clock }), baseurl: config.general.baseurl, token: config.token }),
-    minder: openMinder({
-      transport: localTransport({ processes }),
-      random,
-      directory: workDirectory,
-      lockDirectory,
-    }),
+    minder: openHostMinder(config, { directory: workDirectory, lockDirectory, user: surroundings.user }),
     agent: chooseAgent(config, { self, executable: process.execPath, exists: existsSync }),
     workDirectory,
     path: searchPath,

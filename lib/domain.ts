@@ -109,8 +109,11 @@ export type AgentView =
 
 /** Where and how an instance's agent runs. Recorded once: what runs is found again by this, not by today's configuration. */
 export interface Place {
-  /** `unknown`: a row of the Rust factory, which did not say. */
-  way: "local" | "ssh" | "sp-runner" | "unknown";
+  /**
+   * `unknown`: a row of the Rust factory, which did not say. `cleared`: one of which an operator says that nothing of it
+   * runs where we cannot look.
+   */
+  way: "local" | "ssh" | "sp-runner" | "unknown" | "cleared";
   directory: string;
   agent: "external" | "built-in";
 }
@@ -132,7 +135,7 @@ export interface Instance {
   job: string | null;
   /** The job is named at the worker's creation (general.bind_job). */
   isBound: boolean;
-  /** Random; in the arguments of every process of ours, so that a pid alone proves nothing. */
+  /** Random; in the arguments of every process of ours, so that a pid alone proves nothing. Empty: see isFormer(). */
   cookie: string;
   place: Place;
   /** When the lease was last asked for or renewed: the moment before the request was sent. */
@@ -153,6 +156,11 @@ export interface Instance {
   /** Wall-clock ms: for showing only. */
   begunMs: number;
   endedMs: number | null;
+}
+
+/** Whether the Rust factory began it: its agent has no minder and no cookie, and nothing says where it runs. */
+export function isFormer({ cookie }: Instance): boolean {
+  return cookie === "";
 }
 
 /** `<testbed>/<seq>`: the worker's `private`, and how people name an instance. */

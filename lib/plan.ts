@@ -7,6 +7,7 @@ import {
   elapsedMs,
   type Instance,
   instanceName,
+  isFormer,
   isOpen,
   type OpenPhase,
   type WorkerView,
@@ -61,7 +62,7 @@ export function plan(seen: Observation): Plan {
     // What an earlier process prepared may have been held since: the first list tells.
     const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
     if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
-    if (step === "end") add({ kind: "end", instance, ...whyItEnds(worker, agent) });
+    if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
   }
 
@@ -204,13 +205,19 @@ export const workerRecycled = "the server recycles the worker";
 export const jobDone = "the job is done";
 
 /** An end by the agent that is not the job's own is the lab's failure: the job's owner is told. */
-function whyItEnds(worker: WorkerView, agent: AgentView): { reason: string; untold: string | null } {
+function whyItEnds(
+  instance: Instance,
+  worker: WorkerView,
+  agent: AgentView,
+): { reason: string; untold: string | null } {
   if (worker === "gone") return { reason: workerGone, untold: null };
   if (worker === "recycle") return { reason: workerRecycled, untold: null };
   if (agent === "done") return { reason: jobDone, untold: null };
   let reason = "the agent ended before the job did";
   if (agent === "absent") reason = "its agent had been started, and nothing of it is left";
   if (agent === "dead") reason = "the agent was killed, or its host restarted";
+  if (isFormer(instance))
+    reason = "its agent ended with the factory program before this one, which had started it";
   return { reason, untold: reason };
 }
 

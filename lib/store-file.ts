@@ -19,6 +19,10 @@ const migrations = [
    CREATE TABLE factory_health (
      testbed_name TEXT PRIMARY KEY, strikes INTEGER NOT NULL, retry_at TEXT NOT NULL, reason TEXT NOT NULL
    ) STRICT;`,
+  // The Rust factory's rows have no cookie; nothing in its file keeps two of one testbed from being open.
+  `DROP INDEX factory_instance_open;
+   CREATE UNIQUE INDEX factory_instance_open ON factory_instance (testbed_name)
+     WHERE phase NOT IN ('destroyed', 'dropped') AND cookie <> '';`,
 ];
 
 /** The Rust factory's schema, version 2. */

@@ -20,7 +20,7 @@ const rowSchema = z.object({
   cookie: z.string(),
   place: json(
     z.object({
-      way: z.enum(["local", "ssh", "sp-runner", "unknown"]),
+      way: z.enum(["local", "ssh", "sp-runner", "unknown", "cleared"]),
       directory: z.string(),
       agent: z.enum(["external", "built-in"]),
     }),

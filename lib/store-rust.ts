@@ -1,7 +1,9 @@
-/** Rows of the Rust factory that have none of ours beside them: taken over as they are. */
+/**
+ * The Rust factory's rows: taken over where none of ours is beside them. Where their agents are, and whether they live, is not
+ * known here.
+ */
 import type { Database } from "bun:sqlite";
-import { instanceName, type Phase, type Place } from "./domain.ts";
-import { FactoryError } from "./failure.ts";
+import type { Phase, Place } from "./domain.ts";
 import { Secret } from "./secret.ts";
 import { insert } from "./store-row.ts";
 
@@ -23,7 +25,7 @@ export interface RustRows {
   directoryOf(row: { testbed: string; seq: number }): string;
 }
 
-export function adoptRustRows(database: Database, { path, nowMs, directoryOf }: RustRows): void {
+export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRows): void {
   // An instance of ours without a worker has no row there: a Rust factory that ran in between may have used its seq.
   database.run(
     `DELETE FROM factory_instance AS ours WHERE worker IS NULL AND EXISTS (SELECT 1 FROM instance AS theirs
@@ -43,7 +45,6 @@ export function adoptRustRows(database: Database, { path, nowMs, directoryOf }: 
       agent: "external",
     };
     const phase = phases[row.state] ?? "running";
-    if (phase !== "destroyed") refuseSecondOpen(database, row, path);
     insert(database, {
       testbed: row.testbed_name,
       seq: row.seq,
@@ -72,16 +73,21 @@ export function adoptRustRows(database: Database, { path, nowMs, directoryOf }: 
   }
 }
 
-/** Which of two is the one that runs on the testbed, nobody here can know. */
-function refuseSecondOpen(database: Database, { testbed_name, seq }: RustRow, path: string): void {
-  const other = database
-    .query<{ seq: number }, [string]>(
-      "SELECT seq FROM factory_instance WHERE testbed_name = ? AND phase NOT IN ('destroyed', 'dropped')",
+const cleared = "it was marked destroyed in the database";
+
+/**
+ * A row that is open here and destroyed there was ended by somebody else: by the Rust factory, where it ran in between, or
+ * by an operator, whose word it is that nothing of it runs where we cannot look.
+ */
+export function clearRustRows(database: Database): void {
+  database
+    .query(
+      `UPDATE factory_instance AS ours
+       SET place = json_set(place, '$.way', 'cleared'), end_reason = coalesce(end_reason, $cleared),
+         untold = CASE phase WHEN 'running' THEN $cleared ELSE untold END,
+         phase = CASE phase WHEN 'stopped' THEN phase ELSE 'destroying' END
+       WHERE cookie = '' AND phase NOT IN ('destroyed', 'dropped') AND EXISTS (SELECT 1 FROM instance AS theirs
+         WHERE ours.testbed_name = theirs.testbed_name AND ours.seq = theirs.seq AND theirs.state = 'destroyed')`,
     )
-    .get(testbed_name);
-  if (other === null) return;
-  const names = [other.seq, seq].map((each) => instanceName({ testbed: testbed_name, seq: each }));
-  throw new FactoryError(`Cannot use the database ${path}: ${names.join(" and ")} are both not destroyed`, {
-    hint: "Let the factory that wrote it end them, or name another file with -d",
-  });
+    .run({ cleared });
 }

@@ -6,7 +6,7 @@ import { Database } from "bun:sqlite";
 import { canMove, type Health, type Instance, instanceName, rustState } from "./domain.ts";
 import { hasTable, migrate, openDatabase } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
-import { adoptRustRows, type RustRows } from "./store-rust.ts";
+import { adoptRustRows, clearRustRows, type RustRows } from "./store-rust.ts";
 
 export { isPassing, lockStore } from "./store-file.ts";
 
@@ -34,6 +34,7 @@ export function openStore(options: RustRows): Store {
   try {
     migrate(database, options.path);
     database.transaction(adoptRustRows)(database, options);
+    database.transaction(clearRustRows)(database);
     return storeOn(database);
   } catch (error) {
     database.close();
@@ -55,8 +56,9 @@ export function openStoreForReading(path: string): Pick<Store, "latest" | "healt
 }
 
 function storeOn(database: Database): Store {
-  const select = (where: string): Instance[] =>
-    database.query(`SELECT * FROM factory_instance WHERE ${where}`).all().map(instanceOf);
+  const isOpen = "phase NOT IN ('destroyed', 'dropped')";
+  const select = (where: string, values: Record<string, string> = {}): Instance[] =>
+    database.query(`SELECT * FROM factory_instance WHERE ${where}`).all(values).map(instanceOf);
 
   /** Only over the record that `before` is: an older one must not undo what was committed since. */
   function write(before: Instance, instance: Instance): void {
@@ -88,7 +90,7 @@ function storeOn(database: Database): Store {
   }
 
   return {
-    open: () => select("phase NOT IN ('destroyed', 'dropped') ORDER BY begun_ms, testbed_name"),
+    open: () => select(`${isOpen} ORDER BY begun_ms, testbed_name, seq`),
     latest: () =>
       select(
         "seq = (SELECT max(seq) FROM factory_instance AS x WHERE x.testbed_name = factory_instance.testbed_name)",
@@ -101,7 +103,11 @@ function storeOn(database: Database): Store {
         )
         .get(testbed)?.seq ?? 0,
     begin: (instance) => {
-      insert(database, instance);
+      database.transaction(() => {
+        const [other] = select(`${isOpen} AND testbed_name = $testbed`, { testbed: instance.testbed });
+        if (other !== undefined) throw new Error(`${instanceName(other)} is not destroyed`);
+        insert(database, instance);
+      })();
       return instance;
     },
     advance: (instance, changes) => {

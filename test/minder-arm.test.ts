@@ -371,22 +371,24 @@ test("an instance of the Rust factory is found by its HOME or BUILDOMAT_OPT, or 
   mkdirSync(`${directory}/opt`, { recursive: true });
   Bun.spawnSync(["chown", "-R", String(otherUser), lab.work]);
   chmodSync(lab.work, 0o700);
+  const { minder } = lab;
+  const formerState = async (): Promise<unknown> => (await minder.lookAtFormer([directory]))[0]?.state;
   const agent = lab.agent("exec sleep 1000", "buildomat-agent");
   const start = (user: number): ReturnType<typeof Bun.spawn> =>
     Bun.spawn(["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups", "/bin/sh", agent, "run"], {
-      env: { HOME: "/", BUILDOMAT_OPT: `${directory}/opt` },
+      env: { HOME: "/", BUILDOMAT_OPT: `${directory}/opt/buildomat` },
     });
-  expect(await lab.minder.look([directory])).toMatchObject([{ state: "dead", process: "dead" }]);
+  expect(await lab.minder.lookAtFormer([directory])).toMatchObject([{ state: "dead", process: "dead" }]);
   const ours = start(otherUser);
-  await until(async () => (await stateOf(lab, directory)) === "alive");
-  expect((await lab.minder.stop(directory, { graceMs: 0 })).kind).toBe("stopped");
+  await until(async () => (await formerState()) === "alive");
+  expect((await lab.minder.stopFormer(directory)).kind).toBe("stopped");
   expect(await ours.exited).not.toBe(0);
-  expect(await stateOf(lab, directory)).toBe("dead");
+  expect(await formerState()).toBe("dead");
   // Elevated: its environment cannot be read.
   writeFileSync(agent, "#!/bin/sh\nwhile :; do sleep 1000; done\n");
   const elevated = start(0);
   await until(() => processesWith("agent\0run").length > 0);
-  expect(await lab.minder.look([directory])).toMatchObject([{ state: "cannot tell" }]);
+  expect(await lab.minder.lookAtFormer([directory])).toMatchObject([{ state: "cannot tell" }]);
   elevated.kill("SIGKILL");
   await elevated.exited;
   for (const { pid } of processesWith(directory)) kill(pid);

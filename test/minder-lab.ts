@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { openClock } from "../lib/doors/clock.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
+import { elevatedShell, openElevated } from "../lib/minder/elevation.ts";
 import {
   type ArmSpec,
   localTransport,
@@ -45,6 +46,8 @@ export interface LabOptions {
   shell?: string;
   /** Runs the minder as another user than root. */
   user?: number;
+  /** That user becomes root through sudo. */
+  isElevated?: boolean;
   /** Another lab's, to meet it there. */
   locks?: string;
   /** What is put before each command, to run it somewhere else. */
@@ -66,7 +69,15 @@ export interface Lab {
   close(): Promise<void>;
 }
 
-export function openLab({ shell = "sh", user = 0, locks, prefix = [], base, edit }: LabOptions = {}): Lab {
+export function openLab({
+  shell = "sh",
+  user = 0,
+  isElevated = false,
+  locks,
+  prefix = [],
+  base,
+  edit,
+}: LabOptions = {}): Lab {
   const own = base ?? mkdtempSync(`${tmpdir()}/minder-`);
   chownSync(own, user, user);
   if (base === undefined) chmodSync(own, 0o755);
@@ -77,7 +88,18 @@ export function openLab({ shell = "sh", user = 0, locks, prefix = [], base, edit
   const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
   const transport: Transport = (argv, stdin, timeoutMs) =>
     local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
-  const minder = openMinder({ transport, random, directory: work, lockDirectory, shell });
+  // As the factory does, which is not elevated itself.
+  if (isElevated) mkdirSync(work, { mode: 0o700 });
+  if (isElevated) chownSync(work, user, user);
+  const place = { random, directory: work, lockDirectory };
+  const minder = isElevated
+    ? openMinder({
+        ...place,
+        transport: openElevated({ transport, platform: "linux", user: "lab" }),
+        shell: elevatedShell,
+        elevation: { uid: user },
+      })
+    : openMinder({ ...place, transport, shell });
 
   return {
     base: own,
@@ -225,7 +247,10 @@ export interface Host {
 }
 
 /** A mount namespace with a /work and an /input of its own: a host that has both. Another instance is a good one. */
-export async function openHost(lab: Lab, options: LabOptions = {}): Promise<Host> {
+export async function openHost(
+  lab: Lab,
+  { sudoers = "", ...options }: LabOptions & { sudoers?: string } = {},
+): Promise<Host> {
   const host = lab.spec({
     testbed: "host",
     agent: [lab.agent("chmod 777 /work /input; echo ready; exec sleep 1000")],
@@ -233,10 +258,19 @@ export async function openHost(lab: Lab, options: LabOptions = {}): Promise<Host
   await lab.minder.arm(host);
   await lab.minder.go({ directory: host.directory, worker: "W", agentJson: "{}" });
   await until(() => readText(`${host.directory}/agent.log`) === "ready\n");
+  // A user with a name, who may become root: on this host alone.
+  writeFileSync(
+    `${lab.base}/passwd`,
+    `${readText("/etc/passwd")}lab:*:${otherUser}:${otherUser}::/:/bin/sh\n`,
+  );
+  writeFileSync(`${lab.base}/sudoers`, `${sudoers}\n`, { mode: 0o440 });
   const [pid] = rolesOf(host.cookie).first;
   const base = `${lab.base}/inner`;
   mkdirSync(base);
   const prefix = ["nsenter", `--target=${pid}`, "--mount", "--pid"];
+  for (const name of ["passwd", "sudoers"]) {
+    Bun.spawnSync([...prefix, "mount", "--bind", `${lab.base}/${name}`, `/etc/${name}`]);
+  }
   const inner = openLab({ ...options, prefix: [...prefix, ...(options.prefix ?? [])], base });
   return {
     inner,

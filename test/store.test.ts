@@ -160,7 +160,7 @@ describe("store", () => {
   test("has one open instance a testbed, whoever writes", () => {
     const store = open();
     const first = store.begin(fresh({ seq: 1 }));
-    expect(() => store.begin(fresh({ seq: 2 }))).toThrow("UNIQUE");
+    expect(() => store.begin(fresh({ seq: 2 }))).toThrow("a/1 is not destroyed");
     store.advance(first, { phase: "dropped" });
     store.begin(fresh({ seq: 2 }));
     expect(() => openRaw().run("UPDATE factory_instance SET phase = 'running'")).toThrow("UNIQUE");
@@ -220,7 +220,7 @@ describe("the file", () => {
 
   test("can be opened again and again", () => {
     for (let time = 0; time < 3; time += 1) open().close();
-    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 1 }]);
+    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 2 }]);
   });
 
   test("in a directory that is not there is the user's to mend", () => {
@@ -476,19 +476,26 @@ describe("the Rust factory's table", () => {
     ).toEqual([[1, "w1"]]);
   });
 
-  test("is taken over wholly or not at all", () => {
-    // Two open instances of one testbed: the Rust factory has no rule against it in its table.
+  test("is taken over also where two instances of one testbed are open, and the testbed waits for both", () => {
     writeRustRows([
       ["a", 1, "running", 0],
       ["b", 1, "running", 0],
       ["b", 2, "running", 0],
     ]);
-    const failure = failureOf(() => open());
-    expect(failure.message).toContain("b/1 and b/2");
-    expect(failure.hint).toBeDefined();
-    expect(openRaw().query("SELECT count(*) AS count FROM factory_instance").get()).toEqual({ count: 0 });
-    openRaw().run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'b' AND seq = 1");
-    expect(open().open()).toHaveLength(2);
+    const store = open();
+    expect(store.open().map(({ testbed, seq }) => `${testbed}/${seq}`)).toEqual(["a/1", "b/1", "b/2"]);
+    expect(() => store.begin(fresh({ testbed: "b", seq: 3 }))).toThrow("b/1 is not destroyed");
+    for (const instance of store.open()) store.advance(instance, { phase: "destroyed" });
+    expect(store.begin(fresh({ testbed: "b", seq: 3 })).seq).toBe(3);
+  });
+
+  test("says which instances an operator has cleared", () => {
+    writeRustRows([["a", 1, "running", 0]]);
+    open().close();
+    openRaw().run("UPDATE instance SET state = 'destroyed'");
+    const [cleared] = open().open();
+    expect(cleared).toMatchObject({ phase: "destroying", untold: "it was marked destroyed in the database" });
+    expect(cleared?.place.way).toBe("cleared");
   });
 });
 

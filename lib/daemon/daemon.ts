@@ -2,7 +2,7 @@
  * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
  * testbed waits for another's.
  */
-import type { Instance } from "../domain.ts";
+import { type Instance, isFormer } from "../domain.ts";
 import type { LogFields } from "../log.ts";
 import { plan } from "../plan.ts";
 import { type Action, actionKey } from "../plan-action.ts";
@@ -145,7 +145,10 @@ export function createDaemon(factory: Factory): Daemon {
       watchers.set(
         name,
         // Where the agent says that the job is done, and the minder that the agent ended.
-        [`${directory}/opt/etc`, `${directory}/minder`].map((path) => factory.files.watch(path, onChange)),
+        (isFormer(instance)
+          ? [`${directory}/opt/buildomat/etc`]
+          : [`${directory}/opt/etc`, `${directory}/minder`]
+        ).map((path) => factory.files.watch(path, onChange)),
       );
       // It may have ended before it was watched.
       hintAt(factory, instance);

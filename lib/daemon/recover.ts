@@ -1,12 +1,13 @@
 /**
- * What a start does before the loop: learns which seqs were ever used, and makes rows of instances that only their
- * directories still tell of (a lost or older database).
+ * What a start does before the loop: finds the Rust factory's agents, learns which seqs were ever used, and makes rows of
+ * instances that only their directories still tell of (a lost or older database).
  */
 import { z } from "zod";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
 import type { Recalled } from "../minder/minder.ts";
 import { isPassing } from "../store.ts";
+import { locateFormer } from "./former.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
 
 const intentSchema = z.object({
@@ -32,6 +33,7 @@ const recallAgainMs = 5_000;
 
 export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
   const { files, minder, store, known, workDirectory, log } = factory;
+  await locateFormer(factory);
   const names = await files.list(workDirectory);
   noteSeqs(
     factory,

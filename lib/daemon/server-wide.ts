@@ -2,8 +2,10 @@
 import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
 import type { Worker } from "../factory-api.ts";
-import { type Instance, instanceName } from "../domain.ts";
+import { type Instance, instanceName, isFormer } from "../domain.ts";
+import type { MinderView } from "../minder/minder.ts";
 import { noteList } from "../server-view.ts";
+import { lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
@@ -101,12 +103,12 @@ export async function lease(factory: Factory, targets: string[]): Promise<Outcom
 }
 
 export async function look(factory: Factory, instances: Instance[]): Promise<Outcome> {
-  const { minder, known, clock } = factory;
+  const { known, clock } = factory;
   const begunMs = clock.uptimeMs();
-  const views = await minder.look(instances.map(({ place }) => place.directory));
-  for (const [index, instance] of instances.entries()) {
+  const views = await viewsOf(factory, instances);
+  for (const instance of instances) {
     const name = instanceName(instance);
-    const seen = views[index];
+    const seen = views.get(name);
     // What was committed while we looked is newer than the look.
     if (known.instances.get(name)?.phase !== instance.phase) continue;
     const before = known.looks.get(name);
@@ -127,6 +129,17 @@ export async function look(factory: Factory, instances: Instance[]): Promise<Out
     after.isStale = before.staleMs >= begunMs;
   }
   return done;
+}
+
+async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<string, MinderView>> {
+  const own = instances.filter((instance) => !isFormer(instance));
+  const seen = await factory.minder.look(own.map(({ place }) => place.directory));
+  const views = await lookAtFormer(factory, instances.filter(isFormer));
+  for (const [index, view] of seen.entries()) {
+    const instance = own[index];
+    if (instance !== undefined) views.set(instanceName(instance), view);
+  }
+  return views;
 }
 
 export async function lookAtLocks(factory: Factory): Promise<Outcome> {

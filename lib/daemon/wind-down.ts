@@ -2,10 +2,11 @@
  * From a reason to end an instance to a free testbed. Each function is one step of plan.ts and can be repeated after a
  * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
  */
-import { type Instance, instanceName } from "../domain.ts";
+import { type Instance, instanceName, isFormer } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
+import { stopFormer } from "./former.ts";
 import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
@@ -40,7 +41,8 @@ export async function decideEnd(
   });
   // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
   const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
-  if (untold !== null && !isAtWork) strike(factory, instance.testbed, reason);
+  // What another program began says nothing of the testbed.
+  if (untold !== null && !isAtWork && !isFormer(instance)) strike(factory, instance.testbed, reason);
   else if (reason === jobDone) clearStrikes(factory, instance.testbed);
   logFor(factory, next).info(`ending: ${reason}`);
   return done;
@@ -82,7 +84,9 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
     const told = await tellOwner(factory, instance, instance.untold);
     if (told !== done) return told;
   }
-  const stopped = await factory.minder.stop(instance.place.directory, { graceMs });
+  const stopped = isFormer(instance)
+    ? await stopFormer(factory, instance)
+    : await factory.minder.stop(instance.place.directory, { graceMs });
   if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;

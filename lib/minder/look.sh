@@ -35,7 +35,7 @@ look_at() {
       state=absent first_life=dead minder_life=dead
     fi
   elif [ ! -d "$directory/minder" ]; then
-    # Made by another factory program, or by one of ours that was killed at once.
+    # Made by one that was killed at once, or somebody removed what it recorded.
     find_strays '' "$directory"
     if [ -n "$strays" ]; then state=alive went=yes first_life=alive
     elif [ "$stray_proof" = no ]; then reason='its processes cannot be searched for'

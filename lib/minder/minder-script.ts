@@ -14,6 +14,7 @@ import go from "./go.sh" with { type: "text" };
 import look from "./look.sh" with { type: "text" };
 import stop from "./stop.sh" with { type: "text" };
 import tidy from "./tidy.sh" with { type: "text" };
+import former from "./former.sh" with { type: "text" };
 import verbs from "./verbs.sh" with { type: "text" };
 
 export const minderScript = [
@@ -32,5 +33,6 @@ export const minderScript = [
   look,
   stop,
   tidy,
+  former,
   verbs,
 ].join("\n");

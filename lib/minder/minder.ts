@@ -172,6 +172,8 @@ export interface Recalled {
 
 export type RecallResult = { ok: true; instances: Recalled[] } | { ok: false; reason: string };
 
+export type FormerResult = { ok: true; directories: string[] } | { ok: false; reason: string };
+
 export interface Minder {
   /** Tries what `arm` will need, and leaves nothing. */
   probe(): Promise<ProbeResult>;
@@ -188,6 +190,11 @@ export interface Minder {
   locks(): Promise<LocksResult>;
   /** All instance directories under a work directory that hold an intent. */
   recall(workDirectory: string): Promise<RecallResult>;
+  /** As `look` and `stop`, for agents that the Rust factory started in these directories: found by HOME and BUILDOMAT_OPT. */
+  lookAtFormer(directories: string[]): Promise<MinderView[]>;
+  stopFormer(directory: string): Promise<StopResult>;
+  /** Directories of living agents that have one of these names, wherever that factory made them. */
+  formerDirectories(names: string[]): Promise<FormerResult>;
 }
 
 export interface MinderOptions {
@@ -256,6 +263,19 @@ export function openMinder({
     recall: async (workDirectory) => {
       const reply = await script.call("recall", [workDirectory], "", 30_000);
       return reply.ok ? { ok: true, instances: readRecalled(reply.lines) } : reply;
+    },
+    lookAtFormer: async (directories) => {
+      if (directories.length === 0) return [];
+      return readLook(directories, await script.call("look_former", directories, "", 20_000));
+    },
+    stopFormer: async (instanceDirectory) => {
+      const reply = await script.call("stop_former", [instanceDirectory], "", 30_000);
+      return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    formerDirectories: async (names) => {
+      const reply = await script.call("find_former_places", names, "", 20_000);
+      if (!reply.ok) return reply;
+      return { ok: true, directories: readRecalled(reply.lines).map(({ directory }) => directory) };
     },
   };
 }

@@ -181,24 +181,6 @@ find_strays() {
     case " $strays " in *" $stray "*) continue ;; esac
     if is_stray "$stray_file" "$1" "$2"; then strays="$strays $stray"; fi
   done
-  if [ -z "$1" ] && [ -d "$2" ] && [ "$uid" != 0 ] && is_agent_hidden; then stray_proof=no; fi
-}
-
-# is_agent_hidden: another user's agent runs here (the Rust factory elevates it). Without a record of ours nothing tells whose
-# it is, because its environment cannot be read.
-is_agent_hidden() {
-  set +f
-  set -- $(grep -alF agent "$proc"/[0-9]*/cmdline 2>/dev/null)
-  set -f
-  for agent_file; do
-    [ ! -r "${agent_file%/cmdline}/environ" ] || continue
-    case $(tr '\000' ' ' <"$agent_file" 2>/dev/null) in *'agent run '*) ;; *) continue ;; esac
-    agent_pid=${agent_file#"$proc/"}
-    read_process "${agent_pid%/cmdline}"
-    # One that a minder started is on that minder's record.
-    has_cookie "$seen_parent" /.minder- || return 0
-  done
-  return 1
 }
 
 is_stray() {

@@ -1,0 +1,35 @@
+/**
+ * A transport with root's power: what it runs, it runs through sudo or pfexec. Whether that was given is told in one
+ * message, with the mend. It knows nothing of what is run.
+ */
+import type { Transport } from "./minder.ts";
+
+/** What root runs: an absolute path, so that a rule can name it. */
+export const elevatedShell = "/bin/sh";
+
+export interface ElevationOptions {
+  transport: Transport;
+  /** As `process.platform` says. */
+  platform: string;
+  /** Who is to become root. */
+  user: string;
+}
+
+export function openElevated({ transport, platform, user }: ElevationOptions): Transport {
+  const isIllumos = platform === "sunos" || platform === "illumos";
+  // Never asks: nobody is there to answer.
+  const words = isIllumos ? ["pfexec"] : ["sudo", "-n", "--"];
+  const mend = isIllumos
+    ? `give ${user} a profile with all privileges (usermod -P +"Primary Administrator" ${user})`
+    : `add the line "${user} ALL=(root) NOPASSWD: ${elevatedShell}" with visudo -f /etc/sudoers.d/buildomat-factory-sp-test`;
+  return async (argv, stdin, timeoutMs) => {
+    const result = await transport([...words, ...argv], stdin, timeoutMs);
+    const said = result.ok ? result.stderr.trim() : result.reason;
+    const isRefused = result.ok
+      ? result.exitCode !== 0 && /^(?:sudo|pfexec): |sudoers/m.test(said)
+      : /not found|ENOENT/.test(said);
+    if (!isRefused) return result;
+    const reason = `${words[0]} does not let ${user} run ${elevatedShell} as root (${said.split("\n").at(-1)}), which general.use_privilege_elevation asks for; ${mend}, or set it to false`;
+    return { ok: false, reason };
+  };
+}
