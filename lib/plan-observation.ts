@@ -55,6 +55,8 @@ export interface Observation {
   locksSeenMs: number | null;
   /** By testbed: how its `check` command last ended. */
   checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
+  /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
+  refusal: string | null;
   looks: ReadonlyMap<string, Look>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;

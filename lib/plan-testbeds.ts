@@ -13,11 +13,10 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   }
   // Without isolation there is a lock of the whole host beside the testbeds' own.
   const owner =
-    seen.elsewhere.get(testbed.name) ??
-    (isAlone(testbed, seen.config) ? seen.elsewhere.get(".host") : undefined);
+    seen.elsewhere.get(testbed.name) ?? (isAlone(testbed, seen) ? seen.elsewhere.get(".host") : undefined);
   if (owner !== undefined) return `in use elsewhere: ${owner}`;
   if (
-    isAlone(testbed, seen.config) &&
+    isAlone(testbed, seen) &&
     seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")
   ) {
     return "without isolation one instance at a time runs on this host";
@@ -28,8 +27,8 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
 }
 
 /** Whether it shares this host with no other instance. */
-export function isAlone(testbed: Testbed, config: Config): boolean {
-  return config.general.isolate === "off" && testbed.host === null;
+export function isAlone(testbed: Testbed, { config, refusal }: Observation): boolean {
+  return (config.general.isolate === "off" || refusal !== null) && testbed.host === null;
 }
 
 /** Whether a job could be begun on it now. */

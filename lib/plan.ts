@@ -123,13 +123,14 @@ export function plan(seen: Observation): Plan {
       }
       jobs.add(lease.job);
       free.delete(testbed);
-      if (isAlone(testbed, seen.config)) {
-        for (const each of free) if (isAlone(each, seen.config)) free.delete(each);
+      if (isAlone(testbed, seen)) {
+        for (const each of free) if (isAlone(each, seen)) free.delete(each);
       }
       add({ kind: "begin", lease, testbed });
     }
     const isTaking = seen.mode === "run" && !seen.server.isTokenRefused;
-    const isAnyElsewhere = seen.config.testbeds.some(({ name }) => seen.elsewhere.has(name));
+    const isAnyElsewhere =
+      seen.elsewhere.has(".host") || seen.config.testbeds.some(({ name }) => seen.elsewhere.has(name));
     if (isTaking && (free.size > 0 || isAnyElsewhere)) {
       if (seen.locksSeenMs === null || isDue(seen.locksSeenMs + intervals.locksMs)) {
         add({ kind: "look at locks" });

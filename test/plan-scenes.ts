@@ -183,6 +183,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     elsewhere: new Map(),
     locksSeenMs: nowMs,
     checks: new Map(),
+    refusal: null,
     looks: new Map(),
     sweptMs: nowMs,
     server: serverOf(),

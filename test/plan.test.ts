@@ -536,23 +536,31 @@ describe("plan() for free testbeds", () => {
     }
   });
 
-  test("runs one instance at a time on this host without isolation", () => {
+  test.each([
+    ["is switched off", "off", null],
+    ["is refused", "auto", "unshare failed"],
+  ] as const)("runs one instance at a time on this host where isolation %s", (_, isolate, refusal) => {
     const testbeds = [testbedOf({ name: "a" }), testbedOf({ name: "b" })];
-    const config = configOf(testbeds, "off");
+    const config = configOf(testbeds, isolate);
     const instances = [instanceOf({ testbed: "a" })];
-    expect(kindsOf(ready({ config, instances }))).not.toContain("lease");
+    expect(kindsOf(ready({ config, refusal, instances }))).not.toContain("lease");
     expect(kindsOf(ready({ config: configOf(testbeds), instances }))).toContain("lease");
     const place = { way: "ssh", directory: "/work/a_7", agent: "external" } as const;
     for (const elsewhere of [
       instanceOf({ testbed: "a", place }),
       instanceOf({ testbed: "a", phase: "dropped" }),
     ]) {
-      expect(kindsOf(ready({ config, instances: [elsewhere] }))).toContain("lease");
+      expect(kindsOf(ready({ config, refusal, instances: [elsewhere] }))).toContain("lease");
     }
     const leases = [leaseOf({ job: "job-1" }), leaseOf({ job: "job-2" })];
-    const found = kindsOf(ready({ config, leases }));
+    const found = kindsOf(ready({ config, refusal, leases }));
     expect(found.filter((kind) => kind === "begin")).toHaveLength(1);
     expect(found).not.toContain("lease");
+    // Another factory's, on a testbed of its own: that it is gone shows only when looked for.
+    const held = { config, refusal, elsewhere: new Map([[".host", "c/1 in /other"]]) };
+    const looked = kindsOf(ready({ ...held, locksSeenMs: nowMs - long }));
+    expect(looked).toContain("look at locks");
+    expect(looked).not.toContain("lease");
   });
 
   describe("check", () => {

@@ -56,6 +56,7 @@ export interface Known {
   elsewhere: Map<string, string>;
   locksSeenMs: number | null;
   checks: Map<string, { isPassed: boolean; atMs: number }>;
+  refusal: string | null;
   looks: Map<string, KnownLook>;
   sweptMs: number | null;
   /** Names of instances for which a worker is being asked for right now. */
@@ -84,6 +85,7 @@ export function openKnown(store: Store): Known {
     elsewhere: new Map(),
     locksSeenMs: null,
     checks: new Map(),
+    refusal: null,
     looks: new Map(),
     sweptMs: null,
     asking: new Set(),

@@ -7,6 +7,7 @@ import { directoryName, type Instance, instanceName } from "../domain.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
+import { noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { decideEnd } from "./wind-down.ts";
@@ -63,6 +64,7 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
   const armed = await factory.minder.arm(armRequest(factory, instance, testbed));
   switch (armed.kind) {
     case "armed":
+      noteRefusal(factory, armed.refusal);
       setView(factory, instance, "armed");
       return done;
     case "elsewhere":

@@ -8,6 +8,7 @@ import { errorText } from "../failure.ts";
 import type { Recalled } from "../minder/minder.ts";
 import { isPassing } from "../store.ts";
 import { locateFormer } from "./former.ts";
+import { probeHost } from "./isolation.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
 
 const intentSchema = z.object({
@@ -40,6 +41,7 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
     names.map((name) => name.replace(/_(\d+)$/, "/$1")),
   );
   const recalled = await recallUntilAnswered(factory, stopped);
+  if (!stopped.aborted) await probeHost(factory);
   for (const { directory, intentJson, worker } of recalled) {
     const instance = readIntent(intentJson, directory, worker);
     if (instance === null || known.instances.has(instanceName(instance))) continue;
