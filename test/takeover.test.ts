@@ -27,6 +27,8 @@ interface Row {
   /** Starts an agent as that factory does. */
   hasAgent?: boolean;
   isAssociated?: boolean;
+  /** Where that factory was told to make its directories; the base's work directory unless told. */
+  work?: string;
 }
 
 interface Left {
@@ -44,7 +46,7 @@ function openDatabase({ base }: Lab): Database {
 /** What the Rust factory leaves of one instance: worker, row, directory, agent. */
 async function leave(
   lab: Lab,
-  { testbed, seq, state, job, hasAgent, isAssociated = true }: Row,
+  { testbed, seq, state, job, hasAgent, isAssociated = true, work = join(lab.base, "work") }: Row,
 ): Promise<Left> {
   const { factoryApi } = lab;
   const { id: worker, bootstrap } = must(await factoryApi.createWorker(lab.targetId, job ?? null));
@@ -54,7 +56,7 @@ async function leave(
     .query("INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, 1)")
     .run(testbed, seq, worker, lab.targetId, state, bootstrap);
   database.close();
-  const directory = join(lab.base, "work", `${testbed}_${seq}`);
+  const directory = join(work, `${testbed}_${seq}`);
   const opt = join(directory, "opt/buildomat");
   if (hasAgent !== true) return { worker, directory, agent: null };
   mkdirSync(join(opt, "etc"), { recursive: true });
@@ -137,7 +139,8 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   const held = await leave(it, { testbed: "held", seq: 1, state: "running", hasAgent: true });
   must(await it.admin.holdWorker(held.worker, "looked at"));
   await leave(it, { testbed: "twice", seq: 1, state: "running" });
-  const second = await leave(it, { testbed: "twice", seq: 2, state: "running", hasAgent: true });
+  const work = join(it.directory, "told/by/environment");
+  const second = await leave(it, { testbed: "twice", seq: 2, state: "running", hasAgent: true, work });
   const distant = await it.submit("sleep 1000");
   await leave(it, { testbed: "far", seq: 1, state: "running", job: distant });
   // Its agent died, as one does whose output nobody reads any more; its task did not.
