@@ -4,7 +4,7 @@
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
 import { chooseAgent } from "./lib/agent-program.ts";
 import {
@@ -62,6 +62,11 @@ const commands: Record<string, Command> = {
     description: "Lease jobs and run them until stopped (also without a command)",
     args: baseArgs,
     run: (args) => runFactory(args),
+  },
+  check: {
+    description: "Look for all that would keep jobs from running here, and say how to mend it",
+    args: { ...baseArgs, json: { type: "boolean", description: "one JSON document, for programs" } },
+    run: (args) => checkHost(args),
   },
   demo: {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
@@ -249,6 +254,25 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
       testbed: name,
     });
   }
+}
+
+async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
+  const { runCheck } = await import("./lib/check/check.ts");
+  const surroundings = await lookAround();
+  return await runCheck({
+    base: findBase(args, surroundings),
+    surroundings,
+    source: { self, executable: process.execPath, exists: existsSync },
+    uid: process.getuid?.() ?? null,
+    clock,
+    random,
+    http: openHttp({ clock }),
+    processes,
+    searchPath,
+    temporaryDirectory: tmpdir(),
+    isJson: args.json === true,
+    print,
+  });
 }
 
 async function runDevserver(port: string | undefined): Promise<number> {

@@ -26,6 +26,8 @@ export interface HttpReply {
 export interface HttpFailure {
   ok: false;
   reason: string;
+  /** The system's or TLS's own word for it, as in `ECONNREFUSED`, where there is one. */
+  code?: string;
 }
 
 export interface HttpDownload {
@@ -73,7 +75,8 @@ export function openHttp({ clock }: { clock: Clock }): Http {
       };
     } catch (error) {
       deadline.release();
-      return { ok: false, reason: failureReason(error, request, deadline.signal) };
+      const code = error instanceof Error && "code" in error ? { code: String(error.code) } : {};
+      return { ok: false, reason: failureReason(error, request, deadline.signal), ...code };
     }
   }
 

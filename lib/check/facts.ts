@@ -1,0 +1,66 @@
+/** What `check` learnt of a lab host and its server, before anything is made of it. It knows no verdict. */
+import type { AgentProgram } from "../agent-program.ts";
+import type { Base } from "../base.ts";
+import type { Answer } from "../buildomat.ts";
+import type { Config } from "../config.ts";
+import type { HttpFailure, HttpReply } from "../doors/http.ts";
+import type { RunResult } from "../doors/processes.ts";
+import type { Worker } from "../factory-api.ts";
+import type { LocksResult, ProbeResult } from "../minder/minder.ts";
+
+/** What was seen, or why it could not be. */
+export type Look<T> = { ok: true; value: T } | { ok: false; reason: string };
+
+/** A path as this user finds it. */
+export interface Place {
+  path: string;
+  kind: "missing" | "directory" | "file" | "link" | "other";
+  /** Permission bits, sticky bit included; 0 where it is missing. */
+  mode: number;
+  uid: number;
+  isReadable: boolean;
+  /** A directory also needs `x` for that. Of one that is missing: whether it can be made. */
+  isWritable: boolean;
+  isExecutable: boolean;
+}
+
+export interface RunnerFacts {
+  /** As configured. */
+  command: string;
+  /** Where its first word is; null: nowhere. */
+  program: Place | null;
+  config: Place;
+  testbeds: string[];
+}
+
+export interface Facts {
+  base: Base;
+  config: Config;
+  platform: string;
+  /** Null where the system has none. */
+  uid: number | null;
+  /** The files that hold the token. */
+  tokenFiles: Look<Place[]>;
+  ping: Look<{
+    reply: HttpReply | HttpFailure;
+    /** This host's clock in the middle of the exchange. */
+    wallMs: number;
+  }>;
+  workers: Look<Answer<Worker[]>>;
+  baseDirectory: Look<Place>;
+  databaseDirectory: Look<Place>;
+  database: Look<Place>;
+  workDirectory: Look<Place>;
+  lockDirectory: Look<Place>;
+  /** Where instance directories are, or will be. */
+  freeBytes: Look<number>;
+  isFactoryRunning: Look<boolean>;
+  locks: Look<LocksResult>;
+  /** Those that are not there. */
+  missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;
+  probe: Look<ProbeResult>;
+  /** What the configured elevation answered; null: none is needed. */
+  elevation: Look<RunResult | null>;
+  agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
+  runners: Look<RunnerFacts[]>;
+}

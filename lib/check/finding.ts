@@ -1,0 +1,71 @@
+/** One thing that `check` says, and how all of them are shown to people and to programs. It knows no subject by name. */
+
+export interface Finding {
+  /** `error`: it keeps jobs from running. `warning`: jobs run, but not all or not well. */
+  severity: "ok" | "warning" | "error";
+  /** What it is about: one or two words, or a section of the configuration. */
+  subject: string;
+  message: string;
+  /** What to do about it; null where nothing is to be done. */
+  hint: string | null;
+}
+
+export const ok = (subject: string, message: string): Finding => ({
+  severity: "ok",
+  subject,
+  message,
+  hint: null,
+});
+
+export const warning = (subject: string, message: string, hint: string | null): Finding => ({
+  severity: "warning",
+  subject,
+  message,
+  hint,
+});
+
+export const error = (subject: string, message: string, hint: string | null): Finding => ({
+  severity: "error",
+  subject,
+  message,
+  hint,
+});
+
+export function isGood(findings: Finding[]): boolean {
+  return findings.every(({ severity }) => severity !== "error");
+}
+
+/** One line a finding, its mend below it, and a line that sums up. */
+export function showFindings(findings: Finding[]): string {
+  const width = Math.max(...findings.map(({ subject }) => subject.length), 0);
+  const lines = findings.flatMap(({ severity, subject, message, hint }) => {
+    const [first = "", ...more] = [...message.split("\n"), ...(hint?.split("\n") ?? [])].map(printable);
+    return [
+      `${severity.padEnd(7)}  ${printable(subject).padEnd(width)}  ${first}`,
+      ...more.map((line) => `${" ".repeat(9)}${line}`),
+    ];
+  });
+  return [...lines, summarise(findings)].join("\n");
+}
+
+export function findingsJson(findings: Finding[]): string {
+  return JSON.stringify({ findings, ok: isGood(findings) }, null, 2);
+}
+
+function summarise(findings: Finding[]): string {
+  const errors = findings.filter(({ severity }) => severity === "error").length;
+  const warnings = findings.filter(({ severity }) => severity === "warning").length;
+  const counted = [count(errors, "error"), count(warnings, "warning")].filter((text) => text !== null);
+  if (errors > 0) return `${counted.join(", ")}: no jobs, or not all, would run here`;
+  return warnings > 0 ? `${counted.join(", ")}: jobs can run` : "Nothing is wrong: jobs can run";
+}
+
+function count(number: number, what: string): string | null {
+  if (number === 0) return null;
+  return number === 1 ? `1 ${what}` : `${number} ${what}s`;
+}
+
+/** What other programs and servers said may hold what a terminal would act on. */
+function printable(text: string): string {
+  return text.replace(/\t/g, " ").replace(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069]/gu, "?");
+}

@@ -1,0 +1,259 @@
+/**
+ * Gathers what `check` judges: asks the server, looks at files, tries programs. Each look is bounded in time, none changes
+ * anything, and none keeps another from being made. What is tried is tried in a scratch directory that is gone afterwards.
+ */
+import { constants } from "node:fs";
+import { access, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
+import { dirname, isAbsolute, join } from "node:path";
+import { parse } from "smol-toml";
+import { chooseAgent, type ProgramSource } from "../agent-program.ts";
+import { type Base, lockDirectoryOf, type Surroundings, workDirectoryOf } from "../base.ts";
+import { requestFor } from "../buildomat.ts";
+import type { Config } from "../config.ts";
+import { expandHome } from "../config-paths.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Http } from "../doors/http.ts";
+import type { Processes, RunResult } from "../doors/processes.ts";
+import type { Random } from "../doors/random.ts";
+import { openFactoryApi } from "../factory-api.ts";
+import { errorText } from "../failure.ts";
+import { localTransport, openMinder } from "../minder/minder.ts";
+import { lockStore } from "../store.ts";
+import type { Facts, Look, Place, RunnerFacts } from "./facts.ts";
+
+export interface Ground {
+  surroundings: Surroundings;
+  source: ProgramSource;
+  uid: number | null;
+  clock: Clock;
+  random: Random;
+  http: Http;
+  processes: Processes;
+  /** Where programs of jobs are searched. */
+  searchPath: string;
+  /** Where the scratch directory is made. */
+  temporaryDirectory: string;
+}
+
+const callTimeoutMs = 10_000;
+/** What the minder's own shell finds. */
+const systemPath = "/usr/bin:/bin:/usr/sbin:/sbin";
+
+export async function gather(config: Config, base: Base, ground: Ground): Promise<Facts> {
+  const scratch = await look(() => mkdtemp(join(ground.temporaryDirectory, "factory-check-")));
+  try {
+    return await gatherWith(config, base, ground, scratch);
+  } finally {
+    if (scratch.ok) await rm(scratch.value, { recursive: true, force: true });
+  }
+}
+
+async function gatherWith(config: Config, base: Base, ground: Ground, scratch: Look<string>): Promise<Facts> {
+  const { surroundings, uid } = ground;
+  const workDirectory = workDirectoryOf(config, base);
+  const lockDirectory = await look(() => lockDirectoryOf(surroundings.env));
+  const looks = {
+    tokenFiles: look(() => lookAtTokenFiles(config, ground)),
+    ping: look(() => ping(config, ground)),
+    workers: look(() => askWorkers(config, ground)),
+    baseDirectory: look(() => lookAt(base.directory)),
+    databaseDirectory: look(() => lookAt(dirname(base.database))),
+    database: look(() => lookAt(base.database)),
+    workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),
+    lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
+    freeBytes: look(() => readFreeBytes(workDirectory)),
+    isFactoryRunning: look(() => isFactoryRunning(base.database)),
+    locks: look(() => openScratchMinder(valueOf(scratch), valueOf(lockDirectory), ground).locks()),
+    missingPrograms: look(() => findMissingPrograms(config, ground)),
+    probe: look(() => openScratchMinder(valueOf(scratch), `${valueOf(scratch)}/locks`, ground).probe()),
+    elevation: look(() => tryElevation(config, ground)),
+    agent: look(() => tryAgent(config, ground, valueOf(scratch))),
+    runners: look(() => lookAtRunners(config, ground)),
+  };
+  const entries = Object.entries(looks).map(async ([name, made]) => [name, await made] as const);
+  const found = Object.fromEntries(await Promise.all(entries)) as {
+    [name in keyof typeof looks]: Awaited<(typeof looks)[name]>;
+  };
+  return { base, config, platform: surroundings.platform, uid, ...found };
+}
+
+async function look<T>(make: () => T | Promise<T>): Promise<Look<T>> {
+  try {
+    return { ok: true, value: await make() };
+  } catch (error) {
+    return { ok: false, reason: errorText(error) };
+  }
+}
+
+function valueOf<T>(made: Look<T>): T {
+  if (made.ok) return made.value;
+  throw new Error(made.reason);
+}
+
+async function ping({ general, token }: Config, { http, clock }: Ground) {
+  const server = { http, baseurl: general.baseurl, token };
+  const request = requestFor(server, { method: "GET", path: "/0/factory/ping", timeoutMs: callTimeoutMs });
+  const beforeMs = clock.wallMs();
+  const reply = await http.request(request);
+  return { reply, wallMs: (beforeMs + clock.wallMs()) / 2 };
+}
+
+function askWorkers({ general, token }: Config, { http }: Ground) {
+  const hurried: Http = {
+    ...http,
+    request: (wanted) => http.request({ ...wanted, timeoutMs: callTimeoutMs }),
+  };
+  return openFactoryApi({ http: hurried, baseurl: general.baseurl, token }).workers();
+}
+
+async function lookAt(path: string, { followsLinks = true } = {}): Promise<Place> {
+  const may = async (mode: number, what = path): Promise<boolean> =>
+    await access(what, mode).then(
+      () => true,
+      () => false,
+    );
+  try {
+    const seen = await (followsLinks ? stat(path) : lstat(path));
+    const isDirectory = seen.isDirectory();
+    const other = seen.isSymbolicLink() ? "link" : "other";
+    return {
+      path,
+      kind: isDirectory ? "directory" : seen.isFile() ? "file" : other,
+      mode: seen.mode & 0o7777,
+      uid: seen.uid,
+      isReadable: await may(constants.R_OK),
+      isWritable: await may(isDirectory ? constants.W_OK | constants.X_OK : constants.W_OK),
+      isExecutable: await may(constants.X_OK),
+    };
+  } catch (error) {
+    if (!isAbsent(error)) throw error;
+    const isWritable = await may(constants.W_OK | constants.X_OK, await nearestDirectory(path));
+    return { path, kind: "missing", mode: 0, uid: 0, isReadable: false, isWritable, isExecutable: false };
+  }
+}
+
+/** The path, or what of it is there. */
+async function nearestDirectory(path: string): Promise<string> {
+  for (let nearest = path; ; nearest = dirname(nearest)) {
+    const seen = await stat(nearest).catch(() => null);
+    if (seen !== null || nearest === "/") return nearest;
+  }
+}
+
+/** A configuration holds the token or names the file that does. */
+async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promise<Place[]> {
+  const { factory } = parse(surroundings.readText(config.path)) as { factory?: Record<string, unknown> };
+  const { token, token_file: file } = factory ?? {};
+  const paths = [
+    ...(typeof token === "string" ? [config.path] : []),
+    ...(typeof file === "string" ? [expandHome(file, surroundings.home)] : []),
+  ];
+  return await Promise.all(paths.map((path) => lookAt(path)));
+}
+
+async function readFreeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(await nearestDirectory(path));
+  return bavail * bsize;
+}
+
+/** Asked for a moment only, and only where a factory has been: the lock's file is made by the first one. */
+async function isFactoryRunning(database: string): Promise<boolean> {
+  const file = await lookAt(`${database}.lock`);
+  if (file.kind === "missing") return false;
+  const lock = lockStore(database);
+  lock?.release();
+  return lock === null;
+}
+
+/** A minder that leaves nothing in the real work directory, not even its script. */
+function openScratchMinder(directory: string, lockDirectory: string, { processes, random }: Ground) {
+  return openMinder({ transport: localTransport({ processes }), random, directory, lockDirectory });
+}
+
+async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {
+  const needsNamespaces = general.isolate !== "off" && surroundings.platform === "linux";
+  return {
+    ofJobs: await missingOf(["bash"], searchPath),
+    ofIsolation: needsNamespaces
+      ? await missingOf(["unshare", "setpriv", "mount", "pivot_root"], systemPath)
+      : [],
+  };
+}
+
+async function missingOf(names: string[], path: string): Promise<string[]> {
+  const found = await Promise.all(names.map((name) => findProgram(name, path)));
+  return names.filter((_, index) => found[index] === null);
+}
+
+/** The first file of that name on `path` that may be executed; for an absolute name, what is there. */
+async function findProgram(name: string, path: string): Promise<Place | null> {
+  if (isAbsolute(name)) {
+    const place = await lookAt(name);
+    return place.kind === "missing" ? null : place;
+  }
+  if (name.includes("/")) return null;
+  for (const directory of path.split(":").filter((each) => isAbsolute(each))) {
+    const place = await lookAt(join(directory, name)).catch(() => null);
+    if (place?.kind === "file" && place.isExecutable) return place;
+  }
+  return null;
+}
+
+async function tryElevation(
+  { general }: Config,
+  { surroundings, uid, processes }: Ground,
+): Promise<RunResult | null> {
+  if (!general.elevate || uid === 0) return null;
+  const { platform } = surroundings;
+  const asRoot = platform === "sunos" || platform === "illumos" ? ["pfexec"] : ["sudo", "-n"];
+  const result = await processes.run({
+    argv: [...asRoot, "id", "-u"],
+    env: { PATH: systemPath },
+    timeoutMs: callTimeoutMs,
+    maxBytes: 4096,
+  });
+  if (!result.ok || result.exitCode !== 0 || result.stdout.trim() === "0") return result;
+  return { ok: false, reason: `${asRoot.join(" ")} ran a program as user ${result.stdout.trim()}` };
+}
+
+async function tryAgent(config: Config, ground: Ground, scratch: string) {
+  const program = chooseAgent(config, ground.source);
+  const [path = ""] = program.argv;
+  const place = await lookAt(path);
+  if (place.kind !== "file" || !place.isExecutable) return { program, place, run: null };
+  const run = await ground.processes.run({
+    argv: [...program.argv, "--help"],
+    env: { PATH: ground.searchPath, HOME: scratch },
+    cwd: "/",
+    timeoutMs: callTimeoutMs,
+    maxBytes: 4096,
+  });
+  return { program, place, run };
+}
+
+/** One for each command and configuration, of the testbeds whose jobs run on this host. */
+async function lookAtRunners(
+  { testbeds }: Config,
+  { surroundings, searchPath }: Ground,
+): Promise<RunnerFacts[]> {
+  const local = testbeds.filter(
+    ({ enabled, host, spRunnerUrl }) => enabled && host === null && spRunnerUrl === null,
+  );
+  const groups = Map.groupBy(local, (testbed) => `${testbed.spRunnerPath}\n${testbed.spRunnerConfig}`);
+  return await Promise.all(
+    Array.from(groups.values(), async ([first, ...others]) => {
+      if (first === undefined) throw new Error("a group of no testbeds");
+      const [word = ""] = first.spRunnerPath.trim().split(/\s+/);
+      return {
+        command: first.spRunnerPath,
+        program: await findProgram(expandHome(word, surroundings.home), searchPath),
+        config: await lookAt(expandHome(first.spRunnerConfig, surroundings.home)),
+        testbeds: [first, ...others].map(({ name }) => name),
+      };
+    }),
+  );
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}

@@ -1,0 +1,118 @@
+/** What this host has for jobs: programs, isolation, elevation, the agent, sp-runner. Pure. */
+import type { Facts } from "./facts.ts";
+import { error, type Finding, ok, warning } from "./finding.ts";
+
+export function judgePrograms({ missingPrograms }: Facts): Finding[] {
+  if (!missingPrograms.ok)
+    return [warning("programs", `cannot be looked for: ${missingPrograms.reason}`, null)];
+  const { ofJobs, ofIsolation } = missingPrograms.value;
+  return [
+    ...(ofJobs.length === 0
+      ? [ok("programs", "bash is there")]
+      : [
+          error(
+            "programs",
+            `there is no ${ofJobs.join(", ")} on the PATH: jobs are bash scripts`,
+            "Install it",
+          ),
+        ]),
+    ...(ofIsolation.length === 0
+      ? []
+      : [
+          warning(
+            "programs",
+            `there is no ${ofIsolation.join(", ")}: isolation needs it`,
+            "Install util-linux",
+          ),
+        ]),
+  ];
+}
+
+export function judgeIsolation({ config, probe }: Facts): Finding[] {
+  const subject = "isolation";
+  const answer = probe.ok && probe.value.ok ? probe.value : null;
+  if (answer === null) {
+    const reason = !probe.ok ? probe.reason : probe.value.ok ? "" : probe.value.reason;
+    return [warning(subject, `cannot be tried: ${reason}`, null)];
+  }
+  const { isolation, unshared } = answer;
+  const isOff = config.general.isolate === "off";
+  if (!isOff && isolation.kind === "possible")
+    return [ok(subject, "each job gets a /work and /input of its own")];
+  const why =
+    isolation.kind === "refused" && !isOff ? `namespaces are refused (${isolation.reason})` : "it is off";
+  const allow = "Allow unprivileged user namespaces, or run as root";
+  if (unshared !== null) {
+    const hint = isOff ? 'Set general.isolate = "auto", or do that' : `${allow}, or do that`;
+    return [error(subject, `${why}, and ${unshared}`, hint)];
+  }
+  const message = `${why}: one job at a time on this host, with its own /work and /input`;
+  return [isOff ? ok(subject, message) : warning(subject, message, allow)];
+}
+
+export function judgeElevation({ config, uid, elevation }: Facts): Finding[] {
+  const subject = "elevation";
+  if (!config.general.elevate) return [];
+  if (uid === 0) return [ok(subject, "agents run as root, as this user does")];
+  const result = elevation.ok ? elevation.value : elevation;
+  if (result?.ok === true && result.exitCode === 0) return [ok(subject, "agents can be run as root")];
+  const said =
+    result === null
+      ? "not tried"
+      : result.ok
+        ? firstLine(result.stderr) || `exit code ${result.exitCode}`
+        : result.reason;
+  const hint =
+    "Let this user become root without a password (sudoers NOPASSWD, or a profile for pfexec), or set general.use_privilege_elevation = false";
+  return [error(subject, `agents are to run as root, and cannot: ${said}`, hint)];
+}
+
+export function judgeAgent({ agent }: Facts): Finding[] {
+  const subject = "agent";
+  if (!agent.ok) return [error(subject, `cannot be looked at: ${agent.reason}`, null)];
+  const { program, place, run } = agent.value;
+  const { path } = place;
+  const hint =
+    'Install it, or correct general.agent (or BUILDOMAT_AGENT_PATH); "builtin" is the built-in one';
+  if (place.kind === "missing") return [error(subject, `${path} is not there`, hint)];
+  if (place.kind !== "file") return [error(subject, `${path} is no file`, hint)];
+  if (!place.isExecutable) {
+    return [error(subject, `${path} is not executable by this user`, `chmod +x ${path}`)];
+  }
+  const name = program.kind === "built-in" ? "the built-in one" : path;
+  const another = "Install the one for this system and CPU, with the libraries that it needs";
+  if (run === null || !run.ok) {
+    return [error(subject, `${name} cannot be run: ${run === null ? "not tried" : run.reason}`, another)];
+  }
+  // 126 and 127 are a shell's or loader's, and more than 128 is a signal's.
+  if (run.exitCode >= 126) {
+    const said = firstLine(run.stderr) || "it said nothing";
+    return [error(subject, `${name} cannot be run: exit code ${run.exitCode}: ${said}`, another)];
+  }
+  return [ok(subject, `${name} runs`)];
+}
+
+export function judgeRunners({ runners }: Facts): Finding[] {
+  const subject = "sp-runner";
+  if (!runners.ok) return [warning(subject, `cannot be looked for: ${runners.reason}`, null)];
+  return runners.value.flatMap(({ command, program, config, testbeds }) => {
+    const whose = `of ${testbeds.join(", ")}`;
+    const hint = "Install it or correct sp_runner_path; jobs that bring their own do not need it";
+    const found =
+      program === null
+        ? warning(subject, `${command} ${whose} is not there`, hint)
+        : program.kind === "file" && program.isExecutable
+          ? ok(subject, `${program.path} ${whose}`)
+          : warning(subject, `${program.path} ${whose} is no program that this user can run`, hint);
+    const configHint = "Write it or correct sp_runner_config; jobs that bring their own do not need it";
+    if (config.kind === "file" && config.isReadable) {
+      return [found, ok(subject, `configuration ${config.path} ${whose}`)];
+    }
+    const fault = config.kind === "missing" ? "is not there" : "cannot be read by this user";
+    return [found, warning(subject, `configuration ${config.path} ${whose} ${fault}`, configHint)];
+  });
+}
+
+function firstLine(text: string): string {
+  return (text.trim().split("\n")[0] ?? "").slice(0, 300);
+}

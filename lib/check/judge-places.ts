@@ -1,0 +1,153 @@
+/** What is wrong with the directories and files that a factory uses: theirs to write, and nobody else's to read. Pure. */
+import type { Facts, Look, Place } from "./facts.ts";
+import { error, type Finding, ok, warning } from "./finding.ts";
+
+/** What the minder's preflight asks for, and what a lab wants to know of before. */
+const leastFreeBytes = 64 * 1024 ** 2;
+const fewFreeBytes = 1024 ** 3;
+
+export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
+  if (!tokenFiles.ok) return [warning("token", `cannot tell who may read it: ${tokenFiles.reason}`, null)];
+  return tokenFiles.value.flatMap(({ path, mode }) =>
+    (mode & 0o077) === 0
+      ? []
+      : [
+          warning(
+            "token",
+            `others may ${mode & 0o022 ? "write" : "read"} ${path} (mode ${octal(mode)})`,
+            `chmod 600 ${path}`,
+          ),
+        ],
+  );
+}
+
+export function judgeBase({ baseDirectory, databaseDirectory, database, uid }: Facts): Finding[] {
+  const directories = [baseDirectory, databaseDirectory].filter(
+    (look, index, all) => !isSameAs(look, all[index - 1]),
+  );
+  return [
+    ...directories.flatMap((look) => judgeLook("base directory", look, (place) => judgeBaseDirectory(place))),
+    ...judgeLook("database", database, (place) => judgeDatabase(place, uid)),
+  ];
+}
+
+function isSameAs(look: Look<Place>, other: Look<Place> | undefined): boolean {
+  return look.ok && other?.ok === true && look.value.path === other.value.path;
+}
+
+function judgeBaseDirectory({ path, kind, mode, isWritable }: Place): Finding[] {
+  const subject = "base directory";
+  if (kind === "missing") return [error(subject, `${path} is not there`, `mkdir -p -m 700 ${path}`)];
+  if (kind !== "directory")
+    return [error(subject, `${path} is no directory`, "Name another one with --base-dir or -d")];
+  if (!isWritable) {
+    return [error(subject, `${path} cannot be written by this user`, "Run as its owner, or chown it")];
+  }
+  if ((mode & 0o022) !== 0) {
+    return [warning(subject, `others may write to ${path} (mode ${octal(mode)})`, `chmod go-w ${path}`)];
+  }
+  return [ok(subject, `${path} is this user's to write`)];
+}
+
+function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid: number | null): Finding[] {
+  const subject = "database";
+  if (kind === "missing") return [ok(subject, `${path} will be made at the first start`)];
+  if (kind !== "file")
+    return [error(subject, `${path} is no file`, "Move it aside, or name another one with -d")];
+  if (!isReadable || !isWritable) {
+    const hint = `Run as its owner, or chown it${uid === null ? "" : ` to user ${uid}`}`;
+    return [error(subject, `${path} cannot be read and written by this user`, hint)];
+  }
+  if ((mode & 0o077) !== 0) {
+    return [
+      warning(
+        subject,
+        `others may read ${path} (mode ${octal(mode)}): it holds agents' secrets`,
+        `chmod 600 ${path}`,
+      ),
+    ];
+  }
+  return [ok(subject, `${path} is there`)];
+}
+
+/** As strict as the minder, which arms nothing in a directory that somebody else could have prepared. */
+export function judgeWork({ workDirectory, uid }: Facts): Finding[] {
+  const subject = "work directory";
+  return judgeLook(subject, workDirectory, ({ path, kind, mode, uid: owner, isWritable }) => {
+    if (kind === "link") {
+      return [error(subject, `${path} is a symbolic link`, "Name the directory itself in general.work_dir")];
+    }
+    if (kind === "missing") {
+      if (isWritable) return [ok(subject, `${path} will be made at the first start`)];
+      return [
+        error(
+          subject,
+          `${path} is not there and cannot be made by this user`,
+          "Make it, or set general.work_dir",
+        ),
+      ];
+    }
+    if (kind !== "directory")
+      return [error(subject, `${path} is no directory`, "Set general.work_dir to one")];
+    if (uid !== null && owner !== uid) {
+      const hint = `Run as that user, or chown ${uid} ${path}, or set general.work_dir`;
+      return [error(subject, `${path} belongs to user ${owner}, not to ${uid}`, hint)];
+    }
+    if ((mode & 0o022) !== 0) {
+      return [error(subject, `${path} can be written by others (mode ${octal(mode)})`, `chmod go-w ${path}`)];
+    }
+    if (!isWritable) return [error(subject, `${path} cannot be written by this user`, `chmod u+wx ${path}`)];
+    return [ok(subject, `${path} is this user's alone to write`)];
+  });
+}
+
+/** As strict as the minder. */
+export function judgeLockDirectory({ lockDirectory, uid }: Facts): Finding[] {
+  const subject = "lock directory";
+  const elsewhere = "or set FACTORY_LOCK_DIR to the same directory for all factories of this host";
+  return judgeLook(subject, lockDirectory, ({ path, kind, mode, uid: owner, isWritable }) => {
+    if (kind === "link")
+      return [error(subject, `${path} is a symbolic link`, `Name the directory itself, ${elsewhere}`)];
+    const hint = `mkdir -m 1777 ${path} as root, ${elsewhere}`;
+    if (kind === "missing") {
+      if (isWritable) return [ok(subject, `${path} will be made for the first job`)];
+      return [error(subject, `${path} is not there and cannot be made by this user`, hint)];
+    }
+    if (kind !== "directory") return [error(subject, `${path} is no directory`, hint)];
+    if (!isWritable)
+      return [error(subject, `${path} cannot be written by this user`, `chmod 1777 ${path}, ${elsewhere}`)];
+    if ((mode & 0o1000) === 0 && (mode & 0o022) !== 0) {
+      return [error(subject, `${path} is not sticky (mode ${octal(mode)})`, `chmod 1777 ${path}`)];
+    }
+    if ((mode & 0o1000) === 0 && owner !== 0 && owner !== uid) {
+      return [error(subject, `${path} belongs to user ${owner} alone`, `chmod 1777 ${path}`)];
+    }
+    return [ok(subject, `${path} is shared by this host's factories`)];
+  });
+}
+
+export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
+  const subject = "disk space";
+  if (!freeBytes.ok) return [warning(subject, `cannot be told: ${freeBytes.reason}`, null)];
+  const where = workDirectory.ok ? ` in ${workDirectory.value.path}` : "";
+  const message = `${showBytes(freeBytes.value)} free${where}`;
+  const hint = "Make room, lower general.keep, or set general.work_dir to a larger disk";
+  if (freeBytes.value < leastFreeBytes) {
+    return [error(subject, `${message}; no job starts with less than 64 MiB`, hint)];
+  }
+  return [freeBytes.value < fewFreeBytes ? warning(subject, message, hint) : ok(subject, message)];
+}
+
+function judgeLook<T>(subject: string, look: Look<T>, judge: (value: T) => Finding[]): Finding[] {
+  if (look.ok) return judge(look.value);
+  return [error(subject, `cannot be looked at: ${look.reason}`, "Run as the factory's user")];
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
+}
+
+function showBytes(bytes: number): string {
+  const isLarge = bytes >= 1024 ** 3;
+  return isLarge ? `${(bytes / 1024 ** 3).toFixed(1)} GiB` : `${Math.floor(bytes / 1024 ** 2)} MiB`;
+}

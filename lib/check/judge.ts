@@ -1,0 +1,106 @@
+/**
+ * What the facts mean for jobs: findings in the order in which an engineer would mend them. Pure: the same facts give the
+ * same findings.
+ */
+import { ConfigError } from "../config.ts";
+import { errorText, FactoryError } from "../failure.ts";
+import type { Facts, Look } from "./facts.ts";
+import { error, type Finding, ok, warning } from "./finding.ts";
+import { judgeAgent, judgeElevation, judgeIsolation, judgePrograms, judgeRunners } from "./judge-host.ts";
+import { judgeBase, judgeFreeSpace, judgeLockDirectory, judgeTokenFiles, judgeWork } from "./judge-places.ts";
+import { judgeServer, judgeTargets, judgeWorkers } from "./judge-server.ts";
+
+export function judge(facts: Facts): Finding[] {
+  const { config, isFactoryRunning } = facts;
+  return [
+    ok("configuration", `${config.path} is right`),
+    ...judgeTokenFiles(facts),
+    ...judgeServer(facts),
+    ...judgeWorkers(facts),
+    ...judgeTargets(facts),
+    ...judgeTestbeds(facts),
+    ...judgeBase(facts),
+    ...judgeWork(facts),
+    ...judgeLockDirectory(facts),
+    ...judgeFreeSpace(facts),
+    ...judgeRunning(facts, isFactoryRunning),
+    ...judgePrograms(facts),
+    ...judgeIsolation(facts),
+    ...judgeElevation(facts),
+    ...judgeAgent(facts),
+    ...judgeRunners(facts),
+  ];
+}
+
+/** Where there is no configuration to go by, only that is told. */
+export function judgeUnreadable(thrown: unknown): Finding[] {
+  if (thrown instanceof ConfigError) {
+    return thrown.problems.map(({ line, key, wrong, mend }) =>
+      error("configuration", `${line === null ? "environment" : `line ${line}`}: ${key}: ${wrong}`, mend),
+    );
+  }
+  if (!(thrown instanceof FactoryError)) throw thrown;
+  return [error("configuration", errorText(thrown), thrown.hint ?? null)];
+}
+
+function judgeRunning({ base }: Facts, isRunning: Look<boolean>): Finding[] {
+  if (!isRunning.ok) {
+    const hint = `${base.database}.lock must be readable and writable by the factory's user`;
+    return [warning("factory", `cannot tell whether one is running: ${isRunning.reason}`, hint)];
+  }
+  if (!isRunning.value) return [ok("factory", `none is running on ${base.database}`)];
+  return [ok("factory", `one is running on ${base.database}; a second one would not start`)];
+}
+
+function judgeTestbeds(facts: Facts): Finding[] {
+  const { config } = facts;
+  const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
+  const canRun = findings.some(({ mayTake }) => mayTake);
+  const told = findings.map(({ finding }) => finding);
+  if (canRun) return [...told, ...judgeLocks(facts)];
+  const hint = "At least one [testbed.*] must be enabled, on this host, and serve a target that has an id";
+  return [...told, error("testbeds", "no testbed can take a job", hint)];
+}
+
+function judgeTestbed(
+  { config }: Facts,
+  { name, enabled, host, spRunnerUrl, spType, targets }: Facts["config"]["testbeds"][number],
+): { finding: Finding; mayTake: boolean } {
+  const subject = `testbed.${name}`;
+  const refuse = (finding: Finding) => ({ finding, mayTake: false });
+  if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
+  if (host !== null || spRunnerUrl !== null) {
+    const key = host === null ? "sp_runner_url" : "host";
+    const hint = "Run a factory on the host that the testbed hangs on, or set enabled = false";
+    return refuse(warning(subject, `not served yet: it has ${key}, and jobs run on this host only`, hint));
+  }
+  const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
+  if (served.length === 0) {
+    const hint = "Add an id to one of its targets' sections";
+    return refuse(
+      warning(subject, `takes no jobs: none of its targets (${targets.join(", ")}) has an id`, hint),
+    );
+  }
+  const words = served.map((target) => target.name).join(", ");
+  return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
+}
+
+/** What other factories of this host hold. Their own instances are a factory's daily work. */
+function judgeLocks({ config, locks, workDirectory }: Facts): Finding[] {
+  const answer: Look<unknown> = locks.ok ? (locks.value.ok ? locks : locks.value) : locks;
+  if (!answer.ok) {
+    return [warning("testbeds", `cannot tell which are in use: ${answer.reason}`, null)];
+  }
+  if (!locks.ok || !locks.value.ok) return [];
+  const names = new Set(config.testbeds.map(({ name }) => name));
+  const own = workDirectory.ok ? `${workDirectory.value.path}/` : null;
+  return locks.value.locks
+    .filter(({ testbed, owner }) => names.has(testbed) && owner !== "dead")
+    .filter(({ directory }) => own === null || !directory.startsWith(own))
+    .map(({ testbed, instance, directory, owner }) => {
+      const hint =
+        "It takes no jobs for this factory until that one lets go of it: one factory a testbed is better";
+      const what = owner === "alive" ? "is in use by" : "may be in use by";
+      return warning(`testbed.${testbed}`, `${what} another factory: ${instance} in ${directory}`, hint);
+    });
+}
