@@ -113,7 +113,10 @@ export function matchesText(pattern: Pattern, text: string): boolean {
     if (next.size === 0) return false;
     places = next;
   }
-  return places.has(2 * tokens.length);
+  // A run of directories needs no last slash at the text's end: `/a/**` matches `/a/b`, though no walk finds that file by it.
+  const ends = new Set<number>();
+  for (const place of places) enter(tokens, (place >> 1) + (place % 2), ends);
+  return ends.has(2 * tokens.length);
 }
 
 /** Adds a place and those that are reached from it without a character. */

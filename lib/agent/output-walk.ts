@@ -28,15 +28,15 @@ export function walkRule(rule: string): AsyncGenerator<Found> | PatternError {
   const whole = parsePattern(rule);
   if (!whole.ok) return whole;
   const components: Pattern[] = [];
-  for (const component of rule.split("/").slice(1)) {
-    if (component === "") continue;
+  // The last slash only ends the last component; of others, the one between two slashes is a component without a name.
+  for (const component of rule.slice(1).replace(/\/$/, "").split("/")) {
     const parsed = parsePattern(component);
     if (!parsed.ok) return parsed;
     components.push(parsed);
   }
   const walk = { components, wantsDirectory: rule.endsWith("/") };
-  if (!rule.startsWith("/") || components.length === 0) return nothing();
-  return enter(walk, { path: "", isDirectory: true, above: [] }, 0);
+  if (!rule.startsWith("/")) return nothing();
+  return enter(walk, { path: "/", isDirectory: true, above: [] }, 0);
 }
 
 async function* nothing(): AsyncGenerator<Found> {}
@@ -95,17 +95,22 @@ async function* match(walk: Walk, place: Place, name: string, index: number): As
   if (place.isDirectory) yield* enter(walk, place, recursive);
 }
 
+/** Nothing is made simpler: a path stays as its rule has it, and an empty name is a slash at its end. */
+function join(directory: string, name: string): string {
+  return directory.endsWith("/") ? `${directory}${name}` : `${directory}/${name}`;
+}
+
 async function lookAt(place: Place, name: string): Promise<Place> {
-  const path = `${place.path}/${name}`;
+  const path = join(place.path, name);
   return { path, isDirectory: await isDirectory(path), above: place.above };
 }
 
 async function listChildren(place: Place): Promise<{ name: string; child: Place }[] | Found> {
-  const directory = place.path === "" ? "/" : place.path;
+  const directory = place.path;
   try {
     const children: { name: string; bytes: Buffer; child: Place }[] = [];
     for (const entry of await readdir(directory, { withFileTypes: true })) {
-      const path = `${place.path}/${entry.name}`;
+      const path = join(directory, entry.name);
       // A name that is no UTF-8 reads as one with U+FFFD, and then there is no such file: no rule can name it.
       if (entry.name.includes("\ufffd") && !(await isThere(path))) continue;
       const isKnown = entry.isFile() || entry.isDirectory();
@@ -122,7 +127,7 @@ async function listChildren(place: Place): Promise<{ name: string; child: Place 
 /** `place` with itself among those above what is found in it; null where it is so already. */
 async function goBelow(place: Place, index: number): Promise<Place | null> {
   try {
-    const { dev, ino } = await stat(place.path === "" ? "/" : place.path, { bigint: true });
+    const { dev, ino } = await stat(place.path, { bigint: true });
     const identity = `${index}:${dev}:${ino}`;
     return place.above.includes(identity) ? null : { ...place, above: [...place.above, identity] };
   } catch {
