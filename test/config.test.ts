@@ -88,6 +88,39 @@ describe("parseConfig()", () => {
     ]);
   });
 
+  test("takes a file that the Rust factory runs jobs with: targets by ULID, every key of its own", () => {
+    const config = read(`
+[general]
+baseurl = "http://buildomat.example.org:8000"
+work_dir = "/var/tmp/buildomat"
+use_privilege_elevation = false
+[factory]
+token = "abc123"
+[testbed.bed]
+sp_type = "gimlet"
+targets = ["01M850P0K099E9F8GHWJ7VBZWM"]
+host = "lab-3"
+ssh_user = "build"
+sp_runner_path = "sp-runner"
+sp_runner_config = "~/Oxide/ci/config.toml"
+baseline = "v16"
+enabled = true
+[testbed.bench]
+sp_type = "psc"
+targets = ["01M850P0K099E9F8GHWJ7VBZWM"]
+sp_runner_url = "http://localhost:9090"
+[target.01M850P0K099E9F8GHWJ7VBZWM]
+`);
+    expect(config.targets).toEqual([
+      { name: "01M850P0K099E9F8GHWJ7VBZWM", id: "01M850P0K099E9F8GHWJ7VBZWM" },
+    ]);
+    expect(config.general).toMatchObject({ elevate: false, workDir: "/var/tmp/buildomat" });
+    expect(config.testbeds.map(({ host, sshUser, spRunnerUrl }) => [host, sshUser, spRunnerUrl])).toEqual([
+      ["lab-3", "build", null],
+      [null, "lab", "http://localhost:9090"],
+    ]);
+  });
+
   test("fills in every default", () => {
     const { token, ...rest } = read(withTestbed(""));
     expect(token.reveal()).toBe("abc123");
