@@ -58,9 +58,8 @@ export interface Facts {
   locks: Look<LocksResult>;
   /** Those that are not there. */
   missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;
+  /** In a directory of its own: of the real ones it says nothing. */
   probe: Look<ProbeResult>;
-  /** What the configured elevation answered; null: none is needed. */
-  elevation: Look<RunResult | null>;
   agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
   runners: Look<RunnerFacts[]>;
 }

@@ -13,11 +13,10 @@ import type { Config } from "../config.ts";
 import { expandHome } from "../config-paths.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
-import type { Processes, RunResult } from "../doors/processes.ts";
-import type { Random } from "../doors/random.ts";
+import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
-import { localTransport, openMinder } from "../minder/minder.ts";
+import type { Minder } from "../minder/minder.ts";
 import { lockStore } from "../store.ts";
 import type { Facts, Look, Place, RunnerFacts } from "./facts.ts";
 
@@ -26,9 +25,10 @@ export interface Ground {
   source: ProgramSource;
   uid: number | null;
   clock: Clock;
-  random: Random;
   http: Http;
   processes: Processes;
+  /** The minder that would run agents, with its script in `directory`. */
+  openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
   /** Where programs of jobs are searched. */
   searchPath: string;
   /** Where the scratch directory is made. */
@@ -52,6 +52,9 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
   const { surroundings, uid } = ground;
   const workDirectory = workDirectoryOf(config, base);
   const lockDirectory = await look(() => lockDirectoryOf(surroundings.env));
+  // Not even its script is left in the real work directory.
+  const openMinder = (locks: string): Minder =>
+    ground.openMinder(config, { directory: valueOf(scratch), lockDirectory: locks });
   const looks = {
     tokenFiles: look(() => lookAtTokenFiles(config, ground)),
     ping: look(() => ping(config, ground)),
@@ -63,10 +66,9 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
     isFactoryRunning: look(() => isFactoryRunning(base.database)),
-    locks: look(() => openScratchMinder(valueOf(scratch), valueOf(lockDirectory), ground).locks()),
+    locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
     missingPrograms: look(() => findMissingPrograms(config, ground)),
-    probe: look(() => openScratchMinder(valueOf(scratch), `${valueOf(scratch)}/locks`, ground).probe()),
-    elevation: look(() => tryElevation(config, ground)),
+    probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
     agent: look(() => tryAgent(config, ground, valueOf(scratch))),
     runners: look(() => lookAtRunners(config, ground)),
   };
@@ -165,11 +167,6 @@ async function isFactoryRunning(database: string): Promise<boolean> {
   return lock === null;
 }
 
-/** A minder that leaves nothing in the real work directory, not even its script. */
-function openScratchMinder(directory: string, lockDirectory: string, { processes, random }: Ground) {
-  return openMinder({ transport: localTransport({ processes }), random, directory, lockDirectory });
-}
-
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {
   const needsNamespaces = general.isolate !== "off" && surroundings.platform === "linux";
   return {
@@ -197,23 +194,6 @@ async function findProgram(name: string, path: string): Promise<Place | null> {
     if (place?.kind === "file" && place.isExecutable) return place;
   }
   return null;
-}
-
-async function tryElevation(
-  { general }: Config,
-  { surroundings, uid, processes }: Ground,
-): Promise<RunResult | null> {
-  if (!general.elevate || uid === 0) return null;
-  const { platform } = surroundings;
-  const asRoot = platform === "sunos" || platform === "illumos" ? ["pfexec"] : ["sudo", "-n"];
-  const result = await processes.run({
-    argv: [...asRoot, "id", "-u"],
-    env: { PATH: systemPath },
-    timeoutMs: callTimeoutMs,
-    maxBytes: 4096,
-  });
-  if (!result.ok || result.exitCode !== 0 || result.stdout.trim() === "0") return result;
-  return { ok: false, reason: `${asRoot.join(" ")} ran a program as user ${result.stdout.trim()}` };
 }
 
 async function tryAgent(config: Config, ground: Ground, scratch: string) {

@@ -28,17 +28,32 @@ export function judgePrograms({ missingPrograms }: Facts): Finding[] {
   ];
 }
 
-export function judgeIsolation({ config, probe }: Facts): Finding[] {
+/** Why agents cannot be run as root, as is asked for; null: they can, or need not. */
+export function elevationTrouble({ config, uid, probe }: Facts): string | null {
+  if (!config.general.elevate || uid === 0) return null;
+  if (!probe.ok) return probe.reason;
+  return probe.value.ok ? probe.value.unusable : probe.value.reason;
+}
+
+export function judgeElevation(facts: Facts): Finding[] {
+  const subject = "elevation";
+  if (!facts.config.general.elevate) return [];
+  const trouble = elevationTrouble(facts);
+  if (trouble === null) return [ok(subject, "agents can be run as root")];
+  return [error(subject, `agents are to run as root, and cannot: ${trouble}`, null)];
+}
+
+export function judgeIsolation(facts: Facts): Finding[] {
+  const { config, probe } = facts;
   const subject = "isolation";
-  const answer = probe.ok && probe.value.ok ? probe.value : null;
-  if (answer === null) {
-    const reason = !probe.ok ? probe.reason : probe.value.ok ? "" : probe.value.reason;
-    return [warning(subject, `cannot be tried: ${reason}`, null)];
-  }
-  const { isolation, unshared } = answer;
+  if (elevationTrouble(facts) !== null) return [];
+  if (!probe.ok) return [warning(subject, `cannot be tried: ${probe.reason}`, null)];
+  if (!probe.value.ok) return [warning(subject, `cannot be tried: ${probe.value.reason}`, null)];
+  const { isolation, unshared } = probe.value;
   const isOff = config.general.isolate === "off";
-  if (!isOff && isolation.kind === "possible")
+  if (!isOff && isolation.kind === "possible") {
     return [ok(subject, "each job gets a /work and /input of its own")];
+  }
   const why =
     isolation.kind === "refused" && !isOff ? `namespaces are refused (${isolation.reason})` : "it is off";
   const allow = "Allow unprivileged user namespaces, or run as root";
@@ -46,25 +61,8 @@ export function judgeIsolation({ config, probe }: Facts): Finding[] {
     const hint = isOff ? 'Set general.isolate = "auto", or do that' : `${allow}, or do that`;
     return [error(subject, `${why}, and ${unshared}`, hint)];
   }
-  const message = `${why}: one job at a time on this host, with its own /work and /input`;
+  const message = `${why}: one job at a time on this host, with the host's own /work and /input`;
   return [isOff ? ok(subject, message) : warning(subject, message, allow)];
-}
-
-export function judgeElevation({ config, uid, elevation }: Facts): Finding[] {
-  const subject = "elevation";
-  if (!config.general.elevate) return [];
-  if (uid === 0) return [ok(subject, "agents run as root, as this user does")];
-  const result = elevation.ok ? elevation.value : elevation;
-  if (result?.ok === true && result.exitCode === 0) return [ok(subject, "agents can be run as root")];
-  const said =
-    result === null
-      ? "not tried"
-      : result.ok
-        ? firstLine(result.stderr) || `exit code ${result.exitCode}`
-        : result.reason;
-  const hint =
-    "Let this user become root without a password (sudoers NOPASSWD, or a profile for pfexec), or set general.use_privilege_elevation = false";
-  return [error(subject, `agents are to run as root, and cannot: ${said}`, hint)];
 }
 
 export function judgeAgent({ agent }: Facts): Finding[] {

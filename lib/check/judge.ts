@@ -6,7 +6,14 @@ import { ConfigError } from "../config.ts";
 import { errorText, FactoryError } from "../failure.ts";
 import type { Facts, Look } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
-import { judgeAgent, judgeElevation, judgeIsolation, judgePrograms, judgeRunners } from "./judge-host.ts";
+import {
+  elevationTrouble,
+  judgeAgent,
+  judgeElevation,
+  judgeIsolation,
+  judgePrograms,
+  judgeRunners,
+} from "./judge-host.ts";
 import { judgeBase, judgeFreeSpace, judgeLockDirectory, judgeTokenFiles, judgeWork } from "./judge-places.ts";
 import { judgeServer, judgeTargets, judgeWorkers } from "./judge-server.ts";
 
@@ -25,8 +32,8 @@ export function judge(facts: Facts): Finding[] {
     ...judgeFreeSpace(facts),
     ...judgeRunning(facts, isFactoryRunning),
     ...judgePrograms(facts),
-    ...judgeIsolation(facts),
     ...judgeElevation(facts),
+    ...judgeIsolation(facts),
     ...judgeAgent(facts),
     ...judgeRunners(facts),
   ];
@@ -86,12 +93,13 @@ function judgeTestbed(
 }
 
 /** What other factories of this host hold. Their own instances are a factory's daily work. */
-function judgeLocks({ config, locks, workDirectory }: Facts): Finding[] {
-  const answer: Look<unknown> = locks.ok ? (locks.value.ok ? locks : locks.value) : locks;
-  if (!answer.ok) {
-    return [warning("testbeds", `cannot tell which are in use: ${answer.reason}`, null)];
-  }
-  if (!locks.ok || !locks.value.ok) return [];
+function judgeLocks(facts: Facts): Finding[] {
+  const { config, locks, workDirectory } = facts;
+  // Told once.
+  if (elevationTrouble(facts) !== null) return [];
+  if (!locks.ok) return [warning("testbeds", `cannot tell which are in use: ${locks.reason}`, null)];
+  if (!locks.value.ok)
+    return [warning("testbeds", `cannot tell which are in use: ${locks.value.reason}`, null)];
   const names = new Set(config.testbeds.map(({ name }) => name));
   const own = workDirectory.ok ? `${workDirectory.value.path}/` : null;
   return locks.value.locks
