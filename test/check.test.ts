@@ -1,0 +1,556 @@
+/** `check` against the embedded server and real files and programs; what each fact means is judged without any. */
+import { expect, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findBase } from "../lib/base.ts";
+import { type CheckOptions, runCheck } from "../lib/check/check.ts";
+import type { Facts, Place } from "../lib/check/facts.ts";
+import type { Finding } from "../lib/check/finding.ts";
+import { judge } from "../lib/check/judge.ts";
+import { parseConfig } from "../lib/config.ts";
+import { openCustomerApi } from "../lib/customer-api.ts";
+import { startDevserver } from "../lib/devserver/server.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import { openHttp } from "../lib/doors/http.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { localTransport, type Minder, openMinder } from "../lib/minder/minder.ts";
+import { Secret } from "../lib/secret.ts";
+import { must } from "./lab.ts";
+
+const clock = openClock();
+const random = openRandom();
+const http = openHttp({ clock });
+const processes = openProcesses({ clock });
+const targetId = "01M850P0K099E9F8GHWJ7VBZWM";
+
+interface Answer {
+  exitCode: number;
+  text: string;
+  findings: Finding[];
+  ok: boolean;
+}
+
+interface Desk {
+  directory: string;
+  base: string;
+  token: string;
+  url: string;
+  /** The configuration, with a line more in `[general]` and whatever else. */
+  configure(over?: { url?: string; token?: string; general?: string; more?: string }): void;
+  check(over?: Partial<CheckOptions>): Promise<Answer>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+async function openDesk(): Promise<Desk> {
+  const server = startDevserver({ clock, random, adminToken: "admin-token" });
+  const admin = openCustomerApi({ http, baseurl: server.url, token: new Secret("admin-token") });
+  const { token } = must(await admin.createFactory("lab"));
+  const directory = mkdtempSync(join(tmpdir(), "check-"));
+  const base = join(directory, "base");
+  const path = join(base, "config.toml");
+  mkdirSync(base, { mode: 0o700 });
+  mkdirSync(join(directory, "bin"));
+  mkdirSync(join(directory, "tmp"));
+  mkdirSync(join(directory, "locks"));
+  chmodSync(join(directory, "locks"), 0o1777);
+  const script = (name: string): void =>
+    writeFileSync(join(directory, "bin", name), "#!/bin/sh\necho usage\n", { mode: 0o755 });
+  script("sp-runner");
+  script("agent");
+  writeFileSync(join(directory, "sp.toml"), "");
+  const configure: Desk["configure"] = ({
+    url = server.url,
+    token: other = token,
+    general = "",
+    more = "",
+  } = {}) => {
+    const text = `
+[general]
+baseurl = "${url}"
+agent = "${directory}/bin/agent"
+${general}
+[factory]
+token = "${other}"
+[testbed.bed-1]
+sp_type = "gimlet"
+targets = ["sp-gimlet"]
+sp_runner_path = "sp-runner --fast"
+sp_runner_config = "~/sp.toml"
+[target.sp-gimlet]
+id = "${targetId}"
+${more}`;
+    writeFileSync(path, text, { mode: 0o600 });
+  };
+  configure();
+  const env = { FACTORY_LOCK_DIR: join(directory, "locks") };
+  return {
+    directory,
+    base,
+    token,
+    url: server.url,
+    configure,
+    check: async (over = {}) => {
+      let text = "";
+      const surroundings = {
+        env,
+        home: directory,
+        user: "lab",
+        platform: process.platform,
+        workingDirectory: directory,
+        readText: (file: string) => readFileSync(file, "utf8"),
+      };
+      const exitCode = await runCheck({
+        base: findBase({ "base-dir": base }, surroundings),
+        surroundings,
+        source: { self: ["/nowhere"], executable: "/nowhere/factory", exists: existsSync },
+        uid: process.getuid?.() ?? null,
+        clock,
+        http,
+        processes,
+        openMinder: (_, places) => openWillingMinder(places),
+        searchPath: `${directory}/bin:/usr/bin:/bin`,
+        temporaryDirectory: join(directory, "tmp"),
+        isJson: true,
+        print: (printed) => void (text += printed),
+        ...over,
+      });
+      const said =
+        over.isJson === false ? { findings: [], ok: false } : (JSON.parse(text) as Omit<Answer, "text">);
+      return { ...said, exitCode, text };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The real one, on a host that always allows isolation; where it is refused is the minder's own tests' matter. */
+function openWillingMinder(places: { directory: string; lockDirectory: string }): Minder {
+  const minder = openMinder({ ...places, transport: localTransport({ processes }), random });
+  return {
+    ...minder,
+    probe: async () => {
+      const result = await minder.probe();
+      return result.ok ? { ...result, isolation: { kind: "possible" } } : result;
+    },
+  };
+}
+
+/** What is not right, as `severity subject: message`. */
+function faults({ findings }: Pick<Answer, "findings">): string[] {
+  return findings
+    .filter(({ severity }) => severity !== "ok")
+    .map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`);
+}
+
+/** Everything under a directory, with its mode, size and time. */
+function listing(directory: string): string {
+  const listed = Bun.spawnSync(["find", directory, "-printf", "%P %m %s %T@\n"]);
+  return listed.stdout
+    .toString()
+    .split("\n")
+    .filter((line) => !line.startsWith("tmp "))
+    .toSorted()
+    .join("\n");
+}
+
+test("runCheck() of a good base finds nothing and changes nothing on disk, and exits 0", async () => {
+  await using it = await openDesk();
+  const before = listing(it.directory);
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([]);
+  expect(answer).toMatchObject({ exitCode: 0, ok: true });
+  expect(answer.findings.map(({ message }) => message)).toContain("the server takes it");
+  expect(listing(it.directory)).toBe(before);
+});
+
+test("runCheck() tells people one line a finding, its mend below, and sums up", async () => {
+  await using it = await openDesk();
+  rmSync(join(it.directory, "bin/agent"));
+  const { text, exitCode } = await it.check({ isJson: false });
+  const lines = text.split("\n");
+  const at = lines.findIndex((line) => /^error {4}agent +\S*\/bin\/agent is not there$/.test(line));
+  expect(lines[at + 1]).toMatch(/^ {9}Install it, or correct general.agent/);
+  expect(lines.at(-1)).toBe("1 error: no jobs, or not all, would run here");
+  expect(exitCode).toBe(1);
+});
+
+test("runCheck() tells that the server refuses the token, and never shows it", async () => {
+  await using it = await openDesk();
+  it.configure({ token: "some-other-token" });
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([expect.stringMatching(/^error token: the server refuses it/)]);
+  expect(answer.exitCode).toBe(1);
+  expect(answer.text).not.toContain("some-other-token");
+});
+
+test("runCheck() hides a token that somebody else's answer repeats", async () => {
+  await using it = await openDesk();
+  const server = Bun.serve({
+    port: 0,
+    fetch: (request) =>
+      new Response("", {
+        status: 302,
+        headers: { location: `/login?${request.headers.get("authorization")}` },
+      }),
+  });
+  it.configure({ url: `http://127.0.0.1:${server.port}` });
+  const answer = await it.check();
+  await server.stop(true);
+  expect(faults(answer)[0]).toContain("redirects to /login?Bearer ***");
+  expect(answer.text).not.toContain(it.token);
+});
+
+test("runCheck() tells a closed port, a name without an address and what is no buildomat server apart", async () => {
+  await using it = await openDesk();
+  const other = Bun.serve({ port: 0, fetch: () => new Response("<html>") });
+  const closed = Bun.serve({ port: 0, fetch: () => new Response("") });
+  const closedPort = closed.port;
+  await closed.stop(true);
+  const said: string[] = [];
+  for (const url of [
+    `http://127.0.0.1:${closedPort}`,
+    "https://server.invalid",
+    `http://127.0.0.1:${other.port}`,
+    `${it.url}/api`,
+  ]) {
+    it.configure({ url });
+    const answer = await it.check();
+    expect(answer.exitCode).toBe(1);
+    said.push(faults(answer)[0] ?? "");
+  }
+  await other.stop(true);
+  expect(said).toEqual([
+    `error server: 127.0.0.1 refuses connections to port ${closedPort}`,
+    expect.stringMatching(/^error server: no address is found for server.invalid/),
+    expect.stringMatching(/is no buildomat server \(status 200\)$/),
+    expect.stringMatching(/is no buildomat server \(status 404\)$/),
+  ]);
+});
+
+test("runCheck() warns of a clock that is minutes off the server's", async () => {
+  await using it = await openDesk();
+  const said: string[] = [];
+  for (const skewMs of [-300_000, 300_000]) {
+    const answer = await it.check({ clock: { ...clock, wallMs: () => clock.wallMs() + skewMs } });
+    expect(answer.exitCode).toBe(0);
+    said.push(...faults(answer));
+  }
+  expect(said).toEqual([
+    expect.stringMatching(/^warning clock: (?:299|300|301) s behind the server's$/),
+    expect.stringMatching(/^warning clock: (?:299|300|301) s ahead of the server's$/),
+  ]);
+});
+
+test("runCheck() tells what others may read or write, and that work/ is no directory of its own", async () => {
+  await using it = await openDesk();
+  chmodSync(it.base, 0o777);
+  chmodSync(join(it.base, "config.toml"), 0o644);
+  const work = join(it.base, "work");
+  mkdirSync(work);
+  chmodSync(work, 0o777);
+  const loose = [
+    expect.stringMatching(/^warning token: others may read .*config.toml \(mode 0644\)$/),
+    expect.stringMatching(/^warning base directory: others may write to .* \(mode 0777\)$/),
+  ];
+  expect(faults(await it.check())).toEqual([
+    ...loose,
+    expect.stringMatching(/^error work directory: .* can be written by others \(mode 0777\)$/),
+  ]);
+  rmSync(work, { recursive: true });
+  symlinkSync(it.directory, work);
+  expect(faults(await it.check())).toEqual([
+    ...loose,
+    expect.stringMatching(/^error work directory: .* is a symbolic link$/),
+  ]);
+});
+
+test("runCheck() beside a running factory says so, and leaves its lock to it", async () => {
+  await using it = await openDesk();
+  const database = join(it.base, "data.sqlite3");
+  const lock = `
+    import { lockStore } from "${join(import.meta.dir, "../lib/store.ts")}";
+    console.log(lockStore(${JSON.stringify(database)}) === null ? "refused" : "held");
+    await new Promise((end) => process.stdin.on("end", end).resume());`;
+  const hold = () => Bun.spawn([process.execPath, "-e", lock], { stdin: "pipe", stdout: "pipe" });
+  const firstLine = async (child: ReturnType<typeof hold>): Promise<string> => {
+    for await (const part of child.stdout) return new TextDecoder().decode(part).trim();
+    return "";
+  };
+  const factory = hold();
+  expect(await firstLine(factory)).toBe("held");
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([]);
+  expect(answer.findings).toContainEqual(
+    expect.objectContaining({ subject: "factory", message: expect.stringMatching(/^one is running on/) }),
+  );
+  await factory.stdin.end();
+  await factory.exited;
+  const after = await it.check();
+  expect(after.findings).toContainEqual(
+    expect.objectContaining({ subject: "factory", message: expect.stringMatching(/^none is running on/) }),
+  );
+  const next = hold();
+  expect(await firstLine(next)).toBe("held");
+  await next.stdin.end();
+  await next.exited;
+});
+
+test("runCheck() tries the agent: one that cannot be run is told with its reason", async () => {
+  await using it = await openDesk();
+  const agent = join(it.directory, "bin/agent");
+  const said: string[] = [];
+  const fakes: [text: string, mode: number][] = [
+    ["#!/bin/sh\n", 0o644],
+    ["\x7fELF and no more", 0o755],
+    ["#!/bin/sh\necho 'lib.so: not found' >&2; exit 127\n", 0o755],
+  ];
+  for (const [text, mode] of fakes) {
+    rmSync(agent);
+    writeFileSync(agent, text, { mode });
+    const answer = await it.check();
+    expect(answer.exitCode).toBe(1);
+    said.push(...faults(answer));
+  }
+  expect(said).toEqual([
+    expect.stringMatching(/^error agent: \S+ is not executable by this user$/),
+    expect.stringMatching(/^error agent: \S+ cannot be run: .*(?:ENOEXEC|[Ee]xec format)/),
+    expect.stringMatching(/^error agent: \S+ cannot be run: exit code 127: lib.so: not found$/),
+  ]);
+});
+
+test("runCheck() warns where sp-runner or its configuration is not there", async () => {
+  await using it = await openDesk();
+  rmSync(join(it.directory, "bin/sp-runner"));
+  rmSync(join(it.directory, "sp.toml"));
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([
+    "warning sp-runner: sp-runner --fast of bed-1 is not there",
+    `warning sp-runner: configuration ${it.directory}/sp.toml of bed-1 is not there`,
+  ]);
+  expect(answer.exitCode).toBe(0);
+});
+
+test("runCheck() without a configuration it can use tells all that is wrong with it, and only that", async () => {
+  await using it = await openDesk();
+  it.configure({ general: 'isolate = "no"', more: "[target.other]\nid = '01M85'\n" });
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([
+    expect.stringMatching(/^error configuration: line 5: general.isolate: /),
+    expect.stringMatching(/^error configuration: line 16: target.other.id: "01M85" is no ULID$/),
+  ]);
+  expect(answer.findings.length).toBe(2);
+  expect(answer.exitCode).toBe(1);
+  rmSync(join(it.base, "config.toml"));
+  const missing = await it.check();
+  expect(faults(missing)).toEqual([expect.stringMatching(/^error configuration: Cannot read .*ENOENT/)]);
+  expect(missing.exitCode).toBe(1);
+});
+
+// What the facts mean.
+
+const place = (path: string, over: Partial<Place> = {}): Place => ({
+  path,
+  kind: "directory",
+  mode: 0o700,
+  uid: 1000,
+  isReadable: true,
+  isWritable: true,
+  isExecutable: true,
+  ...over,
+});
+const seen = <T>(value: T): { ok: true; value: T } => ({ ok: true, value });
+
+function configOf(general = "", testbed = "", target = `id = "${targetId}"`, url = "https://b.example") {
+  return parseConfig({
+    text: `[general]\nbaseurl = "${url}"\n${general}\n[factory]\ntoken = "abc"\n[testbed.bed-1]\nsp_type = "gimlet"\ntargets = ["t"]\n${testbed}\n[target.t]\n${target}\n`,
+    path: "/b/config.toml",
+    env: {},
+    home: "/home/lab",
+    user: "lab",
+    platform: "linux",
+    workingDirectory: "/",
+    systemdCredential: null,
+    readTokenFile: () => "",
+  });
+}
+
+const good: Facts = {
+  base: { directory: "/b", config: "/b/config.toml", database: "/b/data.sqlite3" },
+  config: configOf(),
+  platform: "linux",
+  uid: 1000,
+  tokenFiles: seen([place("/b/config.toml", { kind: "file", mode: 0o600 })]),
+  ping: seen({
+    reply: {
+      ok: true,
+      status: 200,
+      headers: new Headers({ date: "Tue, 24 Nov 2026 00:00:00 GMT" }),
+      body: new TextEncoder().encode('{"ok":true}'),
+    },
+    wallMs: Date.UTC(2026, 10, 24),
+  }),
+  workers: seen({ ok: true, value: [] }),
+  baseDirectory: seen(place("/b")),
+  databaseDirectory: seen(place("/b")),
+  database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
+  workDirectory: seen(place("/b/work")),
+  lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
+  freeBytes: seen(1e12),
+  isFactoryRunning: seen(false),
+  locks: seen({ ok: true, locks: [] }),
+  missingPrograms: seen({ ofJobs: [], ofIsolation: [] }),
+  probe: seen({
+    ok: true,
+    uid: 1000,
+    isolation: { kind: "possible" },
+    unshared: null,
+    unusable: null,
+    freeBytes: null,
+  }),
+  agent: seen({
+    program: { kind: "external", argv: ["/a"], bmat: ["/a"] },
+    place: place("/a", { kind: "file" }),
+    run: { ok: true, exitCode: 0, stdout: "", stderr: "" },
+  }),
+  runners: seen([]),
+};
+
+const worker = {
+  id: "01W",
+  private: "bed-1/1",
+  recycle: false,
+  bootstrap: "x",
+  online: true,
+  hold: false,
+  target: targetId,
+};
+const lock = { testbed: "bed-1", instance: "bed-1/4", cookie: "c", uid: 1, owner: "alive" as const };
+const probed = (over: object): Facts["probe"] =>
+  seen({ ...(good.probe as { value: object }).value, ...over } as never);
+const failing = (reason: string, code?: string): Facts["ping"] =>
+  seen({ reply: { ok: false, reason, ...(code === undefined ? {} : { code }) }, wallMs: 0 });
+const answering = (status: number): Facts["ping"] =>
+  seen({ reply: { ok: true, status, headers: new Headers(), body: new Uint8Array() }, wallMs: 0 });
+
+const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][] = [
+  ["all is good", {}, []],
+  [
+    "plain http to another host",
+    { config: configOf("", "", undefined, "http://b.example") },
+    [/^warning server: .* is plain http/],
+  ],
+  ["plain http to this host", { config: configOf("", "", undefined, "http://127.0.0.1:8000") }, []],
+  [
+    "no reply in time",
+    { ping: failing("no full reply within 10 s") },
+    [/^error server: .*no full reply within 10 s$/, /^warning token: not tried/],
+  ],
+  [
+    "a certificate of nobody's",
+    { ping: failing("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT") },
+    [/^error server: .* cannot prove that it is the server/, /^warning token/],
+  ],
+  ["a server in trouble", { ping: answering(503) }, [/^error server: .* status 503$/, /^warning token/]],
+  [
+    "a testbed of another host",
+    { config: configOf("", 'host = "lab-3"') },
+    [/^warning testbed.bed-1: not served yet: it has host/, /^error testbeds: no testbed can take a job$/],
+  ],
+  ["a disabled testbed", { config: configOf("", "enabled = false") }, [/^error testbeds/]],
+  [
+    "a target without an id",
+    { config: configOf("", "", "") },
+    [/^warning target.t: no id/, /^warning testbed.bed-1: takes no jobs/, /^error testbeds/],
+  ],
+  [
+    "a worker of a testbed that is not ours",
+    { workers: seen({ ok: true, value: [{ ...worker, private: "other/1" }] }) },
+    [/^warning token: worker 01W with it is for other\/1/],
+  ],
+  [
+    "a worker that is held",
+    { workers: seen({ ok: true, value: [{ ...worker, hold: true }] }) },
+    [/^warning token: worker 01W \(bed-1\/1\) is held/],
+  ],
+  [
+    "a testbed that another base uses",
+    { locks: seen({ ok: true, locks: [{ ...lock, directory: "/other/work/bed-1_4" }] }) },
+    [/^warning testbed.bed-1: is in use by another factory: bed-1\/4 in \/other/],
+  ],
+  [
+    "a testbed that this base uses",
+    { locks: seen({ ok: true, locks: [{ ...lock, directory: "/b/work/bed-1_4" }] }) },
+    [],
+  ],
+  [
+    "a lock of the dead",
+    { locks: seen({ ok: true, locks: [{ ...lock, owner: "dead", directory: "/other/work/bed-1_4" }] }) },
+    [],
+  ],
+  [
+    "a work directory of another user's",
+    { workDirectory: seen(place("/b/work", { uid: 0 })) },
+    [/^error work directory: .* belongs to user 0, not to 1000$/],
+  ],
+  [
+    "a lock directory that is not sticky",
+    { lockDirectory: seen(place("/locks", { mode: 0o777, uid: 0 })) },
+    [/^error lock directory: .* is not sticky/],
+  ],
+  [
+    "a lock directory that cannot be made",
+    { lockDirectory: seen(place("/locks", { kind: "missing", isWritable: false })) },
+    [/^error lock directory: .* cannot be made/],
+  ],
+  ["little room", { freeBytes: seen(500 * 1024 ** 2) }, [/^warning disk space: 500 MiB free/]],
+  ["no room", { freeBytes: seen(63 * 1024 ** 2) }, [/^error disk space: 63 MiB free .* 64 MiB$/]],
+  [
+    "no bash",
+    { missingPrograms: seen({ ofJobs: ["bash"], ofIsolation: [] }) },
+    [/^error programs: there is no bash/],
+  ],
+  [
+    "no namespaces",
+    { probe: probed({ isolation: { kind: "refused", reason: "not permitted" } }) },
+    [/^warning isolation: namespaces are refused \(not permitted\): one job at a time/],
+  ],
+  [
+    "no namespaces and no /work",
+    { probe: probed({ isolation: { kind: "refused", reason: "no" }, unshared: "mkdir /work" }) },
+    [/^error isolation: .*, and mkdir \/work$/],
+  ],
+  ["isolation that is off", { config: configOf('isolate = "off"') }, []],
+  [
+    "elevation that is refused",
+    {
+      config: configOf("use_privilege_elevation = true"),
+      probe: seen({ ok: false, reason: "sudo says no" }),
+      locks: seen({ ok: false, reason: "sudo says no" }),
+    },
+    [/^error elevation: .* sudo says no$/],
+  ],
+  [
+    "a look that failed",
+    { freeBytes: { ok: false, reason: "EIO" }, database: { ok: false, reason: "EACCES" } },
+    [/^error database: cannot be looked at: EACCES$/, /^warning disk space: cannot be told: EIO$/],
+  ],
+];
+
+test.each(verdicts)("judge() of %s", (_, over, said) => {
+  const findings = judge({ ...good, ...over });
+  expect(faults({ findings })).toEqual(said.map((each) => expect.stringMatching(each)));
+  for (const { severity, hint } of findings) if (severity === "ok") expect(hint).toBeNull();
+});
