@@ -40,6 +40,8 @@ export interface LabOptions {
 
 export interface StartOptions {
   base?: string;
+  /** Words before the command, to run it somewhere else. */
+  prefix?: string[];
   args?: string[];
   env?: Record<string, string>;
 }
@@ -134,13 +136,18 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     }
   }
 
-  function start({ base: where = base, args = [], env = {} }: StartOptions = {}): FactoryProcess {
+  function start({
+    base: where = base,
+    prefix = [],
+    args = [],
+    env = {},
+  }: StartOptions = {}): FactoryProcess {
     const as =
       options.uid === undefined || process.getuid?.() !== 0
         ? []
         : ["setpriv", `--reuid=${options.uid}`, `--regid=${options.uid}`, "--clear-groups", "--"];
     const logPath = join(directory, `factory-${started.length}.log`);
-    const child = Bun.spawn([...as, ...program, "--base-dir", where, ...args], {
+    const child = Bun.spawn([...prefix, ...as, ...program, "--base-dir", where, ...args], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: Bun.file(logPath),

@@ -1,5 +1,5 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import type { ArmSpec } from "../lib/minder/minder.ts";
 import {
   describe,
@@ -189,4 +189,31 @@ test("a host that refuses namespaces and has no /work for the job is told with b
   expect(readdirSync(inner.work).filter((name) => !name.startsWith("."))).toEqual([]);
   expect(await inner.minder.locks()).toEqual({ ok: true, locks: [] });
   await end();
+});
+
+test("an isolated job is its own user, and reaches the devices that this user's groups may", async () => {
+  const group = 54_321;
+  lab = openLab({ user: otherUser, group });
+  // As a USB or serial device is: a node that only a group may open. This one is another /dev/null.
+  Bun.spawnSync(["mknod", "--mode=660", `${lab.base}/device`, "c", "1", "3"]);
+  Bun.spawnSync(["chown", `0:${group}`, `${lab.base}/device`]);
+  Bun.spawnSync(["mknod", "--mode=600", `${lab.base}/foreign`, "c", "1", "3"]);
+  const agent = lab.agent(`
+    id -u; id -g; echo x >'${lab.base}/device' && echo reached
+    (echo x >'${lab.base}/foreign') 2>/dev/null || echo refused
+    [ "$(stat -c %d:%i /dev)" = "${statSync("/dev").dev}:${statSync("/dev").ino}" ] && echo same
+    echo ready; exec sleep 1000`);
+  const spec = lab.spec({ agent: [agent] });
+  expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
+  await run(lab, spec);
+  expect(readText(`${spec.directory}/agent.log`).split("\n")).toEqual([
+    "12345",
+    "12345",
+    "reached",
+    "refused",
+    "same",
+    "ready",
+    "",
+  ]);
+  expect(await lab.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
 });

@@ -46,6 +46,8 @@ export interface LabOptions {
   shell?: string;
   /** Runs the minder as another user than root. */
   user?: number;
+  /** A group that the user is in besides its own. */
+  group?: number;
   /** That user becomes root through sudo. */
   isElevated?: boolean;
   /** Another lab's, to meet it there. */
@@ -72,6 +74,7 @@ export interface Lab {
 export function openLab({
   shell = "sh",
   user = 0,
+  group,
   isElevated = false,
   locks,
   prefix = [],
@@ -85,7 +88,8 @@ export function openLab({
   const lockDirectory = locks ?? `${own}/locks`;
   if (locks === undefined) mkdirSync(lockDirectory);
   if (locks === undefined) chmodSync(lockDirectory, 0o1777);
-  const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+  const groups = group === undefined ? "--clear-groups" : `--groups=${group}`;
+  const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, groups];
   const transport: Transport = (argv, stdin, timeoutMs) =>
     local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
   // As the factory does, which is not elevated itself.
@@ -243,6 +247,8 @@ export interface Host {
   inner: Lab;
   /** Runs a command there. */
   prefix: string[];
+  /** As well, with the pids of this process: a signal for the command reaches it and not a parent that waits for it. */
+  signalled: string[];
   end(): Promise<void>;
 }
 
@@ -272,9 +278,11 @@ export async function openHost(
     Bun.spawnSync([...prefix, "mount", "--bind", `${lab.base}/${name}`, `/etc/${name}`]);
   }
   const inner = openLab({ ...options, prefix: [...prefix, ...(options.prefix ?? [])], base });
+  const proc = ["unshare", "--mount", "sh", "-c", 'mount -t proc proc /proc && exec "$@"', "sh"];
   return {
     inner,
     prefix,
+    signalled: ["nsenter", `--target=${pid}`, "--mount", ...proc],
     end: async () => {
       await inner.close();
       expect(await lab.minder.stop(host.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
