@@ -25,12 +25,14 @@ import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
+import { openTerminal } from "./lib/doors/terminal.ts";
 import { openFactoryApi } from "./lib/factory-api.ts";
 import { FactoryError } from "./lib/failure.ts";
 import { type Log, openLog } from "./lib/log.ts";
 import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
 import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
 import type { Secret } from "./lib/secret.ts";
+import { setupArgs } from "./lib/setup/flags.ts";
 import { lockStore, openStore } from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
 
@@ -62,6 +64,11 @@ const commands: Record<string, Command> = {
     description: "Lease jobs and run them until stopped (also without a command)",
     args: baseArgs,
     run: (args) => runFactory(args),
+  },
+  setup: {
+    description: "Write the configuration of a new factory; asks what the flags leave open",
+    args: setupArgs,
+    run: (args, rest) => setUpFactory(args, rest),
   },
   check: {
     description: "Look for all that would keep jobs from running here, and say how to mend it",
@@ -272,6 +279,17 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
     temporaryDirectory: tmpdir(),
     isJson: args.json === true,
     print,
+  });
+}
+
+async function setUpFactory(args: Record<string, unknown>, words: string[]): Promise<number> {
+  const { runSetup } = await import("./lib/setup/setup.ts");
+  return await runSetup(args, words, {
+    around: await lookAround(),
+    files: openFiles(),
+    terminal: openTerminal(),
+    print,
+    program: self,
   });
 }
 

@@ -8,8 +8,17 @@ import { parseUlid } from "./ulid.ts";
 export const spTypes = ["gimlet", "grapefruit", "sidecar", "psc"] as const;
 export type SpType = (typeof spTypes)[number];
 
+/** It names directories, locks and workers. */
+export function isTestbedName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);
+}
+
+export function isTargetName(text: string): boolean {
+  return /^[^\s\p{C}]{1,128}$/u.test(text);
+}
+
 /** What a text was read as, or what is wrong with it and how to mend it. */
-type Reading<T> = { value: T } | { wrong: string; mend: string };
+export type Reading<T> = { value: T } | { wrong: string; mend: string };
 
 /** A string that is read further. Its issues carry the mend in `params`. */
 function textAs<T>(read: (text: string) => Reading<T>) {

@@ -16,7 +16,14 @@ import {
   type Complain,
   type ConfigProblem,
 } from "./config-problems.ts";
-import { generalSchema, targetSchema, testbedSchema, type SpType } from "./config-schema.ts";
+import {
+  generalSchema,
+  isTargetName,
+  isTestbedName,
+  targetSchema,
+  testbedSchema,
+  type SpType,
+} from "./config-schema.ts";
 import { checkRoot, entriesOf, isTable, readSection, type Table } from "./config-sections.ts";
 import { readToken, type TokenSource } from "./config-token.ts";
 import { FactoryError } from "./failure.ts";
@@ -193,7 +200,7 @@ function readTargets(value: unknown, complain: Complain): Target[] {
   const targets: Target[] = [];
   const nameOfId = new Map<string, string>();
   for (const [name, section] of entriesOf(value, "target", complain)) {
-    if (!/^[^\s\p{C}]{1,128}$/u.test(name)) {
+    if (!isTargetName(name)) {
       const mend = "Name it with up to 128 characters, none of them a space or control character";
       complain(["target", name], "this name cannot be used", mend);
     }
@@ -222,7 +229,7 @@ function readTestbeds(value: unknown, { source, targets, complain }: TestbedCont
   const testbeds: Testbed[] = [];
   for (const [name, section] of entriesOf(value, "testbed", complain)) {
     const at = ["testbed", name];
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) {
+    if (!isTestbedName(name)) {
       const form = "letters, digits, dots, underscores and hyphens, a letter or digit first";
       complain(at, "this name cannot be used", `Name it with up to 64 ${form}`);
     }

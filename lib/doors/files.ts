@@ -1,6 +1,7 @@
 /** The door to this host's files, for the few that the daemon itself touches. Instance directories are the minder's. */
 import { watch } from "node:fs";
-import { lstat, readdir, readFile, rm } from "node:fs/promises";
+import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 
 export interface Files {
   /** The file's text, or null where there is none. */
@@ -11,6 +12,13 @@ export interface Files {
   treeBytes(path: string): Promise<number>;
   /** Removes a directory and all in it; links are not followed. */
   removeTree(path: string): Promise<void>;
+  /** Whether anything has this name, be it a link to nowhere. */
+  isThere(path: string): Promise<boolean>;
+  /**
+   * Writes a file for this user alone, whole or not at all, and makes its directory where there is none.
+   * False where something has this name already and is not to be replaced.
+   */
+  writePrivate(path: string, text: string, options: { replace: boolean }): Promise<boolean>;
   /** Calls `onChange` when something in the directory may have changed. Hints only: a missed one must not matter. */
   watch(directory: string, onChange: () => void): { close(): void };
 }
@@ -37,6 +45,16 @@ export function openFiles(): Files {
     removeTree: async (path) => {
       await rm(path, { recursive: true, force: true });
     },
+    isThere: async (path) => {
+      try {
+        await lstat(path);
+        return true;
+      } catch (error) {
+        if (isMissing(error)) return false;
+        throw error;
+      }
+    },
+    writePrivate,
     watch: (directory, onChange) => {
       try {
         const watcher = watch(directory, () => onChange());
@@ -60,6 +78,41 @@ async function treeBytes(path: string): Promise<number> {
   return bytes;
 }
 
+async function writePrivate(path: string, text: string, { replace }: { replace: boolean }): Promise<boolean> {
+  const directory = dirname(path);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  // A directory of this write's own, beside the file: both are on one file system, and no name is met twice.
+  const draftDirectory = await mkdtemp(`${directory}/.${basename(path)}.`);
+  try {
+    const draft = `${draftDirectory}/${basename(path)}`;
+    const file = await open(draft, "wx", 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    if (replace) await rename(draft, path);
+    else await link(draft, path);
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return false;
+    throw error;
+  } finally {
+    await rm(draftDirectory, { recursive: true, force: true });
+  }
+  const holder = await open(directory, "r");
+  try {
+    await holder.sync();
+  } finally {
+    await holder.close();
+  }
+  return true;
+}
+
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return hasCode(error, "ENOENT");
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
