@@ -478,12 +478,17 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   [
     "a worker of a testbed that is not ours",
     { workers: seen({ ok: true, value: [{ ...worker, private: "other/1" }] }) },
-    [/^warning token: worker 01W with it is for other\/1/],
+    [/^warning workers: worker 01W is for other\/1/],
   ],
   [
     "a worker that is held",
     { workers: seen({ ok: true, value: [{ ...worker, hold: true }] }) },
-    [/^warning token: worker 01W \(bed-1\/1\) is held/],
+    [/^warning workers: worker 01W \(bed-1\/1\) is held/],
+  ],
+  [
+    "a list of workers that cannot be read",
+    { workers: seen({ ok: false, refusal: "no answer", status: 503, message: "status 503" }) },
+    [/^warning workers: the list of workers cannot be read: status 503$/],
   ],
   [
     "a testbed that another base uses",

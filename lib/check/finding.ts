@@ -42,7 +42,7 @@ export function showFindings(findings: Finding[]): string {
     const [first = "", ...more] = [...message.split("\n"), ...(hint?.split("\n") ?? [])].map(printable);
     return [
       `${severity.padEnd(7)}  ${printable(subject).padEnd(width)}  ${first}`,
-      ...more.map((line) => `${" ".repeat(9)}${line}`),
+      ...more.map((line) => `${" ".repeat(9)}${line}`.trimEnd()),
     ];
   });
   return [...lines, summarise(findings)].join("\n");

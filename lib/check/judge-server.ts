@@ -38,6 +38,10 @@ function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure): Find
     const hint = "Correct the port in general.baseurl, or start the server, or have a firewall opened";
     return error("server", `${hostname} refuses connections to port ${port || usualPort(protocol)}`, hint);
   }
+  if (code === "EPROTO") {
+    const hint = "Correct scheme and port in general.baseurl: what listens there may speak plain http";
+    return error("server", `${baseurl} does not speak TLS`, hint);
+  }
   if (/CERT|SSL|TLS|SELF_SIGNED|HOSTNAME/.test(code)) {
     const hint =
       "A private certificate authority goes into NODE_EXTRA_CA_CERTS; an expired certificate, or one for another name, is the administrator's to renew";
@@ -124,8 +128,13 @@ export function judgeTargets({ config, workers }: Facts): Finding[] {
 }
 
 /** Workers that nobody here will end. */
-export function judgeWorkers({ config, workers }: Facts): Finding[] {
-  if (!workers.ok || !workers.value.ok) return [];
+export function judgeWorkers({ config, ping, workers }: Facts): Finding[] {
+  // What keeps every call from being answered was told with the first one.
+  if (!ping.ok || !ping.value.reply.ok || ping.value.reply.status !== 200) return [];
+  if (!workers.ok || !workers.value.ok) {
+    const reason = workers.ok && !workers.value.ok ? workers.value.message : "no answer";
+    return [warning("workers", `the list of workers cannot be read: ${reason}`, "Check again in a while")];
+  }
   const names = new Set(config.testbeds.map(({ name }) => name));
   return workers.value.value.flatMap(({ id, private: instance, hold }) => {
     const testbed = instance?.split("/")[0];
@@ -133,14 +142,14 @@ export function judgeWorkers({ config, workers }: Facts): Finding[] {
       const hint =
         "If another factory uses this token, it needs one of its own: two would delete each other's workers";
       return [
-        warning("token", `worker ${id} with it is for ${instance}, a testbed not configured here`, hint),
+        warning("workers", `worker ${id} is for ${instance}, a testbed that is not configured here`, hint),
       ];
     }
     if (!hold) return [];
     const hint =
       "It is left as it is until the server's administrator releases it; until then its testbed stays in use";
     return [
-      warning("token", `worker ${id} (${instance ?? "of no testbed yet"}) is held on the server`, hint),
+      warning("workers", `worker ${id} (${instance ?? "of no testbed yet"}) is held on the server`, hint),
     ];
   });
 }
