@@ -348,8 +348,8 @@ test("runCheck() without a configuration it can use tells all that is wrong with
   it.configure({ general: 'isolate = "no"', more: "[target.other]\nid = '01M85'\n" });
   const answer = await it.check();
   expect(faults(answer)).toEqual([
-    expect.stringMatching(/^error configuration: line 5: general.isolate: /),
-    expect.stringMatching(/^error configuration: line 16: target.other.id: "01M85" is no ULID$/),
+    expect.stringMatching(/^error configuration: \S+config.toml:5: general.isolate: /),
+    expect.stringMatching(/^error configuration: \S+config.toml:16: target.other.id: "01M85" is no ULID$/),
   ]);
   expect(answer.findings.length).toBe(2);
   expect(answer.exitCode).toBe(1);
@@ -357,6 +357,25 @@ test("runCheck() without a configuration it can use tells all that is wrong with
   const missing = await it.check();
   expect(faults(missing)).toEqual([expect.stringMatching(/^error configuration: Cannot read .*ENOENT/)]);
   expect(missing.exitCode).toBe(1);
+});
+
+test("the program's `check --json` prints one JSON document and exits with what it says", async () => {
+  await using it = await openDesk();
+  const program = join(import.meta.dir, "../factory.ts");
+  const child = Bun.spawn([process.execPath, program, "check", "--json", "--base-dir", it.base], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: it.directory, FACTORY_LOCK_DIR: `${it.directory}/locks` },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const answer = JSON.parse(await child.stdout.text()) as Pick<Answer, "findings" | "ok">;
+  expect(await child.exited).toBe(answer.ok ? 0 : 1);
+  expect(await child.stderr.text()).toBe("");
+  expect(answer.findings).toContainEqual({
+    severity: "ok",
+    subject: "token",
+    message: "the server takes it",
+    hint: null,
+  });
 });
 
 // What the facts mean.
@@ -425,7 +444,7 @@ const good: Facts = {
     place: place("/a", { kind: "file" }),
     run: { ok: true, exitCode: 0, stdout: "", stderr: "" },
   }),
-  runners: seen([]),
+  runners: seen({ programs: [], configurations: [] }),
 };
 
 const worker = {
@@ -462,6 +481,11 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a certificate of nobody's",
     { ping: failing("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT") },
     [/^error server: .* cannot prove that it is the server/, /^warning token/],
+  ],
+  [
+    "a port without TLS",
+    { ping: failing("EPROTO: the handshake failed", "EPROTO") },
+    [/^error server: https:\/\/b.example does not speak TLS$/, /^warning token/],
   ],
   ["a server in trouble", { ping: answering(503) }, [/^error server: .* status 503$/, /^warning token/]],
   [
@@ -558,4 +582,15 @@ test.each(verdicts)("judge() of %s", (_, over, said) => {
   const findings = judge({ ...good, ...over });
   expect(faults({ findings })).toEqual(said.map((each) => expect.stringMatching(each)));
   for (const { severity, hint } of findings) if (severity === "ok") expect(hint).toBeNull();
+});
+
+test("judge() says of a target only what can be known of it", () => {
+  const said = (facts: Facts): string[] =>
+    judge(facts)
+      .filter(({ subject }) => subject === "target.t")
+      .map(({ message }) => message);
+  expect(said(good)).toEqual([expect.stringMatching(/whether the server has it, only its administrator/)]);
+  expect(said({ ...good, workers: seen({ ok: true, value: [worker] }) })).toEqual([
+    expect.stringMatching(/which the server knows: worker 01W is for it$/),
+  ]);
 });

@@ -25,7 +25,7 @@ async function check(options: CheckOptions): Promise<{ findings: Finding[]; conf
   try {
     config = readConfig(options.base, options.surroundings);
   } catch (error) {
-    return { findings: judgeUnreadable(error), config: null };
+    return { findings: judgeUnreadable(error, options.base.config), config: null };
   }
   return { findings: judge(await gather(config, options.base, options)), config };
 }

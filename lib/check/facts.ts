@@ -24,12 +24,12 @@ export interface Place {
   isExecutable: boolean;
 }
 
-export interface RunnerFacts {
+/** Something that several testbeds may name in the same way. */
+export interface Named {
   /** As configured. */
-  command: string;
-  /** Where its first word is; null: nowhere. */
-  program: Place | null;
-  config: Place;
+  text: string;
+  /** Null: it is nowhere. */
+  place: Place | null;
   testbeds: string[];
 }
 
@@ -61,5 +61,6 @@ export interface Facts {
   /** In a directory of its own: of the real ones it says nothing. */
   probe: Look<ProbeResult>;
   agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
-  runners: Look<RunnerFacts[]>;
+  /** The programs of the testbeds whose jobs run on this host, and their configurations. */
+  runners: Look<{ programs: Named[]; configurations: Named[] }>;
 }

@@ -9,7 +9,7 @@ import { parse } from "smol-toml";
 import { chooseAgent, type ProgramSource } from "../agent-program.ts";
 import { type Base, lockDirectoryOf, type Surroundings, workDirectoryOf } from "../base.ts";
 import { requestFor } from "../buildomat.ts";
-import type { Config } from "../config.ts";
+import type { Config, Testbed } from "../config.ts";
 import { expandHome } from "../config-paths.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
@@ -18,7 +18,7 @@ import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
 import type { Minder } from "../minder/minder.ts";
 import { lockStore } from "../store.ts";
-import type { Facts, Look, Place, RunnerFacts } from "./facts.ts";
+import type { Facts, Look, Named, Place } from "./facts.ts";
 
 export interface Ground {
   surroundings: Surroundings;
@@ -211,27 +211,31 @@ async function tryAgent(config: Config, ground: Ground, scratch: string) {
   return { program, place, run };
 }
 
-/** One for each command and configuration, of the testbeds whose jobs run on this host. */
-async function lookAtRunners(
-  { testbeds }: Config,
-  { surroundings, searchPath }: Ground,
-): Promise<RunnerFacts[]> {
+/** One for each command and for each configuration, of the testbeds whose jobs run on this host. */
+async function lookAtRunners({ testbeds }: Config, { surroundings, searchPath }: Ground) {
+  const { home } = surroundings;
   const local = testbeds.filter(
     ({ enabled, host, spRunnerUrl }) => enabled && host === null && spRunnerUrl === null,
   );
-  const groups = Map.groupBy(local, (testbed) => `${testbed.spRunnerPath}\n${testbed.spRunnerConfig}`);
-  return await Promise.all(
-    Array.from(groups.values(), async ([first, ...others]) => {
-      if (first === undefined) throw new Error("a group of no testbeds");
-      const [word = ""] = first.spRunnerPath.trim().split(/\s+/);
-      return {
-        command: first.spRunnerPath,
-        program: await findProgram(expandHome(word, surroundings.home), searchPath),
-        config: await lookAt(expandHome(first.spRunnerConfig, surroundings.home)),
-        testbeds: [first, ...others].map(({ name }) => name),
-      };
-    }),
-  );
+  const findEach = async (
+    named: (testbed: Testbed) => string,
+    find: (text: string) => Promise<Place | null>,
+  ): Promise<Named[]> =>
+    await Promise.all(
+      Array.from(Map.groupBy(local, named), async ([text, group]) => {
+        return { text, place: await find(text), testbeds: group.map(({ name }) => name) };
+      }),
+    );
+  return {
+    programs: await findEach(
+      ({ spRunnerPath }) => spRunnerPath,
+      (command) => findProgram(expandHome(command.trim().split(/\s+/)[0] ?? "", home), searchPath),
+    ),
+    configurations: await findEach(
+      ({ spRunnerConfig }) => spRunnerConfig,
+      (path) => lookAt(expandHome(path, home)),
+    ),
+  };
 }
 
 function isAbsent(error: unknown): boolean {

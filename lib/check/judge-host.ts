@@ -93,22 +93,21 @@ export function judgeAgent({ agent }: Facts): Finding[] {
 export function judgeRunners({ runners }: Facts): Finding[] {
   const subject = "sp-runner";
   if (!runners.ok) return [warning(subject, `cannot be looked for: ${runners.reason}`, null)];
-  return runners.value.flatMap(({ command, program, config, testbeds }) => {
+  const needless = "jobs that bring their own do not need it";
+  const programs = runners.value.programs.map(({ text, place, testbeds }) => {
     const whose = `of ${testbeds.join(", ")}`;
-    const hint = "Install it or correct sp_runner_path; jobs that bring their own do not need it";
-    const found =
-      program === null
-        ? warning(subject, `${command} ${whose} is not there`, hint)
-        : program.kind === "file" && program.isExecutable
-          ? ok(subject, `${program.path} ${whose}`)
-          : warning(subject, `${program.path} ${whose} is no program that this user can run`, hint);
-    const configHint = "Write it or correct sp_runner_config; jobs that bring their own do not need it";
-    if (config.kind === "file" && config.isReadable) {
-      return [found, ok(subject, `configuration ${config.path} ${whose}`)];
-    }
-    const fault = config.kind === "missing" ? "is not there" : "cannot be read by this user";
-    return [found, warning(subject, `configuration ${config.path} ${whose} ${fault}`, configHint)];
+    const hint = `Install it or correct sp_runner_path; ${needless}`;
+    if (place === null) return warning(subject, `${text} ${whose} is not there`, hint);
+    if (place.kind === "file" && place.isExecutable) return ok(subject, `${place.path} ${whose}`);
+    return warning(subject, `${place.path} ${whose} is no program that this user can run`, hint);
   });
+  const configurations = runners.value.configurations.map(({ text, place, testbeds }) => {
+    const what = `configuration ${place?.path ?? text} of ${testbeds.join(", ")}`;
+    if (place?.kind === "file" && place.isReadable) return ok(subject, what);
+    const fault = place?.kind === "missing" ? "is not there" : "cannot be read by this user";
+    return warning(subject, `${what} ${fault}`, `Write it or correct sp_runner_config; ${needless}`);
+  });
+  return [...programs, ...configurations];
 }
 
 function firstLine(text: string): string {

@@ -40,10 +40,10 @@ export function judge(facts: Facts): Finding[] {
 }
 
 /** Where there is no configuration to go by, only that is told. */
-export function judgeUnreadable(thrown: unknown): Finding[] {
+export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
   if (thrown instanceof ConfigError) {
     return thrown.problems.map(({ line, key, wrong, mend }) =>
-      error("configuration", `${line === null ? "environment" : `line ${line}`}: ${key}: ${wrong}`, mend),
+      error("configuration", `${line === null ? "environment" : `${path}:${line}`}: ${key}: ${wrong}`, mend),
     );
   }
   if (!(thrown instanceof FactoryError)) throw thrown;
