@@ -263,7 +263,7 @@ test("runCheck() tells what others may read or write, and that work/ is no direc
   chmodSync(work, 0o777);
   const loose = [
     expect.stringMatching(/^warning token: others may read .*config.toml \(mode 0644\)$/),
-    expect.stringMatching(/^warning base directory: others may write to .* \(mode 0777\)$/),
+    expect.stringMatching(/^warning directory: others may write to .* \(mode 0777\)$/),
   ];
   expect(faults(await it.check())).toEqual([
     ...loose,
@@ -422,7 +422,7 @@ const good: Facts = {
     wallMs: Date.UTC(2026, 10, 24),
   }),
   workers: seen({ ok: true, value: [] }),
-  baseDirectory: seen(place("/b")),
+  configDirectory: seen(place("/b")),
   databaseDirectory: seen(place("/b")),
   database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
   workDirectory: seen(place("/b/work")),
@@ -528,6 +528,21 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a lock of the dead",
     { locks: seen({ ok: true, locks: [{ ...lock, owner: "dead", directory: "/other/work/bed-1_4" }] }) },
     [],
+  ],
+  [
+    "a configuration in a directory that is not ours to write",
+    { configDirectory: seen(place("/etc/f", { mode: 0o755, isWritable: false })) },
+    [],
+  ],
+  [
+    "a configuration in a directory of everybody's",
+    { configDirectory: seen(place("/etc/f", { mode: 0o777 })) },
+    [/^warning directory: others may write to \/etc\/f \(mode 0777\)$/],
+  ],
+  [
+    "a directory of the database that is not there",
+    { databaseDirectory: seen(place("/b", { kind: "missing" })) },
+    [/^error directory: \/b is not there$/],
   ],
   [
     "a work directory of another user's",

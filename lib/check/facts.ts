@@ -47,7 +47,7 @@ export interface Facts {
     wallMs: number;
   }>;
   workers: Look<Answer<Worker[]>>;
-  baseDirectory: Look<Place>;
+  configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
   workDirectory: Look<Place>;

@@ -59,7 +59,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     tokenFiles: look(() => lookAtTokenFiles(config, ground)),
     ping: look(() => ping(config, ground)),
     workers: look(() => askWorkers(config, ground)),
-    baseDirectory: look(() => lookAt(base.directory)),
+    configDirectory: look(() => lookAt(dirname(base.config))),
     databaseDirectory: look(() => lookAt(dirname(base.database))),
     database: look(() => lookAt(base.database)),
     workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),

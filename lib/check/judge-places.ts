@@ -21,32 +21,35 @@ export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
   );
 }
 
-export function judgeBase({ baseDirectory, databaseDirectory, database, uid }: Facts): Finding[] {
-  const directories = [baseDirectory, databaseDirectory].filter(
-    (look, index, all) => !isSameAs(look, all[index - 1]),
-  );
+/** The directories of the database and the configuration: often one, and with -d and -f not the base directory. */
+export function judgeBase({ configDirectory, databaseDirectory, database, uid }: Facts): Finding[] {
+  const isOne =
+    configDirectory.ok && databaseDirectory.ok && configDirectory.value.path === databaseDirectory.value.path;
   return [
-    ...directories.flatMap((look) => judgeLook("base directory", look, (place) => judgeBaseDirectory(place))),
+    ...(isOne ? [] : judgeLook("directory", configDirectory, judgeLoose)),
+    ...judgeLook("directory", databaseDirectory, judgeDatabaseDirectory),
     ...judgeLook("database", database, (place) => judgeDatabase(place, uid)),
   ];
 }
 
-function isSameAs(look: Look<Place>, other: Look<Place> | undefined): boolean {
-  return look.ok && other?.ok === true && look.value.path === other.value.path;
-}
-
-function judgeBaseDirectory({ path, kind, mode, isWritable }: Place): Finding[] {
-  const subject = "base directory";
+function judgeDatabaseDirectory(place: Place): Finding[] {
+  const subject = "directory";
+  const { path, kind, isWritable } = place;
   if (kind === "missing") return [error(subject, `${path} is not there`, `mkdir -p -m 700 ${path}`)];
-  if (kind !== "directory")
+  if (kind !== "directory") {
     return [error(subject, `${path} is no directory`, "Name another one with --base-dir or -d")];
+  }
   if (!isWritable) {
     return [error(subject, `${path} cannot be written by this user`, "Run as its owner, or chown it")];
   }
-  if ((mode & 0o022) !== 0) {
-    return [warning(subject, `others may write to ${path} (mode ${octal(mode)})`, `chmod go-w ${path}`)];
-  }
-  return [ok(subject, `${path} is this user's to write`)];
+  const loose = judgeLoose(place);
+  return loose.length > 0 ? loose : [ok(subject, `${path} is this user's to write`)];
+}
+
+/** Whoever writes to a directory can put another file in the place of one that is in it. */
+function judgeLoose({ path, mode }: Place): Finding[] {
+  if ((mode & 0o022) === 0 || (mode & 0o1000) !== 0) return [];
+  return [warning("directory", `others may write to ${path} (mode ${octal(mode)})`, `chmod go-w ${path}`)];
 }
 
 function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid: number | null): Finding[] {
