@@ -1,5 +1,7 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chownSync, existsSync, readdirSync, statSync } from "node:fs";
+import { openElevated } from "../lib/minder/elevation.ts";
+import { openMinder } from "../lib/minder/minder.ts";
 import {
   describe,
   type Lab,
@@ -7,6 +9,7 @@ import {
   openLab,
   otherUser,
   processesWith,
+  random,
   readText,
   stateOf,
   test,
@@ -108,5 +111,39 @@ describe("elevated by sudo", () => {
       unusable: expect.stringMatching(/belongs to user 12346, not to 12345$/),
     });
     await end();
+  });
+});
+
+describe("elevated by pfexec", () => {
+  test("is a matter of words before the command, and of a profile where it is refused", async () => {
+    lab = openLab();
+    const ran: string[][] = [];
+    const transport = openElevated({
+      transport: (argv) => {
+        ran.push(argv);
+        return Promise.resolve({ ok: true, exitCode: 1, stdout: "", stderr: "pfexec: no" });
+      },
+      platform: "sunos",
+      user: "lab",
+    });
+    expect(await transport(["/bin/sh", "-c", "x"], "", 1000)).toEqual({
+      ok: false,
+      reason: expect.stringMatching(
+        /^pfexec does not let lab run \/bin\/sh as root \(pfexec: no\), .* give lab a profile/,
+      ),
+    });
+    expect(ran).toEqual([["pfexec", "/bin/sh", "-c", "x"]]);
+  });
+
+  test("which runs what it is given also where it gives no power, is found out before a job is taken", async () => {
+    lab = openLab({ user: otherUser });
+    const { transport, work, locks } = lab;
+    const elevation = { uid: otherUser };
+    const minder = openMinder({ transport, random, directory: work, lockDirectory: locks, elevation });
+    const why = expect.stringMatching(
+      /^elevated agents run as root, and the minder is user 12345; give this user a profile/,
+    );
+    expect(await minder.probe()).toMatchObject({ ok: true, unusable: why });
+    expect(await minder.arm(lab.spec({ agent: ["/bin/true"] }))).toEqual({ kind: "failed", reason: why });
   });
 });

@@ -4,12 +4,14 @@ import type { ArmSpec } from "../lib/minder/minder.ts";
 import {
   describe,
   type Host,
+  killAll,
   type Lab,
   openHost,
   openLab,
   otherUser,
   processesWith,
   readText,
+  rolesOf,
   test,
   until,
 } from "./minder-lab.ts";
@@ -170,6 +172,27 @@ test("an instance that is isolated and one that is not run side by side, and end
   expect(await inner.minder.stop(bound.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
   expect(await free.minder.look([again.directory])).toMatchObject([{ state: "armed", process: "alive" }]);
   expect(await free.minder.stop(again.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+  await end();
+});
+
+test("an agent that outlives its minder keeps the testbed from an instance that is isolated", async () => {
+  const refusal = refusals[0]?.[1];
+  if (refusal === undefined) throw new Error("no way to refuse namespaces");
+  const { inner, prefix, end } = await openRefusing(refusal);
+  const free = openLab({ prefix, base: inner.base, locks: inner.locks });
+  const spec = inner.spec({ agent: [inner.agent("echo ready; while :; do sleep 1000; done")] });
+  await inner.minder.arm(spec);
+  await run(inner, spec);
+  killAll(spec.cookie);
+  await until(() => rolesOf(spec.cookie).first.length === 0);
+  const next = free.spec({ seq: 2, agent: ["/bin/true"] });
+  expect(await free.minder.arm(next)).toMatchObject({
+    kind: "elsewhere",
+    owner: expect.stringContaining("board/1"),
+  });
+  expect(await inner.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+  expect(await free.minder.arm(next)).toEqual({ kind: "armed", refusal: null });
+  expect(await free.minder.stop(next.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
   await end();
 });
 

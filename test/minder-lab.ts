@@ -64,6 +64,7 @@ export interface Lab {
   work: string;
   locks: string;
   minder: Minder;
+  transport: Transport;
   /** Writes a program of the test's and gives its path. */
   agent(text: string, name?: string): string;
   spec(changes: Partial<ArmSpec> & { seq?: number; testbed?: string }): ArmSpec;
@@ -110,6 +111,7 @@ export function openLab({
     work,
     locks: lockDirectory,
     minder,
+    transport,
     agent: (text, name = `agent-${random.bytes(4).join("")}`) => {
       writeFileSync(`${own}/${name}`, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
       return `${own}/${name}`;
