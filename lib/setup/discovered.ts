@@ -42,7 +42,7 @@ export async function findTestbeds(
     if (typeof found === "string") {
       skipped.push(`${showValue(file)}: ${found}`);
     } else if (testbeds.some(({ name }) => name.toLowerCase() === found.name.toLowerCase())) {
-      skipped.push(`${showValue(file)}: there is a ${found.name} already`);
+      skipped.push(`${showValue(file)}: ${found.name} is there already`);
     } else {
       testbeds.push(found);
     }

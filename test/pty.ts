@@ -1,0 +1,38 @@
+/** A program at a real terminal, for tests: what it shows, and what a person types. */
+import { until } from "./until.ts";
+
+export interface Session {
+  /** All that was shown, as plain text. */
+  shown(): string;
+  /** Types an answer when the question is there. Each question is looked for behind the last one. */
+  answer(question: string, text: string): Promise<void>;
+  exited: Promise<number>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+export function openSession(argv: string[], options: { cwd: string; env: Record<string, string> }): Session {
+  const pieces: Uint8Array[] = [];
+  const shown = (): string => Bun.stripANSI(Buffer.concat(pieces).toString()).replace(/\r+\n/g, "\n");
+  let answered = 0;
+  const child = Bun.spawn(argv, {
+    ...options,
+    terminal: { cols: 200, rows: 40, data: (_, piece) => void pieces.push(Uint8Array.from(piece)) },
+  });
+  return {
+    shown,
+    answer: async (question, text) => {
+      const at = await until(
+        `"${question}" is asked; shown: ${shown()}`,
+        () => {
+          const found = shown().indexOf(question, answered);
+          return found < 0 ? null : { end: found + question.length };
+        },
+        10_000,
+      );
+      answered = at.end;
+      child.terminal?.write(text);
+    },
+    exited: child.exited.finally(() => child.terminal?.close()),
+    kill: (signal) => child.kill(signal),
+  };
+}
