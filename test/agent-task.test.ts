@@ -10,8 +10,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createBackground } from "../lib/agent/background.ts";
 import { openChildren } from "../lib/agent/child.ts";
 import { JobOver } from "../lib/agent/job-calls.ts";
+import { writeScript } from "../lib/agent/script.ts";
 import { runTask } from "../lib/agent/task.ts";
 import type { Clock } from "../lib/doors/clock.ts";
 import { openClock } from "../lib/doors/clock.ts";
@@ -45,10 +47,15 @@ function play(
   }: { clock?: Clock; task?: Partial<Task>; takes?: () => Promise<unknown> } = {},
 ): Play {
   const controller = new AbortController();
-  const scriptPath = join(directory, "script.sh");
-  writeFileSync(scriptPath, script);
   const children = openChildren({ clock, directory });
   const events: string[] = [];
+  const tell = async (stream: string, payload: string): Promise<void> => {
+    if (controller.signal.aborted) throw new JobOver();
+    events.push(`${stream}: ${payload.replace(/duration \d+ ms/, "duration D ms")}`);
+    await takes();
+  };
+  const { signal } = controller;
+  const background = createBackground({ children, clock, tell, signal, asCaller: false });
   const ended = runTask({
     task: {
       id: 0,
@@ -61,16 +68,15 @@ function play(
       workdir: directory,
       ...task,
     },
-    scriptPath,
+    script: writeScript(join(directory, "script.sh"), script, null),
     env: { PATH: "/usr/bin:/bin", DIRECTORY: directory },
+    user: null,
     children,
+    background,
     clock,
-    put: async (stream, payload) => {
-      if (controller.signal.aborted) throw new JobOver();
-      events.push(`${stream}: ${payload.replace(/duration \d+ ms/, "duration D ms")}`);
-      await takes();
-    },
-    signal: controller.signal,
+    tell,
+    tellJob: tell,
+    signal,
   });
   const done = (async () => {
     try {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../lib/agent/control.ts";
 import { createJobCalls } from "../lib/agent/job-calls.ts";
-import { answerControl, type StoreAccess } from "../lib/agent/job-control.ts";
+import { answerControl, type JobAccess } from "../lib/agent/job-control.ts";
 import type { Answer } from "../lib/buildomat.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -28,7 +28,7 @@ let store: Map<string, { value: string; secret: boolean }>;
 let refusal: Answer<never> | null;
 let puts: number;
 let ping: Ping;
-let access: StoreAccess | null;
+let access: JobAccess | null;
 
 beforeEach(() => {
   base = mkdtempSync(join(tmpdir(), "bmat-"));
@@ -53,10 +53,10 @@ beforeEach(() => {
     },
   } as unknown as WorkerApi;
   const calls = createJobCalls({ clock: openClock(), log: silent, doubt: () => undefined });
-  access = { jobId: "J", api, calls };
+  access = { jobId: "J", api, calls, background: null };
   control = listenControl({
     path: socketPath,
-    answer: (request) => answerControl(request, { ping, store: access }),
+    answer: (request) => answerControl(request, { ping, job: access }),
     log: silent,
   });
 });
@@ -104,9 +104,15 @@ describe("runBmat() store", () => {
     expect(store.get("a")).toEqual({ value, secret: true });
   });
 
-  test("takes flags after arguments, and arguments after --", async () => {
-    expect(await bmat(["store", "put", "a", "-s", "--", "-x"])).toMatchObject({ code: 0 });
-    expect(store.get("a")).toEqual({ value: "-x", secret: true });
+  test.each([
+    [["-s", "a", "x"], "x", true],
+    [["a", "-5"], "-5", false],
+    [["a", "-s"], "-s", false],
+    [["--", "a", "--"], "--", false],
+    [["-s", "--", "a", "-"], "-", true],
+  ])("takes %j as flags first, and then values of any look", async (args, value, secret) => {
+    expect(await bmat(["store", "put", ...args])).toMatchObject({ code: 0 });
+    expect(store.get("a")).toEqual({ value, secret });
   });
 
   test("says that there is no value, or waits for it", async () => {
@@ -236,7 +242,7 @@ describe("the control socket", () => {
     [{ StorePut: ["a", "b", false] }, "Ack"],
     [
       { ProcessStart: { name: "n", cmd: "c", args: [], env: [], pwd: "/", uid: 0, gid: 0 } },
-      { Error: 'starting background process "n": this agent cannot start background processes' },
+      { Error: "no task is running" },
     ],
   ])("answers %j", async (payload, reply) => {
     const expected = request(7, reply);

@@ -14,14 +14,21 @@ const task = (more: Partial<Task> = {}): Task => ({
   ...more,
 });
 const surroundings = {
-  env: { HOME: "/home/x", USER: "robot", BUN_INSTALL: "/b", TOKEN: "secret", PATH: "/evil", TZ: "CET" },
-  jobId: "J",
+  env: {
+    BUILDOMAT_NONROOT: "1",
+    HOME: "/home/x",
+    USER: "robot",
+    BUN_INSTALL: "/b",
+    TOKEN: "secret",
+    PATH: "/evil",
+    TZ: "CET",
+  },
   base: "/base/opt",
   testbed: null,
 };
 
 test("taskEnvironment() is what is documented and nothing of the agent's own", () => {
-  expect(taskEnvironment(task(), surroundings)).toEqual({
+  expect(taskEnvironment(task(), "J", surroundings)).toEqual({
     HOME: "/home/x",
     USER: "robot",
     LOGNAME: "robot",
@@ -37,15 +44,27 @@ test("taskEnvironment() is what is documented and nothing of the agent's own", (
 });
 
 test("taskEnvironment() without HOME and USER takes the real agent's", () => {
-  const { HOME, USER, LOGNAME } = taskEnvironment(task(), { ...surroundings, env: {} });
+  const { HOME, USER, LOGNAME } = taskEnvironment(task(), "J", {
+    ...surroundings,
+    env: { BUILDOMAT_NONROOT: "1" },
+  });
   expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/tmp", USER: "nobody", LOGNAME: "nobody" });
 });
+
+test.each([undefined, "true", "yes", "0", ""])(
+  "taskEnvironment() is root's when BUILDOMAT_NONROOT is %j",
+  (mode) => {
+    const env = { HOME: "/home/x", USER: "robot", BUILDOMAT_NONROOT: mode };
+    const { HOME, USER, LOGNAME } = taskEnvironment(task({ uid: 5 }), "J", { ...surroundings, env });
+    expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/root", USER: "root", LOGNAME: "root" });
+  },
+);
 
 test("taskEnvironment() lets the task override anything, and clear all", () => {
   const env = { PATH: "/mine", SP_TYPE: "mine", A: "" };
   const testbed = '{"sp_type":"gimlet"}';
-  expect(taskEnvironment(task({ env }), { ...surroundings, testbed })).toMatchObject(env);
-  expect(taskEnvironment(task({ env, env_clear: true }), { ...surroundings, testbed })).toEqual(env);
+  expect(taskEnvironment(task({ env }), "J", { ...surroundings, testbed })).toMatchObject(env);
+  expect(taskEnvironment(task({ env, env_clear: true }), "J", { ...surroundings, testbed })).toEqual(env);
 });
 
 test("taskEnvironment() tells the testbed", () => {
@@ -58,7 +77,7 @@ test("taskEnvironment() tells the testbed", () => {
     baseline: "v16",
     more: 1,
   });
-  const all = Object.entries(taskEnvironment(task(), { ...surroundings, testbed }));
+  const all = Object.entries(taskEnvironment(task(), "J", { ...surroundings, testbed }));
   expect(Object.fromEntries(all.filter(([name]) => name.startsWith("SP_")))).toEqual({
     SP_TESTBED: "bed-1",
     SP_TYPE: "gimlet",
@@ -72,7 +91,7 @@ test("taskEnvironment() tells the testbed", () => {
 test.each(["", "{", "[]", '{"testbed":1}', "null"])(
   "taskEnvironment() does without a testbed.json of %j",
   (testbed) => {
-    const names = Object.keys(taskEnvironment(task(), { ...surroundings, testbed }));
+    const names = Object.keys(taskEnvironment(task(), "J", { ...surroundings, testbed }));
     expect(names.filter((name) => name.startsWith("SP_"))).toEqual([]);
   },
 );

@@ -6,22 +6,25 @@ import { type Answer, type Server } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
 import type { Random } from "../doors/random.ts";
-import { type Log, logAbout } from "../log.ts";
-import { createUlids } from "../ulid.ts";
+import type { Log } from "../log.ts";
 import { openWorkerApi, type Ping, type WorkerApi } from "../worker-api.ts";
 import { AgentError, type Base, openBase } from "./base.ts";
 import { type Children, openChildren } from "./child.ts";
 import { listenControl } from "./control.ts";
-import { playJob } from "./job.ts";
-import { boundHttp, createJobCalls, JobOver, retryMs } from "./job-calls.ts";
-import { answerControl, type StoreAccess } from "./job-control.ts";
+import type { ControlReply, ControlRequest } from "./frames.ts";
+import { boundHttp, retryMs } from "./job-calls.ts";
+import { answerControl, type JobAccess } from "./job-control.ts";
+import { createWork, type Work } from "./work.ts";
 
 export interface AgentOptions {
   clock: Clock;
   random: Random;
   http: Http;
   log: Log;
-  /** BUILDOMAT_OPT, HOME and USER are used; nothing else of it reaches a job. */
+  /**
+   * BUILDOMAT_OPT, BUILDOMAT_NONROOT, HOME and USER are used, and BUILDOMAT_OWN_RUN: "yes" where nobody else sees what this
+   * agent puts into /var/run. Nothing else of it reaches a job.
+   */
   env: Record<string, string | undefined>;
   /** What `bin/bmat` runs, where whoever started the agent has not made one. */
   bmat: string[];
@@ -48,16 +51,16 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     base.provideBmat(options.bmat);
     const children = openChildren({ clock, directory: base.runDirectory });
     children.prepare();
-    const control = listenControl({
-      path: `${base.runDirectory}/buildomat.sock`,
-      answer: (request) => answerControl(request, agent.view()),
-      log,
-    });
+    const answer = (request: ControlRequest): Promise<ControlReply> => answerControl(request, agent.view());
+    const controls = [listenControl({ path: `${base.runDirectory}/buildomat.sock`, answer, log })];
     try {
+      if (env["BUILDOMAT_OWN_RUN"] === "yes") {
+        controls.push(listenControl({ path: "/var/run/buildomat.sock", answer, log }));
+      }
       await agent.run(children);
       return exitStopped;
     } finally {
-      control.close();
+      for (const control of controls) control.close();
       await children.close();
     }
   } catch (error) {
@@ -70,7 +73,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
 interface Agent {
   run(children: Children): Promise<void>;
   /** What bmat may know. */
-  view(): { ping: Ping | null; store: StoreAccess | null };
+  view(): { ping: Ping | null; job: JobAccess | null };
 }
 
 function createAgent(options: AgentOptions, base: Base): Agent {
@@ -86,98 +89,76 @@ function createAgent(options: AgentOptions, base: Base): Agent {
   };
   const api = openWorkerApi(server);
   let lastPing: Ping | null = null;
-  let store: StoreAccess | null = null;
-  let run: { ended: Promise<void>; isBusy: boolean } | null = null;
+  let work: Work | null = null;
   let isParked = false;
   /** Aborted to ping at once. */
   let nudge = new AbortController();
   let refusedPings = 0;
   let isOutage = false;
 
-  function heed(answer: Answer<Ping>, children: Children): void {
+  function heed(answer: Answer<Ping>, working: Work): void {
     if (!answer.ok) {
       if (!isOutage) log.warn(`ping: ${answer.message}; tried again`);
       isOutage = true;
       refusedPings = answer.refusal === "unauthorised" ? refusedPings + 1 : 0;
       // Asked twice, because a server that is being mended may say so once.
-      if (refusedPings >= 2) store?.calls.end("the server does not know this worker any more");
+      if (refusedPings >= 2) working.end("the server does not know this worker any more");
       return;
     }
     if (isOutage) log.info("ping: the server answers again");
     isOutage = false;
     refusedPings = 0;
     lastPing = answer.value;
-    if (answer.value.poweroff) {
-      if (!isParked) log.info("the server has no further use for this worker");
-      isParked = true;
-      store?.calls.end("the server says power off: cancelled, recycled or out of time");
-    }
-    if (!isParked && run === null && answer.value.job !== null) take(answer.value, children);
+    if (!answer.value.poweroff) return working.heed(answer.value);
+    if (!isParked) log.info("the server has no further use for this worker");
+    isParked = true;
+    working.park();
+    working.end("the server says power off: cancelled, recycled or out of time");
   }
 
-  function take(ping: Ping, children: Children): void {
-    const job = ping.job as NonNullable<Ping["job"]>;
-    base.recordJob(ping);
-    const jobLog = logAbout(log, { job: job.id });
-    const calls = createJobCalls({ clock, log: jobLog, doubt: () => nudge.abort() });
-    const jobServer = { ...server, http: boundHttp(http, calls.signal) };
-    const jobApi = openWorkerApi(jobServer);
-    store = { jobId: job.id, api: jobApi, calls };
-    const played = playJob({
-      ...options,
-      job,
-      server: jobServer,
-      api: jobApi,
-      calls,
-      base,
-      children,
-      createUlid: createUlids(options),
-      log: jobLog,
-    });
-    const taken = { isBusy: true, ended: Promise.resolve() };
-    taken.ended = played
-      .catch((error: unknown) => {
-        if (error instanceof JobOver) return;
-        crash = { error };
-        halt.abort();
-      })
-      .finally(() => {
-        taken.isBusy = false;
-        store = null;
-      });
-    run = taken;
-  }
-
-  async function pause(): Promise<void> {
+  async function pause(ended: Promise<void> | null): Promise<void> {
     const wake = AbortSignal.any([halt.signal, nudge.signal]);
-    if (run?.isBusy !== true || refusedPings > 0) return await clock.sleep(idlePingMs, wake);
-    const ended = new AbortController();
-    void run.ended.then(() => ended.abort());
-    await clock.sleep(busyPingMs, AbortSignal.any([wake, ended.signal]));
-    if (ended.signal.aborted) await clock.sleep(idlePingMs, wake);
+    if (ended === null || refusedPings > 0) return await clock.sleep(idlePingMs, wake);
+    const early = new AbortController();
+    void ended.then(() => early.abort());
+    await clock.sleep(busyPingMs, AbortSignal.any([wake, early.signal]));
+    if (early.signal.aborted) await clock.sleep(idlePingMs, wake);
   }
 
-  async function stop(): Promise<void> {
-    store?.calls.end("the agent is told to stop");
-    if (run === null) return;
+  async function stop(working: Work): Promise<void> {
+    working.end("the agent is told to stop");
+    const ended = working.ended();
+    if (ended === null) return;
     const late = clock.deadline(stopWithinMs);
-    await Promise.race([run.ended, clock.sleep(stopWithinMs, late.signal)]);
+    await Promise.race([ended, clock.sleep(stopWithinMs, late.signal)]);
     late.release();
   }
 
   return {
-    view: () => ({ ping: lastPing, store }),
+    view: () => ({ ping: lastPing, job: work?.job() ?? null }),
     run: async (children) => {
       const halted = (): void => halt.abort();
       options.signal.addEventListener("abort", halted);
       if (options.signal.aborted) halted();
+      const working = createWork({
+        ...options,
+        server,
+        base,
+        children,
+        askNow: () => nudge.abort(),
+        crash: (error) => {
+          crash = { error };
+          halt.abort();
+        },
+      });
+      work = working;
       const hasOpenJob = base.hasOpenJob();
       base.forgetDoneJob();
       await persist("bootstrap", halt.signal, options, () =>
         api.bootstrap(identity.bootstrap.reveal(), identity.token.reveal()),
       );
       if (hasOpenJob) {
-        isParked = true;
+        working.park();
         log.error("a job was left unfinished here: it is reported as failed, and no other is taken");
         await reportFailure(api, halt.signal, options);
       }
@@ -185,10 +166,10 @@ function createAgent(options: AgentOptions, base: Base): Agent {
         nudge = new AbortController();
         const answer = await api.ping();
         if (halt.signal.aborted) break;
-        heed(answer, children);
-        await pause();
+        heed(answer, working);
+        await pause(working.ended());
       }
-      await stop();
+      await stop(working);
       options.signal.removeEventListener("abort", halted);
       if (crash !== null) throw crash.error;
     },

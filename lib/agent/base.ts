@@ -14,6 +14,7 @@ import {
 import { z } from "zod";
 import { errorText } from "../failure.ts";
 import { Secret } from "../secret.ts";
+import { errorCode } from "./os-error.ts";
 
 export interface Identity {
   baseurl: string;
@@ -37,9 +38,6 @@ export interface Base {
   recordJob(ping: unknown): void;
   recordJobDone(): void;
   forgetDoneJob(): void;
-  /** Writes the text where the job's shell reads it; private, because a script may hold secrets. */
-  writeScript(name: string, text: string): string;
-  removeScript(path: string): void;
   /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. */
   readTestbed(): string | null;
   /** Makes `bin/bmat`, where whoever started the agent did not. */
@@ -75,7 +73,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
           token: new Secret(token),
         };
       } catch (error) {
-        throw new AgentError(`Cannot read ${identityPath}: ${errorText(error)}`, { cause: error });
+        return cannot("read", identityPath, error);
       }
     },
     hasOpenJob: () => existsSync(jobPath),
@@ -86,7 +84,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
         fsyncSync(file);
         closeSync(file);
       } catch (error) {
-        throw new AgentError(`Cannot create ${jobPath}: ${errorText(error)}`, { cause: error });
+        cannot("create", jobPath, error);
       }
     },
     recordJobDone: () => {
@@ -94,18 +92,15 @@ export function openBase({ directory, home }: { directory: string; home: string 
         renameSync(jobPath, donePath);
       } catch (error) {
         // A job may have removed the file; that it is done must be seen all the same.
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
-        writeFileSync(donePath, "{}\n", { mode: 0o600 });
+        if (errorCode(error) !== "ENOENT") cannot("rename", jobPath, error);
+        try {
+          writeFileSync(donePath, "{}\n", { mode: 0o600 });
+        } catch (second) {
+          cannot("write", donePath, second);
+        }
       }
     },
     forgetDoneJob: () => rmSync(donePath, { force: true }),
-    writeScript: (name, text) => {
-      const path = `${runDirectory}/${name}`;
-      rmSync(path, { force: true });
-      writeFileSync(path, text.endsWith("\n") ? text : `${text}\n`, { mode: 0o600, flag: "wx" });
-      return path;
-    },
-    removeScript: (path) => rmSync(path, { force: true }),
     readTestbed: () => {
       try {
         return readFileSync(`${home}/testbed.json`, "utf8");
@@ -115,14 +110,21 @@ export function openBase({ directory, home }: { directory: string; home: string 
     },
     provideBmat: (command) => {
       const path = `${directory}/bin/bmat`;
-      mkdirSync(runDirectory, { recursive: true });
-      mkdirSync(`${directory}/bin`, { recursive: true });
-      if (existsSync(path)) return;
-      const environment = `BUILDOMAT_NONROOT=1 BUILDOMAT_OPT=${quote(directory)}`;
-      const words = command.map(quote).join(" ");
-      writeFileSync(path, `#!/bin/sh\n${environment} exec ${words} "$@"\n`, { mode: 0o755 });
+      try {
+        mkdirSync(runDirectory, { recursive: true });
+        mkdirSync(`${directory}/bin`, { recursive: true });
+        if (existsSync(path)) return;
+        const words = [...command, "--base", directory].map(quote).join(" ");
+        writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+      } catch (error) {
+        cannot("make", path, error);
+      }
     },
   };
+}
+
+function cannot(verb: string, path: string, error: unknown): never {
+  throw new AgentError(`Cannot ${verb} ${path}: ${errorText(error)}`, { cause: error });
 }
 
 /** For a POSIX shell. */

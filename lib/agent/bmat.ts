@@ -1,83 +1,50 @@
-/**
- * bmat, the program with which a job's script reaches its agent (protocol/agent.md §8): its commands, words and exit codes.
- * `bmat address` and `bmat process` come later.
- */
+/** bmat, the program with which a job's script reaches its agent (protocol/agent.md §8): its commands, words and exit codes. */
 import type { Clock } from "../doors/clock.ts";
 import { errorText } from "../failure.ts";
+import { addressCommands, engineeringCommands } from "./bmat-address.ts";
+import type { Command } from "./bmat-command.ts";
+import { factoryCommands } from "./bmat-factory.ts";
+import { readOptions, UsageError } from "./bmat-options.ts";
+import { processCommands } from "./bmat-process.ts";
+import { storeCommands } from "./bmat-store.ts";
 import { type ControlClient, connectControl } from "./control-client.ts";
-import type { ControlReply, ControlRequest } from "./frames.ts";
-import { debugText } from "./os-error.ts";
+import { debugText, errorCode } from "./os-error.ts";
 
 export interface BmatOptions {
   clock: Clock;
-  /** BUILDOMAT_NONROOT and BUILDOMAT_OPT say where the agent's socket is. */
+  /** BUILDOMAT_NONROOT and BUILDOMAT_OPT say where the agent's socket is, unless `--base` does. */
   env: Record<string, string | undefined>;
 }
 
-/** Asked again this often while a value is not there yet. */
-const pollMs = 2000;
-
-/** The arguments are wrong: usage and message, exit 1. */
-class UsageError extends Error {
-  readonly command: string[];
-
-  constructor(command: string[], message: string) {
-    super(message);
-    this.command = command;
-  }
-}
-
-interface Command {
-  usage: string;
-  flags: string[];
-  run(args: string[], flags: Set<string>, bmat: Bmat): Promise<void>;
-  /** The least and most arguments, and what is said of any other number. */
-  takes: [least: number, most: number, complaint: string];
-}
-
-interface Bmat {
-  client: ControlClient;
-  clock: Clock;
-}
-
-const commands: Record<string, Record<string, Command>> = {
-  store: {
-    get: {
-      usage: "[-W] NAME",
-      flags: ["-W"],
-      run: getValue,
-      takes: [1, 1, "specify name of value to fetch from store"],
-    },
-    put: {
-      usage: "[-s] NAME [VALUE]",
-      flags: ["-s"],
-      run: putValue,
-      takes: [1, 2, "specify name of value, and value, to put in store"],
-    },
-  },
-  factory: {
-    name: factoryCommand((factory) => factory.name),
-    id: factoryCommand((factory) => factory.id),
-    private: factoryCommand((factory) => factory.private),
-  },
+const groups: Record<string, Record<string, Command>> = {
+  store: storeCommands,
+  address: addressCommands,
+  process: processCommands,
+  factory: factoryCommands,
+  eng: engineeringCommands,
 };
 
 /** Resolves with the exit code. */
 export async function runBmat(argv: string[], { clock, env }: BmatOptions): Promise<number> {
+  // Written into bin/bmat: a task without an environment knows no better where its agent is.
+  const [base, words] = argv[0] === "--base" ? [argv[1], argv.slice(2)] : [undefined, argv];
   try {
-    const [group, name, ...rest] = argv;
-    if (group === "--help" || name === "--help" || rest[0] === "--help") {
-      await Bun.write(Bun.stdout, showUsage([]));
-      return 0;
-    }
-    const found = choose(commands, group, []);
+    const top = readOptions(words, {}, []);
+    if (top.wantsHelp) return await help([]);
+    const [group, found] = choose(groups, top.args[0], []);
     // The real one wants the agent before it reads on.
-    const client = await connectControl(socketPath(env));
+    const client = await connect(base, env);
     try {
-      const command = choose(found, name, [group as string]);
-      const words = [group as string, name as string];
-      const { args, flags } = parseArguments(command, words, rest);
-      await command.run(args, flags, { client, clock });
+      const level = readOptions(top.args.slice(1), {}, [group]);
+      if (level.wantsHelp) return await help([group]);
+      const [name, command] = choose(found, level.args[0], [group]);
+      const before = [group, name];
+      const options = readOptions(level.args.slice(1), command.flags, before);
+      if (options.wantsHelp) return await help(before);
+      const [least, most, complaint] = command.takes;
+      const count = options.args.length;
+      if (count < least || count > most) throw new UsageError(before, complaint);
+      await command.run(options, { client, clock, env });
       return 0;
     } finally {
       client.close();
@@ -92,123 +59,50 @@ export async function runBmat(argv: string[], { clock, env }: BmatOptions): Prom
   }
 }
 
-function socketPath(env: BmatOptions["env"]): string {
-  if (env["BUILDOMAT_NONROOT"] !== "1") return "/var/run/buildomat.sock";
-  return `${env["BUILDOMAT_OPT"] ?? "/opt/buildomat"}/run/buildomat.sock`;
+/** The real agent's place in root mode; an agent of ours listens there as well where that is its instance's own. */
+const rootSocketPath = "/var/run/buildomat.sock";
+
+async function connect(base: string | undefined, env: BmatOptions["env"]): Promise<ControlClient> {
+  const isNonRoot = env["BUILDOMAT_NONROOT"] === "1";
+  const directory = base ?? (isNonRoot ? (env["BUILDOMAT_OPT"] ?? "/opt/buildomat") : null);
+  if (directory === null) return await connectControl(rootSocketPath);
+  return await connectControl(`${directory}/run/buildomat.sock`).catch((error: unknown) => {
+    // A task of another user may not enter the agent's directory.
+    if (base !== undefined && error instanceof Error && errorCode(error.cause) === "EACCES") {
+      return connectControl(rootSocketPath);
+    }
+    throw error;
+  });
 }
 
-function choose<T>(among: Record<string, T>, name: string | undefined, before: string[]): T {
+/** By name or alias. */
+function choose<T extends object>(
+  among: Record<string, T>,
+  name: string | undefined,
+  before: string[],
+): [name: string, chosen: T] {
   if (name === undefined) throw new UsageError(before, "choose a command");
-  const found = Object.hasOwn(among, name) ? among[name] : undefined;
-  if (found === undefined) throw new UsageError(before, `command ${debugText(name)} not understood`);
-  return found;
+  const isMeant = ([each, found]: [string, T]): boolean =>
+    each === name || ("alias" in found && found.alias === name);
+  const chosen = Object.entries(among).find(isMeant);
+  if (chosen === undefined) throw new UsageError(before, `command ${debugText(name)} not understood`);
+  return chosen;
 }
 
-/** Flags may stand anywhere before `--`. */
-function parseArguments(
-  command: Command,
-  words: string[],
-  rest: string[],
-): { args: string[]; flags: Set<string> } {
-  const end = rest.indexOf("--");
-  const before = end === -1 ? rest : rest.slice(0, end);
-  const isFlag = (word: string): boolean => word.startsWith("-") && word !== "-";
-  const unknown = before.find((word) => isFlag(word) && !command.flags.includes(word));
-  if (unknown !== undefined) {
-    throw new UsageError(words, `Unrecognized option: '${unknown.replace(/^-+/, "")}'`);
-  }
-  const args = [...before.filter((word) => !isFlag(word)), ...(end === -1 ? [] : rest.slice(end + 1))];
-  const [least, most, complaint] = command.takes;
-  if (args.length < least || args.length > most) throw new UsageError(words, complaint);
-  return { args, flags: new Set(before.filter(isFlag)) };
+async function help(command: string[]): Promise<number> {
+  await Bun.write(Bun.stdout, showUsage(command));
+  return 0;
 }
 
 function showUsage([group, name]: (string | undefined)[]): string {
   const lines: string[] = [];
-  for (const [groupName, group_] of Object.entries(commands)) {
-    for (const [commandName, { usage }] of Object.entries(group_)) {
+  for (const [groupName, commands] of Object.entries(groups)) {
+    for (const [commandName, { usage }] of Object.entries(commands)) {
       if (group !== undefined && group !== groupName) continue;
       if (name !== undefined && name !== commandName) continue;
-      lines.push(`usage: bmat ${groupName} ${commandName} ${usage}`.trimEnd());
+      if (usage === null && group === undefined) continue;
+      lines.push(`usage: bmat ${groupName} ${commandName} ${usage ?? ""}`.trimEnd());
     }
   }
   return `${lines.join("\n")}\n`;
-}
-
-async function request(client: ControlClient, payload: ControlRequest): Promise<ControlReply> {
-  const reply = await client.request(payload);
-  if (typeof reply === "object" && "Error" in reply) throw new Error(reply.Error);
-  return reply;
-}
-
-async function getValue([name]: string[], flags: Set<string>, { client, clock }: Bmat): Promise<void> {
-  let hasWarned = false;
-  for (;;) {
-    const reply = await request(client, { StoreGet: name as string });
-    if (typeof reply !== "object" || !("StoreGetResult" in reply)) throw unexpected(reply);
-    const found = reply.StoreGetResult;
-    if (found !== null) {
-      await Bun.write(Bun.stdout, found.value.endsWith("\n") ? found.value : `${found.value}\n`);
-      return;
-    }
-    const absent = `no value for ${debugText(name as string)}`;
-    if (flags.has("-W")) throw new Error(`the store has ${absent}`);
-    if (!hasWarned) {
-      await Bun.write(Bun.stderr, `WARNING: job store has ${absent}; waiting for a value...\n`);
-    }
-    hasWarned = true;
-    await clock.sleep(pollMs);
-  }
-}
-
-async function putValue([name, value]: string[], flags: Set<string>, { client }: Bmat): Promise<void> {
-  const text = value ?? withoutLastNewline(await readStdin());
-  const reply = await request(client, { StorePut: [name as string, text, flags.has("-s")] });
-  if (reply !== "Ack") throw unexpected(reply);
-}
-
-/** The server takes 10 KiB; so much more is read only to tell its user what the server says of it. */
-const longestStdinBytes = 256 * 1024;
-
-async function readStdin(): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of Bun.stdin.stream()) {
-    parts.push(part);
-    length += part.byteLength;
-    if (length > longestStdinBytes) throw new Error("maximum value size is 10KiB");
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(parts));
-  } catch {
-    throw new Error("stream did not contain valid UTF-8");
-  }
-}
-
-/** A single line is stored without its newline, several lines as they are. */
-function withoutLastNewline(text: string): string {
-  return text.indexOf("\n") === text.length - 1 ? text.slice(0, -1) : text;
-}
-
-function factoryCommand(
-  pick: (factory: { id: string; name: string; private: string | null }) => string | null,
-): Command {
-  return {
-    usage: "",
-    flags: [],
-    takes: [0, 0, "unexpected arguments"],
-    run: async (_args, _flags, { client }) => {
-      const reply = await request(client, "FactoryInfo").catch((error: unknown) => {
-        throw new Error(`could not get factory info: ${errorText(error)}`);
-      });
-      if (typeof reply !== "object" || !("FactoryInfoResult" in reply)) throw unexpected(reply);
-      const picked = pick(reply.FactoryInfoResult);
-      if (picked === null) throw new Error("factory private info not available");
-      await Bun.write(Bun.stdout, `${picked}\n`);
-    },
-  };
-}
-
-function unexpected(reply: ControlReply): Error {
-  return new Error(`unexpected response: ${JSON.stringify(reply)}`);
 }

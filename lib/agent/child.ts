@@ -27,19 +27,35 @@ export interface Child {
   stderr: Pipe;
   exited: Promise<Exit>;
   /** Ends the process and its group: TERM, and KILL after the grace. Resolves when nobody of the group is left. */
-  endGroup(): Promise<void>;
+  endGroup(graceMs: number): Promise<void>;
+}
+
+/** Whom a process runs as, with no further groups. */
+export interface User {
+  uid: number;
+  gid: number;
+}
+
+export interface ChildOptions {
+  argv: string[];
+  cwd: string;
+  /** All of it: nothing is inherited. */
+  env: Record<string, string>;
+  /** Null: as this process. */
+  user: User | null;
+  /** An open file that the process has as its descriptor 3. */
+  descriptor?: number;
 }
 
 export interface Children {
   /** Makes the pipes of the next process ahead of time: that takes 2 ms. */
   prepare(): void;
   /** Rejects with the operating system's error when it cannot be started. */
-  start(options: { argv: string[]; cwd: string; env: Record<string, string> }): Promise<Child>;
+  start(options: ChildOptions): Promise<Child>;
   /** Frees what was made ahead. */
   close(): Promise<void>;
 }
 
-const killAfterMs = 5000;
 const lookMs = 20;
 /** After KILL: only a process in the kernel's hands, or one that its parent has not collected, can still be there. */
 const giveUpAfterMs = 1000;
@@ -80,10 +96,10 @@ export function openChildren({ clock, directory }: { clock: Clock; directory: st
 
   return {
     prepare,
-    start: async ({ argv, cwd, env }) => {
+    start: async (options) => {
       const [out, err] = await takePipes();
       try {
-        return startChild({ argv, cwd, env, out, err, clock });
+        return startChild({ ...options, out, err, clock });
       } catch (error) {
         closeSync(out.read);
         closeSync(err.read);
@@ -109,20 +125,14 @@ function openEnds(path: string): PipeEnds {
   return { read, write };
 }
 
-function startChild(options: {
-  argv: string[];
-  cwd: string;
-  env: Record<string, string>;
-  out: PipeEnds;
-  err: PipeEnds;
-  clock: Clock;
-}): Child {
-  const { argv, cwd, env, out, err, clock } = options;
+function startChild(options: ChildOptions & { out: PipeEnds; err: PipeEnds; clock: Clock }): Child {
+  const { argv, cwd, env, user, descriptor, out, err, clock } = options;
   const measureMs = startMeasure(clock);
   const child = Bun.spawn(argv, {
     cwd,
     env,
-    stdio: ["ignore", out.write, err.write],
+    ...user,
+    stdio: ["ignore", out.write, err.write, ...(descriptor === undefined ? [] : [descriptor])],
     // A session and group of its own: the whole group can be ended, and nobody else with it.
     detached: true,
   });
@@ -138,7 +148,7 @@ function startChild(options: {
     stdout,
     stderr,
     exited,
-    endGroup: async () => {
+    endGroup: async (graceMs) => {
       // Once the process is gone and nobody writes for it, its group's number may be another's.
       const isOurs = (): boolean => !hasExited || !stdout.isClosed() || !stderr.isClosed();
       if (!isOurs()) return;
@@ -150,7 +160,7 @@ function startChild(options: {
         return !signalGroup(child.pid, 0);
       };
       signalGroup(child.pid, "SIGTERM");
-      if (await isGone(killAfterMs)) return;
+      if (await isGone(graceMs)) return;
       signalGroup(child.pid, "SIGKILL");
       await isGone(giveUpAfterMs);
     },

@@ -43,7 +43,7 @@ export async function runAgentCommand(
   const log = openLog({
     clock,
     format: "json",
-    level: process.env["BUILDOMAT_DEBUG"] === "1" ? "debug" : "info",
+    level: ["1", "yes", "true"].includes(process.env["BUILDOMAT_DEBUG"] ?? "") ? "debug" : "info",
     secrets: [],
     write: (line) => process.stdout.write(line),
   });

@@ -22,6 +22,9 @@ interface Connection {
 /** What the smallest of the systems takes as a socket's path (macOS, illumos), without the final NUL; Linux takes 107. */
 const longestPathBytes = 104;
 
+/** A job may start many bmats at once; it may not have this agent hold any number of sockets. */
+const mostConnections = 200;
+
 export interface Control {
   close(): void;
 }
@@ -42,6 +45,7 @@ export function listenControl({
       `Cannot listen on ${path}: a socket's path has at most ${longestPathBytes} bytes, this has ${bytes}`,
     );
   }
+  let connections = 0;
   try {
     rmSync(path, { force: true });
     const listener = Bun.listen<Connection>({
@@ -49,6 +53,8 @@ export function listenControl({
       socket: {
         open: (socket) => {
           socket.data = { read: createFrameReader(requestSchema), unsent: [], isClosed: false };
+          connections += 1;
+          if (connections > mostConnections) socket.end();
         },
         data: (socket, part) => {
           const reply = async ({ id, payload }: Message<ControlRequest>): Promise<void> => {
@@ -63,6 +69,7 @@ export function listenControl({
         },
         drain: (socket) => flush(socket),
         close: (socket) => {
+          connections -= 1;
           socket.data.isClosed = true;
         },
         error: (_, error) => log.warn(`bmat: ${error.message}`),

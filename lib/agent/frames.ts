@@ -6,8 +6,8 @@ import { z } from "zod";
 
 const version = 1;
 const headerBytes = 8;
-/** The protocol's own limit is 1 GiB; nothing that is meant comes near this. */
-const longestFrameBytes = 1024 * 1024;
+/** The protocol's own limit is 1 GiB. The longest that is meant is an environment, four characters for each of its 2 MiB. */
+const longestFrameBytes = 16 * 1024 * 1024;
 
 const addressSchema = z.object({
   name: z.string(),
@@ -18,12 +18,34 @@ const addressSchema = z.object({
   gateway: z.string().nullable(),
 });
 export const addressesSchema = z.array(addressSchema);
+export type Address = z.infer<typeof addressSchema>;
+
+/** A text of the operating system's, which need not be UTF-8. */
+const osStringSchema = z.strictObject({
+  Unix: z.custom<number[]>((value) => Array.isArray(value) && value.every(isByte)),
+});
+
+function isByte(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+}
+
+const idSchema = z.int().min(0).max(0xffff_ffff);
+const processStartSchema = z.object({
+  name: z.string(),
+  cmd: z.string(),
+  args: z.array(z.string()),
+  env: z.array(z.tuple([osStringSchema, osStringSchema])),
+  pwd: z.string(),
+  uid: idSchema,
+  gid: idSchema,
+});
+export type ProcessStart = z.infer<typeof processStartSchema>;
 
 export const requestSchema = z.union([
   z.literal(["MetadataAddresses", "FactoryInfo"]),
   z.strictObject({ StoreGet: z.string() }),
   z.strictObject({ StorePut: z.tuple([z.string(), z.string(), z.boolean()]) }),
-  z.strictObject({ ProcessStart: z.object({ name: z.string() }) }),
+  z.strictObject({ ProcessStart: processStartSchema }),
 ]);
 export type ControlRequest = z.infer<typeof requestSchema>;
 
@@ -57,22 +79,33 @@ export function encodeFrame(message: Message<ControlRequest | ControlReply>): Ui
 /** Cuts what arrives into messages. Throws on the first that is none: what follows it cannot be told apart. */
 export function createFrameReader<P>(payload: z.ZodType<P>): (bytes: Uint8Array) => Message<P>[] {
   const schema = z.object({ id: z.int().nonnegative(), payload });
-  let waiting = Buffer.alloc(0);
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  /** Bytes without which nothing can be cut: a long frame is put together once, not with each of its parts. */
+  let wanted = headerBytes;
   return (bytes) => {
-    waiting = Buffer.concat([waiting, bytes]);
+    parts.push(bytes.slice());
+    length += bytes.byteLength;
+    if (length < wanted) return [];
+    const waiting = Buffer.concat(parts);
     const messages: Message<P>[] = [];
     let start = 0;
+    wanted = headerBytes;
     while (waiting.length - start >= headerBytes) {
       if (waiting.readUInt32LE(start) !== version) throw new Error("a frame of another version");
-      const length = waiting.readUInt32LE(start + 4);
-      if (length > longestFrameBytes) throw new Error(`a frame of ${length} bytes`);
-      const end = start + headerBytes + length;
-      if (waiting.length < end) break;
+      const body = waiting.readUInt32LE(start + 4);
+      if (body > longestFrameBytes) throw new Error(`a frame of ${body} bytes`);
+      const end = start + headerBytes + body;
+      if (waiting.length < end) {
+        wanted = headerBytes + body;
+        break;
+      }
       const text = waiting.toString("utf8", start + headerBytes, end);
       messages.push(schema.parse(JSON.parse(text)));
       start = end;
     }
-    waiting = waiting.subarray(start);
+    parts = [waiting.subarray(start)];
+    length = waiting.length - start;
     return messages;
   };
 }

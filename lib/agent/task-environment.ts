@@ -2,10 +2,9 @@
 import { z } from "zod";
 import type { Task } from "../worker-api.ts";
 
-export interface TaskSurroundings {
+export interface Surroundings {
   /** The agent's own. */
   env: Record<string, string | undefined>;
-  jobId: string;
   /** The agent's directory: `bin/bmat` is put on the PATH, and finds the agent's socket by it. */
   base: string;
   /** Text of `$HOME/testbed.json`, null where there is none. */
@@ -21,26 +20,43 @@ const testbedSchema = z.object({
   baseline: z.string().optional(),
 });
 
+/** Only this very value: anything else is root mode, in which processes run as whoever they are meant for. */
+export function isRootMode(env: Surroundings["env"]): boolean {
+  return env["BUILDOMAT_NONROOT"] !== "1";
+}
+
 /** The task's own variables override any other. With `env_clear` there are no others. */
-export function taskEnvironment(task: Task, surroundings: TaskSurroundings): Record<string, string> {
+export function taskEnvironment(
+  task: Task,
+  jobId: string,
+  surroundings: Surroundings,
+): Record<string, string> {
   if (task.env_clear) return { ...task.env };
-  const { env, jobId, base, testbed } = surroundings;
-  const user = env["USER"] ?? "nobody";
   return {
-    HOME: env["HOME"] ?? "/tmp",
+    ...scriptEnvironment(surroundings),
+    BUILDOMAT_JOB_ID: jobId,
+    BUILDOMAT_TASK_ID: String(task.id),
+    ...task.env,
+  };
+}
+
+/** What a script finds that is no task's. */
+export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<string, string> {
+  const isRoot = isRootMode(env);
+  const user = isRoot ? "root" : (env["USER"] ?? "nobody");
+  return {
+    // Root's also for a task of another user, as the real agent has it.
+    HOME: isRoot ? "/root" : (env["HOME"] ?? "/tmp"),
     USER: user,
     LOGNAME: user,
     TZ: "UTC",
     PATH: `${base}/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin`,
     LANG: "en_US.UTF-8",
     LC_ALL: "en_US.UTF-8",
-    BUILDOMAT_JOB_ID: jobId,
-    BUILDOMAT_TASK_ID: String(task.id),
-    // For bmat: where the agent's socket is.
+    // For another bmat than ours: where the agent's socket is.
     BUILDOMAT_OPT: base,
     BUILDOMAT_NONROOT: "1",
     ...testbedVariables(testbed),
-    ...task.env,
   };
 }
 

@@ -11,13 +11,15 @@ const logCapBytes = 100 * 1024 * 1024;
 export function armRequest(factory: Factory, instance: Instance, testbed: Testbed): ArmSpec {
   const { agent, config, user, path } = factory;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
+  const { directory } = instance.place;
   return {
     instance: instanceName(instance),
     testbed: instance.testbed,
     cookie: instance.cookie,
-    directory: instance.place.directory,
+    directory,
     agent: [...agent.argv, "run"],
-    bmat: agent.bmat,
+    // Ours is told where its agent is: a job may have cleared its environment.
+    bmat: agent.kind === "built-in" ? [...agent.bmat, "--base", `${directory}/opt`] : agent.bmat,
     environment: { PATH: path, USER: user.name, LOGNAME: user.name },
     isolate: config.general.isolate,
     expirySeconds,

@@ -9,6 +9,8 @@ first() {
   {
     IFS= read -r boot && IFS= read -r pid_space && IFS= read -r uid && IFS= read -r isolate && IFS= read -r elevated &&
       IFS= read -r about || exit 1
+    # The built-in agent listens there too, for tasks of users who may not enter the instance directory.
+    [ "$elevated" != yes ] || [ "$isolate" = off ] || set -- BUILDOMAT_OWN_RUN=yes
     while IFS= read -r line; do
       value=${line#* }
       case ${line%% *} in

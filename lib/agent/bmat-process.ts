@@ -1,0 +1,36 @@
+/** `bmat process`: processes that the agent starts beside the task, as if the task had. */
+/* oxlint-disable no-restricted-properties -- bmat is a program of its own: its directory and its user are this process's */
+import { errorText } from "../failure.ts";
+import { type Bmat, type Command, request, unexpected } from "./bmat-command.ts";
+import type { Options } from "./bmat-options.ts";
+
+export const processCommands: Record<string, Command> = {
+  start: {
+    usage: "NAME COMMAND [ARGS...]",
+    flags: {},
+    takes: [2, Number.POSITIVE_INFINITY, "specify at least a process name and a command to run"],
+    run: startProcess,
+  },
+};
+
+async function startProcess({ args }: Options, { client, env }: Bmat): Promise<void> {
+  const [name, cmd, ...rest] = args as [string, string, ...string[]];
+  const reply = await request(client, {
+    ProcessStart: {
+      name,
+      cmd,
+      args: rest,
+      env: Object.entries(env).map(([key, value]) => [encode(key), encode(value ?? "")]),
+      pwd: process.cwd(),
+      uid: process.geteuid?.() ?? 0,
+      gid: process.getegid?.() ?? 0,
+    },
+  }).catch((error: unknown) => {
+    throw new Error(`could not start process: ${errorText(error)}`);
+  });
+  if (reply !== "Ack") throw unexpected(reply);
+}
+
+function encode(text: string): { Unix: number[] } {
+  return { Unix: [...Buffer.from(text)] };
+}

@@ -1,0 +1,77 @@
+/**
+ * The lab's own scripts before and after a job: what they print are events of the worker, which its administrator reads, and
+ * none of the job's (protocol/worker-api.md §7). What follows from a fault is others' to decide.
+ */
+import type { Clock } from "../doors/clock.ts";
+import type { Log } from "../log.ts";
+import type { WorkerApi } from "../worker-api.ts";
+import type { Base } from "./base.ts";
+import type { Child, Children } from "./child.ts";
+import { createEventQueue } from "./event-queue.ts";
+import { createSender } from "./event-sender.ts";
+import type { JobCalls } from "./job-calls.ts";
+import { narrate, type Tell } from "./narration.ts";
+import { showOsError } from "./os-error.ts";
+import { writeScript } from "./script.ts";
+import { isRootMode, scriptEnvironment } from "./task-environment.ts";
+
+export interface DiagnosticsOptions {
+  api: WorkerApi;
+  calls: JobCalls;
+  base: Base;
+  children: Children;
+  /** The agent's environment. */
+  env: Record<string, string | undefined>;
+  clock: Clock;
+  log: Log;
+}
+
+export type Finding = "no fault" | "fault" | "not started";
+
+/** Resolves when all that the script said is told. Rejects with JobOver when nobody wants to know any more. */
+export async function runDiagnostics(
+  when: "pre" | "post",
+  text: string,
+  options: DiagnosticsOptions,
+): Promise<Finding> {
+  const { api, calls, clock, log } = options;
+  const queue = createEventQueue(createSender({ append: api.appendWorker, calls, clock, log }));
+  const tell: Tell = (stream, payload) =>
+    queue.put({ stream, time: new Date(clock.wallMs()).toISOString(), payload });
+  await tell(`diag.${when}`, `starting ${when}-job diagnostics`);
+  const finding = await find(when, text, tell, options);
+  await queue.flush();
+  log.info(`${when}-job diagnostics: ${finding}`);
+  return finding;
+}
+
+async function find(
+  when: "pre" | "post",
+  text: string,
+  tell: Tell,
+  { base, children, env, clock, calls }: DiagnosticsOptions,
+): Promise<Finding> {
+  const stream = `diag.${when}`;
+  const user = isRootMode(env) ? { uid: 0, gid: 0 } : null;
+  const script = writeScript(`${base.runDirectory}/${stream}.sh`, text, user);
+  try {
+    let child: Child;
+    try {
+      child = await children.start({
+        ...script,
+        cwd: "/",
+        env: scriptEnvironment({ env, base: base.directory, testbed: base.readTestbed() }),
+        user,
+      });
+    } catch (error) {
+      await tell("agent", `ERROR: ${stream} exec: ${showOsError(error)}`);
+      return "not started";
+    }
+    children.prepare();
+    const streams = { stdout: "stdout", stderr: "stderr", exit: stream, warning: stream, about: "" };
+    const exit = await narrate({ child, streams, clock, tell, signal: calls.signal });
+    return exit.code === 0 ? "no fault" : "fault";
+  } finally {
+    script.remove();
+  }
+}
