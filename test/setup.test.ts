@@ -20,6 +20,7 @@ import { composeConfig } from "../lib/setup/config-text.ts";
 import { findTestbeds } from "../lib/setup/discovered.ts";
 import { Secret } from "../lib/secret.ts";
 import { openSession, type Session } from "./pty.ts";
+import { until } from "./until.ts";
 
 const root = join(import.meta.dir, "..");
 const scratch = mkdtempSync(join(tmpdir(), "setup-"));
@@ -111,7 +112,8 @@ test("setup asks all that was not given, and what it writes can be run", async (
   await session.answer("URL of the buildomat server", `ftp://x${enter}`);
   await session.answer("no http or https URL", "");
   await session.answer("URL of the buildomat server", `https://buildomat.example.com/${enter}`);
-  await session.answer("Token:", `${token}${enter}`);
+  // A slip, taken back with Ctrl+U.
+  await session.answer("Token:", `slip-of-a-token\x15${token}${enter}`);
   // Up and Ctrl+Y would bring back what a reader has kept.
   await session.answer("sp-runner, as jobs call it", `\x1B[A\x19${enter}`);
   await session.answer("sp-runner's configuration", `sp runner/config.toml${enter}`);
@@ -148,6 +150,7 @@ test("setup asks all that was not given, and what it writes can be run", async (
   expect(shown).toContain(`Written: ${path}, readable by lab alone`);
   expect(shown).toMatch(/Next:\n .* check .*\n .* run /);
   expect(shown).not.toContain(token);
+  expect(shown).not.toContain("slip");
   expect(shown).not.toContain("Warning");
 }, 20_000);
 
@@ -368,3 +371,34 @@ test("writePrivate() never takes a name that something has, and leaves no draft"
   expect(allIn(join(home, "new")).filter((name) => name.includes("."))).toEqual(["config.toml"]);
   expect(existsSync(join(home, "new/nowhere"))).toBe(false);
 });
+
+test("writePrivate() killed at any moment leaves one text or the other, whole", async () => {
+  const { home } = newHome();
+  const path = join(home, "config.toml");
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      "-e",
+      `import { openFiles } from ${JSON.stringify(join(root, "lib/doors/files.ts"))};
+       for (const digit of "01".repeat(10000)) {
+         await openFiles().writePrivate(process.argv.at(-1), digit.repeat(3000000), { replace: true });
+       }`,
+      path,
+    ],
+    { env: environment(home), stdout: "ignore" },
+  );
+  const whole = /^(?:0{3000000}|1{3000000})$/;
+  const seen = new Set<string>();
+  let torn = 0;
+  await until("both texts were seen", () => {
+    if (!existsSync(path)) return false;
+    // Long enough for several writes to go by.
+    for (let look = 0; look < 10_000; look += 1) if (statSync(path).size !== 3_000_000) torn += 1;
+    seen.add(readFileSync(path, "utf8").slice(0, 1));
+    return torn > 0 || (seen.has("0") && seen.has("1"));
+  });
+  child.kill("SIGKILL");
+  await child.exited;
+  expect(torn).toBe(0);
+  expect(readFileSync(path, "utf8")).toMatch(whole);
+}, 20_000);

@@ -29,8 +29,7 @@ export function openTerminal(): Terminal | null {
   let reader: Interface | null = null;
 
   const openReader = (): Interface => {
-    // Without history: an arrow key would bring back a hidden answer.
-    const opened = createInterface({ input: stdin, output: screen, terminal: true, historySize: 0 });
+    const opened = createInterface({ input: stdin, output: screen, terminal: true });
     opened.on("line", (line) => {
       if (give === null) typedAhead.push(line);
       else give(line);
@@ -65,7 +64,7 @@ export function openTerminal(): Terminal | null {
       isHidden = false;
       if (hidden) {
         stdout.write("\n");
-        // What was typed can be yanked back from a reader that has seen it.
+        // A reader that has seen it would bring it back: by an arrow key, or yanked.
         closeReader();
       }
       if (line === null) {
