@@ -1,4 +1,5 @@
 /** The embedded server and built-in agents as real processes, each in a temporary base of its own. */
+import { expect } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,7 +37,7 @@ export interface AgentLab {
   /** A worker bound to the job and an agent for it. */
   start(
     job: string | null,
-    options?: { env?: Record<string, string>; testbed?: object },
+    options?: { env?: Record<string, string>; testbed?: object; metadata?: object; prefix?: string[] },
   ): Promise<AgentProcess>;
   /** Starts an agent that was stopped once more, on the same files. */
   relaunch(agent: AgentProcess): AgentProcess;
@@ -71,7 +72,8 @@ export async function openAgentLab(): Promise<AgentLab> {
   const as = (token: string) => ({ http, baseurl: server.url, token: new Secret(token) });
   const admin = openCustomerApi(as(adminToken));
   const target = given(await admin.createTarget("sp-test", "for tests")).id;
-  const factory = openFactoryApi(as(given(await admin.createFactory("lab")).token));
+  const factoryToken = given(await admin.createFactory("lab")).token;
+  const factory = openFactoryApi(as(factoryToken));
   const userToken = given(await admin.createUser("engineer")).token;
   const user = openCustomerApi(as(userToken));
   const directory = mkdtempSync(join(tmpdir(), "agent-"));
@@ -98,7 +100,7 @@ export async function openAgentLab(): Promise<AgentLab> {
     },
     start: async (job, options = {}) => {
       const instance = join(directory, String(started.length));
-      const { env = {}, testbed = null } = options;
+      const { env = {}, testbed = null, metadata = null, prefix = [] } = options;
       const paths = {
         base: join(instance, "opt"),
         home: join(instance, "home"),
@@ -106,11 +108,17 @@ export async function openAgentLab(): Promise<AgentLab> {
       };
       for (const path of [join(paths.base, "etc"), paths.home]) mkdirSync(path, { recursive: true });
       const worker = given(await factory.createWorker(target, job));
-      given(await factory.associate(worker.id, `bed/${started.length}`));
+      // Our factories send no metadata; those of others do.
+      const associated = await fetch(`${server.url}/0/factory/worker/${worker.id}`, {
+        method: "PATCH",
+        headers: { authorization: `Bearer ${factoryToken}`, "content-type": "application/json" },
+        body: JSON.stringify({ private: `bed/${started.length}`, metadata }),
+      });
+      expect(associated.status).toBe(204);
       const identity = { baseurl: proxy.url, bootstrap: worker.bootstrap, token: `token-${worker.id}` };
       writeFileSync(join(paths.base, "etc/agent.json"), JSON.stringify(identity));
       if (testbed !== null) writeFileSync(join(paths.home, "testbed.json"), JSON.stringify(testbed));
-      const agent = { worker: worker.id, instance, ...paths, ...launch(instance, paths, env) };
+      const agent = { worker: worker.id, instance, ...paths, ...launch(instance, paths, env, prefix) };
       started.push(agent);
       return agent;
     },
@@ -162,9 +170,11 @@ function launch(
   instance: string,
   { base, home, input }: { base: string; home: string; input: string },
   env: Record<string, string>,
+  prefix: string[] = [],
 ): Pick<AgentProcess, "child" | "log" | "file" | "stop"> {
   const logPath = join(instance, "agent.log");
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, "agent-main.ts"), "run", input], {
+  const argv = [...prefix, process.execPath, join(import.meta.dir, "agent-main.ts"), "run", input];
+  const child = Bun.spawn(argv, {
     cwd: "/",
     stdin: "ignore",
     stdout: Bun.file(logPath),

@@ -44,8 +44,9 @@ interface Running {
 
 const mostProcesses = 100;
 const longestName = 200;
-/** As the real agent's: what a process has to end in when its task has ended. */
+/** As the real agent's: what a process has to end in when its task has ended; and what it has left of its group then. */
 const graceMs = 10_000;
+const groupGraceMs = 2000;
 /** For the output of one that is gone, if others hold it open. */
 const lastWordsMs = 2000;
 
@@ -91,16 +92,25 @@ export function createBackground(options: BackgroundOptions): Background {
   }
 
   async function endOne({ child, pumps, told }: Running): Promise<void> {
-    const hasten = (): void => void child.endGroup(overGraceMs);
+    const hastened: Promise<void>[] = [];
+    const hasten = (): void => void hastened.push(child.endGroup(overGraceMs));
     signal.addEventListener("abort", hasten, { once: true });
     try {
-      await child.endGroup(signal.aborted ? overGraceMs : graceMs);
+      if (signal.aborted) {
+        await child.endGroup(overGraceMs);
+      } else {
+        // It alone at first: it may have children to end, and last words.
+        child.askToEnd();
+        const isEnded = await endsWithin(child.exited, graceMs, clock, signal);
+        await child.endGroup(isEnded ? groupGraceMs : 0);
+      }
       await endsWithin(pumps.drained, lastWordsMs, clock, signal);
       pumps.close();
       await pumps.drained;
       await told;
     } finally {
       signal.removeEventListener("abort", hasten);
+      await Promise.all(hastened);
       pumps.close();
     }
   }

@@ -26,6 +26,8 @@ export interface Child {
   stdout: Pipe;
   stderr: Pipe;
   exited: Promise<Exit>;
+  /** Asks the process alone to end: TERM. */
+  askToEnd(): void;
   /** Ends the process and its group: TERM, and KILL after the grace. Resolves when nobody of the group is left. */
   endGroup(graceMs: number): Promise<void>;
 }
@@ -148,6 +150,9 @@ function startChild(options: ChildOptions & { out: PipeEnds; err: PipeEnds; cloc
     stdout,
     stderr,
     exited,
+    askToEnd: () => {
+      if (!hasExited) child.kill("SIGTERM");
+    },
     endGroup: async (graceMs) => {
       // Once the process is gone and nobody writes for it, its group's number may be another's.
       const isOurs = (): boolean => !hasExited || !stdout.isClosed() || !stderr.isClosed();
