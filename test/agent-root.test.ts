@@ -21,7 +21,7 @@ const other = { uid: otherUser, gid: otherUser + 1 };
 const identity = "echo $(id -u) $(id -g) $(id -G) $HOME $USER $LOGNAME";
 
 describe("runAgent() in root mode", () => {
-  test("runs each task as its user, with that group alone and root's home", async () => {
+  test("runs each task as its user, with that group alone, in the name of root", async () => {
     const job = await lab.submit([], {
       tasks: [task(`${identity} $0`, other), task(`${identity} $0`), task("touch /root/x", other)],
     });
@@ -34,8 +34,8 @@ describe("runAgent() in root mode", () => {
       tasks: [{ state: "completed" }, { state: "completed" }, { state: "failed" }],
     });
     expect(await lab.said(job, "stdout")).toEqual([
-      `${other.uid} ${other.gid} ${other.gid} /root root root /dev/fd/3`,
-      `0 0 0 /root root root ${agent.base}/run/task-1.sh`,
+      `${other.uid} ${other.gid} ${other.gid} ${agent.home} root root /dev/fd/3`,
+      `0 0 0 ${agent.home} root root ${agent.base}/run/task-1.sh`,
     ]);
     await agent.stop();
   });

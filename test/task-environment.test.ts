@@ -52,11 +52,13 @@ test("taskEnvironment() without HOME and USER takes the real agent's", () => {
 });
 
 test.each([undefined, "true", "yes", "0", ""])(
-  "taskEnvironment() is root's when BUILDOMAT_NONROOT is %j",
+  "taskEnvironment() names root when BUILDOMAT_NONROOT is %j",
   (mode) => {
     const env = { HOME: "/home/x", USER: "robot", BUILDOMAT_NONROOT: mode };
     const { HOME, USER, LOGNAME } = taskEnvironment(task({ uid: 5 }), "J", { ...surroundings, env });
-    expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/root", USER: "root", LOGNAME: "root" });
+    expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/home/x", USER: "root", LOGNAME: "root" });
+    const without = { BUILDOMAT_NONROOT: mode };
+    expect(taskEnvironment(task(), "J", { ...surroundings, env: without })["HOME"]).toBe("/root");
   },
 );
 

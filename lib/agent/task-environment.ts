@@ -45,8 +45,9 @@ export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<
   const isRoot = isRootMode(env);
   const user = isRoot ? "root" : (env["USER"] ?? "nobody");
   return {
-    // Root's also for a task of another user, as the real agent has it.
-    HOME: isRoot ? "/root" : (env["HOME"] ?? "/tmp"),
+    // In root mode too: /root is the host's, and the jobs of other testbeds have it as well. testbed.json is here.
+    HOME: env["HOME"] ?? (isRoot ? "/root" : "/tmp"),
+    // Root also for a task of another user, as the real agent has it.
     USER: user,
     LOGNAME: user,
     TZ: "UTC",
