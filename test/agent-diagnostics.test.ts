@@ -36,7 +36,7 @@ const holdReason = async (): Promise<string | null> =>
 describe("diagnostics", () => {
   test("run before and after a job, whose verdict they leave alone: a fault after it holds the worker", async () => {
     const job = await lab.submit(["echo hello"]);
-    agent = await start(job, "echo pre check\n", "echo post check; exit 4\n");
+    agent = await start(job, "echo pre check\n", "ls $BUILDOMAT_OPT/etc; exit 4\n");
     expect(await lab.ended(job)).toMatchObject({ state: "completed", tasks: [{ state: "completed" }] });
     await until("the worker is held", holdReason);
     expect(await holdReason()).toBe("post-job diagnostics reported a fault");
@@ -46,7 +46,9 @@ describe("diagnostics", () => {
       "stdout: pre check",
       "diag.pre: process exited: duration D ms, exit code 0",
       "diag.post: starting post-job diagnostics",
-      "stdout: post check",
+      // By job-done.json the factory would know the end, and end the agent.
+      "stdout: agent.json",
+      "stdout: job.json",
       "diag.post: process exited: duration D ms, exit code 4",
       "control: marked held: post-job diagnostics reported a fault",
     ]);

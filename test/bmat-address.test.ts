@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../lib/agent/control.ts";
 import type { Address, ControlReply, ControlRequest } from "../lib/agent/frames.ts";
+import { until } from "./until.ts";
 
 let base: string;
 let control: Control;
@@ -187,6 +188,21 @@ describe("bmat process start", () => {
       "ERROR: specify at least a process name and a command to run\n",
     );
   });
+});
+
+test("the control socket is open to 200 at a time", async () => {
+  answer = () => ({ MetadataAddressesResult: [] });
+  let closed = 0;
+  const connect = () =>
+    Bun.connect({
+      unix: join(base, "run/buildomat.sock"),
+      socket: { data: () => {}, close: () => void (closed += 1) },
+    });
+  const sockets = await Promise.all(Array.from({ length: 205 }, connect));
+  await until("the last are closed", () => closed === 5);
+  for (const socket of sockets) socket.end();
+  await until("all are closed", () => closed === 205);
+  expect((await bmat("eng metadata")).code).toBe(0);
 });
 
 test("bmat --help shows all that is for jobs, and a group's or a command's alone", async () => {

@@ -75,10 +75,12 @@ describe("two jobs at once that both write /work/x", () => {
     ]);
     const mark = join(lab.directory, "daemon");
     const id = await lab.submit(
-      `(env -i setsid sh -c 'sleep 1000; : ${mark}' >/dev/null 2>&1 &); sudo -n id -u; mkdir -m 700 "$HOME/root"`,
+      `(env -i setsid sh -c 'sleep 1000; : ${mark}' >/dev/null 2>&1 &); sudo -n id -u; mkdir -m 700 "$HOME/root"
+       setpriv --reuid=4321 --clear-groups env -i bmat factory name`,
     );
     expect((await lab.ended(id)).state).toBe("completed");
-    expect(await lab.said(id, "stdout")).toEqual(["0"]);
+    // The second by a user who may not enter the instance directory, and without an environment.
+    expect(await lab.said(id, "stdout")).toEqual(["0", "lab"]);
     await drained(factory);
     expect(lab.processes(mark)).toEqual([]);
     const others = await Bun.$`find ${lab.base}/work -type d ! -uid ${otherUser}`.text();
