@@ -3,7 +3,7 @@
  * The command tree and the exit codes, and the only file that wires real parts together.
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
 import { chooseAgent } from "./lib/agent-program.ts";
@@ -19,7 +19,7 @@ import { type Command, runCommandLine, usageError } from "./lib/command-line.ts"
 import type { Config } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
 import { openKnown } from "./lib/daemon/known.ts";
-import { directoryName, instanceName } from "./lib/domain.ts";
+import { directoryName, type Health, instanceName } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
 import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
@@ -33,7 +33,7 @@ import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
 import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
 import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
-import { lockStore, openStore } from "./lib/store.ts";
+import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
 
 const exitAlreadyRunning = 75;
@@ -49,14 +49,19 @@ const random = openRandom();
 const processes = openProcesses({ clock });
 const searchPath = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
-const baseArgs: ArgsDef = {
-  config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
+/** Where everything is, for a command that needs no configuration. */
+const placeArgs: ArgsDef = {
   database: { type: "string", alias: "d", valueHint: "FILE", description: "database (BASE/data.sqlite3)" },
   "base-dir": {
     type: "string",
     valueHint: "BASE",
     description: "directory of all three ($FACTORY_BASE, else ~/Oxide/ci/factory)",
   },
+};
+
+const baseArgs: ArgsDef = {
+  config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
+  ...placeArgs,
 };
 
 const commands: Record<string, Command> = {
@@ -74,6 +79,20 @@ const commands: Record<string, Command> = {
     description: "Look for all that would keep jobs from running here, and say how to mend it",
     args: { ...baseArgs, json: { type: "boolean", description: "one JSON document, for programs" } },
     run: (args) => checkHost(args),
+  },
+  status: {
+    description: "What each testbed does, whether the factory runs or not",
+    args: { ...baseArgs, json: { type: "boolean", description: "one JSON document, for programs" } },
+    run: (args) => showStatus(args),
+  },
+  logs: {
+    description: "The log of the job agent that runs on a testbed, or ran there last",
+    args: {
+      instance: { type: "positional", description: "TESTBED, or one instance of it: TESTBED/SEQ" },
+      follow: { type: "boolean", alias: "f", description: "go on until the instance ends" },
+      ...placeArgs,
+    },
+    run: (args) => showInstanceLog(args),
   },
   demo: {
     description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
@@ -279,6 +298,59 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
     temporaryDirectory: tmpdir(),
     isJson: args.json === true,
     print,
+  });
+}
+
+/** The database of a base, for reading; null where no factory has made one yet. */
+async function openForReading(database: string): Promise<StoreReader | null> {
+  const store = openStoreForReading(database);
+  if (store !== null || !(await openFiles().isThere(database))) return store;
+  throw new FactoryError(`Cannot read the database ${database}: it has no table of this factory's`, {
+    hint: "This user must be able to read it; a Rust factory's file is taken over at this one's first start",
+  });
+}
+
+async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> {
+  const surroundings = await lookAround();
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const { describeTestbeds } = await import("./lib/status.ts");
+  const { statusJson, statusTable } = await import("./lib/status-table.ts");
+  const store = await openForReading(base.database);
+  const status = {
+    isRunning: (await openFiles().isThere(`${base.database}.lock`)) && isLocked(base.database),
+    database: base.database,
+    testbeds: describeTestbeds({
+      config,
+      latest: store?.latest() ?? [],
+      health: store?.health() ?? new Map<string, Health>(),
+      now: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() },
+      wallMs: clock.wallMs(),
+    }),
+  };
+  store?.close();
+  for (const line of args.json === true ? [statusJson(status)] : statusTable(status)) print(line);
+  return 0;
+}
+
+async function showInstanceLog(args: BaseArgs & { instance?: string; follow?: boolean }): Promise<number> {
+  if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
+  const base = findBase(args, { env: process.env, home: homedir() });
+  const { showLog } = await import("./lib/logs.ts");
+  const store = await openForReading(base.database);
+  const interrupted = new AbortController();
+  process.once("SIGINT", () => interrupted.abort());
+  return await showLog({
+    name: args.instance,
+    follows: args.follow === true,
+    signal: interrupted.signal,
+    instances: store === null ? [] : [...store.open(), ...store.ended()],
+    open: () => store?.open() ?? [],
+    files: openFiles(),
+    clock,
+    isTerminal: process.stdout.isTTY,
+    write: (bytes) => writeSync(process.stdout.fd, bytes),
+    tell: (line) => process.stderr.write(`${line}\n`),
   });
 }
 

@@ -8,7 +8,7 @@ import { hasTable, migrate, openDatabase } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
 import { adoptRustRows, clearRustRows, type RustRows } from "./store-rust.ts";
 
-export { isPassing, lockStore } from "./store-file.ts";
+export { isLocked, isPassing, lockStore } from "./store-file.ts";
 
 export interface Store {
   /** Instances that are not destroyed or dropped, oldest first. */
@@ -28,6 +28,9 @@ export interface Store {
   close(): void;
 }
 
+/** What can be read while a factory may be writing. */
+export type StoreReader = Pick<Store, "open" | "latest" | "ended" | "health" | "close">;
+
 /** Opens or creates the file, and takes over rows of the Rust factory. */
 export function openStore(options: RustRows): Store {
   const database = openDatabase(options.path);
@@ -43,7 +46,7 @@ export function openStore(options: RustRows): Store {
 }
 
 /** Opens the file for reading only, while a daemon may be writing it; null where there is none yet. */
-export function openStoreForReading(path: string): Pick<Store, "latest" | "health" | "close"> | null {
+export function openStoreForReading(path: string): StoreReader | null {
   try {
     const database = new Database(path, { readonly: true, strict: true });
     database.run("PRAGMA busy_timeout = 5000");

@@ -17,7 +17,7 @@ import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
 import type { Minder } from "../minder/minder.ts";
-import { lockStore } from "../store.ts";
+import { isLocked } from "../store.ts";
 import type { Facts, Look, Named, Place } from "./facts.ts";
 
 export interface Ground {
@@ -158,13 +158,9 @@ async function readFreeBytes(path: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** Asked for a moment only, and only where a factory has been: the lock's file is made by the first one. */
+/** The lock's file is made by the first factory. */
 async function isFactoryRunning(database: string): Promise<boolean> {
-  const file = await lookAt(`${database}.lock`);
-  if (file.kind === "missing") return false;
-  const lock = lockStore(database);
-  lock?.release();
-  return lock === null;
+  return (await lookAt(`${database}.lock`)).kind !== "missing" && isLocked(database);
 }
 
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {

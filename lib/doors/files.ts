@@ -6,6 +6,12 @@ import { basename, dirname } from "node:path";
 export interface Files {
   /** The file's text, or null where there is none. */
   readText(path: string): Promise<string | null>;
+  /** Up to `maxBytes` of a file from `offset` on, and its size; null where there is none. */
+  readPiece(
+    path: string,
+    offset: number,
+    maxBytes: number,
+  ): Promise<{ bytes: Uint8Array; size: number } | null>;
   /** Names in a directory, in byte order; empty where there is none. */
   list(path: string): Promise<string[]>;
   /** Bytes of all files in a directory, links not followed; 0 where there is none. */
@@ -33,6 +39,7 @@ export function openFiles(): Files {
         throw error;
       }
     },
+    readPiece,
     list: async (path) => {
       try {
         return (await readdir(path)).toSorted();
@@ -65,6 +72,22 @@ export function openFiles(): Files {
       }
     },
   };
+}
+
+async function readPiece(
+  path: string,
+  offset: number,
+  maxBytes: number,
+): Promise<{ bytes: Uint8Array; size: number } | null> {
+  try {
+    await using file = await open(path, "r");
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, offset);
+    return { bytes: buffer.subarray(0, bytesRead), size };
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
 }
 
 async function treeBytes(path: string): Promise<number> {

@@ -1,0 +1,107 @@
+/**
+ * The log of an instance's agent, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
+ * may do more than be read.
+ */
+import { directoryName, type Instance, instanceName } from "./domain.ts";
+import type { Clock } from "./doors/clock.ts";
+import type { Files } from "./doors/files.ts";
+import { FactoryError } from "./failure.ts";
+
+/** Read at once; the log itself may be of any size. */
+const pieceBytes = 64 * 1024;
+const lookAgainMs = 250;
+
+export interface LogsOptions {
+  /** `testbed`, `testbed/seq` or `testbed_seq`. */
+  name: string;
+  /** Goes on until the instance has ended, or `signal` aborts. */
+  follows: boolean;
+  signal: AbortSignal;
+  /** All instances on record. */
+  instances: Instance[];
+  /** Those that are open now: asked again and again. */
+  open(): Instance[];
+  files: Pick<Files, "readPiece">;
+  clock: Clock;
+  isTerminal: boolean;
+  write(bytes: Uint8Array): void;
+  /** What is not the log's own text. */
+  tell(line: string): void;
+}
+
+/** Resolves with the exit code. Throws FactoryError where no instance has this name. */
+export async function showLog(options: LogsOptions): Promise<number> {
+  const { follows, signal, files, clock, write, tell } = options;
+  const instance = findInstance(options.name, options.instances);
+  const path = `${instance.place.directory}/agent.log`;
+  const decoder = new TextDecoder();
+  const show = (bytes: Uint8Array): void =>
+    write(
+      options.isTerminal
+        ? new TextEncoder().encode(harmless(decoder.decode(bytes, { stream: true })))
+        : bytes,
+    );
+  let at = 0;
+  for (;;) {
+    // Before the log is read: what is written until its end is then read below.
+    const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
+    const size = await drain(path, at, files, show);
+    if (size === null) {
+      if (isOver && at === 0) {
+        tell(`${instanceName(instance)} has no log: ${path} is not there`);
+        return 1;
+      }
+    } else if (size < at) {
+      tell("the log was cut to its limit; what was written meanwhile may be missing here");
+      at = size;
+    } else {
+      at = size;
+    }
+    if (isOver) return 0;
+    await clock.sleep(lookAgainMs, signal);
+  }
+}
+
+/** Shows all from `at` on. Resolves with the log's size, which is below `at` where it was cut; null where it is not there. */
+async function drain(
+  path: string,
+  at: number,
+  files: Pick<Files, "readPiece">,
+  show: (bytes: Uint8Array) => void,
+): Promise<number | null> {
+  let position = at;
+  for (;;) {
+    const piece = await files.readPiece(path, position, pieceBytes);
+    if (piece === null) return position === 0 ? null : position;
+    if (piece.size < position) return piece.size;
+    if (piece.bytes.length === 0) return position;
+    show(piece.bytes);
+    position += piece.bytes.length;
+  }
+}
+
+function isAmong({ testbed, seq }: Instance, instances: Instance[]): boolean {
+  return instances.some((each) => each.testbed === testbed && each.seq === seq);
+}
+
+function findInstance(name: string, instances: Instance[]): Instance {
+  const named = instances.filter(
+    (each) => each.testbed === name || instanceName(each) === name || directoryName(each) === name,
+  );
+  const [latest] = named.toSorted((one, other) => other.seq - one.seq);
+  if (latest !== undefined) return latest;
+  const testbeds = [...new Set(instances.map(({ testbed }) => testbed))].toSorted();
+  throw new FactoryError(`Cannot show a log: no instance on record is "${name}"`, {
+    hint:
+      testbeds.length === 0
+        ? "No job has run here yet"
+        : `Give a testbed (${testbeds.join(", ")}) or one of its instances, as in ${testbeds[0]}/1`,
+  });
+}
+
+/** Control characters would steer the terminal; line breaks and tabs may. */
+function harmless(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, (sign) =>
+    sign === "\r" ? "" : `\\x${sign.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

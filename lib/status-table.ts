@@ -1,0 +1,76 @@
+/** Testbeds' states as people and programs read them: a table, or one JSON document. */
+import type { TestbedStatus } from "./status.ts";
+
+export interface FactoryStatus {
+  isRunning: boolean;
+  database: string;
+  testbeds: TestbedStatus[];
+}
+
+const titles = ["testbed", "type", "state", "since", "job", "waited", "ran", "reason"];
+
+/** Lines of a table. A testbed's note is on a line of its own, under it. */
+export function statusTable({ isRunning, database, testbeds }: FactoryStatus): string[] {
+  const rows = testbeds.map((each) => [
+    each.testbed,
+    each.type ?? "",
+    each.state,
+    each.sinceMs === null ? "" : localTime(each.sinceMs),
+    each.job ?? "",
+    each.waitedMs === null ? "" : span(each.waitedMs),
+    each.ranMs === null ? "" : span(each.ranMs),
+    // Reasons may hold what a job wrote: nothing of it may steer a terminal.
+    (each.reason ?? "").replaceAll(/\p{Cc}+/gu, " "),
+  ]);
+  const widths = titles.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => Bun.stringWidth(row[column] ?? ""))),
+  );
+  const line = (row: string[]): string =>
+    row
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
+      .join("  ")
+      .trimEnd();
+  return [
+    isRunning ? `The factory is running on ${database}` : `No factory is running on ${database}`,
+    "",
+    line(titles),
+    ...rows.flatMap((row, index) => {
+      const note = testbeds[index]?.note ?? "";
+      return note === "" ? [line(row)] : [line(row), `  note: ${note}`];
+    }),
+  ];
+}
+
+/** Times in ISO 8601. */
+export function statusJson({ isRunning, database, testbeds }: FactoryStatus): string {
+  return JSON.stringify(
+    {
+      factory: isRunning ? "running" : "not running",
+      database,
+      testbeds: testbeds.map(({ sinceMs, waitedMs, ranMs, ...each }) => ({
+        ...each,
+        since: sinceMs === null ? null : new Date(sinceMs).toISOString(),
+        waited_ms: waitedMs,
+        ran_ms: ranMs,
+      })),
+    },
+    null,
+    2,
+  );
+}
+
+/** `2026-11-24 02:35:04` where this host is. */
+function localTime(ms: number): string {
+  const date = new Date(ms);
+  return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
+function span(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, "0")} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}

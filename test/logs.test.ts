@@ -1,0 +1,130 @@
+/** The log of an instance as `logs` shows it: what is shown, what is not, and when following ends. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Instance } from "../lib/domain.ts";
+import { openFiles } from "../lib/doors/files.ts";
+import { type LogsOptions, showLog } from "../lib/logs.ts";
+import { instanceOf } from "./plan-scenes.ts";
+import { createSettableClock } from "./settable-clock.ts";
+import { until } from "./until.ts";
+
+let directory = "";
+let shown = "";
+let told: string[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "logs-"));
+  shown = "";
+  told = [];
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const log = (): string => join(directory, "agent.log");
+
+function instanceHere(over: Partial<Instance> = {}): Instance {
+  const place = { way: "local", directory, agent: "built-in" } as const;
+  return instanceOf({ testbed: "bed-1", seq: 3, place, ...over });
+}
+
+function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
+  return {
+    name: "bed-1",
+    follows: false,
+    signal: new AbortController().signal,
+    instances: [instanceHere(), instanceHere({ seq: 2 }), instanceHere({ testbed: "bed-10", seq: 9 })],
+    open: () => [],
+    files: openFiles(),
+    clock: createSettableClock(),
+    isTerminal: false,
+    write: (bytes) => void (shown += new TextDecoder().decode(bytes)),
+    tell: (line) => void told.push(line),
+    ...over,
+  };
+}
+
+test.each(["bed-1", "bed-1/3", "bed-1_3"])("showLog() knows the instance %s", async (name) => {
+  writeFileSync(log(), "one\ntwo\n");
+  expect(await showLog(optionsFor({ name }))).toBe(0);
+  expect(shown).toBe("one\ntwo\n");
+});
+
+test("showLog() shows the latest instance of a testbed", async () => {
+  const earlier = instanceHere({ seq: 2, place: { way: "local", directory: "/none", agent: "built-in" } });
+  writeFileSync(log(), "latest\n");
+  expect(await showLog(optionsFor({ instances: [earlier, instanceHere()] }))).toBe(0);
+  expect(shown).toBe("latest\n");
+});
+
+test("showLog() names the testbeds where none is called so", () => {
+  expect(showLog(optionsFor({ name: "bed" }))).rejects.toMatchObject({
+    message: 'Cannot show a log: no instance on record is "bed"',
+    hint: "Give a testbed (bed-1, bed-10) or one of its instances, as in bed-1/1",
+  });
+  expect(showLog(optionsFor({ instances: [] }))).rejects.toMatchObject({ hint: "No job has run here yet" });
+});
+
+test("showLog() says that there is no log", async () => {
+  expect(await showLog(optionsFor())).toBe(1);
+  expect(told).toEqual([`bed-1/3 has no log: ${log()} is not there`]);
+});
+
+test("showLog() gives bytes on as they are, but nothing that steers a terminal", async () => {
+  writeFileSync(log(), "a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
+  await showLog(optionsFor());
+  expect(shown).toBe("a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
+  shown = "";
+  await showLog(optionsFor({ isTerminal: true }));
+  expect(shown).toBe("a\\x1b[31mred\\x07\ttab\n\\x9b1m\u00e9\n");
+});
+
+test("showLog() shows a log longer than one piece whole, letters at the seam too", async () => {
+  const text = `${"x".repeat(64 * 1024 - 1)}é${"y".repeat(100_000)}\n`;
+  writeFileSync(log(), text);
+  await showLog(optionsFor({ isTerminal: true }));
+  expect(shown).toBe(text);
+});
+
+test("showLog() follows until the instance has ended, and misses nothing of its end", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  await until("it waits for a log", () => clock.waiting() > 0);
+  writeFileSync(log(), "one\n");
+  await clock.advance(250);
+  await until("it is shown", () => shown === "one\n");
+  await until("it waits", () => clock.waiting() > 0);
+  appendFileSync(log(), "last\n");
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe("one\nlast\n");
+});
+
+test("showLog() goes on behind a cut, and says so", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  writeFileSync(log(), "much\nmore\n");
+  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  await until("it waits", () => clock.waiting() > 0);
+  writeFileSync(log(), "more\n");
+  await clock.advance(250);
+  await until("it is told", () => told.length === 1 && clock.waiting() > 0);
+  appendFileSync(log(), "new\n");
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe("much\nmore\nnew\n");
+});
+
+test("showLog() ends when it is interrupted", async () => {
+  const interrupted = new AbortController();
+  writeFileSync(log(), "one\n");
+  const open = (): Instance[] => [instanceHere()];
+  const clock = createSettableClock();
+  const done = showLog(optionsFor({ follows: true, clock, open, signal: interrupted.signal }));
+  await until("it waits", () => clock.waiting() > 0);
+  interrupted.abort();
+  expect(await done).toBe(0);
+});
