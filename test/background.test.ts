@@ -7,6 +7,7 @@ import { type Children, openChildren } from "../lib/agent/child.ts";
 import type { ControlReply } from "../lib/agent/frames.ts";
 import { JobOver } from "../lib/agent/job-calls.ts";
 import { type Clock, openClock } from "../lib/doors/clock.ts";
+import { otherUser, test as testAsRoot } from "./minder-lab.ts";
 import { createSettableClock } from "./settable-clock.ts";
 import { until } from "./until.ts";
 
@@ -27,7 +28,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(clock: Clock): void {
+function open(clock: Clock, asCaller = false): void {
   events = [];
   over = new AbortController();
   children = openChildren({ clock, directory });
@@ -39,13 +40,13 @@ function open(clock: Clock): void {
       events.push(`${stream}: ${payload.replace(/duration \d+/, "duration D")}`);
     },
     signal: over.signal,
-    asCaller: false,
+    asCaller,
   });
 }
 
 const bytes = (text: string): { Unix: number[] } => ({ Unix: [...Buffer.from(text)] });
 
-function start(name: string, script: string, cmd = "bash", pwd = directory): Promise<ControlReply> {
+function start(name: string, script: string, cmd = "bash", pwd = directory, uid = 0): Promise<ControlReply> {
   const env = { PATH: "/usr/bin:/bin", D: directory, U: "ü\nb" };
   return background.start({
     name,
@@ -53,8 +54,8 @@ function start(name: string, script: string, cmd = "bash", pwd = directory): Pro
     args: ["-c", script],
     env: Object.entries(env).map(([key, value]) => [bytes(key), bytes(value)]),
     pwd,
-    uid: 0,
-    gid: 0,
+    uid,
+    gid: uid,
   });
 }
 
@@ -81,6 +82,15 @@ describe("createBackground()", () => {
     ]);
     await background.end();
     expect(events).toHaveLength(7);
+  });
+
+  testAsRoot("starts them as whoever asks, in root mode alone", async () => {
+    await start("mine", "id -u", "bash", "/", otherUser);
+    await until("it has ended", () => events.length === 2);
+    open(openClock(), true);
+    await start("theirs", "id -u; id -G", "bash", "/", otherUser);
+    await until("it has ended", () => events.length === 3);
+    expect(events.slice(0, 2)).toEqual([`bg.theirs.stdout: ${otherUser}`, `bg.theirs.stdout: ${otherUser}`]);
   });
 
   test.each([
@@ -140,11 +150,14 @@ describe("createBackground()", () => {
     await until("it is waited for", () => clock.waiting() > 0);
     await clock.advance(9900);
     expect(isEnded).toBe(false);
+    let moreMs = 0;
     await until("it is over", async () => {
-      await clock.advance(200);
+      moreMs += 20;
+      await clock.advance(20);
       return isEnded;
     });
     await ended;
+    expect(moreMs).toBeLessThan(1900);
     expect(events).toEqual([]);
     expect(clock.waiting()).toBe(0);
   });

@@ -23,7 +23,7 @@ const address = (name: string, cidr: string, first: string, count: number, more 
 const addresses = [
   address("extra", "192.0.2.0/24", "192.0.2.16", 4),
   address("boot", "10.1.2.3/8", "10.0.0.9", 12, { routed: true, gateway: "10.0.0.1" }),
-  address("boot", "10.0.0.0/30", "10.0.0.0", 2),
+  address("boot", "10.0.0.0/30", "10.0.0.0", 2, { gateway: "a\tb" }),
   address("six", "2001:db8::/64", "2001:db8::1", 4),
   address("mixed", "192.0.2.0/24", "2001:db8::1", 4),
   address("none", "192.0.2.0/24", "192.0.2.16", 0),
@@ -95,7 +95,7 @@ describe("bmat address", () => {
     ],
     [
       "ls -H -o network,mask,routed,gateway -s family,count",
-      "10.0.0.0\t255.255.255.252\tno\t-\n" +
+      "10.0.0.0\t255.255.255.252\tno\ta b\n" +
         "192.0.2.0\t255.255.255.0\tno\t-\n" +
         "10.0.0.0\t255.0.0.0\tyes\t10.0.0.1\n",
     ],

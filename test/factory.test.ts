@@ -371,11 +371,11 @@ test.concurrent("the factory and its jobs run as a user who is not root", async 
   await drained(factory);
 });
 
-test.concurrent("the built-in agent tells the job of its testbed, and has bmat on the PATH", async () => {
+test.concurrent("the built-in agent tells the job of its testbed, and has a bmat on the PATH that needs no environment", async () => {
   await using it = await openLab({ agent: "builtin", testbeds: { "bed-1": ['baseline = "v17"'] } });
   const factory = it.start();
   const id = await it.submit(
-    'echo "$SP_TESTBED $SP_TYPE $SP_TARGET $SP_RUNNER $SP_BASELINE"; cat "$HOME/testbed.json"; bmat factory private',
+    'echo "$SP_TESTBED $SP_TYPE $SP_TARGET $SP_RUNNER $SP_BASELINE"; cat "$HOME/testbed.json"; env -i "$(command -v bmat)" factory private',
   );
   expect((await it.ended(id)).state).toBe("completed");
   const [line, json, place] = await it.said(id, "stdout");

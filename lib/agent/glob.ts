@@ -115,7 +115,7 @@ export function matchesText(pattern: Pattern, text: string): boolean {
   }
   // A run of directories needs no last slash at the text's end: `/a/**` matches `/a/b`, though no walk finds that file by it.
   const ends = new Set<number>();
-  for (const place of places) enter(tokens, (place >> 1) + (place % 2), ends);
+  for (const place of places) enter(tokens, place >> 1, ends);
   return ends.has(2 * tokens.length);
 }
 
