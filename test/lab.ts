@@ -104,14 +104,16 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const stub = join(directory, "stub-agent");
   // A copy: the checkout may lie under /work, which is another directory inside an instance.
   copyFileSync(join(root, "test/stub-agent.ts"), `${stub}.ts`);
-  writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`);
-  chmodSync(stub, 0o755);
   const program = [process.execPath, join(root, "factory.ts")];
+  let bun = `exec '${process.execPath}'`;
   if (options.uid !== undefined) {
     const executable = join(directory, "executable");
     await buildExecutable({ entry: join(root, "factory.ts"), executable });
     program.splice(0, 2, executable);
+    bun = `BUN_BE_BUN=1 exec '${executable}'`;
   }
+  writeFileSync(stub, `#!/bin/sh\n${bun} '${stub}.ts' "$@"\n`);
+  chmodSync(stub, 0o755);
   const started: Bun.Subprocess[] = [];
 
   function configure(wanted: LabOptions, where = base): void {
