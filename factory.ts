@@ -27,7 +27,7 @@ import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { openFactoryApi } from "./lib/factory-api.ts";
-import { FactoryError } from "./lib/failure.ts";
+import { errorText, FactoryError } from "./lib/failure.ts";
 import { type Log, openLog } from "./lib/log.ts";
 import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
 import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
@@ -303,10 +303,11 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
 
 /** The database of a base, for reading; null where no factory has made one yet. */
 async function openForReading(database: string): Promise<StoreReader | null> {
+  if (!(await openFiles().isThere(database))) return null;
   const store = openStoreForReading(database);
-  if (store !== null || !(await openFiles().isThere(database))) return store;
+  if (store !== null) return store;
   throw new FactoryError(`Cannot read the database ${database}: it has no table of this factory's`, {
-    hint: "This user must be able to read it; a Rust factory's file is taken over at this one's first start",
+    hint: "A Rust factory's file is taken over at this one's first start; else -d names the wrong file",
   });
 }
 
@@ -371,7 +372,7 @@ async function runDevserver(port: string | undefined): Promise<number> {
   }
   const { startDevserver } = await import("./lib/devserver/server.ts");
   const adminToken = Buffer.from(random.bytes(16)).toString("hex");
-  const server = startDevserver({ clock, random, port: Number(port ?? 0), adminToken });
+  const server = listenAt(Number(port ?? 0), (at) => startDevserver({ clock, random, port: at, adminToken }));
   print(`development buildomat server, nothing is kept: ${server.url}`);
   print(`admin token: ${adminToken}`);
   await new Promise<void>((end) => {
@@ -380,6 +381,16 @@ async function runDevserver(port: string | undefined): Promise<number> {
   });
   await server.stop();
   return 0;
+}
+
+function listenAt<T>(port: number, start: (port: number) => T): T {
+  try {
+    return start(port);
+  } catch (error) {
+    throw new FactoryError(`Cannot listen on port ${port}: ${errorText(error)}`, {
+      hint: "Name another one with --port, or none: a free one is then taken",
+    });
+  }
 }
 
 if (import.meta.main) {

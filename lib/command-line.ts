@@ -3,7 +3,8 @@
  * It must not know what a command does.
  */
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
-import { FactoryError } from "./failure.ts";
+import { nearestWord } from "./config-problems.ts";
+import { errorText, FactoryError } from "./failure.ts";
 
 export interface Command {
   description: string;
@@ -46,7 +47,10 @@ export async function runCommandLine(words: string[], program: Program): Promise
   const isFlag = first === undefined || first.startsWith("-");
   const name = isFlag ? usual : first;
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw usageError(`Unknown command "${name}"`);
+  if (command === undefined) {
+    const near = nearestWord(name, Object.keys(tree(program).subCommands ?? {}));
+    throw usageError(`Unknown command "${name}"${near === null ? "" : `; did you mean ${near}?`}`);
+  }
   const rest = isFlag ? words : words.slice(1);
   if (command.takesRest === true) return await command.run({}, rest);
   if (rest.includes("--help") || rest.includes("-h")) {
@@ -68,13 +72,27 @@ function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown>
     ...("alias" in arg ? [arg.alias].flat() : []),
   ]);
   const places = Object.values(definitions).filter(({ type }) => type === "positional").length;
-  const parsed = parseArgs(rest, definitions);
-  const unknown =
-    Object.keys(parsed).find((name) => name !== "_" && !known.includes(name)) ?? parsed._[places];
-  if (unknown !== undefined) throw usageError(`Unknown argument "${unknown}"`);
+  const parsed = parse(rest, definitions);
+  const flag = Object.keys(parsed).find((name) => name !== "_" && !known.includes(name));
+  if (flag !== undefined) {
+    const near = nearestWord(flag, Object.keys(definitions));
+    const typed = rest.find((word) => word.replace(/=.*/, "").endsWith(flag)) ?? flag;
+    throw usageError(`Unknown flag "${typed}"${near === null ? "" : `; did you mean --${near}?`}`);
+  }
+  const extra = parsed._[places];
+  if (extra !== undefined) throw usageError(`Unknown argument "${extra}"`);
   const empty = Object.keys(definitions).find((name) => parsed[name] === "");
   if (empty !== undefined) throw usageError(`--${empty} needs a value`);
   return parsed;
+}
+
+/** What citty itself finds wrong is the user's to mend, too. */
+function parse(rest: string[], definitions: ArgsDef): ReturnType<typeof parseArgs> {
+  try {
+    return parseArgs(rest, definitions);
+  } catch (error) {
+    throw usageError(errorText(error));
+  }
 }
 
 function camelCase(name: string): string {

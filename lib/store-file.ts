@@ -73,13 +73,36 @@ export function openDatabase(path: string): Database {
   }
 }
 
+/** Opens a file that is there, for reading only. */
+export function openReadOnly(path: string): Database {
+  try {
+    const database = new Database(path, { readonly: true, strict: true });
+    database.run("PRAGMA busy_timeout = 5000");
+    return database;
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
+}
+
 function cannotOpen(path: string, error: unknown): FactoryError {
   return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
-    hint: errorText(error).includes("not a database")
+    hint: /not a database|malformed|damaged/.test(errorText(error))
       ? "Move it aside, do not delete it: running agents are found again without it; or name another file with -d"
       : "Its directory must exist and be writable by this user, on a local disk with room; -d names another file",
     cause: error,
   });
+}
+
+/** Throws what cannot be read of the file `path`, named, where something in it is damaged. */
+export function examine(database: Database, path: string): void {
+  try {
+    const { quick_check: found } = database
+      .query<{ quick_check: string }, []>("PRAGMA quick_check(1)")
+      .get() ?? { quick_check: "no answer" };
+    if (found !== "ok") throw new Error(`it is damaged: ${found}`);
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
 }
 
 export function hasTable(database: Database, name: string): boolean {

@@ -2,9 +2,9 @@
  * The database: the Rust factory's table of instances, carried on as it is, and ours beside it.
  * What is committed here is what a restart knows. Only the store's files speak SQL.
  */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { canMove, type Health, type Instance, instanceName, rustState } from "./domain.ts";
-import { hasTable, migrate, openDatabase } from "./store-file.ts";
+import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
 import { adoptRustRows, clearRustRows, type RustRows } from "./store-rust.ts";
 
@@ -45,16 +45,20 @@ export function openStore(options: RustRows): Store {
   }
 }
 
-/** Opens the file for reading only, while a daemon may be writing it; null where there is none yet. */
+/**
+ * Opens the file for reading only, while a daemon may be writing it; null where no factory of this kind has written to it.
+ * Throws where it cannot be read, or is damaged.
+ */
 export function openStoreForReading(path: string): StoreReader | null {
+  const database = openReadOnly(path);
   try {
-    const database = new Database(path, { readonly: true, strict: true });
-    database.run("PRAGMA busy_timeout = 5000");
+    examine(database, path);
     if (hasTable(database, "factory_instance")) return storeOn(database);
     database.close();
     return null;
-  } catch {
-    return null;
+  } catch (error) {
+    database.close();
+    throw error;
   }
 }
 

@@ -26,6 +26,7 @@ import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { localTransport, type Minder, openMinder } from "../lib/minder/minder.ts";
 import { Secret } from "../lib/secret.ts";
+import { openStore, openStoreForReading } from "../lib/store.ts";
 import { must } from "./lab.ts";
 
 const clock = openClock();
@@ -277,6 +278,29 @@ test("runCheck() tells what others may read or write, and that work/ is no direc
   ]);
 });
 
+test("runCheck() tells of a database that no factory could open, and leaves it as it is", async () => {
+  await using it = await openDesk();
+  const path = join(it.base, "data.sqlite3");
+  openStore({ path, nowMs: 0, directoryOf: () => "/nowhere" }).close();
+  chmodSync(path, 0o600);
+  const whole = readFileSync(path);
+  expect(faults(await it.check())).toEqual([]);
+  const damaged = Buffer.concat([whole.subarray(0, 4096), Buffer.alloc(whole.length - 4096, 0xa5)]);
+  for (const content of ["garbagegarbage", damaged]) {
+    writeFileSync(path, content, { mode: 0o600 });
+    const before = listing(it.directory);
+    const answer = await it.check();
+    expect(answer.exitCode).toBe(1);
+    expect(faults(answer)).toEqual([
+      expect.stringMatching(
+        /^error database: Cannot open the database \S+data.sqlite3: .*(?:not a database|malformed|damaged)/,
+      ),
+    ]);
+    expect(listing(it.directory)).toBe(before);
+    expect(() => openStoreForReading(path)).toThrow(/Cannot open the database \S+data.sqlite3/);
+  }
+});
+
 test("runCheck() beside a running factory says so, and leaves its lock to it", async () => {
   await using it = await openDesk();
   const database = join(it.base, "data.sqlite3");
@@ -425,6 +449,7 @@ const good: Facts = {
   configDirectory: seen(place("/b")),
   databaseDirectory: seen(place("/b")),
   database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
+  databaseTrouble: seen(null),
   workDirectory: seen(place("/b/work")),
   lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
   freeBytes: seen(1e12),

@@ -526,8 +526,8 @@ describe("openStoreForReading()", () => {
     lock?.release();
   });
 
-  test("is null where there is no file or none of ours, and makes none", () => {
-    expect(openStoreForReading(path)).toBeNull();
+  test("is null where none of the tables is ours, names a file that is not there, and makes none", () => {
+    expect(() => openStoreForReading(path)).toThrow(path);
     expect(existsSync(path)).toBe(false);
     openRaw().run("CREATE TABLE instance (testbed_name TEXT)");
     expect(openStoreForReading(path)).toBeNull();

@@ -50,6 +50,8 @@ export interface Facts {
   configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
+  /** Why its content cannot be used; null: it can, or there is none. */
+  databaseTrouble: Look<string | null>;
   workDirectory: Look<Place>;
   lockDirectory: Look<Place>;
   /** Where instance directories are, or will be. */

@@ -3,7 +3,7 @@
  * anything, and none keeps another from being made. What is tried is tried in a scratch directory that is gone afterwards.
  */
 import { constants } from "node:fs";
-import { access, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
+import { access, copyFile, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { parse } from "smol-toml";
 import { chooseAgent, type ProgramSource } from "../agent-program.ts";
@@ -17,7 +17,7 @@ import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
 import type { Minder } from "../minder/minder.ts";
-import { isLocked } from "../store.ts";
+import { isLocked, openStoreForReading } from "../store.ts";
 import type { Facts, Look, Named, Place } from "./facts.ts";
 
 export interface Ground {
@@ -62,6 +62,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     configDirectory: look(() => lookAt(dirname(base.config))),
     databaseDirectory: look(() => lookAt(dirname(base.database))),
     database: look(() => lookAt(base.database)),
+    databaseTrouble: look(() => tryDatabase(base.database, valueOf(scratch))),
     workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
@@ -156,6 +157,21 @@ async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promi
 async function readFreeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(await nearestDirectory(path));
   return bavail * bsize;
+}
+
+/** Why the database cannot be used; null: it can. Tried on a copy: reading leaves files beside it. */
+async function tryDatabase(database: string, scratch: string): Promise<string | null> {
+  // A factory that runs has it open.
+  if ((await lookAt(database)).kind !== "file" || (await isFactoryRunning(database))) return null;
+  const copy = join(scratch, "database");
+  await copyFile(database, copy);
+  if ((await lookAt(`${database}-wal`)).kind === "file") await copyFile(`${database}-wal`, `${copy}-wal`);
+  try {
+    openStoreForReading(copy)?.close();
+    return null;
+  } catch (error) {
+    return errorText(error).replace(copy, database);
+  }
 }
 
 /** The lock's file is made by the first factory. */

@@ -22,14 +22,28 @@ export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
 }
 
 /** The directories of the database and the configuration: often one, and with -d and -f not the base directory. */
-export function judgeBase({ configDirectory, databaseDirectory, database, uid }: Facts): Finding[] {
+export function judgeBase({
+  configDirectory,
+  databaseDirectory,
+  database,
+  databaseTrouble,
+  uid,
+}: Facts): Finding[] {
   const isOne =
     configDirectory.ok && databaseDirectory.ok && configDirectory.value.path === databaseDirectory.value.path;
   return [
     ...(isOne ? [] : judgeLook("directory", configDirectory, judgeLoose)),
     ...judgeLook("directory", databaseDirectory, judgeDatabaseDirectory),
     ...judgeLook("database", database, (place) => judgeDatabase(place, uid)),
+    ...judgeContent(databaseTrouble),
   ];
+}
+
+function judgeContent(trouble: Look<string | null>): Finding[] {
+  // What may not even be read is told already.
+  if (!trouble.ok || trouble.value === null) return [];
+  const hint = "Move it aside, do not delete it: running agents are found again without it";
+  return [error("database", trouble.value, hint)];
 }
 
 function judgeDatabaseDirectory(place: Place): Finding[] {

@@ -104,7 +104,9 @@ export function createDaemon(factory: Factory): Daemon {
     const isServerWide = ["list workers", "ping", "lease"].includes(action.kind);
     if (outcome.kind === "outage" && isServerWide) {
       if (!known.failures.has("server")) {
-        log.error(`the server ${factory.config.general.baseurl} does not answer: ${outcome.reason}`);
+        log.error(
+          `the server ${factory.config.general.baseurl} (general.baseurl) does not answer: ${outcome.reason}`,
+        );
         known.failures.set("server", { count: 1, message: outcome.reason });
       }
       noteOutage(known.server, nowMs, factory.random.fraction());

@@ -74,11 +74,15 @@ export async function ping(factory: Factory): Promise<Outcome> {
   return waiting(tokenRetryMs);
 }
 
-function noteToken({ known, log }: Factory, isGood: boolean): void {
+function noteToken({ known, log, config }: Factory, isGood: boolean): void {
   if (known.server.isTokenRefused === !isGood) return;
   known.server.isTokenRefused = !isGood;
   if (isGood) log.info("the server takes the factory's token again");
-  else log.error("the server refuses the factory's token: no job is taken, agents are left running");
+  else {
+    log.error(
+      `the server refuses the factory's token: no job is taken, agents are left running; put one that it takes into factory.token or token_file of ${config.path} and start again`,
+    );
+  }
 }
 
 export async function lease(factory: Factory, targets: string[]): Promise<Outcome> {

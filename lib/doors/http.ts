@@ -128,5 +128,8 @@ function failureReason(error: unknown, request: HttpRequest, deadline: AbortSign
   if (request.signal?.aborted === true) return "cancelled";
   const text = error instanceof Error ? error.message : String(error);
   // Bun's advice for programmers is of no use to an operator.
-  return text.replace(/ For more information, pass `verbose: true`.*/, "");
+  return text.replace(
+    / For more information, pass `verbose: true`.*| Is the computer able to access the url\?/,
+    "",
+  );
 }

@@ -26,6 +26,9 @@ export interface NewConfig {
   targets: NewTarget[];
 }
 
+/** What a section looks like, where none is known yet. */
+const example: NewTestbed = { name: "NAME", spType: "grapefruit", targets: [] };
+
 export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: NewConfig): string {
   const secret = "file" in token ? line("token_file", token.file) : line("token", token.value.reveal());
   const sections = [
@@ -33,7 +36,7 @@ export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: Ne
     `[general]\n${line("baseurl", baseurl)}`,
     `[factory]${"file" in token ? "" : "\n# A secret: keep this file readable by the factory's user alone."}\n${secret}`,
     "# Testbeds: sp_type is gimlet, grapefruit, sidecar or psc; targets are names of [target.*] sections below.",
-    ...testbeds.map((testbed) => testbedSection(testbed, jobs)),
+    ...(testbeds.length > 0 ? testbeds : [example]).map((testbed) => testbedSection(testbed, jobs)),
     "# Targets, each with the ULID that the server's administrator sees for it: GET /0/admin/targets",
     ...targets.map(({ name, id }) => `[target.${tomlKey(name)}]\n${line("id", id)}`),
   ];
