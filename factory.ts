@@ -3,7 +3,17 @@
  * The command tree and the exit codes, and the only file that wires real parts together.
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeSync } from "node:fs";
+import { createHash } from "node:crypto";
+import {
+  accessSync,
+  constants,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  writeSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
 import { chooseAgent } from "./lib/agent-program.ts";
@@ -21,20 +31,25 @@ import { createDaemon } from "./lib/daemon/daemon.ts";
 import { openKnown } from "./lib/daemon/known.ts";
 import { directoryName, type Health, instanceName } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
-import { openFiles } from "./lib/doors/files.ts";
+import { type Files, openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { openFactoryApi } from "./lib/factory-api.ts";
 import { errorText, FactoryError } from "./lib/failure.ts";
+import type { Host, Hosts } from "./lib/host.ts";
 import { type Log, openLog } from "./lib/log.ts";
 import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
 import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
 import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
+import type { Executable } from "./lib/ssh/agent-copy.ts";
+import { openConnections } from "./lib/ssh/connections.ts";
+import { readFarPiece } from "./lib/ssh/far-file.ts";
+import { addressOf, openSshHosts } from "./lib/ssh/hosts.ts";
 import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
-import { versionLine } from "./lib/version.ts";
+import { version, versionLine } from "./lib/version.ts";
 
 const exitAlreadyRunning = 75;
 
@@ -216,18 +231,16 @@ async function runFactory(args: BaseArgs): Promise<number> {
     nowMs: clock.wallMs(),
     directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
   });
+  const files = openFiles();
+  const hosts = openHosts(config, { workDirectory, lockDirectory, surroundings, files });
   const daemon = createDaemon({
     config,
     store,
     api: openFactoryApi({ http: openHttp({ clock }), baseurl: config.general.baseurl, token: config.token }),
-    minder: openHostMinder(config, { directory: workDirectory, lockDirectory, user: surroundings.user }),
-    agent: chooseAgent(config, { self, executable: process.execPath, exists: existsSync }),
-    workDirectory,
-    path: searchPath,
-    user: { name: surroundings.user, home: surroundings.home },
+    hosts,
     clock,
     random,
-    files: openFiles(),
+    files,
     processes,
     log,
     known: openKnown(store),
@@ -260,9 +273,92 @@ async function runFactory(args: BaseArgs): Promise<number> {
     if (stopsAsked > 0) log.info("left running: the next start takes it over", about);
     else log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
+  await hosts.close();
   store.close();
   lock.release();
   return 0;
+}
+
+interface HostPlaces {
+  workDirectory: string;
+  lockDirectory: string;
+  surroundings: Surroundings;
+  files: Files;
+}
+
+/** This host, and those behind ssh. */
+function openHosts(config: Config, places: HostPlaces): Hosts {
+  const { workDirectory, lockDirectory, surroundings, files } = places;
+  const { user, home } = surroundings;
+  const here: Host = {
+    minder: openHostMinder(config, { directory: workDirectory, lockDirectory, user }),
+    agent: chooseAgent(config, { self, executable: process.execPath, exists: existsSync }),
+    workDirectory,
+    path: searchPath,
+    user: { name: user, home },
+    ssh: null,
+  };
+  const connections = openConnections({
+    processes,
+    files,
+    env: sshEnvironment(surroundings),
+    directory: makeSocketDirectory(workDirectory),
+  });
+  const ssh = openSshHosts({
+    config,
+    connections,
+    files,
+    random,
+    machineDirectory: `${workDirectory}/.machines`,
+    lockDirectory,
+    executable: ownExecutable,
+  });
+  return {
+    here,
+    minderOf: ({ ssh: address, ...place }) =>
+      address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
+    reach: ssh.reach,
+    close: connections.close,
+  };
+}
+
+/** Private to this user; elsewhere where a socket in the work directory would have too long a name. */
+function makeSocketDirectory(workDirectory: string): string {
+  const path = `${workDirectory}/.ssh`;
+  if (path.length > longestSocketDirectory) return mkdtempSync(`${tmpdir()}/buildomat-factory-`);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+/** The system's limit of 104 bytes, less a name of 12 and what ssh itself adds while it connects. */
+const longestSocketDirectory = 104 - 1 - 12 - 18;
+
+/** What ssh finds the user's keys and configuration by. */
+function sshEnvironment({ home, user }: Surroundings): Record<string, string> {
+  const agent = process.env["SSH_AUTH_SOCK"];
+  return {
+    PATH: searchPath,
+    HOME: home,
+    USER: user,
+    LOGNAME: user,
+    LC_ALL: "C",
+    ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
+  };
+}
+
+/** What other hosts are given where they have no agent. */
+async function ownExecutable(): Promise<Executable | null> {
+  if (!isCompiled) return null;
+  const asked = await processes.run({
+    argv: ["uname", "-sm"],
+    env: { PATH: searchPath },
+    timeoutMs: 5_000,
+    maxBytes: 256,
+  });
+  const [system = "", cpu = ""] = asked.ok ? asked.stdout.trim().split(" ") : [];
+  const hash = createHash("sha256");
+  for await (const part of createReadStream(process.execPath)) hash.update(part as Buffer);
+  return { path: process.execPath, version: version.version, sha256: hash.digest("hex"), system, cpu };
 }
 
 /** What is configured and takes no jobs all the same, told once. */
@@ -275,8 +371,8 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
   if (!testbeds.some(({ enabled }) => enabled)) {
     log.warn("no jobs are taken: no testbed is configured and enabled");
   }
-  for (const { name } of testbeds.filter(({ host, spRunnerUrl }) => host !== null || spRunnerUrl !== null)) {
-    log.warn("no jobs are taken: testbeds of other hosts and sp-runner services are not served yet", {
+  for (const { name } of testbeds.filter(({ spRunnerUrl }) => spRunnerUrl !== null)) {
+    log.warn("no jobs are taken: testbeds of sp-runner services are not served yet", {
       testbed: name,
     });
   }
@@ -294,6 +390,13 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
     http: openHttp({ clock }),
     processes,
     openMinder: (config, places) => openHostMinder(config, { ...places, user: surroundings.user }),
+    reach: async (testbed, scratch) => {
+      const env = sshEnvironment(surroundings);
+      const connections = openConnections({ processes, files: openFiles(), env, directory: scratch });
+      const answer = await connections.to(testbed.name, addressOf(testbed)).run(["true"], "", 30_000);
+      await connections.close();
+      return answer.ok ? null : answer.reason;
+    },
     searchPath,
     temporaryDirectory: tmpdir(),
     isJson: args.json === true,
@@ -336,23 +439,37 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
 
 async function showInstanceLog(args: BaseArgs & { instance?: string; follow?: boolean }): Promise<number> {
   if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
-  const base = findBase(args, { env: process.env, home: homedir() });
+  const surroundings = await lookAround();
+  const base = findBase(args, surroundings);
   const { showLog } = await import("./lib/logs.ts");
   const store = await openForReading(base.database);
   const interrupted = new AbortController();
   process.once("SIGINT", () => interrupted.abort());
-  return await showLog({
+  const files = openFiles();
+  const directory = mkdtempSync(`${tmpdir()}/factory-logs-`);
+  const connections = openConnections({ processes, files, env: sshEnvironment(surroundings), directory });
+  const shown = showLog({
     name: args.instance,
     follows: args.follow === true,
     signal: interrupted.signal,
     instances: store === null ? [] : [...store.open(), ...store.ended()],
     open: () => store?.open() ?? [],
-    files: openFiles(),
+    readPiece: async ({ testbed, place: { ssh } }, path, offset, maxBytes) => {
+      if (ssh === undefined) return await files.readPiece(path, offset, maxBytes);
+      return await readFarPiece(connections.to(testbed, ssh), { path, offset, maxBytes, random });
+    },
     clock,
     isTerminal: process.stdout.isTTY,
     write: (bytes) => writeSync(process.stdout.fd, bytes),
     tell: (line) => process.stderr.write(`${line}\n`),
   });
+  try {
+    return await shown;
+  } finally {
+    store?.close();
+    await connections.close();
+    await files.removeTree(directory);
+  }
 }
 
 async function setUpFactory(args: Record<string, unknown>, words: string[]): Promise<number> {

@@ -10,7 +10,6 @@ import { expandHome, isHiddenInInstance } from "./config-paths.ts";
 import {
   ConfigError,
   keyText,
-  nearestWord,
   showValue,
   tomlKey,
   type Complain,
@@ -24,7 +23,7 @@ import {
   testbedSchema,
   type SpType,
 } from "./config-schema.ts";
-import { checkRoot, entriesOf, isTable, readSection, type Table } from "./config-sections.ts";
+import { checkRoot, checkTargets, entriesOf, isTable, readSection, type Table } from "./config-sections.ts";
 import { readToken, type TokenSource } from "./config-token.ts";
 import { FactoryError } from "./failure.ts";
 import { Secret } from "./secret.ts";
@@ -44,6 +43,8 @@ export interface Config {
     workDir: string | null;
     /** Run the agent as root, through `pfexec` or `sudo -n`. */
     elevate: boolean;
+    /** The same on other hosts; null: as the host's system wants it, on for illumos. */
+    elevateElsewhere: boolean | null;
     /** An absolute path, or `builtin`; null: beside the executable, else built-in. */
     agent: string | null;
     pollIntervalMs: number;
@@ -186,6 +187,7 @@ function plainGeneral(
   return {
     baseurl: section.baseurl,
     workDir,
+    elevateElsewhere: section.use_privilege_elevation ?? null,
     elevate: section.use_privilege_elevation ?? ["sunos", "illumos"].includes(source.platform),
     agent: agent === null || agent === "builtin" ? agent : expandHome(agent, source.home),
     pollIntervalMs: section.poll_interval,
@@ -250,16 +252,6 @@ function readTestbeds(value: unknown, { source, targets, complain }: TestbedCont
 }
 
 type TestbedSection = z.output<typeof testbedSchema>;
-
-function checkTargets(names: unknown[], at: TomlPath, known: Set<string>, complain: Complain): void {
-  for (const [index, name] of names.entries()) {
-    if (typeof name !== "string" || known.has(name)) continue;
-    const near = nearestWord(name, known);
-    const header = `[target.${tomlKey(name)}]`;
-    const mend = near === null ? `Add ${header}` : `Did you mean "${near}"? Else add ${header}`;
-    complain([...at, "targets", index], `there is no ${header} section`, mend);
-  }
-}
 
 /** Where and how the testbed's jobs run must have one answer. */
 function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Complain): void {

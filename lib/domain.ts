@@ -114,8 +114,25 @@ export interface Place {
    * runs where we cannot look.
    */
   way: "local" | "ssh" | "sp-runner" | "unknown" | "cleared";
+  /** Absolute, on its host. */
   directory: string;
   agent: "external" | "built-in";
+  /** How its host is reached; where it is not this one. */
+  ssh?: SshAddress | undefined;
+}
+
+/** What the system's ssh is told, and how root's power is got there. Null: as the user's own ssh configuration says. */
+export interface SshAddress {
+  host: string;
+  user: string;
+  port: number | null;
+  key: string | null;
+  /** Type and key; null: the one seen first. */
+  hostKey: string | null;
+  /** What makes agents root there: a program, or that `user` is root; null: they run as `user`. */
+  elevation: "sudo" | "pfexec" | "root" | null;
+  /** The number of `user` there. */
+  uid: number;
 }
 
 /** An uptime of a named boot, in ms: comparable only within that boot. */

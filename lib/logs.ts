@@ -21,7 +21,13 @@ export interface LogsOptions {
   instances: Instance[];
   /** Those that are open now: asked again and again. */
   open(): Instance[];
-  files: Pick<Files, "readPiece">;
+  /** On the host of that instance. */
+  readPiece(
+    instance: Instance,
+    path: string,
+    offset: number,
+    maxBytes: number,
+  ): ReturnType<Files["readPiece"]>;
   clock: Clock;
   isTerminal: boolean;
   write(bytes: Uint8Array): void;
@@ -29,11 +35,14 @@ export interface LogsOptions {
   tell(line: string): void;
 }
 
+type Read = (offset: number) => ReturnType<Files["readPiece"]>;
+
 /** Resolves with the exit code. Throws FactoryError where no instance has this name. */
 export async function showLog(options: LogsOptions): Promise<number> {
-  const { follows, signal, files, clock, write, tell } = options;
+  const { follows, signal, clock, write, tell } = options;
   const instance = findInstance(options.name, options.instances);
   const path = `${instance.place.directory}/agent.log`;
+  const read: Read = async (offset) => await options.readPiece(instance, path, offset, pieceBytes);
   const decoder = new TextDecoder();
   const show = (bytes: Uint8Array): void =>
     write(
@@ -45,7 +54,7 @@ export async function showLog(options: LogsOptions): Promise<number> {
   for (;;) {
     // Before the log is read: what is written until its end is then read below.
     const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
-    const size = await drain(path, at, files, show);
+    const size = await drain(read, at, show);
     if (size === null) {
       if (isOver && at === 0) {
         tell(`${instanceName(instance)} has no log: ${path} is not there`);
@@ -63,15 +72,10 @@ export async function showLog(options: LogsOptions): Promise<number> {
 }
 
 /** Shows all from `at` on. Resolves with the log's size, which is below `at` where it was cut; null where it is not there. */
-async function drain(
-  path: string,
-  at: number,
-  files: Pick<Files, "readPiece">,
-  show: (bytes: Uint8Array) => void,
-): Promise<number | null> {
+async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void): Promise<number | null> {
   let position = at;
   for (;;) {
-    const piece = await files.readPiece(path, position, pieceBytes);
+    const piece = await read(position);
     if (piece === null) return position === 0 ? null : position;
     if (piece.size < position) return piece.size;
     if (piece.bytes.length === 0) return position;

@@ -9,9 +9,11 @@ export type Action =
   | { kind: "list workers" }
   | { kind: "ping" }
   | { kind: "lease"; targets: string[] }
-  | { kind: "look"; instances: Instance[] }
+  /** All of one host, over one connection: `at` is the testbed's name, and empty for this host. */
+  | { kind: "look"; at: string; instances: Instance[] }
   | { kind: "look at locks" }
   | { kind: "sweep" }
+  | { kind: "reach"; testbed: Testbed }
   | { kind: "check"; testbed: Testbed }
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
@@ -32,10 +34,13 @@ export function actionKey(action: Action): string {
     case "list workers":
     case "ping":
     case "lease":
-    case "look":
     case "look at locks":
     case "sweep":
       return action.kind;
+    case "look":
+      return `look ${action.at}`;
+    case "reach":
+      return `reach ${action.testbed.name}`;
     case "check":
       return `check ${action.testbed.name}`;
     case "begin":
@@ -54,6 +59,7 @@ export const serverless: ReadonlySet<Action["kind"]> = new Set([
   "look",
   "look at locks",
   "sweep",
+  "reach",
   "check",
   "begin",
   "let lapse",

@@ -57,6 +57,8 @@ export interface Observation {
   checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
   /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
   refusal: string | null;
+  /** By testbed on another host: how that was last reached. */
+  reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
   looks: ReadonlyMap<string, Look>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;
@@ -72,6 +74,9 @@ export const intervals = {
   listWhileRunningMs: 3_000,
   listWhileIdleMs: 60_000,
   lookMs: 5_000,
+  /** On another host no file event tells of an agent's end. */
+  lookFarMs: 1_000,
+  reachMs: 60_000,
   locksMs: 5_000,
   pingMs: 10_000,
   checkMs: 10_000,

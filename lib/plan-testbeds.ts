@@ -21,8 +21,12 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   ) {
     return "without isolation one instance at a time runs on this host";
   }
-  if (testbed.host !== null || testbed.spRunnerUrl !== null)
-    return "only testbeds of this host are served yet";
+  if (testbed.spRunnerUrl !== null) return "testbeds of sp-runner services are not served yet";
+  if (testbed.host !== null) {
+    const reached = seen.reached.get(testbed.name);
+    if (reached === undefined) return `its host ${testbed.host} was not reached yet`;
+    if (!reached.ok) return reached.reason;
+  }
   return null;
 }
 

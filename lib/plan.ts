@@ -43,6 +43,7 @@ export function plan(seen: Observation): Plan {
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
   planLooks();
   planList(planStrangers());
+  planReach();
   planTestbeds();
   if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
   return { actions, wakeAtMs };
@@ -71,9 +72,26 @@ export function plan(seen: Observation): Plan {
       if (instance.phase === "preparing" || instance.phase === "creating") return false;
       if (instance.phase === "stopped" || seen.busy.has(`testbed ${instance.testbed}`)) return false;
       const look = seen.looks.get(instanceName(instance));
-      return look === undefined || look.isStale || isDue(look.atMs + intervals.lookMs);
+      const interval = isFar(instance) ? intervals.lookFarMs : intervals.lookMs;
+      return look === undefined || look.isStale || isDue(look.atMs + interval);
     });
-    if (due.length > 0) add({ kind: "look", instances: due });
+    const here = due.filter((instance) => !isFar(instance));
+    if (here.length > 0) add({ kind: "look", at: "", instances: here });
+    // One host that hangs keeps no other one waiting.
+    for (const instance of due.filter(isFar)) {
+      add({ kind: "look", at: instance.testbed, instances: [instance] });
+    }
+  }
+
+  function planReach(): void {
+    if (seen.mode === "drain") return;
+    for (const testbed of seen.config.testbeds) {
+      if (testbed.host === null || !testbed.enabled) continue;
+      if (open.some((instance) => instance.testbed === testbed.name)) continue;
+      const reached = seen.reached.get(testbed.name);
+      // One that was not reached is tried again when its retry is due.
+      if (reached?.ok !== true || isDue(reached.atMs + intervals.reachMs)) add({ kind: "reach", testbed });
+    }
   }
 
   function planList(isStrangerUnconfirmed: boolean): void {
@@ -226,6 +244,11 @@ function whyItEnds(
 function inOrderOfEnding(instances: readonly OpenInstance[]): OpenInstance[] {
   const rank = { stopped: 0, destroying: 1, running: 2, starting: 3, created: 4, creating: 5, preparing: 6 };
   return instances.toSorted((a, b) => rank[a.phase] - rank[b.phase]);
+}
+
+/** Whether it runs on another host. */
+function isFar({ place }: Instance): boolean {
+  return place.ssh !== undefined;
 }
 
 function isOpenInstance(instance: Instance): instance is OpenInstance {

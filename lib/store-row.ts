@@ -5,6 +5,22 @@ import { type Instance, type Moment, phases } from "./domain.ts";
 import { Secret } from "./secret.ts";
 
 export const momentSchema = z.object({ bootId: z.string(), uptimeMs: z.number() });
+export const placeSchema = z.object({
+  way: z.enum(["local", "ssh", "sp-runner", "unknown", "cleared"]),
+  directory: z.string(),
+  agent: z.enum(["external", "built-in"]),
+  ssh: z
+    .object({
+      host: z.string(),
+      user: z.string(),
+      port: z.number().nullable(),
+      key: z.string().nullable(),
+      hostKey: z.string().nullable(),
+      elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
+      uid: z.number(),
+    })
+    .optional(),
+});
 const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
   z.preprocess(
     (text): unknown => (typeof text === "string" ? JSON.parse(text) : text),
@@ -18,13 +34,7 @@ const rowSchema = z.object({
   job: z.string().nullable(),
   is_bound: z.number(),
   cookie: z.string(),
-  place: json(
-    z.object({
-      way: z.enum(["local", "ssh", "sp-runner", "unknown", "cleared"]),
-      directory: z.string(),
-      agent: z.enum(["external", "built-in"]),
-    }),
-  ),
+  place: json(placeSchema),
   leased_at: json(momentSchema),
   create_sent_at: json(momentSchema.nullable()),
   worker: z.string().nullable(),

@@ -120,6 +120,7 @@ ${more}`;
         http,
         processes,
         openMinder: (_, places) => openWillingMinder(places),
+        reach: () => Promise.resolve(null),
         searchPath: `${directory}/bin:/usr/bin:/bin`,
         temporaryDirectory: join(directory, "tmp"),
         isJson: true,
@@ -450,6 +451,7 @@ const good: Facts = {
   databaseDirectory: seen(place("/b")),
   database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
   databaseTrouble: seen(null),
+  reaches: seen(new Map()),
   workDirectory: seen(place("/b/work")),
   lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
   freeBytes: seen(1e12),
@@ -514,9 +516,20 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   ],
   ["a server in trouble", { ping: answering(503) }, [/^error server: .* status 503$/, /^warning token/]],
   [
-    "a testbed of another host",
-    { config: configOf("", 'host = "lab-3"') },
-    [/^warning testbed.bed-1: not served yet: it has host/, /^error testbeds: no testbed can take a job$/],
+    "a testbed of another host that cannot be reached",
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", "cannot reach lab-3 over ssh: refused"]])),
+    },
+    [
+      /^error testbed.bed-1: cannot reach lab-3 over ssh: refused$/,
+      /^error testbeds: no testbed can take a job$/,
+    ],
+  ],
+  [
+    "a testbed of another host that answers",
+    { config: configOf("", 'host = "lab-3"'), reaches: seen(new Map([["bed-1", null]])) },
+    [],
   ],
   ["a disabled testbed", { config: configOf("", "enabled = false") }, [/^error testbeds/]],
   [

@@ -114,7 +114,11 @@ sp_runner_url = "http://localhost:9090"
     expect(config.targets).toEqual([
       { name: "01M850P0K099E9F8GHWJ7VBZWM", id: "01M850P0K099E9F8GHWJ7VBZWM" },
     ]);
-    expect(config.general).toMatchObject({ elevate: false, workDir: "/var/tmp/buildomat" });
+    expect(config.general).toMatchObject({
+      elevate: false,
+      elevateElsewhere: false,
+      workDir: "/var/tmp/buildomat",
+    });
     expect(config.testbeds.map(({ host, sshUser, spRunnerUrl }) => [host, sshUser, spRunnerUrl])).toEqual([
       ["lab-3", "build", null],
       [null, "lab", "http://localhost:9090"],
@@ -130,6 +134,7 @@ sp_runner_url = "http://localhost:9090"
         baseurl: "http://localhost:8000",
         workDir: null,
         elevate: false,
+        elevateElsewhere: null,
         agent: null,
         pollIntervalMs: 1000,
         bindJob: true,
@@ -213,6 +218,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
       baseurl: "https://buildomat.example.org/api",
       workDir: "/home/lab/instances",
       elevate: true,
+      elevateElsewhere: true,
       agent: "/home/lab/bin/buildomat-agent",
       pollIntervalMs: 500,
       bindJob: false,

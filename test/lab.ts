@@ -36,10 +36,14 @@ export interface LabOptions {
   /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. Without root: as whoever runs the tests. */
   uid?: number;
   env?: Record<string, string>;
+  /** Runs the factory from an executable. */
+  isCompiled?: boolean;
 }
 
 export interface StartOptions {
   base?: string;
+  /** Words instead of none: another command. */
+  command?: string[];
   /** Words before the command, to run it somewhere else. */
   prefix?: string[];
   args?: string[];
@@ -49,6 +53,7 @@ export interface StartOptions {
 export interface FactoryProcess {
   kill(signal: NodeJS.Signals): void;
   exited: Promise<number>;
+  stdout(): Promise<string>;
   /** What it logged so far. */
   log(): { level: string; message: string; [field: string]: string }[];
   pid: number;
@@ -106,7 +111,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   copyFileSync(join(root, "test/stub-agent.ts"), `${stub}.ts`);
   const program = [process.execPath, join(root, "factory.ts")];
   let bun = `exec '${process.execPath}'`;
-  if (options.uid !== undefined) {
+  if (options.uid !== undefined || options.isCompiled === true) {
     const executable = join(directory, "executable");
     await buildExecutable({ entry: join(root, "factory.ts"), executable });
     program.splice(0, 2, executable);
@@ -140,6 +145,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
 
   function start({
     base: where = base,
+    command = [],
     prefix = [],
     args = [],
     env = {},
@@ -149,9 +155,9 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
         ? []
         : ["setpriv", `--reuid=${options.uid}`, `--regid=${options.uid}`, "--clear-groups", "--"];
     const logPath = join(directory, `factory-${started.length}.log`);
-    const child = Bun.spawn([...prefix, ...as, ...program, "--base-dir", where, ...args], {
+    const child = Bun.spawn([...prefix, ...as, ...program, ...command, "--base-dir", where, ...args], {
       stdin: "ignore",
-      stdout: "ignore",
+      stdout: "pipe",
       stderr: Bun.file(logPath),
       env: {
         PATH: process.env["PATH"] ?? "",
@@ -166,6 +172,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     return {
       kill: (signal: NodeJS.Signals) => child.kill(signal),
       exited: child.exited,
+      stdout: async () => await child.stdout.text(),
       pid: child.pid,
       log: () =>
         readFileSync(logPath, "utf8")

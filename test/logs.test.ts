@@ -35,7 +35,7 @@ function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
     signal: new AbortController().signal,
     instances: [instanceHere(), instanceHere({ seq: 2 }), instanceHere({ testbed: "bed-10", seq: 9 })],
     open: () => [],
-    files: openFiles(),
+    readPiece: async (_, ...piece) => await openFiles().readPiece(...piece),
     clock: createSettableClock(),
     isTerminal: false,
     write: (bytes) => void (shown += new TextDecoder().decode(bytes)),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isOpen } from "../lib/domain.ts";
+import { type Instance, instanceName, isOpen } from "../lib/domain.ts";
 import { jobDone, plan, workerView } from "../lib/plan.ts";
 import { type Action, actionKey } from "../lib/plan-action.ts";
 import { intervals, type Observation } from "../lib/plan-observation.ts";
@@ -656,6 +656,58 @@ describe("workerView()", () => {
   });
 });
 
+describe("a testbed on another host", () => {
+  const config = configOf([testbedOf({ host: "lab-3" })]);
+  const reached = new Map([["a", { ok: true as const, atMs: nowMs }]]);
+  const due = new Map([["a", { ok: true as const, atMs: nowMs - 60_000 }]]);
+  const away = new Map([["a", { ok: false as const, reason: "away", atMs: nowMs }]]);
+
+  test("is reached before a job is taken for it, each minute anew, and when a try that failed is due again", () => {
+    expect(kindsOf(sceneOf({ config }))).toContain("reach");
+    expect(kindsOf(sceneOf({ config, reached }))).not.toContain("reach");
+    expect(kindsOf(sceneOf({ config, reached: due }))).toContain("reach");
+    expect(kindsOf(sceneOf({ config, reached: away }))).toContain("reach");
+    const retryAtMs = new Map([["reach a", nowMs + 1]]);
+    expect(kindsOf(sceneOf({ config, reached: away, retryAtMs }))).not.toContain("reach");
+  });
+
+  test("is not reached while it is in use, disabled, or nothing is taken any more", () => {
+    expect(kindsOf(sceneOf({ config, instances: [instanceOf()] }))).not.toContain("reach");
+    expect(kindsOf(sceneOf({ config, mode: "drain" }))).not.toContain("reach");
+    const disabled = configOf([testbedOf({ host: "lab-3", enabled: false })]);
+    expect(kindsOf(sceneOf({ config: disabled }))).not.toContain("reach");
+  });
+
+  test("is looked at apart from all others, and each second", () => {
+    const ssh = { host: "lab-3", user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
+    const placeOf = (testbed: string): Instance["place"] => ({
+      way: "ssh",
+      directory: `/w/${testbed}_7`,
+      agent: "external",
+      ssh,
+    });
+    const instances = [
+      instanceOf({ testbed: "a", place: placeOf("a") }),
+      instanceOf({ testbed: "b", place: placeOf("b") }),
+      instanceOf({ testbed: "c" }),
+      instanceOf({ testbed: "d" }),
+    ];
+    const looksOf = (seen: Observation): string[][] =>
+      plan(seen).actions.flatMap((action) =>
+        action.kind === "look" ? [[action.at, ...action.instances.map(({ testbed }) => testbed)]] : [],
+      );
+    expect(looksOf(sceneOf({ instances }))).toEqual([
+      ["", "c", "d"],
+      ["a", "a"],
+      ["b", "b"],
+    ]);
+    const looks = new Map(
+      instances.map((each) => [instanceName(each), lookOf("alive", { atMs: nowMs - 1_000 })] as const),
+    );
+    expect(looksOf(sceneOf({ instances, looks })).map(([at]) => at)).toEqual(["a", "b"]);
+  });
+});
+
 describe("whyNotFree()", () => {
   test("says why in words for people, and null for a free testbed", () => {
     const testbed = testbedOf();
@@ -668,8 +720,14 @@ describe("whyNotFree()", () => {
     expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) })).toBe("in use elsewhere: a/1 in /other");
     const config = configOf([testbed, testbedOf({ name: "b" })], "off");
     expect(why({ config, instances: [instanceOf({ testbed: "b" })] })).toMatch(/one instance at a time/);
-    expect(why({}, testbedOf({ host: "lab-3" }))).toMatch(/only testbeds of this host/);
-    expect(why({}, testbedOf({ spRunnerUrl: "http://localhost:1" }))).toMatch(/only testbeds of this host/);
+    const far = testbedOf({ host: "lab-3" });
+    expect(why({}, far)).toBe("its host lab-3 was not reached yet");
+    const reached = (over: { ok: true } | { ok: false; reason: string }): Partial<Observation> => ({
+      reached: new Map([["a", { ...over, atMs: nowMs }]]),
+    });
+    expect(why(reached({ ok: false, reason: "lab-3 is away" }), far)).toBe("lab-3 is away");
+    expect(why(reached({ ok: true }), far)).toBeNull();
+    expect(why({}, testbedOf({ spRunnerUrl: "http://localhost:1" }))).toMatch(/not served yet/);
   });
 });
 
@@ -721,6 +779,7 @@ describe("plan() over 10,000 random scenes", () => {
         "let lapse",
         "look",
         "look at locks",
+        "reach",
         "record went",
         "sweep",
       ].toSorted(),

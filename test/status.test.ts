@@ -61,7 +61,9 @@ test.each([
 });
 
 test("describeTestbeds() says why a testbed is not served", () => {
-  expect(describeOne({ testbed: { host: "far" } })).toMatchObject({ state: "not served" });
+  expect(describeOne({ testbed: { spRunnerUrl: "http://far" } })).toMatchObject({
+    state: "not served",
+  });
   expect(describeOne({ id: null })?.reason).toBe("no `id` in the section of its target t");
   expect(describeOne({ testbed: { enabled: false } })?.state).toBe("disabled");
 });

@@ -29,6 +29,8 @@ export interface Ground {
   processes: Processes;
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
+  /** Why the host of a testbed cannot be reached over ssh; null: it can. Nothing is left there. */
+  reach(testbed: Testbed, scratch: string): Promise<string | null>;
   /** Where programs of jobs are searched. */
   searchPath: string;
   /** Where the scratch directory is made. */
@@ -62,6 +64,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     configDirectory: look(() => lookAt(dirname(base.config))),
     databaseDirectory: look(() => lookAt(dirname(base.database))),
     database: look(() => lookAt(base.database)),
+    reaches: look(() => reachHosts(config, ground, valueOf(scratch))),
     databaseTrouble: look(() => tryDatabase(base.database, valueOf(scratch))),
     workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
@@ -157,6 +160,16 @@ async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promi
 async function readFreeBytes(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(await nearestDirectory(path));
   return bavail * bsize;
+}
+
+async function reachHosts(
+  { testbeds }: Config,
+  { reach }: Ground,
+  scratch: string,
+): Promise<Map<string, string | null>> {
+  const far = testbeds.filter(({ enabled, host }) => enabled && host !== null);
+  const reached = far.map(async (testbed) => [testbed.name, await reach(testbed, scratch)] as const);
+  return new Map(await Promise.all(reached));
 }
 
 /** Why the database cannot be used; null: it can. Tried on a copy: reading leaves files beside it. */

@@ -65,21 +65,25 @@ function judgeTestbeds(facts: Facts): Finding[] {
   const canRun = findings.some(({ mayTake }) => mayTake);
   const told = findings.map(({ finding }) => finding);
   if (canRun) return [...told, ...judgeLocks(facts)];
-  const hint = "At least one [testbed.*] must be enabled, on this host, and serve a target that has an id";
+  const hint =
+    "At least one [testbed.*] must be enabled, on a host that answers, and serve a target that has an id";
   return [...told, error("testbeds", "no testbed can take a job", hint)];
 }
 
 function judgeTestbed(
-  { config }: Facts,
+  { config, reaches }: Facts,
   { name, enabled, host, spRunnerUrl, spType, targets }: Facts["config"]["testbeds"][number],
 ): { finding: Finding; mayTake: boolean } {
   const subject = `testbed.${name}`;
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
-  if (host !== null || spRunnerUrl !== null) {
-    const key = host === null ? "sp_runner_url" : "host";
+  if (spRunnerUrl !== null) {
     const hint = "Run a factory on the host that the testbed hangs on, or set enabled = false";
-    return refuse(warning(subject, `not served yet: it has ${key}, and jobs run on this host only`, hint));
+    return refuse(warning(subject, "not served yet: it has sp_runner_url", hint));
+  }
+  if (host !== null) {
+    const reason = reaches.ok ? reaches.value.get(name) : reaches.reason;
+    if (reason !== null && reason !== undefined) return refuse(error(subject, reason, null));
   }
   const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
   if (served.length === 0) {

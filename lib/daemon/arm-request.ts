@@ -1,6 +1,7 @@
 /** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
+import type { Host } from "../host.ts";
 import type { ArmSpec } from "../minder/minder.ts";
 import type { Factory } from "./known.ts";
 
@@ -8,8 +9,8 @@ import type { Factory } from "./known.ts";
 const expirySeconds = 120;
 const logCapBytes = 100 * 1024 * 1024;
 
-export function armRequest(factory: Factory, instance: Instance, testbed: Testbed): ArmSpec {
-  const { agent, config, user, path } = factory;
+export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
+  const { agent, user, path } = host;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
   const { directory } = instance.place;
   return {

@@ -11,6 +11,7 @@ import { isPassing } from "../store.ts";
 import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { arm, begin } from "./prepare.ts";
+import { reach } from "./reach.ts";
 import { recover } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
 import { sweep } from "./sweep.ts";
@@ -187,6 +188,8 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await lookAtLocks(factory);
     case "sweep":
       return await sweep(factory);
+    case "reach":
+      return await reach(factory, action.testbed);
     case "check":
       return await check(factory, action.testbed);
     case "begin":
@@ -232,7 +235,7 @@ function whyAlarm({ phase }: Instance): string {
 }
 
 function aboutOf(action: Action): LogFields {
-  if (action.kind === "check") return { testbed: action.testbed.name };
+  if ("testbed" in action) return { testbed: action.testbed.name };
   if (!("instance" in action)) return {};
   return fieldsOf(action.instance);
 }

@@ -19,7 +19,7 @@ export async function locateFormer(factory: Factory): Promise<void> {
     }
   }
   if (sought.length === 0) return;
-  const living = await factory.minder.formerDirectories(sought.map(directoryName));
+  const living = await factory.hosts.here.minder.formerDirectories(sought.map(directoryName));
   const found = living.ok ? living.directories : [];
   for (const instance of sought) {
     const place = await placeOf(factory, instance, found);
@@ -29,7 +29,8 @@ export async function locateFormer(factory: Factory): Promise<void> {
 
 /** What is there says more than today's configuration. */
 async function placeOf(factory: Factory, instance: Instance, living: string[]): Promise<Instance["place"]> {
-  const { files, workDirectory, config } = factory;
+  const { files, config } = factory;
+  const { workDirectory } = factory.hosts.here;
   const name = directoryName(instance);
   const usual = [workDirectory, formerWorkDirectory];
   const place = (way: Instance["place"]["way"], directory: string): Instance["place"] => ({
@@ -69,11 +70,11 @@ async function holdsBootstrap(
 }
 
 export async function lookAtFormer(
-  { minder }: Factory,
+  { hosts }: Factory,
   instances: Instance[],
 ): Promise<Map<string, MinderView>> {
   const here = instances.filter((instance) => whyHidden(instance) === null);
-  const seen = await minder.lookAtFormer(here.map(({ place }) => place.directory));
+  const seen = await hosts.here.minder.lookAtFormer(here.map(({ place }) => place.directory));
   const views = new Map<string, MinderView>();
   for (const instance of instances) {
     const view = seen[here.indexOf(instance)] ?? nothingSeen(instance.place.directory);
@@ -86,10 +87,10 @@ export async function lookAtFormer(
   return views;
 }
 
-export async function stopFormer({ minder }: Factory, instance: Instance): Promise<StopResult> {
+export async function stopFormer({ hosts }: Factory, instance: Instance): Promise<StopResult> {
   const hidden = whyHidden(instance);
   if (hidden !== null) return { kind: "cannot tell", reason: `${hidden}; ${howToClear(instance)}` };
-  const stopped = await minder.stopFormer(instance.place.directory);
+  const stopped = await hosts.here.minder.stopFormer(instance.place.directory);
   if (stopped.kind !== "cannot tell") return stopped;
   if (instance.place.way === "cleared") return { kind: "stopped" };
   return { ...stopped, reason: `${stopped.reason}; ${howToClear(instance)}` };

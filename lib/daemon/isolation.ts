@@ -5,8 +5,8 @@
 import type { Factory } from "./known.ts";
 
 export async function probeHost(factory: Factory): Promise<void> {
-  const { minder, config, log } = factory;
-  const host = await minder.probe();
+  const { hosts, config, log } = factory;
+  const host = await hosts.here.minder.probe();
   if (!host.ok) {
     log.warn(`cannot tell whether jobs can be isolated on this host: ${host.reason}`);
     return;

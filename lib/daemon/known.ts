@@ -2,7 +2,6 @@
  * What the daemon knows and what it works with: given to every action. The store's rows are the only part that outlives
  * the process; all else is learnt again.
  */
-import type { AgentProgram } from "../agent-program.ts";
 import type { Config } from "../config.ts";
 import {
   elapsedMs,
@@ -18,8 +17,8 @@ import type { Files } from "../doors/files.ts";
 import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../factory-api.ts";
+import type { Hosts, Reached } from "../host.ts";
 import { type Log, logAbout, type LogFields } from "../log.ts";
-import type { Minder } from "../minder/minder.ts";
 import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
 import type { Store } from "../store.ts";
@@ -28,13 +27,7 @@ export interface Parts {
   config: Config;
   store: Store;
   api: FactoryApi;
-  minder: Minder;
-  agent: AgentProgram;
-  /** Absolute; instance directories are made in it. */
-  workDirectory: string;
-  /** What agents get as PATH, and the user that they run as. */
-  path: string;
-  user: { name: string; home: string };
+  hosts: Hosts;
   clock: Clock;
   random: Random;
   files: Files;
@@ -57,6 +50,10 @@ export interface Known {
   locksSeenMs: number | null;
   checks: Map<string, { isPassed: boolean; atMs: number }>;
   refusal: string | null;
+  /** By testbed on another host: how that was last reached. */
+  reached: Map<string, Reached & { atMs: number }>;
+  /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
+  recalled: Set<string>;
   looks: Map<string, KnownLook>;
   sweptMs: number | null;
   /** Names of instances for which a worker is being asked for right now. */
@@ -86,6 +83,8 @@ export function openKnown(store: Store): Known {
     locksSeenMs: null,
     checks: new Map(),
     refusal: null,
+    reached: new Map(),
+    recalled: new Set(),
     looks: new Map(),
     sweptMs: null,
     asking: new Set(),

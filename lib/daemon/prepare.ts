@@ -4,12 +4,14 @@
  */
 import type { Testbed } from "../config.ts";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
+import type { ArmResult } from "../minder/minder.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
 import { noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
+import { hostOf, noteElsewhere, noteUnreached, reachedHost } from "./reach.ts";
 import { decideEnd } from "./wind-down.ts";
 
 /** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
@@ -17,6 +19,8 @@ export const lostLeaseMs = 60_000;
 
 export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
   const { known, config, store, clock, random } = factory;
+  const host = hostOf(factory, testbed);
+  if (host === null) return failed("its host is not reached any more");
   const seq = nextSeq(factory, testbed.name);
   const instance = store.begin({
     testbed: testbed.name,
@@ -28,9 +32,10 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
     isBound: config.general.bindJob && !known.server.areWorkersBornHeld,
     cookie: Buffer.from(random.bytes(16)).toString("hex"),
     place: {
-      way: "local",
-      directory: `${factory.workDirectory}/${directoryName({ testbed: testbed.name, seq })}`,
-      agent: factory.agent.kind,
+      way: host.ssh === null ? "local" : "ssh",
+      directory: `${host.workDirectory}/${directoryName({ testbed: testbed.name, seq })}`,
+      agent: host.agent.kind,
+      ...(host.ssh === null ? {} : { ssh: host.ssh }),
     },
     leasedAt: lease.askedAt,
     createSentAt: null,
@@ -61,14 +66,14 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
   if (instance.phase === "preparing" && !stillServes(factory, instance)) {
     return await giveUp(factory, instance, "the testbed no longer serves the target");
   }
-  const armed = await factory.minder.arm(armRequest(factory, instance, testbed));
+  const armed = await armAt(factory, instance, testbed);
   switch (armed.kind) {
     case "armed":
-      noteRefusal(factory, armed.refusal);
+      if (instance.place.way === "local") noteRefusal(factory, armed.refusal);
       setView(factory, instance, "armed");
       return done;
     case "elsewhere":
-      factory.known.elsewhere.set(instance.testbed, armed.owner);
+      noteElsewhere(factory, testbed, armed.owner);
       return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
     case "failed": {
       const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
@@ -77,11 +82,22 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
       return given;
     }
     case "cannot tell":
+      noteUnreached(factory, testbed, armed.reason);
       if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
         return await drop(factory, instance, armed.reason);
       }
       return failed(`cannot arm: ${armed.reason}`);
   }
+}
+
+async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Promise<ArmResult> {
+  const reached = await reachedHost(factory, testbed);
+  if (!reached.ok) return { kind: "cannot tell", reason: reached.reason };
+  // What was recorded is where it is looked for ever after.
+  if (!Bun.deepEquals(reached.host.ssh, instance.place.ssh ?? null)) {
+    return { kind: "failed", reason: "its host is configured otherwise by now" };
+  }
+  return await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));
 }
 
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
@@ -98,7 +114,7 @@ async function giveUp(factory: Factory, instance: Instance, reason: string): Pro
 
 /** Ends an instance that has no worker: its minder lets go of the testbed, and the job stays in the queue. */
 export async function drop(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
-  const stopped = await factory.minder.stop(instance.place.directory, { graceMs: 0 });
+  const stopped = await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot disarm: ${stopped.reason}`);
   advance(factory, instance, { phase: "dropped", endReason: reason, endedMs: factory.clock.wallMs() });
   factory.known.server.lastSettledMs = factory.clock.uptimeMs();

@@ -5,8 +5,9 @@
 import { z } from "zod";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
-import type { Recalled } from "../minder/minder.ts";
+import type { Minder, Recalled } from "../minder/minder.ts";
 import { isPassing } from "../store.ts";
+import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
 import { probeHost } from "./isolation.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
@@ -18,11 +19,7 @@ const intentSchema = z.object({
   job: z.string().nullable(),
   isBound: z.boolean(),
   cookie: z.string(),
-  place: z.object({
-    way: z.enum(["local", "ssh", "sp-runner"]),
-    directory: z.string(),
-    agent: z.enum(["external", "built-in"]),
-  }),
+  place: placeSchema,
   leasedAt: z.object({ bootId: z.string(), uptimeMs: z.number() }),
   startTimeoutMs: z.number(),
   jobTimeoutMs: z.number().nullable(),
@@ -33,15 +30,21 @@ const intentSchema = z.object({
 const recallAgainMs = 5_000;
 
 export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
-  const { files, minder, store, known, workDirectory, log } = factory;
+  const { minder, workDirectory } = factory.hosts.here;
   await locateFormer(factory);
-  const names = await files.list(workDirectory);
+  const names = await factory.files.list(workDirectory);
   noteSeqs(
     factory,
     names.map((name) => name.replace(/_(\d+)$/, "/$1")),
   );
   const recalled = await recallUntilAnswered(factory, stopped);
   if (!stopped.aborted) await probeHost(factory);
+  await takeOver(factory, minder, recalled);
+}
+
+/** Makes rows of instances on the minder's host that no row tells of. */
+export async function takeOver(factory: Factory, minder: Minder, recalled: Recalled[]): Promise<void> {
+  const { store, known, log } = factory;
   for (const { directory, intentJson, worker } of recalled) {
     const instance = readIntent(intentJson, directory, worker);
     if (instance === null || known.instances.has(instanceName(instance))) continue;
@@ -64,9 +67,10 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
 
 /** Nothing is begun before it is known what runs. */
 async function recallUntilAnswered(
-  { minder, clock, log, workDirectory }: Factory,
+  { hosts, clock, log }: Factory,
   stopped: AbortSignal,
 ): Promise<Recalled[]> {
+  const { minder, workDirectory } = hosts.here;
   for (let isTold = false; !stopped.aborted; isTold = true) {
     const recalled = await minder.recall(workDirectory);
     if (recalled.ok) return recalled.instances;

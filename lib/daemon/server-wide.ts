@@ -137,8 +137,12 @@ export async function look(factory: Factory, instances: Instance[]): Promise<Out
 
 async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<string, MinderView>> {
   const own = instances.filter((instance) => !isFormer(instance));
-  const seen = await factory.minder.look(own.map(({ place }) => place.directory));
   const views = await lookAtFormer(factory, instances.filter(isFormer));
+  const [first] = own;
+  if (first === undefined) return views;
+  // All of one look are on one host.
+  const minder = factory.hosts.minderOf(first.place);
+  const seen = await minder.look(own.map(({ place }) => place.directory));
   for (const [index, view] of seen.entries()) {
     const instance = own[index];
     if (instance !== undefined) views.set(instanceName(instance), view);
@@ -147,9 +151,9 @@ async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<str
 }
 
 export async function lookAtLocks(factory: Factory): Promise<Outcome> {
-  const { minder, known, clock, log } = factory;
+  const { hosts, known, clock, log } = factory;
   const ours = [...known.instances.values()];
-  const locks = await minder.locks();
+  const locks = await hosts.here.minder.locks();
   if (!locks.ok) return failed(`cannot look at the testbeds' locks: ${locks.reason}`);
   // What was open before we looked, or is now, is ours; a row of the Rust factory has no cookie.
   const cookies = new Set([...ours, ...known.instances.values()].map(({ cookie }) => cookie));
@@ -170,7 +174,8 @@ export async function lookAtLocks(factory: Factory): Promise<Outcome> {
 
 /** Runs a testbed's own check; only a success lets it take a job. */
 export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
-  const { processes, known, clock, path, user } = factory;
+  const { processes, known, clock } = factory;
+  const { path, user } = factory.hosts.here;
   if (testbed.check === null) return done;
   const result = await processes.run({
     argv: ["/bin/sh", "-c", testbed.check],

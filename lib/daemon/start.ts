@@ -51,14 +51,14 @@ async function tellOnce(factory: Factory, instance: Instance, worker: string, wh
 }
 
 export async function go(factory: Factory, instance: Instance): Promise<Outcome> {
-  const { minder, config } = factory;
+  const { hosts, config } = factory;
   if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
   if (instance.bootstrap === null) return await readBootstrap(factory, instance);
   const bootstrap = instance.bootstrap.reveal();
   // Always the same for one instance, so that a repeated go cannot leave an agent with another token than it used.
   const token = createHmac("sha256", bootstrap).update(instance.cookie).digest("hex");
   const agentJson = JSON.stringify({ baseurl: config.general.baseurl, bootstrap, token }, null, 2);
-  const gone = await minder.go({
+  const gone = await hosts.minderOf(instance.place).go({
     directory: instance.place.directory,
     worker: instance.worker,
     agentJson,

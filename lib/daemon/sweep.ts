@@ -7,7 +7,8 @@ import { done, failed, type Outcome } from "./outcome.ts";
 const dayMs = 24 * 3_600_000;
 
 export async function sweep(factory: Factory): Promise<Outcome> {
-  const { files, store, config, known, clock, workDirectory, log } = factory;
+  const { files, store, config, known, clock, hosts, log } = factory;
+  const { workDirectory } = hosts.here;
   known.sweptMs = clock.uptimeMs();
   const present = new Set(await files.list(workDirectory));
   let keptBytes = 0;

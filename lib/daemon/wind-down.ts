@@ -86,7 +86,7 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
   }
   const stopped = isFormer(instance)
     ? await stopFormer(factory, instance)
-    : await factory.minder.stop(instance.place.directory, { graceMs });
+    : await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs });
   if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
@@ -95,7 +95,7 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
 /** Adds the reason to the job's event stream, with the last lines of the agent's log. */
 async function tellOwner(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
   if (instance.worker === null) return done;
-  const tail = await factory.minder.tail(instance.place.directory, tailBytes);
+  const tail = await factory.hosts.minderOf(instance.place).tail(instance.place.directory, tailBytes);
   const lines = tail.ok && tail.text.trim() !== "" ? tail.text.trim().split("\n") : [];
   const payload = [
     `the testbed's factory ends this job: ${reason}`,
@@ -110,7 +110,7 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
 export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   const before = await readWorker(factory, instance);
   if ("kind" in before) return before;
-  const tidied = await factory.minder.tidy(instance.place.directory);
+  const tidied = await factory.hosts.minderOf(instance.place).tidy(instance.place.directory);
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
   const read = await readWorker(factory, instance);

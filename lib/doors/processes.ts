@@ -4,7 +4,7 @@ import type { Clock } from "./clock.ts";
 export interface Run {
   /** Program and arguments; never a shell string. */
   argv: string[];
-  stdin?: string | Uint8Array;
+  stdin?: string | Uint8Array | { file: string };
   /** The whole environment of the program; nothing is inherited. */
   env: Record<string, string>;
   cwd?: string;
@@ -29,7 +29,7 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
       const deadline = clock.deadline(timeoutMs);
       try {
         const child = Bun.spawn(argv, {
-          stdin: stdin === undefined ? "ignore" : new Blob([stdin as string]),
+          stdin: inputOf(stdin),
           stdout: "pipe",
           stderr: "pipe",
           env,
@@ -62,6 +62,12 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
       }
     },
   };
+}
+
+function inputOf(stdin: Run["stdin"]): "ignore" | Blob {
+  if (stdin === undefined) return "ignore";
+  if (typeof stdin === "object" && "file" in stdin) return Bun.file(stdin.file);
+  return new Blob([stdin]);
 }
 
 /** Resolves with null when the signal aborts. */

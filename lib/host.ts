@@ -1,0 +1,33 @@
+/**
+ * The hosts that agents run on: this one, and those behind ssh. What runs is found again by the place that was recorded
+ * when it was begun, never by today's configuration.
+ */
+import type { AgentProgram } from "./agent-program.ts";
+import type { Testbed } from "./config.ts";
+import type { Place, SshAddress } from "./domain.ts";
+import type { Minder } from "./minder/minder.ts";
+
+export interface Host {
+  minder: Minder;
+  agent: AgentProgram;
+  /** Absolute, there; instance directories are made in it. */
+  workDirectory: string;
+  /** What agents get as PATH, and the user that they run as. */
+  path: string;
+  user: { name: string; home: string };
+  /** How it is reached; null: it is this one. */
+  ssh: SshAddress | null;
+}
+
+/** `reason` is for people, and may name what an operator must do. */
+export type Reached = { ok: true; host: Host } | { ok: false; reason: string };
+
+export interface Hosts {
+  here: Host;
+  /** Of the host that an instance was begun on. */
+  minderOf(place: Place): Minder;
+  /** Connects to the host of a testbed that is not on this one, and sees to it that an agent is there. */
+  reach(testbed: Testbed): Promise<Reached>;
+  /** Ends the connections. What runs there runs on. */
+  close(): Promise<void>;
+}

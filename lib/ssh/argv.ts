@@ -1,0 +1,71 @@
+/** What the system's ssh is told, and how a command is quoted for the shell that it meets there. Nothing is run here. */
+import type { SshAddress } from "../domain.ts";
+
+export interface SshFiles {
+  /** The socket of the one connection that all calls share. */
+  controlPath: string;
+  /** Holds the pinned key alone; null: none is pinned. */
+  knownHosts: string | null;
+}
+
+/** Under this name a pinned key stands in its file: the host's own name may be an alias of the user's. */
+export const pinnedName = "pinned";
+
+/**
+ * The only place where an argument vector of ssh is made. The user's own configuration counts (jump hosts, keys); what an
+ * unattended program needs is set on top of it.
+ */
+export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): string[] {
+  const { host, user, port, key } = address;
+  const options = [
+    "BatchMode=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=3",
+    "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "PermitLocalCommand=no",
+    "RequestTTY=no",
+    "RemoteCommand=none",
+    "ControlMaster=auto",
+    "ControlPersist=60",
+    `ControlPath=${quotePath(files.controlPath)}`,
+    ...(files.knownHosts === null
+      ? ["StrictHostKeyChecking=accept-new"]
+      : [
+          "StrictHostKeyChecking=yes",
+          `UserKnownHostsFile=${quotePath(files.knownHosts)}`,
+          "GlobalKnownHostsFile=/dev/null",
+          `HostKeyAlias=${pinnedName}`,
+          "CheckHostIP=no",
+          "UpdateHostKeys=no",
+        ]),
+    ...(key === null ? [] : ["IdentitiesOnly=yes"]),
+  ];
+  return [
+    "ssh",
+    ...options.flatMap((option) => ["-o", option]),
+    ...(key === null ? [] : ["-i", key]),
+    ...(port === null ? [] : ["-p", String(port)]),
+    ...(user === "" ? [] : ["-l", user]),
+    ...rest,
+    "--",
+    host,
+  ];
+}
+
+/** As in a file of ssh's configuration, where a percent sign has a meaning. */
+function quotePath(path: string): string {
+  return `"${path.replaceAll("%", "%%")}"`;
+}
+
+/** One command line for any login shell: every word that is not plain stands in single quotes. */
+export function quoteCommand(argv: string[]): string {
+  return argv.map(quoteWord).join(" ");
+}
+
+function quoteWord(word: string): string {
+  if (/^[A-Za-z0-9_./:@%+,-]+$/.test(word)) return word;
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

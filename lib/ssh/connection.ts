@@ -1,0 +1,77 @@
+/**
+ * One multiplexed connection to a host, through the system's ssh. A call that did not come back says nothing of what runs
+ * there. It knows no minder.
+ */
+import type { SshAddress } from "../domain.ts";
+import type { Processes, RunResult, Run } from "../doors/processes.ts";
+import { quoteCommand, sshArgv, type SshFiles } from "./argv.ts";
+
+export interface Connection {
+  /** The words reach the program there as they are. Exit code 255 is ssh's own failure. The environment is the login's. */
+  run(argv: string[], stdin: NonNullable<Run["stdin"]>, timeoutMs: number): Promise<RunResult>;
+  close(): Promise<void>;
+}
+
+export interface ConnectionOptions {
+  processes: Processes;
+  address: SshAddress;
+  files: SshFiles;
+  /** Environment of ssh itself: the user's HOME, PATH and agent. */
+  env: Record<string, string>;
+  /** Removes a socket that nobody listens on any more. */
+  removeSocket(path: string): Promise<void>;
+}
+
+/** A verb's whole answer, as on this host. */
+const longestAnswerBytes = 4 * 1024 * 1024;
+const closeTimeoutMs = 5_000;
+
+export function openConnection({
+  processes,
+  address,
+  files,
+  env,
+  removeSocket,
+}: ConnectionOptions): Connection {
+  /** Asks the shared connection itself; its socket goes where nobody answers. */
+  async function control(word: "check" | "exit"): Promise<void> {
+    const argv = sshArgv(address, files, ["-O", word]);
+    const result = await processes.run({ argv, env, timeoutMs: closeTimeoutMs, maxBytes: 4096 });
+    if (!result.ok || result.exitCode !== 0 || word === "exit") await removeSocket(files.controlPath);
+  }
+
+  return {
+    run: async (argv, stdin, timeoutMs) => {
+      const words = [...sshArgv(address, files, []), quoteCommand(argv)];
+      const result = await processes.run({
+        argv: words,
+        stdin,
+        env,
+        cwd: "/",
+        timeoutMs,
+        maxBytes: longestAnswerBytes,
+      });
+      if (result.ok && result.exitCode !== 255) return result;
+      // A connection that hangs would keep the next call waiting as long.
+      await control("check");
+      const said = result.ok ? result.stderr : "";
+      return { ok: false, reason: explain(address.host, said, result.ok ? "no answer" : result.reason) };
+    },
+    close: () => control("exit"),
+  };
+}
+
+/** What ssh says in many lines, in one, with the mend. */
+function explain(host: string, said: string, otherwise: string): string {
+  if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
+    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, correct host_key or run ssh-keygen -R for it`;
+  }
+  if (/Permission denied|Too many authentication failures/.test(said)) {
+    return `ssh to ${host} is refused (${lastLine(said)}): a key that needs no passphrase must be accepted there; see ssh_user and ssh_key`;
+  }
+  return `cannot reach ${host} over ssh: ${lastLine(said) || otherwise}`;
+}
+
+function lastLine(text: string): string {
+  return (text.trim().split("\n").at(-1) ?? "").trim().slice(0, 300);
+}

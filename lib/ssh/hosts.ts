@@ -1,0 +1,149 @@
+/**
+ * The hosts behind ssh: a connection and a minder for each testbed that hangs there. Which machine a host is stands in a file
+ * here, so that another one at its address is found out; all else is learnt again.
+ */
+import type { Config, Testbed } from "../config.ts";
+import type { Place, SshAddress } from "../domain.ts";
+import type { Files } from "../doors/files.ts";
+import type { Random } from "../doors/random.ts";
+import type { Host, Reached } from "../host.ts";
+import { elevatedShell, openElevated } from "../minder/elevation.ts";
+import { type Minder, openMinder, type Transport } from "../minder/minder.ts";
+import { copyAgent, type Executable } from "./agent-copy.ts";
+import type { Connection } from "./connection.ts";
+import type { Connections } from "./connections.ts";
+import { type Survey, surveyHost } from "./survey.ts";
+
+export interface SshOptions {
+  config: Config;
+  connections: Connections;
+  files: Files;
+  random: Random;
+  /** Private to this user, and kept: which machine each host is. */
+  machineDirectory: string;
+  lockDirectory: string;
+  /** What is copied to a host without an agent; null: this program runs from a checkout. */
+  executable(): Promise<Executable | null>;
+}
+
+export interface SshHosts {
+  reach(testbed: Testbed): Promise<Reached>;
+  minderOf(place: Place & { ssh: SshAddress }): Minder;
+}
+
+const defaultWorkDirectory = "~/.local/state/buildomat-factory";
+const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
+
+export function openSshHosts(options: SshOptions): SshHosts {
+  const { config, connections, files, random, lockDirectory } = options;
+  const minders = new Map<string, Minder>();
+  let executable: Promise<Executable | null> | null = null;
+
+  function minderAt(testbed: string, address: SshAddress, directory: string): Minder {
+    const key = JSON.stringify([testbed, address, directory]);
+    const known = minders.get(key);
+    if (known !== undefined) return known;
+    const { run } = connections.to(testbed, address);
+    const plain: Transport = (argv, stdin, timeoutMs) => run([...minderPath, ...argv], stdin, timeoutMs);
+    const minder = openMinder({
+      ...elevated(address, plain),
+      random,
+      directory,
+      lockDirectory,
+    });
+    minders.set(key, minder);
+    return minder;
+  }
+
+  async function reach(testbed: Testbed): Promise<Reached> {
+    const address = addressOf(testbed);
+    const connection = connections.to(testbed.name, address);
+    const survey = await surveyHost(
+      connection,
+      { workDirectory: testbed.workDir ?? defaultWorkDirectory, agentPath: testbed.agentPath },
+      random,
+    );
+    if (!survey.ok) return { ok: false, reason: `${address.host}: ${survey.reason}` };
+    const other = await findOther(testbed, address, survey);
+    if (other !== null) return { ok: false, reason: other };
+    const agent = await agentAt(testbed, connection, survey);
+    if (!agent.ok) return { ok: false, reason: `${address.host}: ${agent.reason}` };
+    const ssh = { ...address, uid: survey.uid, elevation: elevationAt(survey) };
+    return {
+      ok: true,
+      host: {
+        minder: minderAt(testbed.name, ssh, survey.workDirectory),
+        agent: agent.agent,
+        workDirectory: survey.workDirectory,
+        path: survey.path,
+        user: { name: survey.user, home: survey.home },
+        ssh,
+      },
+    };
+  }
+
+  /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
+  async function findOther(testbed: Testbed, { host }: SshAddress, survey: Survey): Promise<string | null> {
+    const path = `${options.machineDirectory}/${testbed.name}`;
+    const seen = `${host} ${survey.machine}\n`;
+    const before = await files.readText(path);
+    if (before === seen) return null;
+    // The configuration names another host by now: that one is got to know.
+    if (before !== null && before.startsWith(`${host} `)) {
+      return `another machine answers as ${host} than the one that this testbed hung on (${survey.workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+    }
+    await files.writePrivate(path, seen, { replace: true });
+    return null;
+  }
+
+  async function agentAt(
+    testbed: Testbed,
+    connection: Connection,
+    survey: Survey,
+  ): Promise<{ ok: true; agent: Host["agent"] } | { ok: false; reason: string }> {
+    if (survey.agent !== null && config.general.agent !== "builtin") {
+      return { ok: true, agent: { kind: "external", argv: [survey.agent], bmat: [survey.agent] } };
+    }
+    if (testbed.agentPath !== null) {
+      return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there, or cannot be run` };
+    }
+    executable ??= options.executable();
+    const copied = await copyAgent(connection, survey, await executable);
+    if (!copied.ok) return copied;
+    const { path } = copied;
+    return { ok: true, agent: { kind: "built-in", argv: [path, "agent"], bmat: [path, "bmat"] } };
+  }
+
+  function elevationAt({ system, uid }: Survey): SshAddress["elevation"] {
+    const isIllumos = system === "SunOS";
+    if (!(config.general.elevateElsewhere ?? isIllumos)) return null;
+    if (uid === 0) return "root";
+    return isIllumos ? "pfexec" : "sudo";
+  }
+
+  return {
+    reach,
+    minderOf: ({ ssh, directory }) => {
+      const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
+      return minderAt(testbed, ssh, work);
+    },
+  };
+}
+
+function elevated(
+  { elevation, uid, user }: SshAddress,
+  transport: Transport,
+): { transport: Transport; shell?: string; elevation?: { uid: number } } {
+  if (elevation === null) return { transport };
+  const platform = elevation === "pfexec" ? "illumos" : "linux";
+  return {
+    transport: elevation === "root" ? transport : openElevated({ transport, platform, user }),
+    shell: elevatedShell,
+    elevation: { uid },
+  };
+}
+
+/** As configured; who we are there is learnt when it is reached. */
+export function addressOf({ host, sshUser, sshPort, sshKey, hostKey }: Testbed): SshAddress {
+  return { host: host ?? "", user: sshUser, port: sshPort, key: sshKey, hostKey, elevation: null, uid: -1 };
+}

@@ -1,0 +1,184 @@
+/** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type FactoryProcess, type Lab, type LabOptions, openLab } from "./lab.ts";
+import { type Sshd, startSshd } from "./sshd.ts";
+import { until } from "./until.ts";
+
+setDefaultTimeout(60_000);
+
+interface SshLab extends Lab {
+  sshd: Sshd;
+  work: string;
+}
+
+async function openSshLab(
+  lines: string[] = [],
+  config: string[] = [],
+  options: LabOptions = {},
+): Promise<SshLab> {
+  const lab = await openLab(options);
+  const sshd = await startSshd(lab.directory, { config });
+  const work = join(lab.directory, "far");
+  const bed = [
+    'host = "bench-1"',
+    'ssh_user = "root"',
+    `work_dir = "${work}"`,
+    ...(options.agent === "builtin" ? [] : [`agent_path = "${lab.directory}/stub-agent"`]),
+    ...lines,
+  ];
+  lab.configure({ ...options, testbeds: { "bed-1": bed } });
+  const path = `${lab.directory}/bin:${process.env["PATH"]}`;
+  return {
+    ...lab,
+    sshd,
+    work,
+    start: (options = {}) => lab.start({ ...options, env: { PATH: path, ...options.env } }),
+    [Symbol.asyncDispose]: async () => {
+      await sshd.stop();
+      await lab[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function drained(factory: FactoryProcess): Promise<void> {
+  await until("it has started", () => factory.log().some(({ message }) => message.includes("started on")));
+  factory.kill("SIGUSR1");
+  expect(await factory.exited).toBe(0);
+}
+
+describe("a testbed behind ssh", () => {
+  test.concurrent("runs a job there, and leaves no process and no secret", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit("echo there; echo $HOME");
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual(["there", `${lab.work}/bed-1_1/home`]);
+    await drained(factory);
+    expect(factory.log().filter(({ level }) => level !== "info")).toEqual([]);
+    expect(existsSync(join(lab.work, "bed-1_1/opt/etc/agent.json"))).toBe(false);
+    expect(existsSync(join(lab.work, "bed-1_1/agent.log"))).toBe(true);
+    expect(readdirSync(join(lab.base, "work")).filter((name) => !name.startsWith("."))).toEqual([]);
+    expect(lab.sshd.connections()).toBe(1);
+  });
+
+  test.concurrent("a job survives a connection that is cut and cannot be made again for a while", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(
+      `echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done; echo ended`,
+    );
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    lab.sshd.refuse(true);
+    await until("it is noticed", () =>
+      factory
+        .log()
+        .some(({ message }) => message.includes("cannot tell whether its agent runs: cannot reach bench-1")),
+    );
+    await Bun.write(join(lab.directory, "end"), "");
+    await until("the job is done", async () => (await lab.said(id, "stdout")).includes("ended"));
+    expect(await lab.factoryApi.workers()).toMatchObject({ value: [{ recycle: false }] });
+    lab.sshd.refuse(false);
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(factory);
+  });
+
+  test.concurrent("a restart takes over what runs there, also one that ended meanwhile", async () => {
+    await using lab = await openSshLab();
+    const first = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    first.kill("SIGKILL");
+    await first.exited;
+    await Bun.write(join(lab.directory, "end"), "");
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual(["begun"]);
+    await drained(second);
+  });
+
+  test.concurrent("a host that cannot be reached is told once, takes no job, and is used when it is back", async () => {
+    await using lab = await openSshLab();
+    lab.sshd.refuse(true);
+    const factory = lab.start();
+    const id = await lab.submit("true");
+    await until("it is told", () =>
+      factory
+        .log()
+        .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("bench-1: cannot reach")),
+    );
+    expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
+    lab.sshd.refuse(false);
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(factory);
+    expect(factory.log().filter(({ level }) => level === "warn").length).toBe(1);
+  });
+
+  test.concurrent("a pinned key that another host has is refused, with what to do", async () => {
+    await using lab = await openSshLab([
+      'host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"',
+    ]);
+    const factory = lab.start();
+    await until("it is told", () =>
+      factory
+        .log()
+        .some(({ message }) => message.includes("the host key of bench-1 is not the one that is known")),
+    );
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+  });
+
+  test.concurrent("another machine at the address is refused, with what to do", async () => {
+    await using lab = await openSshLab();
+    const first = lab.start();
+    const id = await lab.submit("true");
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(first);
+    await Bun.write(join(lab.work, "testbed-id"), "0123456789abcdef\n");
+    const second = lab.start();
+    await until("it is told", () =>
+      second.log().some(({ message }) => message.includes("another machine answers as bench-1")),
+    );
+    second.kill("SIGTERM");
+    expect(await second.exited).toBe(0);
+  });
+
+  test.concurrent.each(["/bin/dash", "/bin/bash", "/usr/bin/busybox ash"])(
+    "a login shell %s that prints does not matter",
+    async (shell) => {
+      const noise = `echo noise; echo noise >&2; exec ${shell} -c "$SSH_ORIGINAL_COMMAND"`;
+      await using lab = await openSshLab([], [`ForceCommand ${noise}`]);
+      const factory = lab.start();
+      const id = await lab.submit(`echo 'say "there"'`);
+      expect((await lab.ended(id)).state).toBe("completed");
+      expect(await lab.said(id, "stdout")).toEqual(['say "there"']);
+      await drained(factory);
+    },
+  );
+
+  test.concurrent("a host without an agent is given this program once, verified, and runs jobs with it", async () => {
+    await using lab = await openSshLab([], [], { agent: "builtin", isCompiled: true });
+    const factory = lab.start();
+    for (const word of ["one", "two"]) {
+      const id = await lab.submit(`echo ${word}; bmat factory name`);
+      expect((await lab.ended(id)).state).toBe("completed");
+      expect(await lab.said(id, "stdout")).toEqual([word, "lab"]);
+    }
+    await drained(factory);
+    const copies = readdirSync(join(lab.work, ".agent"));
+    expect(copies).toEqual([expect.stringMatching(/^[\d.]+-[0-9a-f]{16}$/)]);
+    expect(readdirSync(join(lab.work, ".agent", copies[0] ?? ""))).toEqual(["buildomat-factory-sp-test"]);
+  });
+
+  test.concurrent("its log is shown from here, while it runs and after", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit("echo there");
+    expect((await lab.ended(id)).state).toBe("completed");
+    const shown = lab.start({ command: ["logs", "bed-1"] });
+    expect(await shown.exited).toBe(0);
+    expect(await shown.stdout()).toBe(readFileSync(join(lab.work, "bed-1_1/agent.log"), "utf8"));
+    await drained(factory);
+  });
+});
