@@ -10,6 +10,8 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await agent.stop();
+  // A worker left free would be given the next test's job.
+  given(await lab.factory.deleteWorker(agent.worker));
   lab.proxy.reset();
   lab.proxy.calls.length = 0;
 });
