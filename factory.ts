@@ -47,6 +47,7 @@ import { setupArgs } from "./lib/setup/flags.ts";
 import type { Executable } from "./lib/ssh/agent-copy.ts";
 import { openConnections } from "./lib/ssh/connections.ts";
 import { readFarPiece } from "./lib/ssh/far-file.ts";
+import { askForBoard, isAtWork, openSpRunnerApi } from "./lib/sp-runner-api.ts";
 import { addressOf, openSshHosts } from "./lib/ssh/hosts.ts";
 import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
 import { version, versionLine } from "./lib/version.ts";
@@ -238,6 +239,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
     store,
     api: openFactoryApi({ http: openHttp({ clock }), baseurl: config.general.baseurl, token: config.token }),
     hosts,
+    openRunner: (baseurl) => openSpRunnerApi({ http: openHttp({ clock }), baseurl }),
     clock,
     random,
     files,
@@ -315,6 +317,7 @@ function openHosts(config: Config, places: HostPlaces): Hosts {
   });
   return {
     here,
+    builtIn: { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] },
     minderOf: ({ ssh: address, ...place }) =>
       address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
     reach: ssh.reach,
@@ -371,11 +374,6 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
   if (!testbeds.some(({ enabled }) => enabled)) {
     log.warn("no jobs are taken: no testbed is configured and enabled");
   }
-  for (const { name } of testbeds.filter(({ spRunnerUrl }) => spRunnerUrl !== null)) {
-    log.warn("no jobs are taken: testbeds of sp-runner services are not served yet", {
-      testbed: name,
-    });
-  }
 }
 
 async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
@@ -391,6 +389,19 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
     processes,
     openMinder: (config, places) => openHostMinder(config, { ...places, user: surroundings.user }),
     reach: async (testbed, scratch) => {
+      const { name, spRunnerUrl: url } = testbed;
+      if (url !== null) {
+        const asked = await askForBoard(
+          openSpRunnerApi({ http: openHttp({ clock }), baseurl: url }),
+          url,
+          name,
+        );
+        if (!asked.ok) return asked.reason;
+        const { status } = asked.board;
+        return status === "available" || isAtWork(asked.board)
+          ? null
+          : `sp-runner ${url} says that its board is ${status}`;
+      }
       const env = sshEnvironment(surroundings);
       const connections = openConnections({ processes, files: openFiles(), env, directory: scratch });
       const answer = await connections.to(testbed.name, addressOf(testbed)).run(["true"], "", 30_000);

@@ -119,6 +119,8 @@ export interface Place {
   agent: "external" | "built-in";
   /** How its host is reached; where it is not this one. */
   ssh?: SshAddress | undefined;
+  /** The sp-runner service that works on the board, where one does. */
+  spRunnerUrl?: string | undefined;
 }
 
 /** What the system's ssh is told, and how root's power is got there. Null: as the user's own ssh configuration says. */

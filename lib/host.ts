@@ -24,6 +24,8 @@ export type Reached = { ok: true; host: Host } | { ok: false; reason: string };
 
 export interface Hosts {
   here: Host;
+  /** The agent of testbeds with an sp-runner service: no other one knows how to ask it. */
+  builtIn: AgentProgram;
   /** Of the host that an instance was begun on. */
   minderOf(place: Place): Minder;
   /** Connects to the host of a testbed that is not on this one, and sees to it that an agent is there. */

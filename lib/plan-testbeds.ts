@@ -21,13 +21,17 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   ) {
     return "without isolation one instance at a time runs on this host";
   }
-  if (testbed.spRunnerUrl !== null) return "testbeds of sp-runner services are not served yet";
-  if (testbed.host !== null) {
+  if (isReached(testbed)) {
     const reached = seen.reached.get(testbed.name);
-    if (reached === undefined) return `its host ${testbed.host} was not reached yet`;
+    if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} was not reached yet`;
     if (!reached.ok) return reached.reason;
   }
   return null;
+}
+
+/** Whether it hangs on something else than this host, which must answer before a job is taken. */
+export function isReached({ host, spRunnerUrl }: Testbed): boolean {
+  return host !== null || spRunnerUrl !== null;
 }
 
 /** Whether it shares this host with no other instance. */

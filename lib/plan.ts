@@ -14,7 +14,7 @@ import {
 } from "./domain.ts";
 import { type Action, actionKey, type Plan, serverless } from "./plan-action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "./plan-observation.ts";
-import { canServe, isAlone, isChecked, isUsable, targetIds } from "./plan-testbeds.ts";
+import { canServe, isAlone, isChecked, isReached, isUsable, targetIds } from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
 
 type OpenInstance = Instance & { phase: OpenPhase };
@@ -86,7 +86,7 @@ export function plan(seen: Observation): Plan {
   function planReach(): void {
     if (seen.mode === "drain") return;
     for (const testbed of seen.config.testbeds) {
-      if (testbed.host === null || !testbed.enabled) continue;
+      if (!isReached(testbed) || !testbed.enabled) continue;
       if (open.some((instance) => instance.testbed === testbed.name)) continue;
       const reached = seen.reached.get(testbed.name);
       // One that was not reached is tried again when its retry is due.

@@ -144,7 +144,6 @@ function stateOf({ phase }: Instance): TestbedState {
 }
 
 function whyNotServed(testbed: Testbed, { targets }: Pick<Config, "targets">): string | null {
-  if (testbed.spRunnerUrl !== null) return "sp-runner services are not served yet";
   if (targets.some(({ name, id }) => id !== null && testbed.targets.includes(name))) return null;
   return `no \`id\` in the section of its target ${testbed.targets.join(", ")}`;
 }

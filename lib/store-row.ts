@@ -20,6 +20,7 @@ export const placeSchema = z.object({
       uid: z.number(),
     })
     .optional(),
+  spRunnerUrl: z.string().optional(),
 });
 const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
   z.preprocess(

@@ -531,6 +531,17 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     { config: configOf("", 'host = "lab-3"'), reaches: seen(new Map([["bed-1", null]])) },
     [],
   ],
+  [
+    "a testbed whose sp-runner service has trouble",
+    {
+      config: configOf("", 'sp_runner_url = "http://lab-3:1"'),
+      reaches: seen(new Map([["bed-1", "sp-runner http://lab-3:1 does not answer: refused"]])),
+    },
+    [
+      /^error testbed.bed-1: sp-runner http:\/\/lab-3:1 does not answer: refused$/,
+      /^error testbeds: no testbed can take a job$/,
+    ],
+  ],
   ["a disabled testbed", { config: configOf("", "enabled = false") }, [/^error testbeds/]],
   [
     "a target without an id",

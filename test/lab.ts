@@ -72,7 +72,10 @@ export interface Lab {
   start(options?: StartOptions): FactoryProcess;
   /** Writes config.toml anew. */
   configure(options: LabOptions, base?: string): void;
-  submit(script: string, more?: { rules?: string[]; name?: string; scripts?: string[] }): Promise<string>;
+  submit(
+    script: string,
+    more?: { rules?: string[]; name?: string; scripts?: string[]; env?: Record<string, string> },
+  ): Promise<string>;
   job(id: string): Promise<Job>;
   ended(id: string): Promise<Job>;
   /** The payloads of a job's events in one stream; all streams unless told. */
@@ -195,12 +198,12 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     targetId,
     start,
     configure,
-    submit: async (script, { rules = [], name = "job", scripts = [script] } = {}) => {
+    submit: async (script, { rules = [], name = "job", scripts = [script], env = {} } = {}) => {
       const tasks = scripts.map((text, index) => ({
         name: `task-${index}`,
         script: text,
         env_clear: false,
-        env: {},
+        env,
       }));
       return must(await user.submitJob({ name, target: "sp-test", tasks, output_rules: rules })).id;
     },

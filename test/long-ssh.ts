@@ -1,52 +1,11 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type FactoryProcess, type Lab, type LabOptions, openLab } from "./lab.ts";
-import { type Sshd, startSshd } from "./sshd.ts";
+import { drained, openSshLab } from "./ssh-lab.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
-
-interface SshLab extends Lab {
-  sshd: Sshd;
-  work: string;
-}
-
-async function openSshLab(
-  lines: string[] = [],
-  config: string[] = [],
-  options: LabOptions = {},
-): Promise<SshLab> {
-  const lab = await openLab(options);
-  const sshd = await startSshd(lab.directory, { config });
-  const work = join(lab.directory, "far");
-  const bed = [
-    'host = "bench-1"',
-    'ssh_user = "root"',
-    `work_dir = "${work}"`,
-    ...(options.agent === "builtin" ? [] : [`agent_path = "${lab.directory}/stub-agent"`]),
-    ...lines,
-  ];
-  lab.configure({ ...options, testbeds: { "bed-1": bed } });
-  const path = `${lab.directory}/bin:${process.env["PATH"]}`;
-  return {
-    ...lab,
-    sshd,
-    work,
-    start: (options = {}) => lab.start({ ...options, env: { PATH: path, ...options.env } }),
-    [Symbol.asyncDispose]: async () => {
-      await sshd.stop();
-      await lab[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function drained(factory: FactoryProcess): Promise<void> {
-  await until("it has started", () => factory.log().some(({ message }) => message.includes("started on")));
-  factory.kill("SIGUSR1");
-  expect(await factory.exited).toBe(0);
-}
 
 describe("a testbed behind ssh", () => {
   test.concurrent("runs a job there, and leaves no process and no secret", async () => {
@@ -180,5 +139,22 @@ describe("a testbed behind ssh", () => {
     expect(await shown.exited).toBe(0);
     expect(await shown.stdout()).toBe(readFileSync(join(lab.work, "bed-1_1/agent.log"), "utf8"));
     await drained(factory);
+  });
+
+  test.concurrent("general.keep counts there, too", async () => {
+    await using lab = await openSshLab();
+    const first = lab.start();
+    const ids = [await lab.submit("true"), await lab.submit("mkdir -p $HOME/deep; chmod 0 $HOME/deep")];
+    for (const id of ids) expect((await lab.ended(id)).state).toBe("completed");
+    await drained(first);
+    mkdirSync(join(lab.work, "bed-1_77"));
+    const kept = (): string[] => readdirSync(lab.work).filter((name) => name.startsWith("bed-1_"));
+    expect(kept().toSorted()).toEqual(["bed-1_1", "bed-1_2", "bed-1_77"]);
+    lab.configureBed({ general: ["keep = { days = 0 }"] });
+    const second = lab.start();
+    await until("ended ones are gone", () => kept().length === 1);
+    expect(kept()).toEqual(["bed-1_77"]);
+    await drained(second);
+    expect(second.log().filter(({ level }) => level !== "info")).toEqual([]);
   });
 });

@@ -38,6 +38,8 @@ export interface Base {
   recordJob(ping: unknown): void;
   recordJobDone(): void;
   forgetDoneJob(): void;
+  /** What the factory is to know of the board when this program is gone: on the disk before it is done. */
+  recordRunner(state: object): void;
   /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. */
   readTestbed(): string | null;
   /** Makes `bin/bmat`, where whoever started the agent did not. */
@@ -101,6 +103,18 @@ export function openBase({ directory, home }: { directory: string; home: string 
       }
     },
     forgetDoneJob: () => rmSync(donePath, { force: true }),
+    recordRunner: (state) => {
+      const path = `${directory}/etc/sp-runner.json`;
+      try {
+        const file = openSync(`${path}.new`, "w", 0o600);
+        writeSync(file, `${JSON.stringify(state)}\n`);
+        fsyncSync(file);
+        closeSync(file);
+        renameSync(`${path}.new`, path);
+      } catch (error) {
+        cannot("write", path, error);
+      }
+    },
     readTestbed: () => {
       try {
         return readFileSync(`${home}/testbed.json`, "utf8");

@@ -2,12 +2,14 @@
 import type { Server } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../log.ts";
-import type { PingJob, Task } from "../worker-api.ts";
+import { openSpRunnerApi } from "../sp-runner-api.ts";
+import type { OutputRule, PingJob, Task } from "../worker-api.ts";
 import { createBackground } from "./background.ts";
 import type { Base } from "./base.ts";
 import type { Children } from "./child.ts";
 import { createEventQueue, type EventQueue } from "./event-queue.ts";
 import { createSender } from "./event-sender.ts";
+import { type HardwareTest, isSameDirectory, readRunner, runHardwareTest } from "./hardware-test.ts";
 import { downloadInputs } from "./input-download.ts";
 import type { JobAccess } from "./job-control.ts";
 import { writeScript } from "./script.ts";
@@ -64,9 +66,18 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
   const files = { ...options, api, calls, put };
   // Without its inputs the job cannot run, and there is no output to look for.
   if (!(await downloadInputs(files))) return false;
+  const test = await openHardwareTest(options);
   let isGood = true;
-  for (const task of job.tasks) {
-    isGood = await playTask(task, options, put);
+  let report: string[] = [];
+  for (const [index, task] of job.tasks.entries()) {
+    if (test === null) {
+      isGood = await playTask(task, options, put);
+    } else if (index === 0) {
+      const tell: HardwareTest["tell"] = (stream, payload) => put(stream, payload, task.id);
+      ({ isGood, files: report } = await runHardwareTest({ ...test, tell }));
+    } else {
+      await put("worker", "sp-runner: not run, a job is one hardware test", task.id);
+    }
     await queue.flush();
     const answer = await calls.insist(`task ${task.id} complete`, "ends the job", () =>
       api.completeTask(job.id, task.id, !isGood),
@@ -74,8 +85,41 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
     if (!answer.ok) options.log.error(`the server refuses the end of task ${task.id}: ${answer.message}`);
     if (!isGood) break;
   }
-  const isUploaded = await uploadOutputs(files);
+  const isUploaded = await uploadOutputs({ ...files, job: { ...job, output_rules: rulesFor(job, report) } });
   return isGood && isUploaded;
+}
+
+/** A testbed whose jobs an sp-runner service runs; null: the tasks' scripts are run here. */
+async function openHardwareTest(options: JobOptions): Promise<Omit<HardwareTest, "tell"> | null> {
+  const { base, server, access, clock, job, inputDirectory } = options;
+  const testbed = readRunner(base.readTestbed());
+  if (testbed === null) return null;
+  const directory = base.directory.replace(/\/[^/]*$/, "");
+  // In a namespace of its own an instance sees its directories under other names than the service does.
+  const seenOutput = options.env["BUILDOMAT_WORK"] ?? "/work";
+  const isOwn = await isSameDirectory(seenOutput, `${directory}/work`);
+  return {
+    testbed,
+    tasks: job.tasks,
+    runner: openSpRunnerApi({ http: server.http, baseurl: testbed.sp_runner_url }),
+    calls: access.calls,
+    clock,
+    inputDirectory: isOwn ? `${directory}/input` : inputDirectory,
+    outputDirectory: isOwn ? `${directory}/work` : seenOutput,
+    seenOutput,
+    record: (state) => base.recordRunner(state),
+  };
+}
+
+/** The report of a hardware test is uploaded whatever the rules say. */
+function rulesFor({ output_rules: rules }: PingJob, report: string[]): OutputRule[] {
+  const wanted = report.map((path) => ({
+    rule: path.replace(/[*?[\]]/g, "[$&]"),
+    ignore: false,
+    size_change_ok: true,
+    require_match: false,
+  }));
+  return [...rules, ...wanted];
 }
 
 async function playTask(task: Task, options: JobOptions, put: Put): Promise<boolean> {

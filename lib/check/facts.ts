@@ -50,7 +50,7 @@ export interface Facts {
   configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
-  /** By testbed on another host: why that cannot be reached; null: it can. */
+  /** By testbed on another host or at an sp-runner service: why that cannot be used; null: it can. */
   reaches: Look<Map<string, string | null>>;
   /** Why its content cannot be used; null: it can, or there is none. */
   databaseTrouble: Look<string | null>;

@@ -17,6 +17,7 @@ import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
 import type { Minder } from "../minder/minder.ts";
+import { isReached } from "../plan-testbeds.ts";
 import { isLocked, openStoreForReading } from "../store.ts";
 import type { Facts, Look, Named, Place } from "./facts.ts";
 
@@ -29,7 +30,7 @@ export interface Ground {
   processes: Processes;
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
-  /** Why the host of a testbed cannot be reached over ssh; null: it can. Nothing is left there. */
+  /** Why the host or the sp-runner service of a testbed cannot be used; null: it can. Nothing is left there. */
   reach(testbed: Testbed, scratch: string): Promise<string | null>;
   /** Where programs of jobs are searched. */
   searchPath: string;
@@ -167,7 +168,7 @@ async function reachHosts(
   { reach }: Ground,
   scratch: string,
 ): Promise<Map<string, string | null>> {
-  const far = testbeds.filter(({ enabled, host }) => enabled && host !== null);
+  const far = testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
   const reached = far.map(async (testbed) => [testbed.name, await reach(testbed, scratch)] as const);
   return new Map(await Promise.all(reached));
 }

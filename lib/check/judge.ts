@@ -77,11 +77,7 @@ function judgeTestbed(
   const subject = `testbed.${name}`;
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
-  if (spRunnerUrl !== null) {
-    const hint = "Run a factory on the host that the testbed hangs on, or set enabled = false";
-    return refuse(warning(subject, "not served yet: it has sp_runner_url", hint));
-  }
-  if (host !== null) {
+  if (host !== null || spRunnerUrl !== null) {
     const reason = reaches.ok ? reaches.value.get(name) : reaches.reason;
     if (reason !== null && reason !== undefined) return refuse(error(subject, reason, null));
   }

@@ -32,6 +32,13 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
       sp_runner: withHome(testbed.spRunnerPath, user.home),
       sp_runner_config: withHome(testbed.spRunnerConfig, user.home),
       baseline: testbed.baseline,
+      ...(testbed.spRunnerUrl === null
+        ? {}
+        : {
+            sp_runner_url: testbed.spRunnerUrl,
+            test_type: testbed.testType,
+            disable_watchdog: testbed.disableWatchdog,
+          }),
     }),
     intentJson: JSON.stringify(instance),
   };

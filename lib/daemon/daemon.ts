@@ -138,7 +138,7 @@ export function createDaemon(factory: Factory): Daemon {
   function watchInstances(): void {
     for (const name of watchers.keys()) if (!known.instances.has(name)) unwatch(name);
     for (const [name, instance] of known.instances) {
-      if (instance.phase !== "running" || instance.place.way !== "local" || watchers.has(name)) continue;
+      if (instance.phase !== "running" || instance.place.ssh !== undefined || watchers.has(name)) continue;
       const onChange = (): void => {
         const current = known.instances.get(name);
         if (current !== undefined) hintAt(factory, current);

@@ -21,6 +21,7 @@ import type { Hosts, Reached } from "../host.ts";
 import { type Log, logAbout, type LogFields } from "../log.ts";
 import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
+import type { SpRunnerApi } from "../sp-runner-api.ts";
 import type { Store } from "../store.ts";
 
 export interface Parts {
@@ -28,6 +29,7 @@ export interface Parts {
   store: Store;
   api: FactoryApi;
   hosts: Hosts;
+  openRunner(url: string): SpRunnerApi;
   clock: Clock;
   random: Random;
   files: Files;
@@ -52,6 +54,10 @@ export interface Known {
   refusal: string | null;
   /** By testbed on another host: how that was last reached. */
   reached: Map<string, Reached & { atMs: number }>;
+  /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
+  idleSinceMs: Map<string, number>;
+  /** By testbed: how often its board was told to recover since it was last available. */
+  recoveries: Map<string, number>;
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
   looks: Map<string, KnownLook>;
@@ -85,6 +91,8 @@ export function openKnown(store: Store): Known {
     refusal: null,
     reached: new Map(),
     recalled: new Set(),
+    idleSinceMs: new Map(),
+    recoveries: new Map(),
     looks: new Map(),
     sweptMs: null,
     asking: new Set(),
@@ -126,6 +134,7 @@ export function advance(
     known.looks.delete(name);
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
+    known.idleSinceMs.delete(name);
     known.told.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;

@@ -32,10 +32,11 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
     isBound: config.general.bindJob && !known.server.areWorkersBornHeld,
     cookie: Buffer.from(random.bytes(16)).toString("hex"),
     place: {
-      way: host.ssh === null ? "local" : "ssh",
+      way: wayOf(testbed),
       directory: `${host.workDirectory}/${directoryName({ testbed: testbed.name, seq })}`,
       agent: host.agent.kind,
       ...(host.ssh === null ? {} : { ssh: host.ssh }),
+      ...(testbed.spRunnerUrl === null ? {} : { spRunnerUrl: testbed.spRunnerUrl }),
     },
     leasedAt: lease.askedAt,
     createSentAt: null,
@@ -90,11 +91,17 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
   }
 }
 
+function wayOf({ host, spRunnerUrl }: Testbed): Instance["place"]["way"] {
+  if (spRunnerUrl !== null) return "sp-runner";
+  return host === null ? "local" : "ssh";
+}
+
 async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Promise<ArmResult> {
   const reached = await reachedHost(factory, testbed);
   if (!reached.ok) return { kind: "cannot tell", reason: reached.reason };
   // What was recorded is where it is looked for ever after.
-  if (!Bun.deepEquals(reached.host.ssh, instance.place.ssh ?? null)) {
+  const isMoved = (testbed.spRunnerUrl ?? undefined) !== instance.place.spRunnerUrl;
+  if (isMoved || !Bun.deepEquals(reached.host.ssh, instance.place.ssh ?? null)) {
     return { kind: "failed", reason: "its host is configured otherwise by now" };
   }
   return await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));

@@ -5,6 +5,8 @@
 import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
 import { type Factory, noteSeqs } from "./known.ts";
+import { isReached } from "../plan-testbeds.ts";
+import { reachBoard } from "./board.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
 
@@ -15,20 +17,23 @@ export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome
 
 /** The host of a testbed, as it was last reached; null where it was not. */
 export function hostOf({ hosts, known }: Factory, testbed: Testbed): Host | null {
-  if (testbed.host === null) return hosts.here;
+  if (!isReached(testbed)) return hosts.here;
   const reached = known.reached.get(testbed.name);
   return reached?.ok === true ? reached.host : null;
 }
 
-/** The same, reached now where it was not before: an instance of an earlier process may need it. */
+/** The same, reached now where it was not before; a board is looked at each time, for others may use it, too. */
 export async function reachedHost(factory: Factory, testbed: Testbed): Promise<Reached> {
-  const host = hostOf(factory, testbed);
+  const host = testbed.spRunnerUrl === null ? hostOf(factory, testbed) : null;
   return host === null ? await reachAnew(factory, testbed) : { ok: true, host };
 }
 
 async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
   const { hosts, known, clock } = factory;
-  const reached = await lookAround(factory, testbed, await hosts.reach(testbed));
+  const reached =
+    testbed.spRunnerUrl === null
+      ? await lookAround(factory, testbed, await hosts.reach(testbed))
+      : await reachBoard(factory, testbed, testbed.spRunnerUrl);
   known.reached.set(testbed.name, { ...reached, atMs: clock.uptimeMs() });
   return reached;
 }
@@ -47,6 +52,8 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     );
     await takeOver(factory, minder, ours);
     factory.known.recalled.add(testbed.name);
+    // What is kept there is looked through now.
+    factory.known.sweptMs = null;
   }
   const locks = await minder.locks();
   if (!locks.ok) return locks;
@@ -69,7 +76,7 @@ export function noteElsewhere(factory: Factory, testbed: Testbed, owner: string)
 
 /** A testbed on another host takes no job until that host has been reached anew. */
 export function noteUnreached({ known, clock }: Factory, testbed: Testbed, reason: string): void {
-  if (testbed.host === null) return;
+  if (!isReached(testbed)) return;
   known.reached.set(testbed.name, { ok: false, reason, atMs: clock.uptimeMs() });
 }
 

@@ -1,29 +1,45 @@
-/** Removes directories of ended instances that are older, or together larger, than `general.keep` says. */
+/**
+ * Removes directories of ended instances that are older than `general.keep` says, or on their host together larger: on this
+ * host, and on those that have been reached.
+ */
 import { type Instance, instanceName } from "../domain.ts";
+import type { Host } from "../host.ts";
 import type { Factory } from "./known.ts";
-import { errorText } from "../failure.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 
 const dayMs = 24 * 3_600_000;
 
 export async function sweep(factory: Factory): Promise<Outcome> {
-  const { files, store, config, known, clock, hosts, log } = factory;
-  const { workDirectory } = hosts.here;
+  const { hosts, known, clock } = factory;
   known.sweptMs = clock.uptimeMs();
-  const present = new Set(await files.list(workDirectory));
+  const reached = [...known.reached.values()].flatMap((each) => (each.ok ? [each.host] : []));
+  // Several testbeds hang on one host.
+  const places = new Map([hosts.here, ...reached].map((host) => [placeOf(host), host]));
+  const left = await Promise.all([...places.values()].map((host) => sweepHost(factory, host)));
+  const [first = null] = left.filter((each) => each !== null);
+  return first === null ? done : failed(first);
+}
+
+/** What could not be removed, for people; it holds nobody up. */
+async function sweepHost(factory: Factory, host: Host): Promise<string | null> {
+  const { store, config, clock, log } = factory;
+  const kept = await host.minder.kept(host.workDirectory);
+  if (!kept.ok) return `cannot see what is kept in ${host.workDirectory}: ${kept.reason}`;
+  const bytesOf = new Map(kept.directories.map(({ directory, bytes }) => [directory, bytes]));
   let keptBytes = 0;
   let left: string | null = null;
   for (const instance of store.ended()) {
-    if (!present.has(nameOf(instance)) || !isUnder(instance, workDirectory)) continue;
     const { directory } = instance.place;
+    const bytes = bytesOf.get(directory);
+    if (bytes === undefined || !isAt(instance, host)) continue;
     const ageMs = clock.wallMs() - (instance.endedMs ?? clock.wallMs());
-    keptBytes += await files.treeBytes(directory);
+    keptBytes += bytes;
     if (ageMs <= config.general.keepDays * dayMs && keptBytes <= config.general.keepBytes) continue;
-    try {
-      await files.removeTree(directory);
-    } catch (error) {
+    const removed = await host.minder.remove(directory);
+    const trouble = removed.kind === "tidied" ? removed.left : removed.reason;
+    if (trouble !== null) {
       // Files of another user, perhaps: no reason to stop anything.
-      left ??= `cannot remove ${directory}: ${errorText(error)}`;
+      left ??= `cannot remove ${directory}: ${trouble}`;
       continue;
     }
     log.info("removed the directory of an ended instance", {
@@ -31,14 +47,14 @@ export async function sweep(factory: Factory): Promise<Outcome> {
       instance: instanceName(instance),
     });
   }
-  return left === null ? done : failed(left);
+  return left;
 }
 
-function nameOf({ place }: Instance): string {
-  return place.directory.slice(place.directory.lastIndexOf("/") + 1);
+function placeOf({ ssh, workDirectory }: Host): string {
+  return JSON.stringify([ssh?.host, ssh?.user, ssh?.port, workDirectory]);
 }
 
 /** Only what this work directory holds is ours to remove. */
-function isUnder(instance: Instance, workDirectory: string): boolean {
-  return instance.place.directory === `${workDirectory}/${nameOf(instance)}`;
+function isAt({ place, testbed, seq }: Instance, { ssh, workDirectory }: Host): boolean {
+  return place.ssh?.host === ssh?.host && place.directory === `${workDirectory}/${testbed}_${seq}`;
 }

@@ -6,6 +6,7 @@ import { type Instance, instanceName, isFormer } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
+import { proveBoardIdle } from "./board.ts";
 import { stopFormer } from "./former.ts";
 import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
@@ -88,6 +89,8 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
     ? await stopFormer(factory, instance)
     : await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs });
   if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  const board = await proveBoardIdle(factory, instance);
+  if (board !== done) return board;
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
 }

@@ -14,8 +14,6 @@ export interface Files {
   ): Promise<{ bytes: Uint8Array; size: number } | null>;
   /** Names in a directory, in byte order; empty where there is none. */
   list(path: string): Promise<string[]>;
-  /** Bytes of all files in a directory, links not followed; 0 where there is none. */
-  treeBytes(path: string): Promise<number>;
   /** Removes a directory and all in it; links are not followed. */
   removeTree(path: string): Promise<void>;
   /** Whether anything has this name, be it a link to nowhere. */
@@ -48,7 +46,6 @@ export function openFiles(): Files {
         throw error;
       }
     },
-    treeBytes,
     removeTree: async (path) => {
       await rm(path, { recursive: true, force: true });
     },
@@ -88,17 +85,6 @@ async function readPiece(
     if (isMissing(error)) return null;
     throw error;
   }
-}
-
-async function treeBytes(path: string): Promise<number> {
-  let bytes = 0;
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) {
-    const inner = `${path}/${entry.name}`;
-    if (entry.isDirectory()) bytes += await treeBytes(inner);
-    else bytes += (await lstat(inner).catch(() => null))?.size ?? 0;
-  }
-  return bytes;
 }
 
 async function writePrivate(path: string, text: string, { replace }: { replace: boolean }): Promise<boolean> {

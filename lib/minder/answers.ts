@@ -2,6 +2,7 @@
 import type {
   ArmResult,
   GoResult,
+  Kept,
   Liveness,
   MinderState,
   MinderView,
@@ -55,6 +56,13 @@ export function readTidy(lines: string[]): TidyResult {
   if (word === "tidied") return { kind: "tidied", left: rest === "" ? null : rest };
   if (word === "refused") return { kind: "refused", reason: rest };
   return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
+}
+
+export function readKept(lines: string[]): Kept[] {
+  return lines.flatMap((line) => {
+    const match = /^kept (\d+) (.+)$/.exec(line);
+    return match === null ? [] : [{ directory: match[2] ?? "", bytes: Number(match[1]) * 1024 }];
+  });
 }
 
 export function readLook(directories: string[], reply: Reply): MinderView[] {

@@ -10,6 +10,7 @@ import type { Random } from "../doors/random.ts";
 import {
   readArm,
   readGo,
+  readKept,
   readLocks,
   readLook,
   readProbe,
@@ -148,6 +149,14 @@ export type TidyResult =
   | { kind: "tidied"; left: string | null }
   | { kind: "refused" | "cannot tell"; reason: string };
 
+export interface Kept {
+  directory: string;
+  /** As the disk counts them. */
+  bytes: number;
+}
+
+export type KeptResult = { ok: true; directories: Kept[] } | { ok: false; reason: string };
+
 export type TailResult = { ok: true; text: string } | { ok: false; reason: string };
 
 export interface TestbedLock {
@@ -187,6 +196,10 @@ export interface Minder {
   tail(directory: string, maxBytes: number): Promise<TailResult>;
   /** After `stopped`: removes secrets, sockets and what the job left; the log and small records stay. */
   tidy(directory: string): Promise<TidyResult>;
+  /** What is in a work directory. */
+  kept(workDirectory: string): Promise<KeptResult>;
+  /** Removes all of an instance that ended. */
+  remove(directory: string): Promise<TidyResult>;
   locks(): Promise<LocksResult>;
   /** All instance directories under a work directory that hold an intent. */
   recall(workDirectory: string): Promise<RecallResult>;
@@ -254,6 +267,14 @@ export function openMinder({
     },
     tidy: async (instanceDirectory) => {
       const reply = await script.call("tidy", [instanceDirectory], "", 120_000);
+      return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+    },
+    kept: async (workDirectory) => {
+      const reply = await script.call("kept", [workDirectory], "", 120_000);
+      return reply.ok ? { ok: true, directories: readKept(reply.lines) } : reply;
+    },
+    remove: async (instanceDirectory) => {
+      const reply = await script.call("remove", [instanceDirectory], "", 120_000);
       return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     locks: async () => {

@@ -40,6 +40,32 @@ remove_rest() {
     minder/mounts minder/command minder/armed minder/trouble
 }
 
+# kept WORK: "kept KB DIRECTORY" for each directory in it.
+kept() {
+  set +f
+  set -- "$1"/*/
+  set -f
+  [ -d "$1" ] || return 0
+  du -sk "$@" 2>/dev/null | while read -r size directory; do answer "kept $size ${directory%/}"; done
+}
+
+# remove DIRECTORY: all of an instance that ended. Directories that the job made read-only are opened first.
+remove() {
+  directory=$1
+  know_host
+  if [ -d "$directory/minder" ]; then
+    read_instance "$directory"
+    if { [ "$first_life" != dead ] && ! is_unstarted; } || [ "$minder_life" = alive ]; then
+      answer 'refused it is not proved dead'
+      return
+    fi
+  fi
+  rm -rf "$directory" 2>/dev/null || find "$directory" -type d -exec chmod u+rwx {} + 2>/dev/null
+  trouble=$(rm -rf "$directory" 2>&1)
+  if [ ! -e "$directory" ]; then answer tidied; else answer "tidied ${trouble%%
+*}"; fi
+}
+
 # print_locks LOCKS: "lock TESTBED COOKIE UID OWNER", "instance TEXT", "directory TEXT" for each.
 print_locks() {
   locks=$1

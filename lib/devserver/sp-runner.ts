@@ -1,0 +1,205 @@
+/**
+ * A simulated sp-runner service, for the demo and tests: no hardware, no real tests. A job takes a while, tells its progress
+ * and writes what the real service writes. It can be told to misbehave, and knows whether a board was ever given two jobs.
+ */
+import { writeFileSync } from "node:fs";
+import type { Clock } from "../doors/clock.ts";
+import type { Random } from "../doors/random.ts";
+import { createUlids } from "../ulid.ts";
+
+export type BoardStatus = "available" | "busy" | "offline" | "failed-needs-recovery";
+
+export interface RunnerOptions {
+  clock: Clock;
+  random: Random;
+  /** Names of its testbeds. */
+  boards: string[];
+  /** How long a job takes. */
+  runMs?: number;
+  port?: number;
+}
+
+/** `broken`: the lab's own failure, without a result. */
+export type RunnerOutcome = "passed" | "failed" | "error" | "broken";
+
+/** How it misbehaves; set at any time. */
+export interface RunnerMood {
+  /** What a job comes to, decided when it begins. */
+  outcome: RunnerOutcome | ((submission: Submission) => RunnerOutcome);
+  /** No job ends. */
+  isHeld: boolean;
+  /** The reply to a submission is lost, after the job began or before. */
+  submit: "answered" | "begun in silence" | "not begun in silence";
+  /** Answers of every other call. */
+  answers: "true" | "500" | "garbage" | "unknown word";
+  /** Where the result says that the report is. */
+  reportAt: "output" | "elsewhere" | "nowhere";
+}
+
+export interface Runner {
+  /** Without a slash at the end. */
+  url: string;
+  mood: RunnerMood;
+  board(name: string): { status: BoardStatus };
+  /** Everything that was submitted, in order. */
+  submissions(): Submission[];
+  /** Whether a board was ever given a job while it had one. */
+  hasDoubled(): boolean;
+  /** As a restart: no job is known any more, and every board is idle. */
+  forget(): void;
+  stop(): Promise<void>;
+}
+
+export interface Submission {
+  testbed: string;
+  input_dir: string;
+  output_dir: string;
+  baseline: string;
+  test_type: string;
+  disable_watchdog: boolean;
+}
+
+interface Job {
+  id: string;
+  submission: Submission;
+  begunMs: number;
+  isOver: boolean;
+  outcome: RunnerOutcome;
+}
+
+export function startRunner({ clock, random, boards: names, runMs = 300, port = 0 }: RunnerOptions): Runner {
+  const createId = createUlids({ clock, random });
+  const boards = new Map<string, { status: BoardStatus }>(
+    names.map((name) => [name, { status: "available" }]),
+  );
+  const jobs = new Map<string, Job>();
+  const submitted: Submission[] = [];
+  let isDoubled = false;
+  const mood: RunnerMood = {
+    outcome: "passed",
+    isHeld: false,
+    submit: "answered",
+    answers: "true",
+    reportAt: "output",
+  };
+
+  const jobOn = (board: string): Job | undefined =>
+    [...jobs.values()].find((job) => job.submission.testbed === board && !job.isOver);
+
+  /** Ends the jobs whose time has come. */
+  function settle(): void {
+    for (const job of jobs.values()) {
+      if (job.isOver || mood.isHeld || clock.uptimeMs() - job.begunMs < runMs) continue;
+      job.isOver = true;
+      if (job.outcome !== "broken" && !writeResults(job)) job.outcome = "broken";
+    }
+  }
+
+  /** Whether they could be written: the directory may be gone. */
+  function writeResults({ outcome, submission }: Job): boolean {
+    const { output_dir: output, test_type: type, baseline } = submission;
+    try {
+      writeFileSync(`${output}/test-report.json`, JSON.stringify({ test_type: type, baseline, outcome }));
+      writeFileSync(`${output}/test-summary.json`, JSON.stringify({ outcome }));
+      writeFileSync(`${output}/sp-runner.log`, `ran ${type} from ${baseline}\n`);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  function submit(submission: Submission): Response {
+    if (!boards.has(submission.testbed)) return new Response("no such testbed", { status: 404 });
+    if (mood.submit !== "not begun in silence") {
+      if (jobOn(submission.testbed) !== undefined) {
+        isDoubled = true;
+        return new Response("the testbed is busy", { status: 409 });
+      }
+      submitted.push(submission);
+      const id = createId();
+      const outcome = typeof mood.outcome === "string" ? mood.outcome : mood.outcome(submission);
+      jobs.set(id, { id, submission, begunMs: clock.uptimeMs(), isOver: false, outcome });
+      if (mood.submit === "answered") return Response.json({ job_id: id });
+    }
+    return new Response("the gateway lost the answer", { status: 502 });
+  }
+
+  function statusOf(job: Job): object {
+    const share = Math.min(1, (clock.uptimeMs() - job.begunMs) / runMs);
+    const word = job.outcome === "broken" ? "failed" : "completed";
+    const status = job.isOver ? word : "running";
+    return {
+      status: mood.answers === "unknown word" ? "meditating" : status,
+      progress: job.isOver ? "done" : `step ${1 + Math.min(2, Math.floor(share * 3))} of 3`,
+      testbed: job.submission.testbed,
+      ...(status === "failed" ? { error: "the probe fell off" } : {}),
+    };
+  }
+
+  function resultOf(job: Job): Response {
+    if (!job.isOver) return new Response("the job still runs", { status: 409 });
+    const { output_dir: output } = job.submission;
+    const places = { output: `${output}/test-report.json`, elsewhere: "/etc/passwd", nowhere: undefined };
+    return Response.json({
+      outcome: job.outcome === "broken" ? "error" : job.outcome,
+      report_path: places[mood.reportAt],
+      summary_path: `${output}/test-summary.json`,
+      log_path: `${output}/sp-runner.log`,
+      duration_secs: Math.round(runMs / 1000),
+      tests_run: 3,
+      ...(job.outcome === "passed" ? {} : { error: "one test of three failed" }),
+    });
+  }
+
+  async function answer(request: Request): Promise<Response> {
+    settle();
+    const { pathname } = new URL(request.url);
+    const [, kind = "", id = "", what] = pathname.split("/").map(decodeURIComponent);
+    if (request.method === "POST" && kind === "job") return submit((await request.json()) as Submission);
+    if (mood.answers === "500") return new Response("it is broken", { status: 500 });
+    if (mood.answers === "garbage") return new Response("<html>", { status: 200 });
+    if (kind === "health") {
+      const running = [...jobs.values()].filter((job) => !job.isOver).length;
+      const free = [...boards.values()].filter(({ status }) => status === "available").length;
+      const health = { status: "healthy", version: "simulated", testbeds_available: free };
+      return Response.json({ ...health, jobs_running: running });
+    }
+    if (kind === "testbeds") {
+      const testbeds = [...boards].map(([name, { status }]) => {
+        const job = jobOn(name);
+        return {
+          name,
+          board: "simulated",
+          status: job === undefined ? status : "busy",
+          current_job: job?.id,
+        };
+      });
+      return Response.json({ testbeds });
+    }
+    const board = boards.get(id);
+    if (kind === "testbed" && what === "recover" && board !== undefined) {
+      board.status = "available";
+      return Response.json({ status: "completed", message: "recovered" });
+    }
+    const job = jobs.get(id);
+    if (kind !== "job" || job === undefined) return new Response("not found", { status: 404 });
+    return what === "status" ? Response.json(statusOf(job)) : resultOf(job);
+  }
+
+  const server = Bun.serve({ hostname: "127.0.0.1", port, fetch: answer });
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    mood,
+    board: (name) => {
+      const board = boards.get(name);
+      if (board === undefined) throw new Error(`there is no board ${name}`);
+      return board;
+    },
+    submissions: () => [...submitted],
+    hasDoubled: () => isDoubled,
+    forget: () => jobs.clear(),
+    stop: async () => {
+      await server.stop(true);
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * An sp-runner service as its client sees it (protocol/sp-runner-api.md): it runs the hardware tests of a testbed, and has
+ * files in common with the client instead of transfers. Paths in its answers are the service's own.
+ */
+import { z } from "zod";
+import { type Answer, callServer, type Server } from "./buildomat.ts";
+
+export interface Submission {
+  testbed: string;
+  input_dir: string;
+  output_dir: string;
+  baseline: string;
+  test_type: string;
+  disable_watchdog: boolean;
+}
+
+const healthSchema = z.object({ status: z.string() });
+const testbedsSchema = z.object({
+  testbeds: z.array(
+    z.object({
+      name: z.string(),
+      /** `available`, `busy`, `offline`, `failed-needs-recovery`, or a word of a later version. */
+      status: z.string(),
+      current_job: z.string().nullish(),
+    }),
+  ),
+});
+const submittedSchema = z.object({ job_id: z.string().min(1) });
+const statusSchema = z.object({
+  /** `pending`, `running`, `completed`, `failed`; any other word says nothing. */
+  status: z.string(),
+  progress: z.string(),
+  error: z.string().nullish(),
+});
+const resultSchema = z.object({
+  outcome: z.enum(["passed", "failed", "error"]),
+  report_path: z.string().nullish(),
+  summary_path: z.string().nullish(),
+  log_path: z.string().nullish(),
+  duration_secs: z.number(),
+  tests_run: z.number(),
+  error: z.string().nullish(),
+});
+const recoverySchema = z.object({ status: z.string(), message: z.string() });
+
+export type Board = z.infer<typeof testbedsSchema>["testbeds"][number];
+export type RunnerStatus = z.infer<typeof statusSchema>;
+export type RunnerResult = z.infer<typeof resultSchema>;
+
+export interface SpRunnerApi {
+  health(): Promise<Answer<{ status: string }>>;
+  boards(): Promise<Answer<Board[]>>;
+  submit(submission: Submission): Promise<Answer<string>>;
+  status(job: string): Promise<Answer<RunnerStatus>>;
+  result(job: string): Promise<Answer<RunnerResult>>;
+  recover(board: string): Promise<Answer<{ status: string; message: string }>>;
+}
+
+export type BoardAnswer = { ok: true; board: Board } | { ok: false; reason: string };
+
+/** What the service says of one board, where it is well and knows of it. `url` is for people. */
+export async function askForBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
+  const health = await runner.health();
+  if (!health.ok) return { ok: false, reason: `sp-runner ${url} does not answer: ${health.message}` };
+  if (health.value.status !== "healthy" && health.value.status !== "degraded") {
+    return { ok: false, reason: `sp-runner ${url} says that it is ${health.value.status}` };
+  }
+  return await findBoard(runner, url, name);
+}
+
+export async function findBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
+  const boards = await runner.boards();
+  if (!boards.ok) {
+    return { ok: false, reason: `sp-runner ${url} does not tell of its boards: ${boards.message}` };
+  }
+  const board = boards.value.find((each) => each.name === name);
+  if (board === undefined) return { ok: false, reason: `sp-runner ${url} has no testbed ${name}` };
+  return { ok: true, board };
+}
+
+/** Whether a job is on it, ours or another's. */
+export function isAtWork({ status, current_job: job }: Board): boolean {
+  return status === "busy" || (job ?? "") !== "";
+}
+
+export function openSpRunnerApi(server: Omit<Server, "token">): SpRunnerApi {
+  const at: Server = { ...server, token: null };
+  const get = <T>(path: string, reply: z.ZodType<T>): Promise<Answer<T>> =>
+    callServer(at, { method: "GET", path, reply });
+  const post = <T>(path: string, body: unknown, reply: z.ZodType<T>): Promise<Answer<T>> =>
+    callServer(at, { method: "POST", path, body, reply });
+  const job = (id: string): string => `/job/${encodeURIComponent(id)}`;
+  return {
+    health: () => get("/health", healthSchema),
+    boards: async () => {
+      const answer = await get("/testbeds", testbedsSchema);
+      return answer.ok ? { ok: true, value: answer.value.testbeds } : answer;
+    },
+    submit: async (submission) => {
+      const answer = await post("/job", submission, submittedSchema);
+      return answer.ok ? { ok: true, value: answer.value.job_id } : answer;
+    },
+    status: (id) => get(`${job(id)}/status`, statusSchema),
+    result: (id) => get(`${job(id)}/result`, resultSchema),
+    recover: (board) =>
+      post(`/testbed/${encodeURIComponent(board)}/recover`, { force: false }, recoverySchema),
+  };
+}

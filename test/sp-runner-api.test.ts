@@ -1,0 +1,145 @@
+/** The sp-runner client against what the real factory's recording answers, and against the simulated service. */
+import { afterEach, expect, test } from "bun:test";
+import { startRunner, type Runner } from "../lib/devserver/sp-runner.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import { openHttp } from "../lib/doors/http.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { askForBoard, isAtWork, openSpRunnerApi, type SpRunnerApi } from "../lib/sp-runner-api.ts";
+import { isSpRunnerLine, readRecording } from "./recording.ts";
+import { createSettableClock, type SettableClock } from "./settable-clock.ts";
+
+const http = openHttp({ clock: openClock() });
+const submission = {
+  testbed: "gf-1",
+  input_dir: "<WORK_DIR>/http-gf-1_1/input",
+  output_dir: "<WORK_DIR>/http-gf-1_1/output",
+  baseline: "v16",
+  test_type: "update-rollback",
+  disable_watchdog: false,
+};
+
+let runner: Runner | null = null;
+afterEach(async () => {
+  await runner?.stop();
+  runner = null;
+});
+
+function open(over: { clock?: SettableClock; runMs?: number } = {}): { runner: Runner; api: SpRunnerApi } {
+  runner = startRunner({ clock: openClock(), random: openRandom(), boards: ["gf-1", "a b/c"], ...over });
+  return { runner, api: openSpRunnerApi({ http, baseurl: runner.url }) };
+}
+
+test("sends what was recorded, and reads what was answered", async () => {
+  const lines = readRecording("k-sp-test-http-mode.jsonl").filter(isSpRunnerLine);
+  expect(lines.length).toBe(4);
+  const sent: unknown[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: async (request) => {
+      const { method, url } = request;
+      const line = lines[sent.length];
+      sent.push({
+        method,
+        path: new URL(url).pathname,
+        body: method === "POST" ? await request.json() : null,
+      });
+      return Response.json(line?.response_body, { status: line?.status ?? 500 });
+    },
+  });
+  try {
+    const api = openSpRunnerApi({ http, baseurl: `http://127.0.0.1:${server.port}` });
+    const job = await api.submit(submission);
+    expect(job).toEqual({ ok: true, value: "550e8400-e29b-41d4-a716-446655440000" });
+    const id = job.ok ? job.value : "";
+    expect(await api.status(id)).toMatchObject({ value: { status: "running", progress: "step" } });
+    expect(await api.status(id)).toMatchObject({ value: { status: "completed" } });
+    expect(await api.result(id)).toMatchObject({
+      value: { outcome: "passed", report_path: "<WORK>/output/test-report.json", tests_run: 42 },
+    });
+    expect(sent).toEqual(lines.map(({ method, path, request_body: body }) => ({ method, path, body })));
+  } finally {
+    await server.stop(true);
+  }
+});
+
+test("a job of the simulated service goes from its submission to its result", async () => {
+  const clock = createSettableClock();
+  const { api, runner: service } = open({ clock, runMs: 3000 });
+  const job = await api.submit({ ...submission, output_dir: "/nowhere" });
+  const id = job.ok ? job.value : "";
+  expect(await api.status(id)).toMatchObject({ value: { status: "running", progress: "step 1 of 3" } });
+  expect(await api.result(id)).toMatchObject({ ok: false, refusal: "conflict" });
+  expect(await api.boards()).toMatchObject({
+    value: [
+      { name: "gf-1", status: "busy", current_job: id },
+      { name: "a b/c", status: "available" },
+    ],
+  });
+  expect(await api.submit(submission)).toMatchObject({ ok: false, refusal: "conflict" });
+  expect(service.hasDoubled()).toBe(true);
+  await clock.advance(3000);
+  // It could not write its report.
+  expect(await api.status(id)).toMatchObject({ value: { status: "failed", error: "the probe fell off" } });
+  expect(await api.submit({ ...submission, testbed: "other" })).toMatchObject({ ok: false, status: 404 });
+});
+
+test("names are sent as one part of a path, and a board is recovered", async () => {
+  const { api, runner: service } = open();
+  service.board("a b/c").status = "failed-needs-recovery";
+  expect(await api.recover("a b/c")).toEqual({
+    ok: true,
+    value: { status: "completed", message: "recovered" },
+  });
+  expect(service.board("a b/c").status).toBe("available");
+  expect(await api.status("a/../b")).toMatchObject({ ok: false, status: 404 });
+});
+
+test.each([
+  ["500", "no answer"],
+  ["garbage", "no answer"],
+] as const)("answers that are %s prove nothing", async (answers, refusal) => {
+  const { api, runner: service } = open();
+  service.mood.answers = answers;
+  expect(await api.health()).toMatchObject({ ok: false, refusal });
+  expect(await api.boards()).toMatchObject({ ok: false, refusal });
+  expect(await api.status("x")).toMatchObject({ ok: false, refusal });
+});
+
+test("askForBoard() says what is wrong with the service or the board", async () => {
+  const answer = <T>(value: T) => Promise.resolve({ ok: true as const, value });
+  const refusal = { ok: false as const, refusal: "no answer" as const, status: null, message: "no route" };
+  const apiOf = (over: Partial<SpRunnerApi>): SpRunnerApi => ({
+    ...open().api,
+    health: () => answer({ status: "healthy" }),
+    boards: () => answer([{ name: "gf-1", status: "available" }]),
+    ...over,
+  });
+  const ask = async (over: Partial<SpRunnerApi>, name = "gf-1") => {
+    const asked = await askForBoard(apiOf(over), "http://h", name);
+    await runner?.stop();
+    return asked.ok ? asked.board.status : asked.reason;
+  };
+  expect(await ask({})).toBe("available");
+  expect(await ask({ health: () => answer({ status: "degraded" }) })).toBe("available");
+  expect(await ask({ health: () => answer({ status: "on fire" }) })).toBe(
+    "sp-runner http://h says that it is on fire",
+  );
+  expect(await ask({ health: () => Promise.resolve(refusal) })).toBe(
+    "sp-runner http://h does not answer: no route",
+  );
+  expect(await ask({ boards: () => Promise.resolve(refusal) })).toBe(
+    "sp-runner http://h does not tell of its boards: no route",
+  );
+  expect(await ask({}, "gf-2")).toBe("sp-runner http://h has no testbed gf-2");
+});
+
+test("isAtWork() believes either sign of a job", () => {
+  const board = { name: "b", status: "available" };
+  expect(isAtWork(board)).toBe(false);
+  expect(isAtWork({ ...board, current_job: "" })).toBe(false);
+  expect(isAtWork({ ...board, current_job: null })).toBe(false);
+  expect(isAtWork({ ...board, current_job: "x" })).toBe(true);
+  expect(isAtWork({ ...board, status: "busy" })).toBe(true);
+  expect(isAtWork({ ...board, status: "offline" })).toBe(false);
+});
