@@ -41,7 +41,8 @@ import { errorText, FactoryError } from "./lib/failure.ts";
 import type { Host, Hosts } from "./lib/host.ts";
 import { type Log, openLog } from "./lib/log.ts";
 import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
-import { localTransport, type Minder, openMinder } from "./lib/minder/minder.ts";
+import { type Minder, openMinder } from "./lib/minder/minder.ts";
+import { localTransport } from "./lib/minder/transport.ts";
 import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
 import type { Executable } from "./lib/ssh/agent-copy.ts";
@@ -111,7 +112,7 @@ const commands: Record<string, Command> = {
     run: (args) => showInstanceLog(args),
   },
   demo: {
-    description: "Show it at work: eight jobs on three simulated testbeds, under 20 s",
+    description: "Show it at work: ten jobs on five simulated testbeds, under 20 s",
     run: async () => {
       const { runDemo } = await import("./lib/demo/demo.ts");
       return await runDemo({ self, clock, random, http: openHttp({ clock }), processes, print });

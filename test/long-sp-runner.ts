@@ -118,7 +118,8 @@ describe("a testbed with an sp-runner service", () => {
     async (answers) => {
       await using lab = await openRunnerLab();
       const factory = lab.start();
-      const id = await begun(lab, { answers });
+      const id = await begun(lab);
+      lab.runner.mood.answers = answers;
       if (answers !== "unknown word") {
         await until("it is told", async () => (await lab.said(id, "worker")).join().includes("asked again"));
       }
@@ -178,13 +179,16 @@ describe("a testbed with an sp-runner service", () => {
         // It ended with another one.
       }
     }
-    expect((await lab.ended(id)).state).toBe("failed");
     const next = await lab.submit("true");
+    await until("its owner is told", async () =>
+      (await lab.said(id)).join().includes("the testbed's factory ends this job"),
+    );
     await until("it is told", () =>
       factory.log().some(({ message }) => message.includes("still works on the board")),
     );
     expect(lab.runner.submissions().length).toBe(1);
     lab.runner.mood.isHeld = false;
+    expect((await lab.ended(id)).state).toBe("failed");
     expect((await lab.ended(next)).state).toBe("completed");
     expect(lab.runner.hasDoubled()).toBe(false);
     await drained(factory);

@@ -1,21 +1,23 @@
 /**
- * `demo`: an embedded server, three simulated testbeds and the real factory on this host, with eight jobs. All of it lives
- * in one temporary directory and is gone at the end, also after Ctrl+C.
+ * `demo`: an embedded server, simulated testbeds and the real factory on this host, with a job for each thing worth seeing.
+ * All of it lives in one temporary directory and is gone at the end, also after Ctrl+C.
  */
-import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openCustomerApi, type CustomerApi, type Job } from "../customer-api.ts";
+import { openCustomerApi, type CustomerApi } from "../customer-api.ts";
 import { startDevserver } from "../devserver/server.ts";
+import { startRunner } from "../devserver/sp-runner.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
 import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
-import { FactoryError } from "../failure.ts";
-import { localTransport, openMinder } from "../minder/minder.ts";
+import { openMinder } from "../minder/minder.ts";
+import { localTransport } from "../minder/transport.ts";
 import { Secret } from "../secret.ts";
-import { type DemoJob, demoJobs, demoTargets } from "./jobs.ts";
+import { type DemoJob, demoJobs, demoTargets, sshJob } from "./jobs.ts";
+import { startSshBench } from "./ssh-bench.ts";
+import { type DemoRun, judge, must, printTable } from "./verdict.ts";
 
 export interface DemoParts {
   /** How this program is started. */
@@ -41,13 +43,21 @@ export async function runDemo(parts: DemoParts): Promise<number> {
   const directory = mkdtempSync(join(tmpdir(), "sp-test-demo-"));
   const adminToken = Buffer.from(random.bytes(16)).toString("hex");
   const server = startDevserver({ clock, random, adminToken });
+  const runner = startRunner({ clock, random, boards: ["sidecar-1"], runMs: 2000 });
+  const bench = await startSshBench(directory, parts);
   const api = openCustomerApi({ http, baseurl: server.url, token: new Secret(adminToken) });
   let factory: Bun.Subprocess | null = null;
   try {
-    print("An embedded server, three simulated testbeds, eight jobs:");
+    const jobs = bench.ok ? [...demoJobs, sshJob] : demoJobs;
+    print(`An embedded server, ${bench.ok ? 5 : 4} simulated testbeds, ${jobs.length} jobs:`);
+    if (!bench.ok) print(`(none of them behind ssh: ${bench.reason})`);
     const { user, factoryToken, targetIds } = await prepareServer(api, { http, url: server.url });
-    factory = startFactory(parts.self, directory, configText(server.url, factoryToken, targetIds));
-    const runs = await submitAll(user);
+    const config = configText(
+      { url: server.url, token: factoryToken, targetIds },
+      { "sidecar-1": [`sp_runner_url = "${runner.url}"`], "psc-1": bench.ok ? bench.lines : null },
+    );
+    factory = startFactory(parts.self, directory, config);
+    const runs = await submitAll(user, jobs);
     // A factory that ends by itself has nothing more to show.
     const over = new AbortController();
     const end = (): void => over.abort();
@@ -64,24 +74,23 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     printTable(runs, verdicts, print);
     const wrong = verdicts.filter(({ fault }) => fault !== null).length;
     const seconds = ((clock.uptimeMs() - begunMs) / 1000).toFixed(1);
-    print(wrong === 0 ? `All eight jobs ended as they should, in ${seconds} s.` : `${wrong} jobs did not.`);
+    print(
+      wrong === 0
+        ? `All ${jobs.length} jobs ended as they should, in ${seconds} s.`
+        : `${wrong} jobs did not.`,
+    );
     if (wrong > 0) print(readFileSync(join(directory, "factory.log"), "utf8"));
     return wrong === 0 ? 0 : 1;
   } finally {
     factory?.kill("SIGKILL");
     await stopLeftovers(directory, parts);
+    if (bench.ok) await bench.stop();
+    await runner.stop();
     await server.stop();
     rmSync(directory, { recursive: true, force: true });
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
-}
-
-interface DemoRun {
-  job: DemoJob;
-  id: string;
-  state: string;
-  last: Job | null;
 }
 
 async function prepareServer(
@@ -101,15 +110,28 @@ async function prepareServer(
   };
 }
 
-function configText(url: string, token: string, targetIds: Record<string, string>): string {
-  const testbed = (name: string, type: string, target: string): string =>
-    `[testbed.${name}]\nsp_type = "${type}"\ntargets = ["${target}"]\nnote = "simulated"\n`;
+/** `lines` of the testbeds that are not simply on this host; null: there is none such. */
+function configText(
+  { url, token, targetIds }: { url: string; token: string; targetIds: Record<string, string> },
+  lines: Record<string, string[] | null>,
+): string {
+  const testbed = (name: string): string => {
+    const type = name.replace(/-\d+$/, "") as keyof typeof demoTargets;
+    const own = lines[name] ?? [];
+    return [
+      `[testbed.${name}]`,
+      `sp_type = "${type}"`,
+      `targets = ["${demoTargets[type]}"]`,
+      'note = "simulated"',
+      ...own,
+      "",
+    ].join("\n");
+  };
+  const names = ["grapefruit-1", "grapefruit-2", "gimlet-1", "sidecar-1", "psc-1"];
   return [
     `[general]\nbaseurl = "${url}"\npoll_interval = "200ms"\nagent = "builtin"\n`,
     `[factory]\ntoken = "${token}"\n`,
-    testbed("grapefruit-1", "grapefruit", demoTargets.grapefruit),
-    testbed("grapefruit-2", "grapefruit", demoTargets.grapefruit),
-    testbed("gimlet-1", "gimlet", demoTargets.gimlet),
+    ...names.filter((name) => lines[name] !== null).map(testbed),
     ...Object.entries(targetIds).map(([name, id]) => `[target.${name}]\nid = "${id}"\n`),
   ].join("\n");
 }
@@ -128,9 +150,9 @@ function startFactory(self: string[], directory: string, config: string): Bun.Su
   });
 }
 
-async function submitAll(user: CustomerApi): Promise<DemoRun[]> {
+async function submitAll(user: CustomerApi, jobs: DemoJob[]): Promise<DemoRun[]> {
   const runs: DemoRun[] = [];
-  for (const job of demoJobs) {
+  for (const job of jobs) {
     const { id } = must(await user.submitJob(job.request));
     for (const [name, text] of Object.entries(job.inputs)) {
       must(await user.uploadInput(id, name, new TextEncoder().encode(text)));
@@ -182,88 +204,15 @@ async function endFactory(
 
 /** Agents outlive a factory that was killed: what still runs of the demo's instances is stopped here. */
 async function stopLeftovers(directory: string, { random, processes }: DemoParts): Promise<void> {
-  const work = join(directory, "base", "work");
-  const minder = openMinder({
-    transport: localTransport({ processes }),
-    random,
-    directory: work,
-    lockDirectory: join(directory, "locks"),
-  });
-  const recalled = await minder.recall(work);
-  if (!recalled.ok) return;
-  await Promise.all(recalled.instances.map((each) => minder.stop(each.directory, { graceMs: 1000 })));
-}
-
-interface Verdict {
-  testbed: string;
-  waited: string;
-  ran: string;
-  result: string;
-  /** What is not as it should be; null where all is. */
-  fault: string | null;
-}
-
-async function judge(run: DemoRun, user: CustomerApi, admin: CustomerApi): Promise<Verdict> {
-  const job = must(await user.job(run.id));
-  const events = must(await user.events(run.id));
-  const assigned = events
-    .map(({ payload }) => /^job assigned to worker (\w+)/.exec(payload)?.[1])
-    .find(Boolean);
-  const place = assigned === undefined ? null : must(await admin.adminWorker(assigned)).factory_private;
-  const faults: string[] = [];
-  if (job.state !== run.job.expected) faults.push(`${job.state} instead of ${run.job.expected}`);
-  if (job.cancelled !== run.job.isCancelled) faults.push("cancelled");
-  const { says } = run.job;
-  if (says !== null && !events.some(({ stream, payload }) => stream === "stdout" && payload === says)) {
-    faults.push(`did not say "${says}"`);
+  for (const work of [join(directory, "base", "work"), join(directory, "far")]) {
+    const minder = openMinder({
+      transport: localTransport({ processes }),
+      random,
+      directory: work,
+      lockDirectory: join(directory, "locks"),
+    });
+    const recalled = await minder.recall(work);
+    if (!recalled.ok) continue;
+    await Promise.all(recalled.instances.map((each) => minder.stop(each.directory, { graceMs: 1000 })));
   }
-  const outputs = must(await user.outputs(run.id));
-  for (const [path, sha256] of Object.entries(run.job.outputs)) {
-    const output = outputs.find((each) => each.path === path);
-    const bytes = output === undefined ? null : must(await user.downloadOutput(run.id, output.id));
-    const found = bytes === null ? null : createHash("sha256").update(bytes).digest("hex");
-    if (found !== sha256) faults.push(`${path} is ${found === null ? "missing" : "not what was written"}`);
-  }
-  return {
-    testbed: place?.replace(/\/\d+$/, "") ?? "-",
-    waited: between(job.times["submit"], job.times["assigned"]),
-    ran: between(job.times["assigned"], job.times["complete"]),
-    result: job.cancelled ? "cancelled" : job.state,
-    fault: faults.length === 0 ? null : faults.join(", "),
-  };
-}
-
-function between(from: string | undefined, to: string | undefined): string {
-  if (from === undefined || to === undefined) return "-";
-  return `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
-}
-
-function printTable(runs: DemoRun[], verdicts: Verdict[], print: (line: string) => void): void {
-  const header = ["job", "testbed", "waited", "ran", "result", "as it should"];
-  const rows = verdicts.map(({ testbed, waited, ran, result, fault }, index) => [
-    runs[index]?.job.title ?? "",
-    testbed,
-    waited,
-    ran,
-    result,
-    fault ?? "yes",
-  ]);
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  print("");
-  for (const row of [header, ...rows]) {
-    print(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    );
-  }
-  print("");
-}
-
-function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }): T {
-  if (answer.ok) return answer.value;
-  throw new FactoryError(`The demo's server refused a call: ${answer.message}`, { exitCode: 1 });
 }

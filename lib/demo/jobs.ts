@@ -1,4 +1,4 @@
-/** The demo's eight jobs, and how each ought to end. */
+/** The demo's jobs, and how each ought to end. */
 import type { JobRequest } from "../customer-api.ts";
 
 export interface DemoJob {
@@ -43,7 +43,12 @@ function job(
   };
 }
 
-export const demoTargets = { grapefruit: "sp-grapefruit", gimlet: "sp-gimlet" };
+export const demoTargets = {
+  grapefruit: "sp-grapefruit",
+  gimlet: "sp-gimlet",
+  sidecar: "sp-sidecar",
+  psc: "sp-psc",
+};
 
 export const demoJobs: DemoJob[] = [
   job("two-tasks", demoTargets.grapefruit, ["echo building", "echo testing on $SP_TESTBED, a $SP_TYPE"]),
@@ -68,4 +73,10 @@ export const demoJobs: DemoJob[] = [
   }),
   job("queued-first", demoTargets.gimlet, ["echo first on $SP_TESTBED; sleep 1"]),
   job("queued-second", demoTargets.gimlet, ["echo second on $SP_TESTBED"]),
+  job("hardware-test", demoTargets.sidecar, ["true"], { says: "done" }),
 ];
+
+/** Where the demo has a testbed behind ssh. */
+export const sshJob: DemoJob = job("over-ssh", demoTargets.psc, ["echo $SP_TESTBED over ssh"], {
+  says: "psc-1 over ssh",
+});

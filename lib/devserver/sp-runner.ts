@@ -2,7 +2,6 @@
  * A simulated sp-runner service, for the demo and tests: no hardware, no real tests. A job takes a while, tells its progress
  * and writes what the real service writes. It can be told to misbehave, and knows whether a board was ever given two jobs.
  */
-import { writeFileSync } from "node:fs";
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { createUlids } from "../ulid.ts";
@@ -45,8 +44,8 @@ export interface Runner {
   submissions(): Submission[];
   /** Whether a board was ever given a job while it had one. */
   hasDoubled(): boolean;
-  /** As a restart: no job is known any more, and every board is idle. */
-  forget(): void;
+  /** As a restart: no job is known any more, and every board is idle. What had not ended never does, and is told. */
+  forget(): Submission[];
   stop(): Promise<void>;
 }
 
@@ -64,6 +63,8 @@ interface Job {
   submission: Submission;
   begunMs: number;
   isOver: boolean;
+  /** Its results are being written. */
+  end: Promise<void> | null;
   outcome: RunnerOutcome;
 }
 
@@ -87,24 +88,26 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     [...jobs.values()].find((job) => job.submission.testbed === board && !job.isOver);
 
   /** Ends the jobs whose time has come. */
-  function settle(): void {
+  async function settle(): Promise<void> {
     for (const job of jobs.values()) {
       if (job.isOver || mood.isHeld || clock.uptimeMs() - job.begunMs < runMs) continue;
+      job.end ??= writeResults(job);
+      await job.end;
       job.isOver = true;
-      if (job.outcome !== "broken" && !writeResults(job)) job.outcome = "broken";
     }
   }
 
-  /** Whether they could be written: the directory may be gone. */
-  function writeResults({ outcome, submission }: Job): boolean {
+  async function writeResults(job: Job): Promise<void> {
+    const { outcome, submission } = job;
     const { output_dir: output, test_type: type, baseline } = submission;
+    if (outcome === "broken") return;
     try {
-      writeFileSync(`${output}/test-report.json`, JSON.stringify({ test_type: type, baseline, outcome }));
-      writeFileSync(`${output}/test-summary.json`, JSON.stringify({ outcome }));
-      writeFileSync(`${output}/sp-runner.log`, `ran ${type} from ${baseline}\n`);
-      return true;
+      await Bun.write(`${output}/test-report.json`, JSON.stringify({ test_type: type, baseline, outcome }));
+      await Bun.write(`${output}/test-summary.json`, JSON.stringify({ outcome }));
+      await Bun.write(`${output}/sp-runner.log`, `ran ${type} from ${baseline}\n`);
     } catch {
-      return false;
+      // The directory may be gone, or not be this user's.
+      job.outcome = "broken";
     }
   }
 
@@ -118,7 +121,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
       submitted.push(submission);
       const id = createId();
       const outcome = typeof mood.outcome === "string" ? mood.outcome : mood.outcome(submission);
-      jobs.set(id, { id, submission, begunMs: clock.uptimeMs(), isOver: false, outcome });
+      jobs.set(id, { id, submission, begunMs: clock.uptimeMs(), isOver: false, end: null, outcome });
       if (mood.submit === "answered") return Response.json({ job_id: id });
     }
     return new Response("the gateway lost the answer", { status: 502 });
@@ -152,7 +155,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
   }
 
   async function answer(request: Request): Promise<Response> {
-    settle();
+    await settle();
     const { pathname } = new URL(request.url);
     const [, kind = "", id = "", what] = pathname.split("/").map(decodeURIComponent);
     if (request.method === "POST" && kind === "job") return submit((await request.json()) as Submission);
@@ -197,7 +200,11 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     },
     submissions: () => [...submitted],
     hasDoubled: () => isDoubled,
-    forget: () => jobs.clear(),
+    forget: () => {
+      const unfinished = [...jobs.values()].filter(({ isOver }) => !isOver);
+      jobs.clear();
+      return unfinished.map(({ submission }) => submission);
+    },
     stop: async () => {
       await server.stop(true);
     },

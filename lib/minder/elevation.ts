@@ -2,7 +2,7 @@
  * A transport with root's power: what it runs, it runs through sudo or pfexec. Whether that was given is told in one
  * message, with the mend. It knows nothing of what is run.
  */
-import type { Transport } from "./minder.ts";
+import type { Transport } from "./transport.ts";
 
 /** What root runs: an absolute path, so that a rule can name it. */
 export const elevatedShell = "/bin/sh";

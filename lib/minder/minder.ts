@@ -5,7 +5,6 @@
  * No method throws for the world's faults: what could not be learnt is `cannot tell`, and only `dead` frees a testbed.
  */
 import type { AgentView } from "../domain.ts";
-import type { Processes, RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import {
   readArm,
@@ -20,12 +19,7 @@ import {
 } from "./answers.ts";
 import { openScript } from "./script.ts";
 import { armText, goText } from "./specification.ts";
-
-/** A verb's whole answer: the log's tail and the views of hundreds of instances fit. */
-const longestAnswerBytes = 4 * 1024 * 1024;
-
-/** Runs one command where the testbed hangs: on this host, or over ssh. Never a shell string. */
-export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
+import type { Transport } from "./transport.ts";
 
 /** Whether a process is there: `dead` is proved, `cannot tell` proves nothing. */
 export type Liveness = "alive" | "dead" | "cannot tell";
@@ -299,11 +293,4 @@ export function openMinder({
       return { ok: true, directories: readRecalled(reply.lines).map(({ directory }) => directory) };
     },
   };
-}
-
-/** The transport of this host. */
-export function localTransport({ processes }: { processes: Processes }): Transport {
-  const env = { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" };
-  return (argv, stdin, timeoutMs) =>
-    processes.run({ argv, stdin, env, cwd: "/", timeoutMs, maxBytes: longestAnswerBytes });
 }

@@ -3,6 +3,7 @@
  * there. It knows no minder.
  */
 import type { SshAddress } from "../domain.ts";
+import { longestAnswerBytes } from "../minder/transport.ts";
 import type { Processes, RunResult, Run } from "../doors/processes.ts";
 import { quoteCommand, sshArgv, type SshFiles } from "./argv.ts";
 
@@ -22,8 +23,6 @@ export interface ConnectionOptions {
   removeSocket(path: string): Promise<void>;
 }
 
-/** A verb's whole answer, as on this host. */
-const longestAnswerBytes = 4 * 1024 * 1024;
 const closeTimeoutMs = 5_000;
 
 export function openConnection({

@@ -8,7 +8,8 @@ import type { Files } from "../doors/files.ts";
 import type { Random } from "../doors/random.ts";
 import type { Host, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
-import { type Minder, openMinder, type Transport } from "../minder/minder.ts";
+import { type Minder, openMinder } from "../minder/minder.ts";
+import type { Transport } from "../minder/transport.ts";
 import { copyAgent, type Executable } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
@@ -101,7 +102,8 @@ export function openSshHosts(options: SshOptions): SshHosts {
     connection: Connection,
     survey: Survey,
   ): Promise<{ ok: true; agent: Host["agent"] } | { ok: false; reason: string }> {
-    if (survey.agent !== null && config.general.agent !== "builtin") {
+    const isWanted = testbed.agentPath !== null || config.general.agent !== "builtin";
+    if (survey.agent !== null && isWanted) {
       return { ok: true, agent: { kind: "external", argv: [survey.agent], bmat: [survey.agent] } };
     }
     if (testbed.agentPath !== null) {
