@@ -29,7 +29,7 @@ import { type Command, runCommandLine, usageError } from "./lib/command-line.ts"
 import type { Config } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
 import { openKnown } from "./lib/daemon/known.ts";
-import { directoryName, type Health, instanceName } from "./lib/domain.ts";
+import { directoryName, type Health, instanceName, type Trouble } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
 import { type Files, openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
@@ -440,6 +440,7 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
       config,
       latest: store?.latest() ?? [],
       health: store?.health() ?? new Map<string, Health>(),
+      troubles: store?.troubles() ?? new Map<string, Trouble>(),
       now: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() },
       wallMs: clock.wallMs(),
     }),

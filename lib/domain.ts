@@ -207,6 +207,15 @@ export interface Health {
   reason: string;
 }
 
+/** What keeps jobs from a testbed that hangs on another host or at an sp-runner service. */
+export interface Trouble {
+  reason: string;
+  /** Wall-clock ms. */
+  sinceMs: number;
+  /** How often its board was told to recover since it was last available. */
+  recoveries: number;
+}
+
 /** Ms from `moment` to now; infinite when the machine was booted since. */
 export function elapsedMs(moment: Moment, now: Moment): number {
   return moment.bootId === now.bootId ? now.uptimeMs - moment.uptimeMs : Number.POSITIVE_INFINITY;

@@ -3,9 +3,10 @@
  * knows (a worker held on the server, a testbed in use elsewhere) is not here.
  */
 import type { Config, Testbed } from "./config.ts";
-import { type Health, type Instance, instanceName, isOpen, type Moment } from "./domain.ts";
+import { type Health, type Instance, instanceName, isOpen, type Moment, type Trouble } from "./domain.ts";
+import { isReached } from "./plan-testbeds.ts";
 
-/** A testbed in one word. The daemon wrote the first four; while none runs, they are as it left them. */
+/** A testbed in one word. The daemon wrote the first four and `unavailable`; while none runs, they are as it left them. */
 export type TestbedState =
   /** A job is leased, and the testbed is being made ready for it. */
   | "preparing"
@@ -21,6 +22,8 @@ export type TestbedState =
   | "backing off"
   /** The lab failed on it three times in a row or more: no job before the time in its reason. */
   | "quarantined"
+  /** Its host or its sp-runner service could not be used when it was last asked. */
+  | "unavailable"
   /** `enabled = false`. */
   | "disabled"
   /** Nothing can be run on it as it is configured. */
@@ -49,6 +52,7 @@ export interface Snapshot {
   /** The last instance of each testbed. */
   latest: Instance[];
   health: Map<string, Health>;
+  troubles: Map<string, Trouble>;
   now: Moment;
   wallMs: number;
 }
@@ -119,6 +123,10 @@ function idleRow(testbed: Testbed, last: Instance | undefined, snapshot: Snapsho
     const state = health.strikes < quarantineStrikes ? "backing off" : "quarantined";
     const time = new Date(untilMs).toTimeString().slice(0, 8);
     return { ...row, state, reason: `until ${time}: ${health.reason}` };
+  }
+  const trouble = isReached(testbed) ? snapshot.troubles.get(testbed.name) : undefined;
+  if (trouble !== undefined) {
+    return { ...row, state: "unavailable", sinceMs: trouble.sinceMs, reason: trouble.reason };
   }
   const reason = health === undefined ? null : `failed last: ${health.reason}`;
   return { ...row, state: "free", sinceMs: last?.endedMs ?? null, reason };

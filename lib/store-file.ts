@@ -23,6 +23,9 @@ const migrations = [
   `DROP INDEX factory_instance_open;
    CREATE UNIQUE INDEX factory_instance_open ON factory_instance (testbed_name)
      WHERE phase NOT IN ('destroyed', 'dropped') AND cookie <> '';`,
+  `CREATE TABLE factory_trouble (
+     testbed_name TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, recoveries INTEGER NOT NULL
+   ) STRICT;`,
 ];
 
 /** The Rust factory's schema, version 2. */

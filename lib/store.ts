@@ -3,7 +3,7 @@
  * What is committed here is what a restart knows. Only the store's files speak SQL.
  */
 import type { Database } from "bun:sqlite";
-import { canMove, type Health, type Instance, instanceName, rustState } from "./domain.ts";
+import { canMove, type Health, type Instance, instanceName, rustState, type Trouble } from "./domain.ts";
 import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
 import { adoptRustRows, clearRustRows, type RustRows } from "./store-rust.ts";
@@ -25,11 +25,13 @@ export interface Store {
   advance(instance: Instance, changes: Partial<Omit<Instance, "testbed" | "seq">>): Instance;
   health(): Map<string, Health>;
   setHealth(testbed: string, health: Health | null): void;
+  troubles(): Map<string, Trouble>;
+  setTrouble(testbed: string, trouble: Trouble | null): void;
   close(): void;
 }
 
 /** What can be read while a factory may be writing. */
-export type StoreReader = Pick<Store, "open" | "latest" | "ended" | "health" | "close">;
+export type StoreReader = Pick<Store, "open" | "latest" | "ended" | "health" | "troubles" | "close">;
 
 /** Opens or creates the file, and takes over rows of the Rust factory. */
 export function openStore(options: RustRows): Store {
@@ -146,6 +148,27 @@ function storeOn(database: Database): Store {
       database
         .query("INSERT OR REPLACE INTO factory_health VALUES (?, ?, ?, ?)")
         .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
+    },
+    troubles: () => {
+      // An older version may have written the file, and be at it still.
+      if (!hasTable(database, "factory_trouble")) return new Map();
+      const rows = database
+        .query<{ testbed_name: string; reason: string; since_ms: number; recoveries: number }, []>(
+          "SELECT * FROM factory_trouble",
+        )
+        .all();
+      return new Map(
+        rows.map(({ testbed_name, since_ms: sinceMs, ...rest }) => [testbed_name, { ...rest, sinceMs }]),
+      );
+    },
+    setTrouble: (testbed, trouble) => {
+      if (trouble === null) {
+        database.query("DELETE FROM factory_trouble WHERE testbed_name = ?").run(testbed);
+        return;
+      }
+      database
+        .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
+        .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
     },
     close: () => database.close(),
   };

@@ -200,10 +200,24 @@ describe("a testbed with an sp-runner service", () => {
     const factory = lab.start();
     const id = await lab.submit("true");
     expect((await lab.ended(id)).state).toBe("completed");
-    expect(
-      factory.log().filter(({ message }) => message.startsWith("told sp-runner to recover")).length,
-    ).toBe(1);
-    await drained(factory);
+    const told = (process: typeof factory): number =>
+      process.log().filter(({ message }) => message.startsWith("told sp-runner to recover")).length;
+    expect(told(factory)).toBe(1);
+    lab.runner.mood.recovery = "in vain";
+    lab.runner.board("bed-1").status = "failed-needs-recovery";
+    const next = await lab.submit("true");
+    await until("it is told to recover again", () => told(factory) > 1);
+    factory.kill("SIGKILL");
+    await factory.exited;
+    const second = lab.start();
+    await until("it is given up", () =>
+      second.log().some(({ message }) => message.endsWith("which did not help 3 times: it needs a person")),
+    );
+    // Whatever process counts them.
+    expect(told(factory) - 1 + told(second)).toBe(3);
+    lab.runner.board("bed-1").status = "available";
+    expect((await lab.ended(next)).state).toBe("completed");
+    await drained(second);
   });
 
   test.concurrent.each(["offline", "busy"] as const)(

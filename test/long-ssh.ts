@@ -2,6 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { processesNaming } from "./leavings.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
 import { until } from "./until.ts";
 
@@ -43,6 +44,55 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   });
 
+  test.concurrent("a connection that hangs is given up, and the job goes on", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(
+      `echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done; echo ended`,
+    );
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    const before = lab.sshd.connections();
+    lab.sshd.freeze(true);
+    // Not by its own look alone: ssh itself gives up after 45 s.
+    await until("another connection is tried", () => lab.sshd.connections() > before, 100_000);
+    lab.sshd.freeze(false);
+    await Bun.write(join(lab.directory, "end"), "");
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual(["begun", "ended"]);
+    await drained(factory);
+  }, 180_000);
+
+  test.concurrent("a connection whose ssh was killed is made anew", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    // The one that all calls share has this name from ssh itself.
+    const shared = processesNaming(`${lab.base}/work/.ssh/`);
+    expect(shared.length).toBeGreaterThan(0);
+    for (const pid of shared) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // A call that was just made: it has ended.
+      }
+    }
+    await until("it is made anew", () => lab.sshd.connections() > 1);
+    await Bun.write(join(lab.directory, "end"), "");
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(factory);
+  });
+
+  test.concurrent("with elevation agents run as root there, too", async () => {
+    await using lab = await openSshLab([], [], { general: ["use_privilege_elevation = true"] });
+    const factory = lab.start();
+    const id = await lab.submit("id -u; env | grep -c BUILDOMAT_NONROOT");
+    await lab.ended(id);
+    expect(await lab.said(id, "stdout")).toEqual(["0", "0"]);
+    await drained(factory);
+    expect(factory.log().filter(({ level }) => level !== "info")).toEqual([]);
+  });
+
   test.concurrent("a restart takes over what runs there, also one that ended meanwhile", async () => {
     await using lab = await openSshLab();
     const first = lab.start();
@@ -68,6 +118,9 @@ describe("a testbed behind ssh", () => {
         .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("bench-1: cannot reach")),
     );
     expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
+    const status = lab.start({ command: ["status"] });
+    expect(await status.exited).toBe(0);
+    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* bench-1: cannot reach/m);
     lab.sshd.refuse(false);
     expect((await lab.ended(id)).state).toBe("completed");
     await drained(factory);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { Config, Testbed } from "../lib/config.ts";
-import type { Health, Instance, Phase } from "../lib/domain.ts";
+import type { Health, Instance, Phase, Trouble } from "../lib/domain.ts";
 import { describeTestbeds, type TestbedStatus } from "../lib/status.ts";
 import { instanceOf } from "./plan-scenes.ts";
 
@@ -13,7 +13,13 @@ function testbedOf(over: Partial<Testbed> = {}): Testbed {
 }
 
 function describeOne(
-  seen: { testbed?: Partial<Testbed>; last?: Partial<Instance>; health?: Health; id?: string | null } = {},
+  seen: {
+    testbed?: Partial<Testbed>;
+    last?: Partial<Instance>;
+    health?: Health;
+    trouble?: Trouble;
+    id?: string | null;
+  } = {},
 ): TestbedStatus | undefined {
   const config = {
     testbeds: [testbedOf(seen.testbed)],
@@ -21,7 +27,8 @@ function describeOne(
   } satisfies Pick<Config, "testbeds" | "targets">;
   const latest = seen.last === undefined ? [] : [instanceOf(seen.last)];
   const health = new Map(seen.health === undefined ? [] : [["a", seen.health]]);
-  return describeTestbeds({ config, latest, health, now, wallMs })[0];
+  const troubles = new Map(seen.trouble === undefined ? [] : [["a", seen.trouble]]);
+  return describeTestbeds({ config, latest, health, troubles, now, wallMs })[0];
 }
 
 test.each<[Phase, string]>([
@@ -68,8 +75,29 @@ test("describeTestbeds() says why a testbed is not served", () => {
   expect(describeOne({ testbed: { enabled: false } })?.state).toBe("disabled");
 });
 
+test("describeTestbeds() says what keeps jobs from a testbed elsewhere, unless it runs one or hangs here by now", () => {
+  const trouble = { reason: "the host key of h is not the one that is known", sinceMs: 5, recoveries: 0 };
+  const far = { host: "h" };
+  expect(describeOne({ trouble, testbed: far })).toMatchObject({
+    state: "unavailable",
+    reason: trouble.reason,
+    sinceMs: 5,
+  });
+  expect(describeOne({ trouble, testbed: far, last: {} })?.state).toBe("running");
+  expect(describeOne({ trouble, testbed: { host: null, spRunnerUrl: "http://h" } })?.state).toBe(
+    "unavailable",
+  );
+  expect(describeOne({ trouble })?.state).toBe("free");
+});
+
 test("describeTestbeds() shows an open instance of a testbed that is configured no longer", () => {
-  const options = { config: { testbeds: [], targets: [] }, health: new Map(), now, wallMs };
+  const options = {
+    config: { testbeds: [], targets: [] },
+    health: new Map(),
+    troubles: new Map(),
+    now,
+    wallMs,
+  };
   const rows = describeTestbeds({
     ...options,
     latest: [instanceOf(), instanceOf({ testbed: "b", phase: "destroyed" })],

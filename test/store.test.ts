@@ -192,6 +192,16 @@ describe("store", () => {
     expect(names(store.ended())).toEqual(["a/2", "b/1", "a/1"]);
   });
 
+  test("keeps what keeps jobs away until that has passed", () => {
+    const store = open();
+    const trouble = { reason: "no route", sinceMs: 17, recoveries: 2 };
+    store.setTrouble("a", { ...trouble, recoveries: 1 });
+    store.setTrouble("a", trouble);
+    store.setTrouble("b", trouble);
+    store.setTrouble("b", null);
+    expect([...open().troubles()]).toEqual([["a", trouble]]);
+  });
+
   test("keeps health until it is cleared", () => {
     const store = open();
     const health = { strikes: 2, retryAt: at(5), reason: "it fell" };
@@ -220,7 +230,7 @@ describe("the file", () => {
 
   test("can be opened again and again", () => {
     for (let time = 0; time < 3; time += 1) open().close();
-    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 2 }]);
+    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 3 }]);
   });
 
   test("in a directory that is not there is the user's to mend", () => {

@@ -17,12 +17,11 @@ const lookAgainMs = 2_000;
 
 /** Whether the board can take a job; one that has failed is told to recover. */
 export async function reachBoard(factory: Factory, testbed: Testbed, url: string): Promise<Reached> {
-  const { hosts, known } = factory;
+  const { hosts } = factory;
   const asked = await askForBoard(factory.openRunner(url), url, testbed.name);
   if (!asked.ok) return asked;
   const { board } = asked;
   if (board.status === "available" && !isAtWork(board)) {
-    known.recoveries.delete(testbed.name);
     return { ok: true, host: { ...hosts.here, agent: hosts.builtIn } };
   }
   if (board.status === "failed-needs-recovery") return await recoverBoard(factory, testbed, url);
@@ -30,19 +29,22 @@ export async function reachBoard(factory: Factory, testbed: Testbed, url: string
 }
 
 async function recoverBoard(
-  { known, log, openRunner }: Factory,
-  testbed: Testbed,
+  { known, store, clock, log, openRunner }: Factory,
+  { name }: Testbed,
   url: string,
 ): Promise<Reached> {
-  const count = known.recoveries.get(testbed.name) ?? 0;
   const what = `sp-runner ${url} says that its board failed and needs recovery`;
-  if (count >= mostRecoveries) {
-    return { ok: false, reason: `${what}, which did not help ${count} times: it needs a person` };
+  const before = known.troubles.get(name) ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
+  const { recoveries } = before;
+  if (recoveries >= mostRecoveries) {
+    return { ok: false, reason: `${what}, which did not help ${recoveries} times: it needs a person` };
   }
-  known.recoveries.set(testbed.name, count + 1);
-  const answer = await openRunner(url).recover(testbed.name);
+  const trouble = { ...before, recoveries: recoveries + 1 };
+  store.setTrouble(name, trouble);
+  known.troubles.set(name, trouble);
+  const answer = await openRunner(url).recover(name);
   const said = answer.ok ? `${answer.value.status}: ${answer.value.message}` : answer.message;
-  log.warn(`told sp-runner to recover the board: ${said}`, { testbed: testbed.name });
+  log.warn(`told sp-runner to recover the board: ${said}`, { testbed: name });
   return { ok: false, reason: `${what}: it was told to do that` };
 }
 

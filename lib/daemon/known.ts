@@ -11,6 +11,7 @@ import {
   isOpen,
   type Moment,
   parseInstanceName,
+  type Trouble,
 } from "../domain.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
@@ -56,8 +57,8 @@ export interface Known {
   reached: Map<string, Reached & { atMs: number }>;
   /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
   idleSinceMs: Map<string, number>;
-  /** By testbed: how often its board was told to recover since it was last available. */
-  recoveries: Map<string, number>;
+  /** By testbed on another host: what keeps jobs from it, as committed. */
+  troubles: Map<string, Trouble>;
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
   looks: Map<string, KnownLook>;
@@ -92,7 +93,7 @@ export function openKnown(store: Store): Known {
     reached: new Map(),
     recalled: new Set(),
     idleSinceMs: new Map(),
-    recoveries: new Map(),
+    troubles: store.troubles(),
     looks: new Map(),
     sweptMs: null,
     asking: new Set(),

@@ -29,13 +29,29 @@ export async function reachedHost(factory: Factory, testbed: Testbed): Promise<R
 }
 
 async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
-  const { hosts, known, clock } = factory;
+  const { hosts } = factory;
   const reached =
     testbed.spRunnerUrl === null
       ? await lookAround(factory, testbed, await hosts.reach(testbed))
       : await reachBoard(factory, testbed, testbed.spRunnerUrl);
-  known.reached.set(testbed.name, { ...reached, atMs: clock.uptimeMs() });
+  note(factory, testbed, reached);
   return reached;
+}
+
+/** What keeps jobs away is committed, so that it can be seen from outside. */
+function note({ known, store, clock }: Factory, { name }: Testbed, reached: Reached): void {
+  known.reached.set(name, { ...reached, atMs: clock.uptimeMs() });
+  const before = known.troubles.get(name);
+  if (reached.ok) {
+    if (before !== undefined) store.setTrouble(name, null);
+    known.troubles.delete(name);
+    return;
+  }
+  const { reason } = reached;
+  if (before?.reason === reason) return;
+  const trouble = { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason };
+  store.setTrouble(name, trouble);
+  known.troubles.set(name, trouble);
 }
 
 /** What is there already: instances that only their directories still tell of, and other factories' locks. */
@@ -75,9 +91,8 @@ export function noteElsewhere(factory: Factory, testbed: Testbed, owner: string)
 }
 
 /** A testbed on another host takes no job until that host has been reached anew. */
-export function noteUnreached({ known, clock }: Factory, testbed: Testbed, reason: string): void {
-  if (!isReached(testbed)) return;
-  known.reached.set(testbed.name, { ok: false, reason, atMs: clock.uptimeMs() });
+export function noteUnreached(factory: Factory, testbed: Testbed, reason: string): void {
+  if (isReached(testbed)) note(factory, testbed, { ok: false, reason });
 }
 
 function testbedOf(intentJson: string): unknown {

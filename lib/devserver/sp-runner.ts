@@ -31,6 +31,8 @@ export interface RunnerMood {
   submit: "answered" | "begun in silence" | "not begun in silence";
   /** Answers of every other call. */
   answers: "true" | "500" | "garbage" | "unknown word";
+  /** Whether recovering a board helps. */
+  recovery: "helps" | "in vain";
   /** Where the result says that the report is. */
   reportAt: "output" | "elsewhere" | "nowhere";
 }
@@ -81,6 +83,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     isHeld: false,
     submit: "answered",
     answers: "true",
+    recovery: "helps",
     reportAt: "output",
   };
 
@@ -181,7 +184,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     }
     const board = boards.get(id);
     if (kind === "testbed" && what === "recover" && board !== undefined) {
-      board.status = "available";
+      if (mood.recovery === "helps") board.status = "available";
       return Response.json({ status: "completed", message: "recovered" });
     }
     const job = jobs.get(id);
