@@ -4,7 +4,11 @@
 arm() {
   exec 3<&0
   IFS= read -r cookie <&3
-  answer "$(launch "$1" "$0" mind "$cookie" "$1" "$2" "$3")"
+  # Its report is one line. No command substitution: ksh93 ends one too early, or never.
+  launch "$1" "$0" mind "$cookie" "$1" "$2" "$3" | {
+    IFS= read -r line
+    answer "$line"
+  }
 }
 
 # launch: a session of its own, or at least a process group, so that no signal for the factory reaches it. It keeps this

@@ -10,7 +10,9 @@ start_first() {
   printf '%s\n' "$boot" "$pid_space" "$uid" "$isolate" "$elevated" "$about" "$@" >"$directory/minder/command" ||
     give_up "failed cannot write in $directory"
   choose_wrapper
-  { cd / && exec $wrapper "$shell" "$0" first "$cookie" "$directory"; } 4>&- 5<&- 7>&- 2>"$directory/minder/trouble" &
+  # 3 and 6 by name: ksh keeps what exec opened from other programs.
+  { cd / && exec $wrapper "$shell" "$0" first "$cookie" "$directory" 3<&3 6>&6; } 4>&- 5<&- 7>&- \
+    2>"$directory/minder/trouble" &
   exec 3<&- 6>&-
   IFS= read -r event <&5
   case $event in

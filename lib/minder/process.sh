@@ -47,10 +47,10 @@ try_process() {
   { while IFS= read -r line; do stat_text="$stat_text $line"; done <"$proc/$1/stat"; } 2>/dev/null
   case $stat_text in
   *') '*)
-    seen_pid=${stat_text%% (*}
-    stat_rest=${stat_text#*) }
+    seen_pid=${stat_text%%" ("*}
+    stat_rest=${stat_text#*") "}
     # The longest prefix is the right one, and slow to find; most names have no parenthesis.
-    case $stat_rest in *')'*) stat_rest=${stat_text##*) } ;; esac
+    case $stat_rest in *')'*) stat_rest=${stat_text##*") "} ;; esac
     set -- $stat_rest
     seen_state=$1 seen_parent=$2 seen_group=$3 seen_start=${20}
     seen_pid=${seen_pid# }
