@@ -69,7 +69,7 @@ export interface Lab {
 }
 
 export function openLab({
-  shell = "sh",
+  shell = process.env["MINDER_SHELL"] ?? "sh",
   user = 0,
   group,
   isElevated = false,

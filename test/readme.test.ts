@@ -24,6 +24,7 @@ const elsewhere: Record<string, string> = {
   "npx -y bun@1.4.5 run test": ".ci/run",
   "npx -y bun@1.4.5 run check": ".ci/run",
   "npx -y bun@1.4.5 run test:long": ".ci/run",
+  "npx -y bun@1.4.5 run test:ksh": ".ci/run",
   "npx -y bun@1.4.5 run build": ".ci/run",
   "npx -y bun@1.4.5 run bench": "by hand: figures are no tests",
   "npx -y bun@1.4.5 run format": "by hand: it changes files",

@@ -193,7 +193,8 @@ is_stray() {
     return
     ;;
   esac
-  tr '\000' '\n' <"$1" 2>/dev/null | {
+  # In parentheses: ksh runs the end of a pipe in this shell itself, which `exit` would end.
+  tr '\000' '\n' <"$1" 2>/dev/null | (
     while IFS= read -r line; do
       case $line in
       "HOME=$3" | "HOME=$3/"* | "BUILDOMAT_OPT=$3" | "BUILDOMAT_OPT=$3/"*) exit 0 ;;
@@ -203,7 +204,7 @@ is_stray() {
       esac
     done
     exit 1
-  }
+  )
 }
 
 # Without /proc only the agent's process group can be searched.
