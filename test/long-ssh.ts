@@ -1,12 +1,21 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { processesNaming } from "./leavings.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
+import { labUser } from "./sshd.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
 
 describe("a testbed behind ssh", () => {
   test.concurrent("runs a job there, and leaves no process and no secret", async () => {
@@ -70,13 +79,7 @@ describe("a testbed behind ssh", () => {
     // The one that all calls share has this name from ssh itself.
     const shared = processesNaming(`${lab.base}/work/.ssh/`);
     expect(shared.length).toBeGreaterThan(0);
-    for (const pid of shared) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // A call that was just made: it has ended.
-      }
-    }
+    for (const pid of shared) kill(pid);
     await until("it is made anew", () => lab.sshd.connections() > 1);
     await Bun.write(join(lab.directory, "end"), "");
     expect((await lab.ended(id)).state).toBe("completed");
@@ -84,7 +87,7 @@ describe("a testbed behind ssh", () => {
   });
 
   test.concurrent("with elevation agents run as root there, too", async () => {
-    await using lab = await openSshLab([], [], { general: ["use_privilege_elevation = true"] });
+    await using lab = await openSshLab({ general: ["use_privilege_elevation = true"] });
     const factory = lab.start();
     const id = await lab.submit("id -u; env | grep -c BUILDOMAT_NONROOT");
     await lab.ended(id);
@@ -128,9 +131,9 @@ describe("a testbed behind ssh", () => {
   });
 
   test.concurrent("a pinned key that another host has is refused, with what to do", async () => {
-    await using lab = await openSshLab([
-      'host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"',
-    ]);
+    await using lab = await openSshLab({
+      bed: ['host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"'],
+    });
     const factory = lab.start();
     await until("it is told", () =>
       factory
@@ -160,7 +163,7 @@ describe("a testbed behind ssh", () => {
     "a login shell %s that prints does not matter",
     async (shell) => {
       const noise = `echo noise; echo noise >&2; exec ${shell} -c "$SSH_ORIGINAL_COMMAND"`;
-      await using lab = await openSshLab([], [`ForceCommand ${noise}`]);
+      await using lab = await openSshLab({ config: [`ForceCommand ${noise}`] });
       const factory = lab.start();
       const id = await lab.submit(`echo 'say "there"'`);
       expect((await lab.ended(id)).state).toBe("completed");
@@ -169,8 +172,63 @@ describe("a testbed behind ssh", () => {
     },
   );
 
+  test.concurrent.each(["/bin/sh", "/bin/bash", "/bin/ksh93", "/usr/bin/zsh", "/usr/bin/fish"])(
+    "another user there, with the login shell %s and the usual work directory",
+    async (shell) => {
+      await using lab = await openSshLab({ agent: "builtin", isCompiled: true, machine: { shell } });
+      const factory = lab.start();
+      const id = await lab.submit(String.raw`printf '%s\n' "it's" '\\' '$HOME' "$(id -un)"`);
+      expect((await lab.ended(id)).state).toBe("completed");
+      expect(await lab.said(id, "stdout")).toEqual(["it's", String.raw`\\`, "$HOME", "lab"]);
+      await drained(factory);
+      expect(factory.log().filter(({ level }) => level !== "info")).toEqual([]);
+      expect(statSync(join(lab.work, "bed-1_1")).uid).toBe(labUser);
+    },
+  );
+
+  test.concurrent("with elevation a user there becomes root by sudo, and without its leave takes no job", async () => {
+    const general = ["use_privilege_elevation = true"];
+    const options = { agent: "builtin", isCompiled: true, general };
+    await using lab = await openSshLab({
+      ...options,
+      machine: { sudoers: "root ALL=(ALL) ALL\nlab ALL=(root) NOPASSWD: /bin/sh" },
+    });
+    const factory = lab.start();
+    const id = await lab.submit("id -u");
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual(["0"]);
+    await drained(factory);
+    expect(processesNaming(lab.work)).toEqual([]);
+    await using other = await openSshLab({ ...options, machine: {} });
+    const refused = other.start();
+    await other.submit("id -u");
+    await until("it is told, with the mend", () =>
+      refused.log().some(({ message }) => message.includes('lab ALL=(root) NOPASSWD: /bin/sh" with visudo')),
+    );
+    refused.kill("SIGTERM");
+    expect(await refused.exited).toBe(0);
+  });
+
+  test.concurrent("F51 on a host that rebooted nothing runs any more: the job's owner is told, and the testbed is free", async () => {
+    await using lab = await openSshLab({ hasBoot: true });
+    const factory = lab.start();
+    const id = await lab.submit("echo begun; sleep 600");
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    lab.sshd.refuse(true);
+    await until("it is noticed", () =>
+      factory.log().some(({ message }) => message.includes("cannot tell whether its agent runs")),
+    );
+    lab.sshd.reboot();
+    for (const pid of processesNaming(`${lab.work}/bed-1_1`)) kill(pid);
+    lab.sshd.refuse(false);
+    expect((await lab.ended(id)).state).toBe("failed");
+    expect((await lab.said(id)).join()).toContain("the agent was killed, or its host restarted");
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(factory);
+  });
+
   test.concurrent("a host without an agent is given this program once, verified, and runs jobs with it", async () => {
-    await using lab = await openSshLab([], [], { agent: "builtin", isCompiled: true });
+    await using lab = await openSshLab({ agent: "builtin", isCompiled: true });
     const factory = lab.start();
     for (const word of ["one", "two"]) {
       const id = await lab.submit(`echo ${word}; bmat factory name`);

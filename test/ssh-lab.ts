@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { join } from "node:path";
 import { type FactoryProcess, type Lab, type LabOptions, openLab } from "./lab.ts";
-import { type Sshd, startSshd } from "./sshd.ts";
+import { type Sshd, type SshdOptions, startSshd } from "./sshd.ts";
 import { until } from "./until.ts";
 
 export interface SshLab extends Lab {
@@ -13,23 +13,36 @@ export interface SshLab extends Lab {
   configureBed(options: LabOptions): void;
 }
 
-export async function openSshLab(
-  lines: string[] = [],
-  config: string[] = [],
-  options: LabOptions = {},
-): Promise<SshLab> {
+export interface SshLabOptions extends LabOptions, Pick<SshdOptions, "config" | "machine" | "hasBoot"> {
+  /** Lines of the testbed's section beyond the usual ones. */
+  bed?: string[];
+}
+
+export async function openSshLab({
+  bed = [],
+  config,
+  machine,
+  hasBoot = false,
+  ...options
+}: SshLabOptions = {}): Promise<SshLab> {
   const lab = await openLab(options);
-  const sshd = await startSshd(lab.directory, { config });
-  const work = join(lab.directory, "far");
-  const bed = [
+  const isOwn = machine !== undefined;
+  const sshd = await startSshd(lab.directory, {
+    ...(config === undefined ? {} : { config }),
+    ...(isOwn ? { machine } : {}),
+    hasBoot,
+  });
+  // The user of a machine of its own has the usual place.
+  const work = isOwn ? join(sshd.home, ".local/state/buildomat-factory") : join(lab.directory, "far");
+  const lines = [
     'host = "bench-1"',
-    'ssh_user = "root"',
-    `work_dir = "${work}"`,
+    `ssh_user = "${isOwn ? "lab" : "root"}"`,
+    ...(isOwn ? [] : [`work_dir = "${work}"`]),
     ...(options.agent === "builtin" ? [] : [`agent_path = "${lab.directory}/stub-agent"`]),
-    ...lines,
+    ...bed,
   ];
   const configureBed = (more: LabOptions): void =>
-    lab.configure({ ...options, ...more, testbeds: { "bed-1": bed } });
+    lab.configure({ ...options, ...more, testbeds: { "bed-1": lines } });
   configureBed({});
   const path = `${lab.directory}/bin:${process.env["PATH"]}`;
   return {

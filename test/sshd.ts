@@ -1,79 +1,82 @@
 /**
- * A real OpenSSH server on loopback with keys and configuration of its own, behind a proxy that can cut, freeze and refuse its
- * connections; and the `ssh` for a PATH that knows it as a host of the user's own configuration.
+ * A real OpenSSH server on loopback as a host of the user's own ssh configuration, behind a proxy that can cut and refuse its
+ * connections; it can be stopped in mid-air, and be a machine of its own with another user, login shell and boot.
  */
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, connect, type Server, type Socket } from "node:net";
+import { randomUUID } from "node:crypto";
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { until } from "./until.ts";
+import { startSshd as startServer } from "../lib/demo/sshd.ts";
+import { openClock } from "../lib/doors/clock.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
 
-export interface Sshd {
+export interface Sshd extends Weather {
   /** As `[testbed.*] host` names it. */
   host: string;
   /** Type and key, for `host_key`. */
   hostKey: string;
+  /** Home of the user `lab`, where it is a machine of its own. */
+  home: string;
+  /** Stops every process of the server itself, as a host that hangs; or lets them go on. */
+  freeze(isFrozen: boolean): void;
+  /** The host, which must have a boot of its own, has another one from now on. What runs there must be ended by the test. */
+  reboot(): void;
+  stop(): Promise<void>;
+}
+
+interface Weather {
   /** Connections that were made to it so far. */
   connections(): number;
   /** Cuts every connection now. */
   cut(): void;
-  /** Cuts each further connection after so many bytes from the server; null: no more. */
+  /** Cuts each further connection after so many bytes, whichever way they go; null: no more. */
   cutAfter(bytes: number | null): void;
   /** Refuses connections from now on, and cuts those there are; or takes them again. */
   refuse(isRefusing: boolean): void;
-  /** Passes nothing on any more, on any connection; or goes on. */
-  freeze(isFrozen: boolean): void;
-  stop(): Promise<void>;
 }
 
 export interface SshdOptions {
   host?: string;
   /** A line of sshd's configuration each. */
   config?: string[];
+  /** A machine of its own: it has a user `lab`, with this login shell and what sudo lets that user do. */
+  machine?: { shell?: string; sudoers?: string };
+  /** It has a boot of its own. What it covers of /proc keeps users other than root from isolating instances there. */
+  hasBoot?: boolean;
 }
+
+export const labUser = 12_346;
+const parts = { clock: openClock(), processes: openProcesses({ clock: openClock() }) };
 
 /** Everything is in `directory`, which also is the mark of its processes. */
 export async function startSshd(
   directory: string,
-  { host = "bench-1", config = [] }: SshdOptions = {},
+  { host = "bench-1", config = [], machine, hasBoot = false }: SshdOptions = {},
 ): Promise<Sshd> {
   const place = join(directory, `sshd-${host}`);
-  mkdirSync(place, { recursive: true, mode: 0o755 });
-  if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
-  for (const name of ["host_key", "user_key"]) {
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", join(place, name)]);
-  }
-  writeFileSync(join(place, "authorized_keys"), readFileSync(join(place, "user_key.pub")), { mode: 0o600 });
-  const port = freePort();
-  writeFileSync(
-    join(place, "sshd_config"),
-    [
-      `Port ${port}`,
-      "ListenAddress 127.0.0.1",
-      `HostKey ${place}/host_key`,
-      `AuthorizedKeysFile ${place}/authorized_keys`,
-      `PidFile ${place}/pid`,
-      "StrictModes no",
-      "UsePAM no",
-      "PasswordAuthentication no",
-      "KbdInteractiveAuthentication no",
-      "PermitRootLogin prohibit-password",
-      "LogLevel ERROR",
-      "MaxStartups 200",
-      ...config,
-      "",
-    ].join("\n"),
+  const own = join(directory, `machine-${host}`);
+  const home = join(own, "home");
+  const files = { ...(machine && userFiles(home, machine)), ...(hasBoot && { [bootFile]: randomUUID() }) };
+  const server = await startServer(
+    {
+      directory: place,
+      config: machine === undefined ? config : [...config, "AllowUsers lab"],
+      prefix: Object.keys(files).length === 0 ? [] : makeMachine(own, files),
+      env: { LAB: directory },
+    },
+    parts,
   );
-  const sshd = Bun.which("sshd", { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` });
-  if (sshd === null) throw new Error("there is no sshd: install openssh-server");
-  const child = Bun.spawn([sshd, "-D", "-e", "-f", join(place, "sshd_config")], {
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LAB: directory },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: Bun.file(join(place, "log")),
-  });
-  await until("sshd listens", async () => await isListening(port));
-  const proxy = await startProxy(port);
+  if (!server.ok) throw new Error(server.reason);
+  const { stop, ...weather } = await startProxy(server.port);
   const bin = join(directory, "bin");
   mkdirSync(bin, { recursive: true });
   // ssh finds its user's files by the user database, whatever HOME says.
@@ -82,54 +85,91 @@ export async function startSshd(
   const lines = [
     `Host ${host}`,
     "HostName 127.0.0.1",
-    `Port ${proxy.port}`,
-    `User ${userInfo().username}`,
-    `IdentityFile ${place}/user_key`,
+    `Port ${weather.port}`,
+    `User ${machine === undefined ? userInfo().username : "lab"}`,
+    `IdentityFile ${server.userKey}`,
     `UserKnownHostsFile ${place}/known_hosts`,
     "",
   ];
-  writeFileSync(join(directory, "ssh_config"), lines.join("\n"), { flag: "a" });
-  const [type, key] = readFileSync(join(place, "host_key.pub"), "utf8").split(" ");
+  appendFileSync(join(directory, "ssh_config"), lines.join("\n"));
   return {
+    ...weather,
     host,
-    hostKey: `${type} ${key?.trim()}`,
-    ...proxy,
+    hostKey: server.hostKey,
+    home,
+    freeze: (isFrozen) => {
+      for (const pid of serverProcesses(server.pid)) {
+        try {
+          process.kill(pid, isFrozen ? "SIGSTOP" : "SIGCONT");
+        } catch {
+          // Its connection has ended.
+        }
+      }
+    },
+    reboot: () => writeFileSync(placeOf(own, bootFile), `${randomUUID()}\n`),
     stop: async () => {
-      child.kill("SIGKILL");
-      await child.exited;
-      await proxy.stop();
+      for (const pid of serverProcesses(server.pid)) process.kill(pid, "SIGKILL");
+      await server.stop();
+      await stop();
     },
   };
 }
 
-function run(argv: string[]): void {
-  const { exitCode, stderr } = Bun.spawnSync(argv);
-  if (exitCode !== 0) throw new Error(`${argv[0]}: ${stderr.toString()}`);
+const bootFile = "/proc/sys/kernel/random/boot_id";
+const placeOf = (own: string, file: string): string => join(own, file.replaceAll("/", "_"));
+
+/** What tells a host of the user `lab`. */
+function userFiles(
+  home: string,
+  { shell = "/bin/sh", sudoers = "" }: { shell?: string; sudoers?: string },
+): Record<string, string> {
+  mkdirSync(home, { recursive: true });
+  chownSync(home, labUser, labUser);
+  const users = readFileSync("/etc/passwd", "utf8");
+  return {
+    "/etc/passwd": `${users}lab:*:${labUser}:${labUser}::${home}:${shell}`,
+    "/etc/sudoers": sudoers,
+  };
 }
 
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
-  listener.stop(true);
-  return listener.port;
-}
-
-async function isListening(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
+/** Words that run a command in a mount namespace in which these files stand for this host's. */
+function makeMachine(own: string, files: Record<string, string>): string[] {
+  mkdirSync(own, { recursive: true });
+  const pairs = Object.entries(files).map(([file, text]) => {
+    const place = placeOf(own, file);
+    writeFileSync(place, `${text}\n`);
+    if (file === "/etc/sudoers") chmodSync(place, 0o440);
+    return [place, file];
   });
+  const script =
+    'while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit 1; done; shift; exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", script, "sh", ...pairs.flat(), "--"];
 }
 
-async function startProxy(target: number): Promise<Omit<Sshd, "host" | "hostKey"> & { port: number }> {
+/** The server and the processes of its connections, not what runs for them. */
+function serverProcesses(pid: number): number[] {
+  const parents = new Map<number, number>();
+  for (const name of readdirSync("/proc").filter((each) => /^\d+$/.test(each))) {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      const [, , parent] = / \((sshd[^)]*)\) \S (\d+) /.exec(stat) ?? [];
+      if (parent !== undefined) parents.set(Number(name), Number(parent));
+    } catch {
+      // It has ended.
+    }
+  }
+  const found = [pid];
+  for (const each of found) {
+    for (const [child, parent] of parents) if (parent === each) found.push(child);
+  }
+  return found;
+}
+
+async function startProxy(target: number): Promise<Weather & { port: number; stop(): Promise<void> }> {
   const pairs = new Set<[Socket, Socket]>();
   let count = 0;
   let limit: number | null = null;
   let isRefusing = false;
-  let isFrozen = false;
   const end = ([near, far]: [Socket, Socket]): void => {
     near.destroy();
     far.destroy();
@@ -143,16 +183,17 @@ async function startProxy(target: number): Promise<Omit<Sshd, "host" | "hostKey"
     const far = connect(target, "127.0.0.1");
     const pair: [Socket, Socket] = [near, far];
     pairs.add(pair);
-    const most = limit;
-    let passed = 0;
-    near.on("data", (bytes) => far.write(bytes));
-    far.on("data", (bytes: Buffer) => {
-      const room = most === null ? bytes.length : Math.max(0, most - passed);
-      passed += bytes.length;
-      near.write(bytes.subarray(0, room), () => {
-        if (room < bytes.length) end(pair);
+    let room = limit ?? Number.POSITIVE_INFINITY;
+    const pass = (from: Socket, to: Socket): void =>
+      void from.on("data", (bytes: Buffer) => {
+        const passed = bytes.subarray(0, room);
+        room -= passed.length;
+        to.write(passed, () => {
+          if (passed.length < bytes.length) end(pair);
+        });
       });
-    });
+    pass(near, far);
+    pass(far, near);
     for (const socket of pair) {
       socket.setNoDelay(true);
       socket.on("error", () => end(pair));
@@ -160,7 +201,6 @@ async function startProxy(target: number): Promise<Omit<Sshd, "host" | "hostKey"
         end(pair);
         pairs.delete(pair);
       });
-      if (isFrozen) socket.pause();
     }
   });
   await new Promise<void>((resolve) => {
@@ -179,13 +219,6 @@ async function startProxy(target: number): Promise<Omit<Sshd, "host" | "hostKey"
     refuse: (is) => {
       isRefusing = is;
       if (is) for (const pair of pairs) end(pair);
-    },
-    freeze: (is) => {
-      isFrozen = is;
-      for (const socket of [...pairs].flat()) {
-        if (is) socket.pause();
-        else socket.resume();
-      }
     },
     stop: async () => {
       for (const pair of pairs) end(pair);

@@ -60,12 +60,15 @@ function quotePath(path: string): string {
   return `"${path.replaceAll("%", "%%")}"`;
 }
 
-/** One command line for any login shell: every word that is not plain stands in single quotes. */
+/**
+ * One command line for any login shell: each word that is not plain stands in single quotes. A backslash stands outside of
+ * them, for fish knows it within, too.
+ */
 export function quoteCommand(argv: string[]): string {
   return argv.map(quoteWord).join(" ");
 }
 
 function quoteWord(word: string): string {
   if (/^[A-Za-z0-9_./:@%+,-]+$/.test(word)) return word;
-  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+  return `'${word.replaceAll(/['\\]/g, String.raw`'\$&'`)}'`;
 }

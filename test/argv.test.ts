@@ -1,0 +1,119 @@
+/** The one place where ssh's arguments are made, and the one that quotes for the shell that it meets: held against real shells. */
+import { describe, expect, test } from "bun:test";
+import type { SshAddress } from "../lib/domain.ts";
+import { quoteCommand, sshArgv } from "../lib/ssh/argv.ts";
+
+const plain: SshAddress = {
+  host: "bench-1",
+  user: "",
+  port: null,
+  key: null,
+  hostKey: null,
+  elevation: null,
+  uid: 0,
+};
+
+/** The options, as ssh reads them. */
+function optionsOf(argv: string[]): string[] {
+  return argv.flatMap((word, index) => (argv[index - 1] === "-o" ? [word] : []));
+}
+
+describe("sshArgv()", () => {
+  test("leaves to the user's own configuration what is not configured here", () => {
+    const argv = sshArgv(plain, { controlPath: "/run/s", knownHosts: null }, []);
+    expect(argv[0]).toBe("ssh");
+    expect(argv.slice(-2)).toEqual(["--", "bench-1"]);
+    expect(argv.filter((word) => ["-p", "-l", "-i"].includes(word))).toEqual([]);
+    expect(optionsOf(argv)).toEqual([
+      "BatchMode=yes",
+      "ConnectTimeout=10",
+      "ServerAliveInterval=15",
+      "ServerAliveCountMax=3",
+      "ClearAllForwardings=yes",
+      "ForwardAgent=no",
+      "ForwardX11=no",
+      "PermitLocalCommand=no",
+      "RequestTTY=no",
+      "RemoteCommand=none",
+      "ControlMaster=auto",
+      "ControlPersist=60",
+      'ControlPath="/run/s"',
+      "StrictHostKeyChecking=accept-new",
+    ]);
+  });
+
+  test("names what is configured, the pinned key alone among the known ones", () => {
+    const address = { ...plain, user: "lab", port: 2222, key: "/k e", hostKey: "ssh-ed25519 AAAA" };
+    const argv = sshArgv(address, { controlPath: "/run/%s", knownHosts: "/run/known" }, ["-O", "check"]);
+    expect(argv.slice(-10)).toEqual([
+      "-i",
+      "/k e",
+      "-p",
+      "2222",
+      "-l",
+      "lab",
+      "-O",
+      "check",
+      "--",
+      "bench-1",
+    ]);
+    expect(optionsOf(argv).slice(-8)).toEqual([
+      'ControlPath="/run/%%s"',
+      "StrictHostKeyChecking=yes",
+      'UserKnownHostsFile="/run/known"',
+      "GlobalKnownHostsFile=/dev/null",
+      "HostKeyAlias=pinned",
+      "CheckHostIP=no",
+      "UpdateHostKeys=no",
+      "IdentitiesOnly=yes",
+    ]);
+  });
+
+  test("F69 a host that looks like an option is a host", () => {
+    const argv = sshArgv({ ...plain, host: "-oProxyCommand=x" }, { controlPath: "/s", knownHosts: null }, []);
+    expect(argv.slice(-2)).toEqual(["--", "-oProxyCommand=x"]);
+  });
+});
+
+/** In CI all; elsewhere those that this machine has. */
+const shells = [
+  ["/bin/sh"],
+  ["/bin/bash"],
+  ["/bin/busybox", "ash"],
+  ["/bin/ksh93"],
+  ["/usr/bin/zsh"],
+  ["/usr/bin/fish", "--no-config"],
+];
+const isThere = await Promise.all(shells.map(([path = ""]) => Bun.file(path).exists()));
+const found = shells.filter((_, index) => isThere[index]);
+if (found.length < shells.length && process.env["CI"] === "true") {
+  throw new Error(`quoting is tested with ${shells.map(([path]) => path).join(", ")}`);
+}
+
+/** What a shell might take for its own, each alone, in pairs, and among letters. */
+function hostileWords(): string[] {
+  const signs = [
+    ...Array.from(" '\"\\$`!#&*?[](){}<>|;~^=%@+,-\n\t\r\u0001"),
+    "é",
+    "🦊",
+    "\\'",
+    "'\\",
+    "$(id)",
+    "--",
+    "-n",
+    "",
+  ];
+  const pairs = signs.flatMap((one) => signs.map((other) => `${one}${other}`));
+  return [...signs, ...pairs, ...pairs.map((pair) => `a${pair}z`)];
+}
+
+test.each(found)("F68 quoteCommand() brings every word through %s %s as it is", (...shell) => {
+  const words = hostileWords();
+  for (let at = 0; at < words.length; at += 300) {
+    const some = words.slice(at, at + 300);
+    const line = quoteCommand(["sh", "-c", String.raw`printf '%s\0' "$@"`, "sh", ...some]);
+    const child = Bun.spawnSync([...shell.filter((word) => word !== undefined), "-c", line]);
+    expect(child.stderr.toString()).toBe("");
+    expect(child.stdout.toString().split("\0").slice(0, -1)).toEqual(some);
+  }
+});
