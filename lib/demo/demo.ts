@@ -64,8 +64,9 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     factory.exited.then(end, end);
     const signal = AbortSignal.any([interrupted.signal, over.signal]);
     await follow(runs, { user, clock, print, signal });
-    await endFactory(factory, runs, user, clock);
+    // Whoever interrupts it does not want to wait for what runs.
     if (interrupted.signal.aborted) return 1;
+    await endFactory(factory, runs, user, clock);
     if (!runs.every(isOver)) {
       print(readFileSync(join(directory, "factory.log"), "utf8"));
       return 1;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
+import type { Submission } from "../sp-runner-api.ts";
 import { createUlids } from "../ulid.ts";
 
 export type BoardStatus = "available" | "busy" | "offline" | "failed-needs-recovery";
@@ -49,15 +50,6 @@ export interface Runner {
   /** As a restart: no job is known any more, and every board is idle. What had not ended never does, and is told. */
   forget(): Submission[];
   stop(): Promise<void>;
-}
-
-export interface Submission {
-  testbed: string;
-  input_dir: string;
-  output_dir: string;
-  baseline: string;
-  test_type: string;
-  disable_watchdog: boolean;
 }
 
 interface Job {
