@@ -130,7 +130,8 @@ async function follow(test: HardwareTest, job: string): Promise<End> {
     const answer = await runner.status(job);
     throwIfOver(test);
     if (answer.ok) {
-      const { status, progress, error } = answer.value;
+      const { status, error } = answer.value;
+      const progress = answer.value.progress ?? "";
       if (progress !== told) await test.tell("stdout", progress);
       told = progress;
       if (status === "failed") {
