@@ -1,7 +1,9 @@
 /** The factory as a process, with testbeds that a simulated sp-runner service works on. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "./lab.ts";
+import { openHost, openLab as openMinderLab } from "./minder-lab.ts";
 import { openRunnerLab, type RunnerLab } from "./sp-runner-lab.ts";
 import { drained } from "./ssh-lab.ts";
 import { until } from "./until.ts";
@@ -15,6 +17,35 @@ async function begun(lab: RunnerLab, mood: Partial<RunnerLab["runner"]["mood"]> 
   const id = await lab.submit("echo not run");
   await until("it is submitted", () => lab.runner.submissions().length > before);
   return id;
+}
+
+async function said(lab: RunnerLab, id: string, text: string): Promise<void> {
+  await until(`it is told: ${text}`, async () => (await lab.said(id, "worker")).join().includes(text));
+}
+
+/** Resolves after so many further pings of the lab's one agent. */
+async function pinged(lab: RunnerLab, count: number): Promise<void> {
+  const pings = (): number => lab.proxy.calls.filter((call) => call === "GET /0/worker/ping").length;
+  const before = pings();
+  await until("it has pinged on", () => pings() >= before + count, 90_000);
+}
+
+async function workerOf(lab: RunnerLab): Promise<string> {
+  const [worker] = must(await lab.factoryApi.workers());
+  return worker?.id ?? "";
+}
+
+/** A host whose /work and /input jobs can use, gone with the test. */
+async function openOwnHost(): Promise<{ prefix: string[] } & AsyncDisposable> {
+  const outer = openMinderLab();
+  const host = await openHost(outer);
+  return {
+    prefix: host.signalled,
+    [Symbol.asyncDispose]: async () => {
+      await host.end();
+      await outer.close();
+    },
+  };
 }
 
 describe("a testbed with an sp-runner service", () => {
@@ -209,15 +240,21 @@ describe("a testbed with an sp-runner service", () => {
     await until("it is told to recover again", () => told(factory) > 1);
     factory.kill("SIGKILL");
     await factory.exited;
-    const second = lab.start();
+    // Whatever process counts them; a new one does not know how long ago the last was.
+    for (let count = 2; count <= 3; count += 1) {
+      const between = lab.start();
+      await until("it is told once more", () => told(between) === 1);
+      between.kill("SIGKILL");
+      await between.exited;
+    }
+    const last = lab.start();
     await until("it is given up", () =>
-      second.log().some(({ message }) => message.endsWith("which did not help 3 times: it needs a person")),
+      last.log().some(({ message }) => message.endsWith("did not help 3 times: it needs a person")),
     );
-    // Whatever process counts them.
-    expect(told(factory) - 1 + told(second)).toBe(3);
+    expect(told(last)).toBe(0);
     lab.runner.board("bed-1").status = "available";
     expect((await lab.ended(next)).state).toBe("completed");
-    await drained(second);
+    await drained(last);
   });
 
   test.concurrent.each(["offline", "busy"] as const)(
@@ -238,4 +275,140 @@ describe("a testbed with an sp-runner service", () => {
       await drained(factory);
     },
   );
+
+  test.concurrent("a service that hangs keeps neither the worker from its pings nor the job from its end", async () => {
+    await using lab = await openRunnerLab();
+    lab.runner.mood.stalled = "submissions";
+    const factory = lab.start();
+    const id = await begun(lab, { isHeld: false });
+    // Longer than any other call may take.
+    await pinged(lab, 8);
+    lab.runner.mood.stalled = "all";
+    await pinged(lab, 3);
+    const worker = await workerOf(lab);
+    expect(must(await lab.admin.adminWorker(worker))).toMatchObject({ hold: null, recycle: false });
+    lab.runner.mood.stalled = "none";
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect((await lab.said(id, "worker")).join()).not.toContain("was lost");
+    expect(lab.runner.submissions().length).toBe(1);
+    await drained(factory);
+  });
+
+  test.concurrent("without isolation no job is decided by what an earlier one left", async () => {
+    await using host = await openOwnHost();
+    await using lab = await openRunnerLab([], { general: ['isolate = "off"'] });
+    const factory = lab.start({ prefix: host.prefix });
+    const first = await lab.submit("true", { rules: ["=/work/*.log"] });
+    expect((await lab.ended(first)).state).toBe("completed");
+    expect(must(await lab.user.outputs(first)).map(({ path }) => path)).toContain("/work/sp-runner.log");
+    lab.runner.mood.submit = "not begun in silence";
+    const second = await lab.submit("true", { rules: ["/work/*"] });
+    expect((await lab.ended(second)).state).toBe("failed");
+    expect((await lab.said(second, "worker")).join()).toContain("it left no report");
+    expect(must(await lab.user.outputs(second))).toEqual([]);
+    expect(new Set(lab.runner.submissions().map(({ output_dir: output }) => output))).toEqual(
+      new Set([`${lab.base}/work/bed-1_1/work`]),
+    );
+    await drained(factory);
+  });
+
+  test.concurrent("another client's job is waited for, and never taken for ours", async () => {
+    await using lab = await openRunnerLab();
+    lab.proxy.fate = (call) => (call === "GET /0/worker/ping" ? "refuse" : "pass");
+    const factory = lab.start();
+    const first = await lab.submit("true");
+    await until("there is an agent", () => lab.proxy.calls.includes("GET /0/worker/ping"));
+    const release = lab.runner.occupy("bed-1");
+    lab.proxy.fate = () => "pass";
+    await said(lab, first, "waiting for the board: it is at work");
+    expect(lab.runner.submissions()).toEqual([]);
+    release();
+    expect((await lab.ended(first)).state).toBe("completed");
+    lab.runner.mood.submit = "not begun in silence";
+    const second = await lab.submit("true");
+    await said(lab, second, "was lost");
+    const releaseAgain = lab.runner.occupy("bed-1");
+    await until(
+      "it is followed",
+      () => lab.instanceFile("bed-1_2", "opt/etc/sp-runner.json")?.includes('"isAdopted":true') === true,
+    );
+    releaseAgain();
+    expect((await lab.ended(second)).state).toBe("failed");
+    await said(lab, second, "left nothing in this job's directory");
+    expect(lab.runner.hasDoubled()).toBe(false);
+    await drained(factory);
+  });
+
+  test.concurrent("a worker that is recycled keeps the testbed until its board is idle", async () => {
+    await using lab = await openRunnerLab();
+    const factory = lab.start();
+    const id = await begun(lab);
+    const worker = await workerOf(lab);
+    must(await lab.admin.recycleWorker(worker));
+    expect((await lab.ended(id)).state).toBe("failed");
+    const next = await lab.submit("true");
+    await until("it is told", () =>
+      factory.log().some(({ message }) => message.includes("still works on the board")),
+    );
+    expect(lab.runner.submissions().length).toBe(1);
+    lab.runner.mood.isHeld = false;
+    expect((await lab.ended(next)).state).toBe("completed");
+    expect(lab.runner.hasDoubled()).toBe(false);
+    await drained(factory);
+  });
+
+  test.concurrent.each([404, 400, 410] as const)(
+    "a job that the service forgot, by %d, is lost",
+    async (unknownJob) => {
+      await using lab = await openRunnerLab();
+      const factory = lab.start();
+      const id = await begun(lab, { unknownJob, workingBoard: "available" });
+      expect(lab.runner.forget()).toHaveLength(1);
+      expect((await lab.ended(id)).state).toBe("failed");
+      await said(
+        lab,
+        id,
+        "sp-runner does not know the job any more, and its board is idle; it left no report",
+      );
+      await drained(factory);
+    },
+  );
+
+  test.concurrent("odd paths, files and progress are taken as they are meant", async () => {
+    await using lab = await openRunnerLab();
+    const { mood } = lab.runner;
+    const factory = lab.start();
+    const play = async (wanted: Partial<typeof mood>) => {
+      Object.assign(mood, {
+        reportAt: "output",
+        files: "written",
+        progress: "steps",
+        outcome: "passed",
+        ...wanted,
+      });
+      const id = await lab.submit("true");
+      const { state } = await lab.ended(id);
+      return { state, outputs: must(await lab.user.outputs(id)).length, told: await lab.said(id, "stdout") };
+    };
+    const good = { state: "completed" as const, outputs: 3 };
+    expect(await play({ reportAt: "relative", progress: "null" })).toEqual({ ...good, told: [] });
+    const canonical = await play({
+      reportAt: (output) => realpathSync(output) + "/./test-report.json",
+      progress: "huge",
+    });
+    expect(canonical).toEqual({ ...good, told: ["x".repeat(4000)] });
+    const anew: typeof mood.outcome = ({ output_dir: output }: { output_dir: string }) => {
+      rmSync(output, { recursive: true });
+      mkdirSync(output);
+      return "passed";
+    };
+    expect(await play({ outcome: anew })).toMatchObject(good);
+    expect(await play({ files: "none" })).toMatchObject({ state: "failed", outputs: 0 });
+    expect(await play({ files: "none", reportAt: "nowhere" })).toMatchObject({
+      state: "completed",
+      outputs: 0,
+    });
+    expect(await play({ reportAt: "elsewhere" })).toMatchObject({ state: "failed", outputs: 3 });
+    await drained(factory);
+  });
 });
