@@ -57,6 +57,8 @@ export interface Observation {
   checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
   /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
   refusal: string | null;
+  /** Testbeds on other hosts that refused it. */
+  alone: ReadonlySet<string>;
   /** By testbed on another host: how that was last reached. */
   reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
   looks: ReadonlyMap<string, Look>;

@@ -142,7 +142,7 @@ export function plan(seen: Observation): Plan {
       jobs.add(lease.job);
       free.delete(testbed);
       if (isAlone(testbed, seen)) {
-        for (const each of free) if (isAlone(each, seen)) free.delete(each);
+        for (const each of free) if (each.host === testbed.host && isAlone(each, seen)) free.delete(each);
       }
       add({ kind: "begin", lease, testbed });
     }

@@ -87,8 +87,12 @@ export function openLab({
   if (locks === undefined) chmodSync(lockDirectory, 0o1777);
   const groups = group === undefined ? "--clear-groups" : `--groups=${group}`;
   const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, groups];
-  const transport: Transport = (argv, stdin, timeoutMs) =>
-    local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
+  const transport: Transport = (argv, stdin, timeoutMs) => {
+    const text = edit === undefined ? stdin : edit(stdin);
+    // The script is placed with its length, the last word.
+    const words = text === stdin ? argv : [...argv.slice(0, -1), String(Buffer.byteLength(text))];
+    return local([...prefix, ...become, ...words], text, timeoutMs);
+  };
   // As the factory does, which is not elevated itself.
   if (isElevated) mkdirSync(work, { mode: 0o700 });
   if (isElevated) chownSync(work, user, user);
@@ -121,6 +125,8 @@ export function openLab({
       bmat: [],
       environment: {},
       isolate: "auto",
+      usesHost: true,
+      isAgain: false,
       expirySeconds: 120,
       logCapBytes: 100_000_000,
       testbedJson: "{}",

@@ -182,6 +182,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     leases: [],
     health: new Map(),
     elsewhere: new Map(),
+    alone: new Set(),
     locksSeenMs: nowMs,
     checks: new Map(),
     refusal: null,

@@ -563,6 +563,39 @@ describe("plan() for free testbeds", () => {
     expect(looked).not.toContain("lease");
   });
 
+  test("runs one instance at a time on another host that refuses isolation, and is not held up by this one", () => {
+    const testbeds = ["a", "b", "c"].map((name) =>
+      testbedOf({ name, host: name === "c" ? "lab-4" : "lab-3" }),
+    );
+    const [, testbed = testbedOf()] = testbeds;
+    const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0, machine: "" };
+    const at = (host: string): Instance["place"] => ({
+      way: "ssh",
+      directory: "/w/a_7",
+      agent: "external",
+      ssh: { ...address, host },
+    });
+    const reached = new Map(testbeds.map(({ name }) => [name, { ok: true as const, atMs: nowMs }]));
+    const why = (place: Instance["place"] | null, seen: Partial<Observation> = {}): string | null => {
+      const instances = place === null ? [] : [instanceOf({ testbed: "a", place })];
+      return whyNotFree(testbed, ready({ config: configOf(testbeds), reached, instances, ...seen }));
+    };
+    const alone = new Set(["a", "b"]);
+    expect(why(at("lab-3"))).toBeNull();
+    expect(why(at("lab-3"), { alone })).toBe("without isolation one instance at a time runs on its host");
+    expect(why(at("lab-4"), { alone })).toBeNull();
+    expect(why(null, { alone, refusal: "refused here" })).toBeNull();
+    const here = { way: "local", directory: "/w/a_7", agent: "external" } as const;
+    expect(why(here, { alone, refusal: "refused here" })).toBeNull();
+  });
+
+  test("an sp-runner service's testbed needs nothing of a host that refuses isolation", () => {
+    const service = testbedOf({ name: "b", spRunnerUrl: "http://h" });
+    const config = configOf([testbedOf({ name: "a" }), service], "off");
+    const reached = new Map([["b", { ok: true as const, atMs: nowMs }]]);
+    expect(kindsOf(ready({ config, reached, instances: [instanceOf({ testbed: "a" })] }))).toContain("lease");
+  });
+
   describe("check", () => {
     const config = configOf([testbedOf({ check: "true" })]);
     const checked = (isPassed: boolean, atMs: number): Observation =>
@@ -679,7 +712,16 @@ describe("a testbed on another host", () => {
   });
 
   test("is looked at apart from all others, and each second", () => {
-    const ssh = { host: "lab-3", user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
+    const ssh = {
+      host: "lab-3",
+      user: "",
+      port: null,
+      key: null,
+      hostKey: null,
+      elevation: null,
+      uid: 0,
+      machine: "",
+    };
     const placeOf = (testbed: string): Instance["place"] => ({
       way: "ssh",
       directory: `/w/${testbed}_7`,

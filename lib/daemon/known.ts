@@ -53,6 +53,7 @@ export interface Known {
   locksSeenMs: number | null;
   checks: Map<string, { isPassed: boolean; atMs: number }>;
   refusal: string | null;
+  alone: Set<string>;
   /** By testbed on another host: how that was last reached. */
   reached: Map<string, Reached & { atMs: number }>;
   /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
@@ -90,6 +91,7 @@ export function openKnown(store: Store): Known {
     locksSeenMs: null,
     checks: new Map(),
     refusal: null,
+    alone: new Set(),
     reached: new Map(),
     recalled: new Set(),
     idleSinceMs: new Map(),

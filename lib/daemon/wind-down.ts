@@ -85,9 +85,10 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
     const told = await tellOwner(factory, instance, instance.untold);
     if (told !== done) return told;
   }
+  const { place, cookie } = instance;
   const stopped = isFormer(instance)
     ? await stopFormer(factory, instance)
-    : await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs });
+    : await factory.hosts.minderOf(place).stop(place.directory, { cookie, graceMs });
   if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
   const board = await proveBoardIdle(factory, instance);
   if (board !== done) return board;
@@ -113,7 +114,8 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
 export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   const before = await readWorker(factory, instance);
   if ("kind" in before) return before;
-  const tidied = await factory.hosts.minderOf(instance.place).tidy(instance.place.directory);
+  const { place, cookie } = instance;
+  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
   const read = await readWorker(factory, instance);

@@ -47,6 +47,10 @@ export interface ArmSpec {
    * where namespaces are refused.
    */
   isolate: "auto" | "off";
+  /** False: where it is not isolated it needs nothing of the host's, and may share that. */
+  usesHost: boolean;
+  /** Its agent went, and is proved gone with the job not at an end: the same directory, for an agent that can go on. */
+  isAgain: boolean;
   /** A minder not told to go within this unlocks, cleans up and exits. */
   expirySeconds: number;
   /** agent.log is cut to about this; `look` does it. */
@@ -63,8 +67,8 @@ export type ArmResult =
    * `refusal`: why it was to be isolated and is not, but alone on its host; null otherwise.
    */
   | { kind: "armed"; refusal: string | null }
-  /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
-  | { kind: "elsewhere"; owner: string }
+  /** Another live instance holds the testbed, or the host where nothing is isolated: no fault of the testbed's. */
+  | { kind: "elsewhere"; owner: string; isHost: boolean }
   /** Nothing was left behind. */
   | { kind: "failed"; reason: string }
   /** No answer: it may or may not be armed. Arm again, or stop. */
@@ -132,7 +136,7 @@ export interface MinderView {
 }
 
 export type StopResult =
-  /** Everything of the instance is proved gone and its lock is free. */
+  /** Everything of the instance is proved gone and its lock is free; of `quiet`: its agent is, and the lock still held. */
   | { kind: "stopped" }
   /** It did not end after KILL. */
   | { kind: "unkillable"; reason: string }
@@ -184,16 +188,21 @@ export interface Minder {
   go(spec: GoSpec): Promise<GoResult>;
   /** One view for each directory, in order. All at once in one process: cheap. */
   look(directories: string[]): Promise<MinderView[]>;
-  /** Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. */
-  stop(directory: string, options: { graceMs: number }): Promise<StopResult>;
+  /**
+   * Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. Where `cookie` is given, here
+   * and below, a directory that is another instance's is not touched.
+   */
+  stop(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
+  /** Ends the agent alone, as `stop` does: what holds the testbed's lock stays, where it is there. */
+  quiet(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
   /** The end of the agent's log. */
   tail(directory: string, maxBytes: number): Promise<TailResult>;
   /** After `stopped`: removes secrets, sockets and what the job left; the log and small records stay. */
-  tidy(directory: string): Promise<TidyResult>;
+  tidy(directory: string, cookie?: string): Promise<TidyResult>;
   /** What is in a work directory. */
   kept(workDirectory: string): Promise<KeptResult>;
   /** Removes all of an instance that ended. */
-  remove(directory: string): Promise<TidyResult>;
+  remove(directory: string, cookie?: string): Promise<TidyResult>;
   locks(): Promise<LocksResult>;
   /** All instance directories under a work directory that hold an intent. */
   recall(workDirectory: string): Promise<RecallResult>;
@@ -228,6 +237,17 @@ export function openMinder({
   const elevated = elevation === undefined ? "no" : "yes";
   const owner = elevation === undefined ? "" : String(elevation.uid);
   const script = openScript({ transport, random, directory, shell });
+
+  async function end(
+    verb: "stop" | "quiet",
+    instanceDirectory: string,
+    { cookie = "", graceMs }: { cookie?: string; graceMs: number },
+  ): Promise<StopResult> {
+    const words = [instanceDirectory, locks, String(Math.max(0, Math.round(graceMs))), cookie];
+    const reply = await script.call(verb, words, "", graceMs + 30_000);
+    return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+  }
+
   return {
     probe: async () => {
       const reply = await script.call("probe", [shell, directory, locks, elevated, owner], "", 30_000);
@@ -248,27 +268,24 @@ export function openMinder({
       const reply = await script.call("look", [locks, ...directories], "", 20_000);
       return readLook(directories, reply);
     },
-    stop: async (instanceDirectory, { graceMs }) => {
-      const grace = String(Math.max(0, Math.round(graceMs)));
-      const reply = await script.call("stop", [instanceDirectory, locks, grace], "", graceMs + 30_000);
-      return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
-    },
+    stop: async (instanceDirectory, options) => await end("stop", instanceDirectory, options),
+    quiet: async (instanceDirectory, options) => await end("quiet", instanceDirectory, options),
     tail: async (instanceDirectory, maxBytes) => {
       const reply = await script.call("tail", [instanceDirectory, String(maxBytes)], "", 10_000);
       if (!reply.ok) return reply;
       if (reply.lines[0] !== "log") return { ok: false, reason: reply.lines.join(" ") };
       return { ok: true, text: reply.lines.slice(1).join("\n") };
     },
-    tidy: async (instanceDirectory) => {
-      const reply = await script.call("tidy", [instanceDirectory], "", 120_000);
+    tidy: async (instanceDirectory, cookie = "") => {
+      const reply = await script.call("tidy", [instanceDirectory, cookie], "", 120_000);
       return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     kept: async (workDirectory) => {
       const reply = await script.call("kept", [workDirectory], "", 120_000);
       return reply.ok ? { ok: true, directories: readKept(reply.lines) } : reply;
     },
-    remove: async (instanceDirectory) => {
-      const reply = await script.call("remove", [instanceDirectory], "", 120_000);
+    remove: async (instanceDirectory, cookie = "") => {
+      const reply = await script.call("remove", [instanceDirectory, cookie], "", 120_000);
       return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     locks: async () => {

@@ -19,6 +19,8 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
     ["about", `"instance":${JSON.stringify(spec.instance)}`],
     ["testbed", name],
     ["isolate", spec.isolate],
+    ["uses-host", spec.usesHost ? "yes" : "no"],
+    ["again", spec.isAgain ? "yes" : "no"],
     ...(elevation === undefined
       ? []
       : [["elevated", "yes"] as const, ["owner", String(elevation.uid)] as const]),
