@@ -118,12 +118,12 @@ describe("a testbed behind ssh", () => {
     await until("it is told", () =>
       factory
         .log()
-        .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("bench-1: cannot reach")),
+        .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("cannot reach bench-1")),
     );
     expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
     const status = lab.start({ command: ["status"] });
     expect(await status.exited).toBe(0);
-    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* bench-1: cannot reach/m);
+    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* cannot reach bench-1/m);
     lab.sshd.refuse(false);
     expect((await lab.ended(id)).state).toBe("completed");
     await drained(factory);

@@ -141,7 +141,11 @@ test("jobs behind ssh", async () => {
         const what = Math.floor(dice() * 4);
         const lasts = 100 + dice() * 1400;
         if (what === 0) sshd.cut();
-        if (what === 1) sshd.cutAfter(Math.floor(dice() * 20_000));
+        if (what === 1) {
+          // Those that are made from now on, and there are none else.
+          sshd.cutAfter(Math.floor(dice() * 60_000));
+          sshd.cut();
+        }
         if (what === 2) sshd.refuse(true);
         if (what === 3) sshd.freeze(true);
         await Bun.sleep(lasts);

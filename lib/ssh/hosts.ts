@@ -2,6 +2,7 @@
  * The hosts behind ssh: a connection and a minder for each testbed that hangs there. Which machine a host is stands in a file
  * here, so that another one at its address is found out; all else is learnt again.
  */
+import { z } from "zod";
 import type { Config, Testbed } from "../config.ts";
 import type { Place, SshAddress } from "../domain.ts";
 import type { Files } from "../doors/files.ts";
@@ -34,6 +35,16 @@ export interface SshHosts {
 
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
 const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
+const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
+
+/**
+ * Before each command, whatever connection it comes over: an address may be another machine's by now. Words: work directory,
+ * machine, the command.
+ */
+const guardScript = `
+if [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi
+echo another-machine >&2
+exit 254`;
 
 export function openSshHosts(options: SshOptions): SshHosts {
   const { config, connections, files, random, lockDirectory } = options;
@@ -44,14 +55,8 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const key = JSON.stringify([testbed, address, directory]);
     const known = minders.get(key);
     if (known !== undefined) return known;
-    const { run } = connections.to(testbed, address);
-    const plain: Transport = (argv, stdin, timeoutMs) => run([...minderPath, ...argv], stdin, timeoutMs);
-    const minder = openMinder({
-      ...elevated(address, plain),
-      random,
-      directory,
-      lockDirectory,
-    });
+    const transport = guarded(connections.to(testbed, address), address, directory);
+    const minder = openMinder({ ...elevated(address, transport), random, directory, lockDirectory });
     minders.set(key, minder);
     return minder;
   }
@@ -64,12 +69,16 @@ export function openSshHosts(options: SshOptions): SshHosts {
       { workDirectory: testbed.workDir ?? defaultWorkDirectory, agentPath: testbed.agentPath },
       random,
     );
-    if (!survey.ok) return { ok: false, reason: `${address.host}: ${survey.reason}` };
+    if (!survey.ok) {
+      const isNamed = survey.reason.includes(address.host);
+      return isNamed ? survey : { ok: false, reason: `${address.host}: ${survey.reason}` };
+    }
     const other = await findOther(testbed, address, survey);
     if (other !== null) return { ok: false, reason: other };
     const agent = await agentAt(testbed, connection, survey);
     if (!agent.ok) return { ok: false, reason: `${address.host}: ${agent.reason}` };
-    const ssh = { ...address, uid: survey.uid, elevation: elevationAt(survey) };
+    const { uid, machine } = survey;
+    const ssh = { ...address, uid, machine, elevation: elevationAt(survey) };
     return {
       ok: true,
       host: {
@@ -84,14 +93,19 @@ export function openSshHosts(options: SshOptions): SshHosts {
   }
 
   /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
-  async function findOther(testbed: Testbed, { host }: SshAddress, survey: Survey): Promise<string | null> {
+  async function findOther(
+    testbed: Testbed,
+    { host }: SshAddress,
+    { workDirectory, machine }: Survey,
+  ): Promise<string | null> {
     const path = `${options.machineDirectory}/${testbed.name}`;
-    const seen = `${host} ${survey.machine}\n`;
-    const before = await files.readText(path);
-    if (before === seen) return null;
-    // The configuration names another host by now: that one is got to know.
-    if (before !== null && before.startsWith(`${host} `)) {
-      return `another machine answers as ${host} than the one that this testbed hung on (${survey.workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+    const seen = JSON.stringify({ host, workDirectory, machine });
+    const text = await files.readText(path);
+    if (text === seen) return null;
+    const before = text === null ? null : readKnown(text);
+    // The configuration names another host or directory by now: that one is got to know.
+    if (before?.host === host && before.workDirectory === workDirectory) {
+      return `another machine answers as ${host} than the one that this testbed hung on (${workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
     }
     await files.writePrivate(path, seen, { replace: true });
     return null;
@@ -109,8 +123,12 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (testbed.agentPath !== null) {
       return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there, or cannot be run` };
     }
-    executable ??= options.executable();
-    const copied = await copyAgent(connection, survey, await executable);
+    executable ??= options.executable().catch((error: unknown) => {
+      // It may have been replaced just now: the next one who asks is told anew.
+      executable = null;
+      throw error;
+    });
+    const copied = await copyAgent(connection, survey, await executable, random);
     if (!copied.ok) return copied;
     const { path } = copied;
     return { ok: true, agent: { kind: "built-in", argv: [path, "agent"], bmat: [path, "bmat"] } };
@@ -132,6 +150,26 @@ export function openSshHosts(options: SshOptions): SshHosts {
   };
 }
 
+/** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
+function guarded({ run }: Connection, { host, machine }: SshAddress, directory: string): Transport {
+  return async (argv, stdin, timeoutMs) => {
+    const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
+    const result = await run(words, stdin, timeoutMs);
+    if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
+    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}`;
+    return { ok: false, reason };
+  };
+}
+
+/** A file that cannot be read says nothing of the machine. */
+function readKnown(text: string): z.infer<typeof knownSchema> | null {
+  try {
+    return knownSchema.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
+}
+
 function elevated(
   { elevation, uid, user }: SshAddress,
   transport: Transport,
@@ -147,5 +185,14 @@ function elevated(
 
 /** As configured; who we are there is learnt when it is reached. */
 export function addressOf({ host, sshUser, sshPort, sshKey, hostKey }: Testbed): SshAddress {
-  return { host: host ?? "", user: sshUser, port: sshPort, key: sshKey, hostKey, elevation: null, uid: -1 };
+  return {
+    host: host ?? "",
+    user: sshUser,
+    port: sshPort,
+    key: sshKey,
+    hostKey,
+    elevation: null,
+    uid: -1,
+    machine: "",
+  };
 }
