@@ -183,6 +183,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     health: new Map(),
     elsewhere: new Map(),
     alone: new Set(),
+    resumed: new Map(),
     locksSeenMs: nowMs,
     checks: new Map(),
     refusal: null,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Instance, instanceName, isOpen } from "../lib/domain.ts";
+import { type AgentView, type Instance, instanceName, isOpen } from "../lib/domain.ts";
 import { jobDone, plan, workerView } from "../lib/plan.ts";
 import { type Action, actionKey } from "../lib/plan-action.ts";
 import { intervals, type Observation } from "../lib/plan-observation.ts";
@@ -587,6 +587,31 @@ describe("plan() for free testbeds", () => {
     expect(why(null, { alone, refusal: "refused here" })).toBeNull();
     const here = { way: "local", directory: "/w/a_7", agent: "external" } as const;
     expect(why(here, { alone, refusal: "refused here" })).toBeNull();
+  });
+
+  test("starts the agent of a hardware test again where it is gone, three times at most, and no other job's", () => {
+    const place = {
+      way: "sp-runner",
+      directory: "/w/a_7",
+      agent: "built-in",
+      spRunnerUrl: "http://h",
+    } as const;
+    const instance = instanceOf({ testbed: "a", phase: "running", place });
+    const name = instanceName(instance);
+    const stepOf = (view: AgentView, seen: Partial<Observation> = {}, each = instance): string[] => {
+      const looks = new Map([[name, { ...lookOf(view), atMs: nowMs }]]);
+      return kindsOf(ready({ instances: [each], looks, ...seen }));
+    };
+    for (const view of ["exited", "dead", "absent"] as const) expect(stepOf(view)).toContain("resume");
+    for (const view of ["alive", "done", "armed", "cannot tell"] as const) {
+      expect(stepOf(view)).not.toContain("resume");
+    }
+    expect(stepOf("done")).toContain("end");
+    expect(stepOf("dead", { resumed: new Map([[name, 2]]) })).toContain("resume");
+    expect(stepOf("dead", { resumed: new Map([[name, 3]]) })).toContain("end");
+    const local = instanceOf({ testbed: "a", phase: "running" });
+    expect(stepOf("dead", {}, local)).toContain("end");
+    expect(stepOf("dead", {}, { ...instance, cookie: "" })).toContain("end");
   });
 
   test("an sp-runner service's testbed needs nothing of a host that refuses isolation", () => {

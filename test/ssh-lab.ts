@@ -9,6 +9,8 @@ export interface SshLab extends Lab {
   sshd: Sshd;
   /** The work directory there. */
   work: string;
+  /** Lines of the testbed's section. */
+  bed: string[];
   /** As `configure`, with the testbed as it is. */
   configureBed(options: LabOptions): void;
 }
@@ -16,10 +18,13 @@ export interface SshLab extends Lab {
 export interface SshLabOptions extends LabOptions, Pick<SshdOptions, "config" | "machine" | "hasBoot"> {
   /** Lines of the testbed's section beyond the usual ones. */
   bed?: string[];
+  /** Names of the testbeds there. */
+  beds?: string[];
 }
 
 export async function openSshLab({
   bed = [],
+  beds = ["bed-1"],
   config,
   machine,
   hasBoot = false,
@@ -42,13 +47,14 @@ export async function openSshLab({
     ...bed,
   ];
   const configureBed = (more: LabOptions): void =>
-    lab.configure({ ...options, ...more, testbeds: { "bed-1": lines } });
+    lab.configure({ ...options, ...more, testbeds: Object.fromEntries(beds.map((name) => [name, lines])) });
   configureBed({});
   const path = `${lab.directory}/bin:${process.env["PATH"]}`;
   return {
     ...lab,
     sshd,
     work,
+    bed: lines,
     configureBed,
     start: (wanted = {}) => lab.start({ ...wanted, env: { PATH: path, ...wanted.env } }),
     [Symbol.asyncDispose]: async () => {

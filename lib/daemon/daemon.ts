@@ -15,6 +15,7 @@ import { arm, begin } from "./prepare.ts";
 import { reach } from "./reach.ts";
 import { recover } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
+import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
@@ -216,6 +217,8 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await associate(factory, action.instance);
     case "go":
       return await go(factory, action.instance);
+    case "resume":
+      return await resume(factory, action.instance);
     case "record went":
       return recordWent(factory, action.instance);
     case "flush":

@@ -63,6 +63,7 @@ export interface Known {
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
   looks: Map<string, KnownLook>;
+  resumed: Map<string, number>;
   sweptMs: number | null;
   /** Names of instances for which a worker is being asked for right now. */
   asking: Set<string>;
@@ -97,6 +98,7 @@ export function openKnown(store: Store): Known {
     idleSinceMs: new Map(),
     troubles: store.troubles(),
     looks: new Map(),
+    resumed: new Map(),
     sweptMs: null,
     asking: new Set(),
     tried: new Map(),
@@ -135,6 +137,7 @@ export function advance(
   } else {
     known.instances.delete(name);
     known.looks.delete(name);
+    known.resumed.delete(name);
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
     known.idleSinceMs.delete(name);

@@ -4,7 +4,7 @@
  */
 import type { Testbed } from "../config.ts";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
-import type { ArmResult } from "../minder/minder.ts";
+import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
 import { armRequest } from "./arm-request.ts";

@@ -3,7 +3,7 @@ import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
 import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
-import type { MinderView } from "../minder/minder.ts";
+import type { MinderView } from "../minder/replies.ts";
 import { noteList } from "../server-view.ts";
 import { lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";

@@ -85,13 +85,23 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
     const told = await tellOwner(factory, instance, instance.untold);
     if (told !== done) return told;
   }
-  const { place, cookie } = instance;
-  const stopped = isFormer(instance)
-    ? await stopFormer(factory, instance)
-    : await factory.hosts.minderOf(place).stop(place.directory, { cookie, graceMs });
-  if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
-  const board = await proveBoardIdle(factory, instance);
-  if (board !== done) return board;
+  if (isFormer(instance)) {
+    const stopped = await stopFormer(factory, instance);
+    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  } else {
+    const { place, cookie } = instance;
+    const minder = factory.hosts.minderOf(place);
+    const words = [place.directory, { cookie, graceMs }] as const;
+    if (place.spRunnerUrl !== undefined) {
+      // The testbed's lock is held until the service is done with the board.
+      const quiet = await minder.quiet(...words);
+      if (quiet.kind !== "stopped") return failed(`cannot end the agent: ${quiet.reason}`);
+      const board = await proveBoardIdle(factory, instance);
+      if (board !== done) return board;
+    }
+    const stopped = await minder.stop(...words);
+    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  }
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
 }

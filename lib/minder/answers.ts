@@ -11,7 +11,7 @@ import type {
   StopResult,
   TestbedLock,
   TidyResult,
-} from "./minder.ts";
+} from "./replies.ts";
 import type { Reply } from "./marks.ts";
 import { testbedOf } from "./specification.ts";
 

@@ -38,22 +38,24 @@ if [ -x "$target" ] && [ -s "$target" ]; then echo there; elif [ "$4" = copy ]; 
   chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
 fi`;
 
+/** Why it would not run there; null: it would, as far as can be told from here. */
+export function whyNotCopied({ system, cpu }: Survey, executable: Executable | null): string | null {
+  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
+  if (executable === null) return `${missing}; only the built executable can be copied`;
+  if (executable.system === system && executable.cpu === cpu) return null;
+  return `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`;
+}
+
 /** Resolves with the agent's path there. */
 export async function copyAgent(
   connection: Connection,
-  { system, cpu, workDirectory }: Survey,
+  survey: Survey,
   executable: Executable | null,
   random: Random,
 ): Promise<{ ok: true; path: string } | { ok: false; reason: string }> {
-  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
-  if (executable === null)
-    return { ok: false, reason: `${missing}; only the built executable can be copied` };
-  if (executable.system !== system || executable.cpu !== cpu) {
-    return {
-      ok: false,
-      reason: `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`,
-    };
-  }
+  const reason = whyNotCopied(survey, executable);
+  if (executable === null || reason !== null) return { ok: false, reason: reason ?? "" };
+  const { workDirectory } = survey;
   const directory = `${workDirectory}/.agent/${executable.version}-${executable.sha256.slice(0, 16)}`;
   const path = `${directory}/${name}`;
   const words = [directory, name, executable.sha256];
@@ -67,5 +69,5 @@ export async function copyAgent(
     timeoutMs: copyTimeoutMs,
   });
   if (copied.ok) return { ok: true, path };
-  return { ok: false, reason: `${missing}; this program could not be copied there: ${copied.reason}` };
+  return { ok: false, reason: `this program could not be copied there as its agent: ${copied.reason}` };
 }

@@ -2,7 +2,7 @@
 import type { SshAddress } from "../domain.ts";
 
 export interface SshFiles {
-  /** The socket of the one connection that all calls share. */
+  /** The socket of the one connection that all calls share, from where ssh runs. */
   controlPath: string;
   /** Holds the pinned key alone; null: none is pinned. */
   knownHosts: string | null;

@@ -17,7 +17,7 @@ export interface Survey {
   /** What the agent gets as PATH: the login's own. */
   path: string;
   workDirectory: string;
-  /** Random, kept in the work directory: the same address with another id is another machine. */
+  /** Random, kept in the work directory: the same address with another id is another machine. Empty: none was given yet. */
   machine: string;
   /** The agent that was asked for; else one on the PATH; null: it is not there, or cannot be run. */
   agent: string | null;
@@ -28,18 +28,23 @@ export interface SurveyRequest {
   workDirectory: string;
   /** May begin with `~/`; null: `buildomat-agent` on the PATH there. */
   agentPath: string | null;
+  /** Nothing is made there: a work directory that is not there yet has no machine's name in it. */
+  isLook: boolean;
 }
 
-/** Words: work directory, agent or nothing, a new machine id. */
+/** Words: work directory, agent or nothing, a new machine id or nothing. */
 const script = `
 work=$1 agent=$2 id=$3
 umask 077
 case $work in "~/"*) work=$HOME/\${work#??} ;; esac
 case $agent in "~/"*) agent=$HOME/\${agent#??} ;; esac
-mkdir -p "$work" 2>/dev/null
-[ -d "$work" ] && [ ! -L "$work" ] || { echo "the work directory $work cannot be made there" >&2; exit 1; }
-work=$(cd "$work" && pwd) || exit 1
-if [ ! -s "$work/testbed-id" ]; then
+[ -z "$id" ] || mkdir -p "$work" 2>/dev/null
+if [ -L "$work" ] || { [ ! -d "$work" ] && { [ -n "$id" ] || [ -e "$work" ]; }; }; then
+  echo "the work directory $work cannot be made there, or is a link" >&2
+  exit 1
+fi
+[ ! -d "$work" ] || work=$(cd "$work" && pwd) || exit 1
+if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   # Several testbeds of one host are surveyed at once: the first link is the one that stays.
   draft=$work/testbed-id.$$
   echo "$id" >"$draft" && ln "$draft" "$work/testbed-id" 2>/dev/null
@@ -48,14 +53,14 @@ if [ ! -s "$work/testbed-id" ]; then
 fi
 [ -n "$agent" ] || agent=$(command -v buildomat-agent)
 [ -f "$agent" ] && [ -x "$agent" ] || agent=
-printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id")" agent "$agent"`;
+printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent"`;
 
 export async function surveyHost(
   connection: Connection,
-  { workDirectory, agentPath }: SurveyRequest,
+  { workDirectory, agentPath, isLook }: SurveyRequest,
   random: Random,
 ): Promise<({ ok: true } & Survey) | { ok: false; reason: string }> {
-  const words = [workDirectory, agentPath ?? "", newMark(random)];
+  const words = [workDirectory, agentPath ?? "", isLook ? "" : newMark(random)];
   const reply = await ask(connection, random, { script, words });
   if (!reply.ok) return reply;
   const said = new Map(
