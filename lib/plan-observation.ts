@@ -62,6 +62,8 @@ export interface Observation {
   /** By testbed on another host: how that was last reached. */
   reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
   looks: ReadonlyMap<string, Look>;
+  /** By instance name: how often its agent was started again. */
+  resumed: ReadonlyMap<string, number>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;
   server: ServerView;
