@@ -287,19 +287,6 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   });
 
-  test.concurrent("testbeds of a host without isolation run one job after another, and none is leased in vain", async () => {
-    for (const path of ["/work", "/input"]) mkdirSync(path, { recursive: true });
-    await using lab = await openSshLab({ general: ['isolate = "off"'], beds: ["bed-1", "bed-2"] });
-    const factory = lab.start();
-    const ids: string[] = [];
-    for (let job = 0; job < 4; job += 1) ids.push(await lab.submit("echo begun; sleep 0.3; echo ended"));
-    for (const id of ids) expect((await lab.ended(id)).state).toBe("completed");
-    await drained(factory);
-    // The second testbed learns that the host is not its own by the first lease.
-    const dropped = factory.log().filter(({ message }) => message.startsWith("the job was not begun here"));
-    expect(dropped.length).toBeLessThanOrEqual(1);
-  });
-
   test.concurrent("noise of a login does not keep this program from being copied", async () => {
     const noise = 'echo Hello there; sh -c "$SSH_ORIGINAL_COMMAND"; code=$?; echo bye; exit $code';
     await using lab = await openSshLab({

@@ -18,13 +18,10 @@ export interface SshLab extends Lab {
 export interface SshLabOptions extends LabOptions, Pick<SshdOptions, "config" | "machine" | "hasBoot"> {
   /** Lines of the testbed's section beyond the usual ones. */
   bed?: string[];
-  /** Names of the testbeds there. */
-  beds?: string[];
 }
 
 export async function openSshLab({
   bed = [],
-  beds = ["bed-1"],
   config,
   machine,
   hasBoot = false,
@@ -47,7 +44,7 @@ export async function openSshLab({
     ...bed,
   ];
   const configureBed = (more: LabOptions): void =>
-    lab.configure({ ...options, ...more, testbeds: Object.fromEntries(beds.map((name) => [name, lines])) });
+    lab.configure({ ...options, ...more, testbeds: { "bed-1": lines } });
   configureBed({});
   const path = `${lab.directory}/bin:${process.env["PATH"]}`;
   return {
