@@ -1,4 +1,5 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -285,6 +286,27 @@ describe("a testbed behind ssh", () => {
     writeFileSync(name, own);
     await until("it is stopped there", () => processesNaming(`${lab.work}/bed-1_1`).length === 0);
     await drained(factory);
+  });
+
+  test.concurrent("an instance on a host that never comes back ends by an operator's word", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    lab.sshd.refuse(true);
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+    for (const pid of processesNaming(`${lab.work}/bed-1_1`)) kill(pid);
+    const database = new Database(join(lab.base, "data.sqlite3"));
+    database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
+    database.close();
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("failed");
+    expect((await lab.said(id)).join()).toContain("it was marked destroyed in the database");
+    await until("its worker is deleted", async () => must(await lab.factoryApi.workers()).length === 0);
+    lab.sshd.refuse(false);
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(second);
   });
 
   test.concurrent("noise of a login does not keep this program from being copied", async () => {

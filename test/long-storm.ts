@@ -78,7 +78,7 @@ async function weather({ lab, env = {}, submit, breakSomething, calmDown }: Stor
   while (!isOver) {
     await breakSomething(dice);
     breaks += 1;
-    if (dice() < 0.25 && !isOver) {
+    if (dice() < 0.5 && !isOver) {
       factory.kill("SIGKILL");
       await factory.exited;
       factory = lab.start({ env });
