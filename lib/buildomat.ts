@@ -83,20 +83,27 @@ export function requestFor<T>(server: Server, call: Omit<Call<T>, "reply">): Htt
   };
 }
 
+const longestMessage = 500;
+
 /** What a status outside 2xx says, with the server's own message where it sent one. */
 export function refused(status: number, text: string): Answer<never> {
-  let message = `status ${status}`;
-  try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body === "object" && body !== null && "message" in body) {
-      message = String(body.message).slice(0, 500);
-    }
-  } catch {
-    // A proxy's page: the status has to do.
-  }
+  const said = readMessage(text).slice(0, longestMessage);
+  const message = said === "" ? `status ${status}` : said;
   const byStatus: Record<number, Refusal> = { 401: "unauthorised", 403: "forbidden", 409: "conflict" };
   const isFinal = status >= 400 && status <= 499 && status !== 408 && status !== 429;
   return { ok: false, refusal: byStatus[status] ?? (isFinal ? "rejected" : "no answer"), status, message };
+}
+
+/** The empty text where there is none: of a proxy's page, say. */
+function readMessage(text: string): string {
+  try {
+    const body: unknown = JSON.parse(text);
+    const hasOne = typeof body === "object" && body !== null && "message" in body;
+    return hasOne ? String(body.message) : "";
+  } catch {
+    const plain = text.replace(/\p{Cc}+/gu, " ").trim();
+    return plain.startsWith("<") ? "" : plain;
+  }
 }
 
 function unusable(status: number, why: string): Answer<never> {

@@ -15,35 +15,37 @@ export interface Submission {
 }
 
 const healthSchema = z.object({ status: z.string() });
-const testbedsSchema = z.object({
-  testbeds: z.array(
-    z.object({
-      name: z.string(),
-      /** `available`, `busy`, `offline`, `failed-needs-recovery`, or a word of a later version. */
-      status: z.string(),
-      current_job: z.string().nullish(),
-    }),
-  ),
+const boardSchema = z.object({
+  name: z.string(),
+  /** `available`, `busy`, `offline`, `failed-needs-recovery`, or a word of a later version. */
+  status: z.string(),
+  current_job: z.string().nullish(),
 });
+const testbedsSchema = z.object({ testbeds: z.array(z.unknown()) });
 const submittedSchema = z.object({ job_id: z.string().min(1) });
+/** What is only shown may be missing or of another form. */
+const shownText = z.string().nullish().catch(null);
+const shownNumber = z.number().nullish().catch(null);
 const statusSchema = z.object({
   /** `pending`, `running`, `completed`, `failed`; any other word says nothing. */
   status: z.string(),
-  progress: z.string(),
-  error: z.string().nullish(),
+  progress: shownText,
+  testbed: z.string().nullish(),
+  error: shownText,
 });
 const resultSchema = z.object({
-  outcome: z.enum(["passed", "failed", "error"]),
+  /** `passed`; any other word is none. */
+  outcome: z.string(),
   report_path: z.string().nullish(),
   summary_path: z.string().nullish(),
   log_path: z.string().nullish(),
-  duration_secs: z.number(),
-  tests_run: z.number(),
-  error: z.string().nullish(),
+  duration_secs: shownNumber,
+  tests_run: shownNumber,
+  error: shownText,
 });
 const recoverySchema = z.object({ status: z.string(), message: z.string() });
 
-export type Board = z.infer<typeof testbedsSchema>["testbeds"][number];
+export type Board = z.infer<typeof boardSchema>;
 export type RunnerStatus = z.infer<typeof statusSchema>;
 export type RunnerResult = z.infer<typeof resultSchema>;
 
@@ -78,31 +80,50 @@ export async function findBoard(runner: SpRunnerApi, url: string, name: string):
   return { ok: true, board };
 }
 
-/** Whether a job is on it, ours or another's. */
+/** Whether a job is on it for certain, ours or another's. */
 export function isAtWork({ status, current_job: job }: Board): boolean {
   return status === "busy" || (job ?? "") !== "";
 }
+
+const idleWords = ["available", "offline", "failed-needs-recovery"];
+
+/** Whether no job is on it for certain. A word of a later version proves neither. */
+export function isIdle(board: Board): boolean {
+  return idleWords.includes(board.status) && !isAtWork(board);
+}
+
+/** As long as the service's own client waits: it may get the board ready before it answers. */
+const submitTimeoutMs = 3_600_000;
+const recoverTimeoutMs = 600_000;
 
 export function openSpRunnerApi(server: Omit<Server, "token">): SpRunnerApi {
   const at: Server = { ...server, token: null };
   const get = <T>(path: string, reply: z.ZodType<T>): Promise<Answer<T>> =>
     callServer(at, { method: "GET", path, reply });
-  const post = <T>(path: string, body: unknown, reply: z.ZodType<T>): Promise<Answer<T>> =>
-    callServer(at, { method: "POST", path, body, reply });
+  const post = <T>(path: string, body: unknown, reply: z.ZodType<T>, timeoutMs: number): Promise<Answer<T>> =>
+    callServer(at, { method: "POST", path, body, reply, timeoutMs });
   const job = (id: string): string => `/job/${encodeURIComponent(id)}`;
   return {
     health: () => get("/health", healthSchema),
     boards: async () => {
       const answer = await get("/testbeds", testbedsSchema);
-      return answer.ok ? { ok: true, value: answer.value.testbeds } : answer;
+      if (!answer.ok) return answer;
+      // One that cannot be read does not hide the others.
+      const parsed = answer.value.testbeds.map((each) => boardSchema.safeParse(each));
+      return { ok: true, value: parsed.flatMap(({ data }) => (data === undefined ? [] : [data])) };
     },
     submit: async (submission) => {
-      const answer = await post("/job", submission, submittedSchema);
+      const answer = await post("/job", submission, submittedSchema, submitTimeoutMs);
       return answer.ok ? { ok: true, value: answer.value.job_id } : answer;
     },
     status: (id) => get(`${job(id)}/status`, statusSchema),
     result: (id) => get(`${job(id)}/result`, resultSchema),
     recover: (board) =>
-      post(`/testbed/${encodeURIComponent(board)}/recover`, { force: false }, recoverySchema),
+      post(
+        `/testbed/${encodeURIComponent(board)}/recover`,
+        { force: false },
+        recoverySchema,
+        recoverTimeoutMs,
+      ),
   };
 }

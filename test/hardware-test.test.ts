@@ -1,23 +1,24 @@
 /** A hardware test against a scripted service and a clock that stands still: what it submits, believes, waits for and tells. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  type HardwareTest,
-  isSameDirectory,
-  readRunner,
-  runHardwareTest,
-  type RunnerRecord,
-  type Verdict,
-} from "../lib/agent/hardware-test.ts";
+import { type HardwareTest, runHardwareTest } from "../lib/agent/hardware-test.ts";
 import { type JobCalls, JobOver } from "../lib/agent/job-calls.ts";
+import type { RunnerRecord, Verdict } from "../lib/agent/runner-record.ts";
 import type { Answer } from "../lib/buildomat.ts";
 import type { Board, RunnerResult, RunnerStatus, Submission } from "../lib/sp-runner-api.ts";
 import { createSettableClock } from "./settable-clock.ts";
+import { until } from "./until.ts";
 
 const lost: Answer<never> = { ok: false, refusal: "no answer", status: null, message: "it broke off" };
-const unknown: Answer<never> = { ok: false, refusal: "rejected", status: 404, message: "status 404" };
+const refusal = (status: number, message = `status ${status}`): Answer<never> => ({
+  ok: false,
+  refusal: status === 409 ? "conflict" : "rejected",
+  status,
+  message,
+});
+const unknown = refusal(404);
 const ok = <T>(value: T): Answer<T> => ({ ok: true, value });
 const running = (progress: string): Answer<RunnerStatus> => ok({ status: "running", progress });
 const completed = ok<RunnerStatus>({ status: "completed", progress: "done" });
@@ -40,7 +41,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-function play(over: Partial<Answers> = {}, env: Record<string, string> = {}) {
+function play(
+  over: Partial<Answers> = {},
+  { env = {}, before = null }: { env?: Record<string, string>; before?: RunnerRecord | null } = {},
+) {
   const clock = createSettableClock();
   const answers: Answers = {
     submit: [ok("J")],
@@ -64,6 +68,8 @@ function play(over: Partial<Answers> = {}, env: Record<string, string> = {}) {
     testbed: {
       testbed: "bed-1",
       sp_runner_url: "http://h",
+      input_dir: "/far/input",
+      output_dir: "/far/work",
       test_type: "update-rollback",
       baseline: "v16",
       disable_watchdog: true,
@@ -82,9 +88,8 @@ function play(over: Partial<Answers> = {}, env: Record<string, string> = {}) {
     },
     calls: { signal: controller.signal } as JobCalls,
     clock,
-    inputDirectory: "/far/input",
-    outputDirectory: "/far/work",
-    seenOutput: join(directory, "work"),
+    output: join(directory, "work"),
+    before,
     record: (state) => void records.push({ ...state, asked: asked.length }),
     tell: (stream, payload) => {
       told.push(`${stream}: ${payload}`);
@@ -118,11 +123,11 @@ describe("a job that is answered", () => {
         disable_watchdog: true,
       },
     ]);
-    expect(it.asked).toEqual(["submit", "status J", "status J", "status J", "status J", "result J"]);
+    expect(it.asked).toEqual(["boards", "submit", ...Array(4).fill("status J"), "result J"]);
     expect(it.records).toEqual([
-      { phase: "submitting", asked: 0 },
-      { phase: "submitted", job: "J", asked: 1 },
-      { phase: "ended", asked: 6 },
+      { phase: "submitting", asked: 1 },
+      { phase: "submitted", job: "J", isAdopted: false, asked: 2 },
+      { phase: "ended", verdict: { isGood: true, files: [] }, asked: 7 },
     ]);
     expect(it.told).toEqual([
       "worker: sp-runner: update-rollback from baseline v16",
@@ -142,28 +147,51 @@ describe("a job that is answered", () => {
     expect(it.told.at(-1)).toBe(`worker: sp-runner: ${outcome}, 42 tests in 9 s: ${error}`);
   });
 
-  test("is failed, with the reason, where the lab failed it", async () => {
-    const it = play({ status: [ok({ status: "failed", progress: "", error: "no probe" })], result: [] });
+  test("is no pass by an outcome of another version", async () => {
+    const it = play({ result: [ok({ outcome: "postponed" })] });
     expect(await it.done).toMatchObject({ isGood: false });
-    expect(it.told.at(-1)).toContain("the lab failed it: no probe");
+    expect(it.told.at(-1)).toBe("worker: sp-runner: postponed");
   });
 
-  test("is failed where the service does not take it, and the board is free at once", async () => {
-    const it = play({ submit: [{ ok: false, refusal: "conflict", status: 409, message: "busy" }] });
+  test("is failed, with the reason and what it left, where the lab failed it", async () => {
+    for (const name of ["test-report.json", "run.log"]) leave(name);
+    const it = play({
+      status: [ok({ status: "failed", error: "no probe" })],
+      result: [refusal(409), lost, ok({ outcome: "passed", log_path: "/far/work/run.log" })],
+    });
+    await it.clock.advance(2000);
+    expect(await it.done).toEqual({ isGood: false, files: ["run.log", "test-report.json"] });
+    expect(it.told.at(-1)).toBe("worker: sp-runner: the lab failed it: no probe");
+    expect(it.records.at(-1)).toMatchObject({ phase: "ended", verdict: { isGood: false } });
+  });
+
+  test("is failed where the lab failed it and has no result", async () => {
+    const it = play({ status: [ok({ status: "failed" })], result: [unknown] });
+    await it.clock.advance(2000);
     expect(await it.done).toEqual({ isGood: false, files: [] });
-    expect(it.asked).toEqual(["submit"]);
-    expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
-    expect(it.told.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: busy");
+    expect(it.asked.filter((each) => each === "result J")).toHaveLength(3);
+    expect(it.told.at(-1)).toBe("worker: sp-runner: the lab failed it: no reason is given");
+  });
+
+  test("tells its progress where there is some, and not all of a huge one", async () => {
+    const status = [null, undefined, "", "x".repeat(5000)].map((progress) =>
+      ok({ status: "running", progress }),
+    );
+    const it = play({ status: [...status, completed] });
+    await it.clock.advance(4000);
+    await it.done;
+    const said = it.told.filter((line) => line.startsWith("stdout: "));
+    expect(said).toEqual([`stdout: ${"x".repeat(4000)}`, "stdout: done"]);
   });
 
   test("may choose test type and baseline by its task's environment", async () => {
-    const it = play({}, { SP_TEST_TYPE: "smoke", SP_BASELINE: "v17" });
+    const it = play({}, { env: { SP_TEST_TYPE: "smoke", SP_BASELINE: "v17" } });
     await it.done;
     expect(it.submitted).toMatchObject([{ test_type: "smoke", baseline: "v17" }]);
   });
 
   test.each(["", "a\nb", "x".repeat(201)])("may not choose %j", async (word) => {
-    const it = play({}, { SP_TEST_TYPE: word });
+    const it = play({}, { env: { SP_TEST_TYPE: word } });
     expect(await it.done).toEqual({ isGood: false, files: [] });
     expect(it.submitted).toEqual([]);
     expect(it.records).toEqual([]);
@@ -175,40 +203,175 @@ describe("a job that is answered", () => {
     it.controller.abort();
     await it.done;
     expect(it.verdict()).toBeInstanceOf(JobOver);
-    expect(it.asked.filter((each) => each !== "status J")).toEqual(["submit"]);
+    expect(it.asked.filter((each) => each !== "status J")).toEqual(["boards", "submit"]);
     expect(it.records.at(-1)).toMatchObject({ phase: "submitted" });
     expect(it.clock.waiting()).toBe(0);
   });
 });
 
+describe("before a job is submitted", () => {
+  test("its board must be free: what says otherwise, or nothing, is waited out and told once", async () => {
+    const board = (over: Partial<Board>) => ok([{ ...idle, ...over }]);
+    const it = play({
+      boards: [
+        lost,
+        ok([]),
+        ok([busy()]),
+        board({ status: "offline" }),
+        board({ current_job: "K" }),
+        ok([idle]),
+      ],
+    });
+    await it.clock.advance(4000);
+    expect(it.submitted).toEqual([]);
+    expect(it.records).toEqual([]);
+    await it.clock.advance(1000);
+    expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.submitted).toHaveLength(1);
+    expect(it.told.filter((line) => line.includes("waiting"))).toEqual([
+      "worker: sp-runner: waiting for the board: it broke off",
+    ]);
+  });
+
+  test("it may be cancelled", async () => {
+    const it = play({ boards: [ok([busy("K")])] });
+    await it.clock.advance(1000);
+    it.controller.abort();
+    await it.done;
+    expect(it.verdict()).toBeInstanceOf(JobOver);
+    expect(it.submitted).toEqual([]);
+  });
+});
+
+describe("a submission that is refused", () => {
+  test.each([400, 403, 404, 422])(
+    "with %d fails the job at once, with the service's words",
+    async (status) => {
+      const it = play({ submit: [refusal(status, "no such baseline")], status: [] });
+      leave("crash.log");
+      expect(await it.done).toEqual({ isGood: false, files: ["crash.log"] });
+      expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
+      expect(it.told.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: no such baseline");
+    },
+  );
+
+  test("because another's job is on the board is made again when the board is idle", async () => {
+    const it = play({
+      submit: [refusal(409, "busy"), ok("J")],
+      boards: [ok([idle]), ok([busy("K")]), ok([idle])],
+    });
+    await it.clock.advance(1000 + 9999);
+    expect(it.submitted).toHaveLength(1);
+    await it.clock.advance(1);
+    expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.submitted).toHaveLength(2);
+    expect(it.asked).not.toContain("status K");
+  });
+
+  test("because it came twice is decided by what it left", async () => {
+    const it = play({ submit: [refusal(409)], boards: [ok([idle]), ok([busy("K")]), ok([idle])] });
+    await it.clock.advance(1000);
+    leave("test-report.json", '{"outcome": "passed"}');
+    await it.clock.advance(10_000);
+    expect(await it.done).toEqual({ isGood: true, files: ["test-report.json"] });
+    expect(it.submitted).toHaveLength(1);
+  });
+
+  test("three times fails the job, with the reason", async () => {
+    const it = play({ submit: [refusal(409, "not now")] });
+    for (const count of [1, 2, 3]) {
+      await until("it is submitted", () => it.submitted.length === count);
+      await it.clock.advance(10_000);
+    }
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+    expect(it.submitted).toHaveLength(3);
+    expect(it.told.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: not now");
+  });
+});
+
 describe("what cannot be told is waited for", () => {
-  test("errors and words of another version for an hour end nothing, and are told once", async () => {
-    const it = play({ status: [running("one"), ok({ status: "meditating", progress: "one" }), lost] });
-    await it.clock.advance(3_600_000);
+  test.each<[string, Answer<RunnerStatus>]>([
+    ["no answer", lost],
+    ["a word of another version", ok({ status: "meditating" })],
+    ["a word of another testbed", ok({ status: "completed", testbed: "bed-2" })],
+  ])("%s for an hour ends nothing and is told once; after that an idle board decides", async (_, answer) => {
+    const it = play({ status: [running("one"), answer] });
+    await it.clock.advance(1000 + 3_600_000);
     expect(it.verdict()).toBeNull();
     expect(it.told.filter((line) => line.includes("asked again"))).toHaveLength(1);
+    await it.clock.advance(1000);
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+    expect(it.told.at(-1)).toContain("told nothing of the job while its board was idle");
+    expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
+  });
+
+  test.each<[string, Partial<Answers>]>([
+    ["a board that is at work", { boards: [ok([idle]), ok([busy("J")])] }],
+    ["a board with a word of another version", { boards: [ok([idle]), ok([{ ...idle, status: "dozing" }])] }],
+    ["a board that cannot be told", { boards: [ok([idle]), lost] }],
+    ["a word in between", { status: [...Array.from({ length: 3000 }, () => lost), running("one"), lost] }],
+  ])("%s keeps the job waiting", async (_, over) => {
+    const it = play({ status: [lost], ...over });
+    await it.clock.advance(6_500_000);
+    expect(it.verdict()).toBeNull();
     it.controller.abort();
     await it.done;
   });
 
-  test("a result is asked for until it is there", async () => {
-    const it = play({
-      result: [lost, { ok: false, refusal: "conflict", status: 409, message: "" }, ok(passed)],
-    });
+  test("a result is asked for until it is there; trouble is told once", async () => {
+    const it = play({ result: [lost, refusal(409), ok(passed)] });
     await it.clock.advance(2000);
     expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.told.filter((line) => line.includes("no result yet"))).toHaveLength(1);
+  });
+
+  test("a result that does not come for more than an hour is lost where the board is idle", async () => {
+    const it = play({ result: [lost] });
+    leave("test-report.json", '{"outcome": "passed"}');
+    await it.clock.advance(3_600_000);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1000);
+    expect(await it.done).toEqual({ isGood: true, files: ["test-report.json"] });
   });
 
   test("a lost answer is settled by the board's job, never by a second submission", async () => {
-    const it = play({ submit: [lost], boards: [lost, ok([]), ok([busy()]), ok([busy("K")])] });
+    const it = play({ submit: [lost], boards: [ok([idle]), lost, ok([]), ok([busy()]), ok([busy("K")])] });
+    leave("test-report.json");
     await it.clock.advance(3000);
     expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.records.at(-2)).toMatchObject({ phase: "submitted", job: "K", isAdopted: true });
     expect(it.submitted).toHaveLength(1);
     expect(it.asked.slice(-2)).toEqual(["status K", "result K"]);
   });
 
+  test.each(["/far/work/sub/r.json", "sub/r.json"])(
+    "%s in the result proves that it was ours",
+    async (path) => {
+      mkdirSync(join(directory, "work/sub"));
+      leave("sub/r.json");
+      const it = play({
+        submit: [lost],
+        boards: [ok([idle]), ok([busy("K")])],
+        result: [ok({ ...passed, report_path: path })],
+      });
+      expect(await it.done).toEqual({ isGood: true, files: ["sub/r.json"] });
+    },
+  );
+
+  test.each([undefined, "/other/work/test-report.json", "test-report.json"])(
+    "an adopted job that left nothing here was another's: its report is %s",
+    async (path) => {
+      const result = [ok({ ...passed, report_path: path })];
+      const it = play({ submit: [lost], boards: [ok([idle]), ok([busy("K")])], result });
+      expect(await it.done).toEqual({ isGood: false, files: [] });
+      expect(it.told.at(-1)).toContain("left nothing in this job's directory");
+      // Ours may be on the board yet.
+      expect(it.records.at(-1)).toMatchObject({ phase: "submitted", isAdopted: true });
+    },
+  );
+
   test("a board must be idle for 10 s on end; what did not tell of it counts for nothing", async () => {
-    const boards = [ok([idle]), lost, ok([]), ok([idle]), ok([busy()]), ok([idle])];
+    const boards = [ok([idle]), ok([idle]), lost, ok([]), ok([idle]), ok([busy()]), ok([idle])];
     const it = play({ submit: [lost], boards });
     await it.clock.advance(5000 + 9999);
     // An answer that was lost does not say that the board was busy, but it was seen busy at 4 s.
@@ -228,34 +391,76 @@ describe("what cannot be told is waited for", () => {
     const it = play({ submit: [lost] });
     leave("test-report.json", JSON.stringify({ outcome }));
     await it.clock.advance(10_000);
-    expect(await it.done).toEqual({ isGood, files: [join(directory, "work/test-report.json")] });
+    expect(await it.done).toEqual({ isGood, files: ["test-report.json"] });
   });
 
-  test.each(["{", "[]", '{"outcome": 1}'])("a report that cannot be read is none: %s", async (text) => {
+  test("all that a lost job left is uploaded", async () => {
     const it = play({ submit: [lost] });
-    leave("test-report.json", text);
+    mkdirSync(join(directory, "work/logs"));
+    for (const name of ["test-report.json", "logs/uart.log", "core"]) leave(name);
+    symlinkSync("/etc/passwd", join(directory, "work/link"));
+    symlinkSync("/etc", join(directory, "work/etc"));
+    await it.clock.advance(10_000);
+    expect(await it.done).toEqual({ isGood: false, files: ["core", "logs/uart.log", "test-report.json"] });
+  });
+
+  test.each(["{", "[]", '{"outcome": 1}', `{"outcome": "passed"${" ".repeat(1024 * 1024)}}`])(
+    "a report that tells no outcome is no pass: %.20s",
+    async (text) => {
+      const it = play({ submit: [lost] });
+      leave("test-report.json", text);
+      await it.clock.advance(10_000);
+      expect(await it.done).toEqual({ isGood: false, files: ["test-report.json"] });
+      expect(it.told.at(-1)).toEndWith("; its report does not tell an outcome");
+    },
+  );
+
+  test("a report that is a pipe is none, and is not waited for", async () => {
+    const it = play({ submit: [lost] });
+    Bun.spawnSync(["mkfifo", join(directory, "work/test-report.json")]);
     await it.clock.advance(10_000);
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });
 
-  test("a job that the service has forgotten is settled by its board", async () => {
-    const it = play({ status: [running("one"), unknown], result: [] });
-    await it.clock.advance(1000 + 10_000);
-    expect(await it.done).toMatchObject({ isGood: false });
-    expect(it.told.at(-1)).toStartWith(
-      "worker: sp-runner: sp-runner does not know the job any more, and its board is idle",
-    );
+  test.each([400, 404, 409, 410])(
+    "a job that the service has forgotten, by %d, is settled by its board",
+    async (status) => {
+      const it = play({ status: [running("one"), refusal(status)], result: [] });
+      await it.clock.advance(1000 + 9999);
+      expect(it.verdict()).toBeNull();
+      await it.clock.advance(1);
+      expect(await it.done).toMatchObject({ isGood: false });
+      expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
+      expect(it.told.at(-1)).toStartWith(
+        "worker: sp-runner: sp-runner does not know the job any more, and its board is idle",
+      );
+    },
+  );
+
+  test("one odd answer does not hide the job, whatever its board says", async () => {
+    const it = play({
+      status: [unknown, running("two"), ...Array.from({ length: 5 }, () => unknown), running("two")],
+    });
+    await it.clock.advance(30_000);
+    expect(it.verdict()).toBeNull();
+    it.controller.abort();
+    await it.done;
   });
 
   test("one that is still on its board is followed on", async () => {
-    const it = play({ status: [unknown, running("two"), completed], boards: [ok([busy("J")])] });
-    await it.clock.advance(2000);
+    const it = play({
+      status: [...Array.from({ length: 20 }, () => unknown), running("two"), completed],
+      boards: [ok([idle]), ok([busy("J")])],
+    });
+    await it.clock.advance(21_000);
     expect(await it.done).toMatchObject({ isGood: true });
   });
 
-  test("another job on the board frees nothing", async () => {
-    const it = play({ status: [unknown], boards: [ok([busy("K")])] });
+  test("another job on the board ends it, and frees nothing", async () => {
+    const it = play({ status: [unknown], boards: [ok([idle]), ok([busy("K")])] });
+    await it.clock.advance(10_000);
     expect(await it.done).toMatchObject({ isGood: false });
+    expect(it.told.at(-1)).toContain("its board works on another one");
     expect(it.records.at(-1)).toMatchObject({ phase: "submitted" });
   });
 
@@ -270,44 +475,54 @@ describe("the files of a result", () => {
   test("are the ones it names, and the usual ones", async () => {
     for (const name of ["r.json", "test-summary.json", "run.log"]) leave(name);
     const it = play({
-      result: [ok({ ...passed, report_path: "/far/work/r.json", log_path: "/far/work/run.log" })],
+      result: [ok({ ...passed, report_path: "/far/work/./r.json", summary_path: "", log_path: "run.log" })],
     });
-    expect(await it.done).toEqual({
-      isGood: true,
-      files: ["r.json", "test-summary.json", "run.log"].map((name) => join(directory, "work", name)),
-    });
+    expect(await it.done).toEqual({ isGood: true, files: ["r.json", "run.log", "test-summary.json"] });
   });
 
   test.each([
     ["outside", "/etc/passwd"],
     ["above", "/far/work/../secret"],
+    ["above, told from within", "../secret"],
     ["behind a link", "/far/work/link"],
     ["missing", "/far/work/none"],
     ["a directory", "/far/work/sub"],
     ["the directory itself", "/far/work/"],
-  ])("fail the job where one is %s", async (_, path) => {
+  ])("fail the job where its report is %s; another file is only told", async (_, path) => {
     writeFileSync(join(directory, "secret"), "");
     symlinkSync("/etc/passwd", join(directory, "work/link"));
     mkdirSync(join(directory, "work/sub"));
-    const it = play({ result: [ok({ ...passed, report_path: path })] });
-    expect(await it.done).toEqual({ isGood: false, files: [] });
-    expect(it.told).toContain(
+    const bad = play({ result: [ok({ ...passed, report_path: path })] });
+    expect(await bad.done).toEqual({ isGood: false, files: [] });
+    expect(bad.told).toContain(
       `worker: sp-runner: its report_path ${path} is no file in the output directory`,
     );
+    const good = play({ result: [ok({ ...passed, summary_path: path, log_path: path })] });
+    expect(await good.done).toEqual({ isGood: true, files: [] });
+    expect(good.told).toContain(`worker: sp-runner: its log_path ${path} is no file in the output directory`);
   });
 });
 
-test("readRunner() knows a testbed with a service by what the factory wrote", () => {
-  const known = { testbed: "b", sp_runner_url: "u", test_type: "t", baseline: "v", disable_watchdog: false };
-  expect(readRunner(JSON.stringify({ ...known, more: 1 }))).toEqual(known);
-  expect(readRunner(JSON.stringify({ testbed: "b" }))).toBeNull();
-  expect(readRunner("{")).toBeNull();
-  expect(readRunner(null)).toBeNull();
-});
+describe("an agent that was started again", () => {
+  test("settles a submission without a known answer by the board", async () => {
+    const it = play({ boards: [ok([busy("K")]), ok([idle])] }, { before: { phase: "submitting" } });
+    leave("test-report.json");
+    expect(await it.done).toEqual({ isGood: true, files: ["test-report.json"] });
+    expect(it.submitted).toEqual([]);
+    expect(it.asked).toEqual(["boards", "status K", "result K"]);
+  });
 
-test("isSameDirectory() sees through links, and knows what is not there", async () => {
-  symlinkSync(join(directory, "work"), join(directory, "same"));
-  expect(await isSameDirectory(join(directory, "work"), join(directory, "same"))).toBe(true);
-  expect(await isSameDirectory(join(directory, "work"), directory)).toBe(false);
-  expect(await isSameDirectory(join(directory, "a"), join(directory, "b"))).toBe(false);
+  test("follows the job that was submitted", async () => {
+    const it = play({}, { before: { phase: "submitted", job: "L", isAdopted: false } });
+    expect(await it.done).toEqual({ isGood: true, files: [] });
+    expect(it.asked).toEqual(["status L", "result L"]);
+  });
+
+  test("takes the end as it was recorded", async () => {
+    const verdict = { isGood: true, files: ["r.json"] };
+    const it = play({}, { before: { phase: "ended", verdict } });
+    expect(await it.done).toEqual(verdict);
+    expect(it.asked).toEqual([]);
+    expect(readdirSync(join(directory, "work"))).toEqual([]);
+  });
 });

@@ -1,8 +1,10 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { downloadInputs } from "../lib/agent/input-download.ts";
+import * as inputs from "../lib/agent/inputs.ts";
 import { createJobCalls } from "../lib/agent/job-calls.ts";
 import type { HttpDownload, HttpFailure } from "../lib/doors/http.ts";
 import type { Log } from "../lib/log.ts";
@@ -101,5 +103,25 @@ describe("downloadInputs()", () => {
     expect(events[1]).toBe(
       'worker: input error: cannot write input "f": No such file or directory (os error 2)',
     );
+  });
+
+  test("lets go of the connection where the disk does not take what comes", async () => {
+    let isReturned = false;
+    const endless = async function* (): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+      try {
+        for (;;) yield new Uint8Array(10);
+      } finally {
+        isReturned = true;
+      }
+    };
+    const full = await open("/dev/full", "w");
+    const opened = spyOn(inputs, "openInput").mockResolvedValue(full);
+    try {
+      const { isGood, events } = await download([{ ...reply(200, []), parts: endless() }]);
+      expect({ isGood, isReturned }).toEqual({ isGood: false, isReturned: true });
+      expect(events[1]).toContain("No space left on device");
+    } finally {
+      opened.mockRestore();
+    }
   });
 });

@@ -171,3 +171,23 @@ describe("scanOutputs() reports", () => {
     expect(found.mayChange(join(root, "w/x"))).toBe(false);
   });
 });
+
+test("scanOutputs() looks for files where they are, and names them as the rules do", async () => {
+  write("own/work/a.log", "own/work/d/b.log", "own/work/d/skip.log", "work/strange.log");
+  symlinkSync("..", join(root, "own/work/d/up"));
+  const locate = (path: string): string =>
+    path.startsWith(`${root}/work`) ? `${root}/own${path.slice(root.length)}` : path;
+  const errors: string[] = [];
+  const rules = ["/work/**/*.log", "!/work/**/skip*", "%/work/a.log", "=/work/strange.log"].map(rule);
+  const found = await scanOutputs(rules, async (error) => void errors.push(error), locate);
+  expect(errors).toEqual([]);
+  const files = found.files.map(({ path, sizeBytes }) => [short(path), sizeBytes]);
+  expect(files.filter(([path]) => !`${path}`.includes("/up/"))).toEqual([
+    ["/work/a.log", 14],
+    ["/work/d/b.log", 16],
+  ]);
+  expect(found.mayChange(`${root}/work/a.log`)).toBe(true);
+  expect(found.unused(found.files.map(({ path }) => path)).map(short)).toEqual([
+    'rule "/work/strange.log" required a match, but was not used',
+  ]);
+});

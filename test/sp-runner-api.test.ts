@@ -2,9 +2,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { startRunner, type Runner } from "../lib/devserver/sp-runner.ts";
 import { openClock } from "../lib/doors/clock.ts";
-import { openHttp } from "../lib/doors/http.ts";
+import { type HttpReply, type HttpRequest, openHttp } from "../lib/doors/http.ts";
 import { openRandom } from "../lib/doors/random.ts";
-import { askForBoard, isAtWork, openSpRunnerApi, type SpRunnerApi } from "../lib/sp-runner-api.ts";
+import { askForBoard, isAtWork, isIdle, openSpRunnerApi, type SpRunnerApi } from "../lib/sp-runner-api.ts";
 import { isSpRunnerLine, readRecording } from "./recording.ts";
 import { createSettableClock, type SettableClock } from "./settable-clock.ts";
 
@@ -134,12 +134,75 @@ test("askForBoard() says what is wrong with the service or the board", async () 
   expect(await ask({}, "gf-2")).toBe("sp-runner http://h has no testbed gf-2");
 });
 
-test("isAtWork() believes either sign of a job", () => {
+test("isAtWork() believes either sign of a job, isIdle() only a known word without one", () => {
   const board = { name: "b", status: "available" };
-  expect(isAtWork(board)).toBe(false);
-  expect(isAtWork({ ...board, current_job: "" })).toBe(false);
-  expect(isAtWork({ ...board, current_job: null })).toBe(false);
-  expect(isAtWork({ ...board, current_job: "x" })).toBe(true);
-  expect(isAtWork({ ...board, status: "busy" })).toBe(true);
-  expect(isAtWork({ ...board, status: "offline" })).toBe(false);
+  const both = (over: Partial<typeof board> & { current_job?: string | null }): [boolean, boolean] => [
+    isAtWork({ ...board, ...over }),
+    isIdle({ ...board, ...over }),
+  ];
+  expect(both({})).toEqual([false, true]);
+  expect(both({ current_job: "" })).toEqual([false, true]);
+  expect(both({ current_job: null })).toEqual([false, true]);
+  expect(both({ current_job: "x" })).toEqual([true, false]);
+  expect(both({ status: "busy" })).toEqual([true, false]);
+  expect(both({ status: "offline" })).toEqual([false, true]);
+  expect(both({ status: "failed-needs-recovery" })).toEqual([false, true]);
+  // A word of a later version proves nothing.
+  expect(both({ status: "meditating" })).toEqual([false, false]);
+});
+
+/** A service that answers every call with this. */
+function answering(body: string, status = 200): { api: SpRunnerApi; asked: HttpRequest[] } {
+  const asked: HttpRequest[] = [];
+  const request = (wanted: HttpRequest): Promise<HttpReply> => {
+    asked.push(wanted);
+    const bytes = new Uint8Array(Buffer.from(body));
+    return Promise.resolve({ ok: true, status, headers: new Headers(), body: bytes });
+  };
+  const download = () => Promise.reject(new Error("not this way"));
+  return { api: openSpRunnerApi({ http: { request, download }, baseurl: "http://h" }), asked };
+}
+
+test("what nothing hangs on may be missing, or of another form", async () => {
+  const status = async (body: object) => await answering(JSON.stringify(body)).api.status("J");
+  expect(await status({ status: "running" })).toMatchObject({ value: { status: "running" } });
+  expect(await status({ status: "running", progress: null, error: null, testbed: null })).toMatchObject({
+    value: { status: "running" },
+  });
+  expect(await status({ status: "running", progress: 7 })).toMatchObject({ value: { progress: null } });
+  expect(await status({ status: "running", testbed: "b" })).toMatchObject({ value: { testbed: "b" } });
+  expect(await status({ progress: "x" })).toMatchObject({ ok: false, refusal: "no answer" });
+  const result = async (body: object) => await answering(JSON.stringify(body)).api.result("J");
+  expect(await result({ outcome: "passed" })).toMatchObject({ value: { outcome: "passed" } });
+  expect(await result({ outcome: "postponed", duration_secs: null, tests_run: "many" })).toMatchObject({
+    value: { outcome: "postponed", tests_run: null },
+  });
+  expect(await result({})).toMatchObject({ ok: false, refusal: "no answer" });
+});
+
+test("a board that cannot be read does not hide the others", async () => {
+  const testbeds = [null, { name: "x" }, { name: "y", status: "busy", current_job: 7 }];
+  const { api } = answering(JSON.stringify({ testbeds: [...testbeds, { name: "z", status: "available" }] }));
+  expect(await api.boards()).toEqual({ ok: true, value: [{ name: "z", status: "available" }] });
+});
+
+test("a submission may take an hour and a recovery ten minutes", async () => {
+  const { api, asked } = answering("{}");
+  await api.submit(submission);
+  await api.recover("gf-1");
+  await api.status("J");
+  expect(asked.map(({ timeoutMs }) => timeoutMs)).toEqual([3_600_000, 600_000, 30_000]);
+});
+
+test("a refusal in plain text is its message", async () => {
+  const refusal = async (body: string) => {
+    const answer = await answering(body, 409).api.submit(submission);
+    return answer.ok ? null : answer.message;
+  };
+  expect(await refusal("testbed gf-1 is\n\tbusy\u001b[0m ")).toBe("testbed gf-1 is busy [0m");
+  expect(await refusal("x".repeat(600))).toBe("x".repeat(500));
+  expect(await refusal(" <html>")).toBe("status 409");
+  expect(await refusal("\n")).toBe("status 409");
+  expect(await refusal('{"error": "busy"}')).toBe("status 409");
+  expect(await refusal('{"message": "busy"}')).toBe("busy");
 });

@@ -24,9 +24,10 @@ interface Scene {
   onChunk?: (count: number) => void;
   /** By how often it was asked. */
   commit?: (polls: number) => Commit;
+  more?: Partial<Parameters<typeof uploadOutputs>[0]>;
 }
 
-async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, commit }: Scene = {}) {
+async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, commit, more }: Scene = {}) {
   const clock = openClock();
   const events: string[] = [];
   const chunks: number[] = [];
@@ -48,11 +49,11 @@ async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, co
       return give((commit ?? ((polls: number) => ({ complete: polls > 1, error: null })))(commits.length));
     },
   } as unknown as WorkerApi;
-  const [, marks = "", path = ""] = /^([=%]*)(.*)$/.exec(rule) ?? [];
+  const [, marks = "", path = ""] = /^([=%!]*)(.*)$/.exec(rule) ?? [];
   const output_rules = [
     {
       rule: `${root}${path}`,
-      ignore: false,
+      ignore: marks.includes("!"),
       require_match: marks.includes("="),
       size_change_ok: marks.includes("%"),
     },
@@ -69,6 +70,7 @@ async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, co
     },
     createUlid: () => "ULID",
     put: async (_, payload) => void events.push(payload.replaceAll(root, "")),
+    ...more,
   });
   return { isGood, events, chunks, sleeps, commits };
 }
@@ -176,5 +178,42 @@ describe("uploadOutputs()", () => {
     });
     expect(isGood).toBe(false);
     expect(events[2]).toStartWith('upload error: open "/f" failed: ');
+  });
+
+  test("sends what is wanted whatever the rules say, once, under the name that the job knows", async () => {
+    writeFileSync(join(root, "report"), "x");
+    const locate = (path: string): string => path.replace(/^\/work\//, `${root}/`);
+    const wanted = ["/work/report", "/work/none"];
+    for (const rule of ["!/*", "/none"]) {
+      const { isGood, events, commits } = await upload({ rule, more: { locate, wanted } });
+      expect(isGood).toBe(true);
+      expect(events).toEqual([
+        "found 1 output files",
+        "uploading: /work/report (1 bytes)",
+        "uploaded: /work/report",
+      ]);
+      expect(JSON.parse(commits[0] ?? "")).toMatchObject({ path: "/work/report" });
+    }
+    expect((await upload({ more: { wanted: [join(root, "report")] } })).commits).toHaveLength(2);
+  });
+
+  test("takes what is wanted as it is, though it changes meanwhile", async () => {
+    const path = join(root, "log");
+    writeFileSync(path, "x");
+    const onQuota = (): void => appendFileSync(path, "y");
+    expect((await upload({ onQuota })).isGood).toBe(false);
+    expect((await upload({ onQuota, more: { wanted: [path] } })).isGood).toBe(true);
+  });
+
+  test("a file that an agent before this one sent is no error", async () => {
+    writeFileSync(join(root, "f"), "x");
+    const error = "UNIQUE constraint failed: job_output.job, job_output.path (after 0ms)";
+    const commit = (): Commit => ({ complete: true, error });
+    expect((await upload({ commit })).isGood).toBe(false);
+    const again = await upload({ commit, rule: "=/f", more: { isResumed: true } });
+    expect(again.isGood).toBe(true);
+    expect(again.events.at(-1)).toBe("uploaded: /f");
+    const other = (): Commit => ({ complete: true, error: "no space" });
+    expect((await upload({ commit: other, more: { isResumed: true } })).isGood).toBe(false);
   });
 });

@@ -14,6 +14,7 @@ import { listenControl } from "./control.ts";
 import type { ControlReply, ControlRequest } from "./frames.ts";
 import { boundHttp, retryMs } from "./job-calls.ts";
 import { answerControl, type JobAccess } from "./job-control.ts";
+import { readRunner } from "./runner-testbed.ts";
 import { createWork, type Work } from "./work.ts";
 
 export interface AgentOptions {
@@ -79,6 +80,8 @@ interface Agent {
 function createAgent(options: AgentOptions, base: Base): Agent {
   const { clock, http, log } = options;
   const identity = base.readIdentity();
+  const testbed = base.readTestbed();
+  const runner = readRunner(testbed);
   /** Told to stop, or something failed that nobody has thought of. */
   const halt = new AbortController();
   let crash: { error: unknown } | null = null;
@@ -145,6 +148,7 @@ function createAgent(options: AgentOptions, base: Base): Agent {
         server,
         base,
         children,
+        testbed,
         askNow: () => nudge.abort(),
         crash: (error) => {
           crash = { error };
@@ -152,12 +156,12 @@ function createAgent(options: AgentOptions, base: Base): Agent {
         },
       });
       work = working;
-      const hasOpenJob = base.hasOpenJob();
+      const openJob = base.readOpenJob();
       base.forgetDoneJob();
       await persist("bootstrap", halt.signal, options, () =>
         api.bootstrap(identity.bootstrap.reveal(), identity.token.reveal()),
       );
-      if (hasOpenJob) {
+      if (openJob !== null && !halt.signal.aborted && !(runner !== null && working.resume(openJob))) {
         working.park();
         log.error("a job was left unfinished here: it is reported as failed, and no other is taken");
         await reportFailure(api, halt.signal, options);

@@ -2,6 +2,7 @@
 import {
   closeSync,
   existsSync,
+  fchmodSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -32,15 +33,17 @@ export interface Base {
   /** For sockets, scripts and pipes; one that runs uses it alone. */
   runDirectory: string;
   readIdentity(): Identity;
-  /** A job was taken here and its end is not known: whatever it did, it is not done twice. */
-  hasOpenJob(): boolean;
+  /** Text of `job.json`: a job was taken here and its end is not known. Whatever it did, it is not done twice. */
+  readOpenJob(): string | null;
   /** Writes `job.json` for good before the job does anything. */
   recordJob(ping: unknown): void;
   recordJobDone(): void;
   forgetDoneJob(): void;
   /** What the factory is to know of the board when this program is gone: on the disk before it is done. */
   recordRunner(state: object): void;
-  /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. */
+  /** Text of what was last recorded so. */
+  readRunnerRecord(): string | null;
+  /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. Throws AgentError where it cannot be read. */
   readTestbed(): string | null;
   /** Makes `bin/bmat`, where whoever started the agent did not. */
   provideBmat(command: string[]): void;
@@ -56,6 +59,7 @@ const identitySchema = z.object({
 export function openBase({ directory, home }: { directory: string; home: string }): Base {
   const identityPath = `${directory}/etc/agent.json`;
   const jobPath = `${directory}/etc/job.json`;
+  const recordPath = `${directory}/etc/sp-runner.json`;
   const donePath = `${directory}/etc/job-done.json`;
   const runDirectory = `${directory}/run`;
   return {
@@ -78,13 +82,14 @@ export function openBase({ directory, home }: { directory: string; home: string 
         return cannot("read", identityPath, error);
       }
     },
-    hasOpenJob: () => existsSync(jobPath),
+    readOpenJob: () => readText(jobPath),
     recordJob: (ping) => {
       try {
         const file = openSync(jobPath, "wx");
         writeSync(file, `${JSON.stringify(sortKeys(ping), null, 2)}\n`);
         fsyncSync(file);
         closeSync(file);
+        syncDirectory(`${directory}/etc`);
       } catch (error) {
         cannot("create", jobPath, error);
       }
@@ -104,24 +109,22 @@ export function openBase({ directory, home }: { directory: string; home: string 
     },
     forgetDoneJob: () => rmSync(donePath, { force: true }),
     recordRunner: (state) => {
-      const path = `${directory}/etc/sp-runner.json`;
+      const path = recordPath;
       try {
-        const file = openSync(`${path}.new`, "w", 0o600);
+        const file = openSync(`${path}.new`, "w");
+        // The factory's user reads it also where this agent is root, whatever umask it was given; it holds no secret.
+        fchmodSync(file, 0o644);
         writeSync(file, `${JSON.stringify(state)}\n`);
         fsyncSync(file);
         closeSync(file);
         renameSync(`${path}.new`, path);
+        syncDirectory(`${directory}/etc`);
       } catch (error) {
         cannot("write", path, error);
       }
     },
-    readTestbed: () => {
-      try {
-        return readFileSync(`${home}/testbed.json`, "utf8");
-      } catch {
-        return null;
-      }
-    },
+    readRunnerRecord: () => readText(recordPath),
+    readTestbed: () => readText(`${home}/testbed.json`),
     provideBmat: (command) => {
       const path = `${directory}/bin/bmat`;
       try {
@@ -135,6 +138,22 @@ export function openBase({ directory, home }: { directory: string; home: string 
       }
     },
   };
+}
+
+/** Null where there is no such file. */
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    return errorCode(error) === "ENOENT" ? null : cannot("read", path, error);
+  }
+}
+
+/** A name in it is on the disk only after this. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  fsyncSync(directory);
+  closeSync(directory);
 }
 
 function cannot(verb: string, path: string, error: unknown): never {

@@ -22,6 +22,8 @@ export interface DiagnosticsOptions {
   children: Children;
   /** The agent's environment. */
   env: Record<string, string | undefined>;
+  /** Text of testbed.json, null where there is none. */
+  testbed: string | null;
   clock: Clock;
   log: Log;
 }
@@ -49,7 +51,7 @@ async function find(
   when: "pre" | "post",
   text: string,
   tell: Tell,
-  { base, children, env, clock, calls }: DiagnosticsOptions,
+  { base, children, env, testbed, clock, calls }: DiagnosticsOptions,
 ): Promise<Finding> {
   const stream = `diag.${when}`;
   const user = isRootMode(env) ? { uid: 0, gid: 0 } : null;
@@ -60,7 +62,7 @@ async function find(
       child = await children.start({
         ...script,
         cwd: "/",
-        env: scriptEnvironment({ env, base: base.directory, testbed: base.readTestbed() }),
+        env: scriptEnvironment({ env, base: base.directory, testbed }),
         user,
       });
     } catch (error) {

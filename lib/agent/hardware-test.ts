@@ -2,224 +2,218 @@
  * A job that an sp-runner service runs on the board, in place of its tasks' scripts (protocol/sp-runner-api.md): submitted
  * once, followed until its true end. A submission whose answer is lost is never repeated; the board tells what became of it.
  */
-import { realpath, readFile, stat } from "node:fs/promises";
-import { z } from "zod";
-import type { Clock } from "../doors/clock.ts";
-import { isAtWork, type RunnerResult, type SpRunnerApi } from "../sp-runner-api.ts";
+import type { RunnerResult } from "../sp-runner-api.ts";
 import type { Task } from "../worker-api.ts";
-import { type JobCalls, JobOver } from "./job-calls.ts";
+import { confirmMs, pause, throwIfOver, watchBoard } from "./board-watch.ts";
+import { followJob, type FollowOptions, type JobEnd } from "./runner-job.ts";
+import type { RunnerRecord, Verdict } from "./runner-record.ts";
+import type { RunnerTestbed } from "./runner-testbed.ts";
+import { findFile, findReport, listFiles, type OutputPlace, readReport, usualNames } from "./test-files.ts";
 
-/** What the factory says of the testbed in testbed.json. */
-const runnerSchema = z.object({
-  testbed: z.string(),
-  sp_runner_url: z.string(),
-  test_type: z.string(),
-  baseline: z.string(),
-  disable_watchdog: z.boolean(),
-});
-
-/** Null where the testbed has no such service. */
-export function readRunner(testbed: string | null): HardwareTest["testbed"] | null {
-  try {
-    const known = runnerSchema.safeParse(testbed === null ? null : JSON.parse(testbed));
-    return known.success ? known.data : null;
-  } catch {
-    return null;
-  }
-}
-
-export async function isSameDirectory(one: string, other: string): Promise<boolean> {
-  const [first, second] = await Promise.all([one, other].map((path) => stat(path).catch(() => null)));
-  return first?.ino === second?.ino && first?.dev === second?.dev && first !== null;
-}
-
-/** How far it has come, written down before it is done: what the factory knows of the board when this program is gone. */
-export type RunnerRecord =
-  | { phase: "submitting" }
-  | { phase: "submitted"; job: string }
-  /** The service said that the job is over, or took none, or the board was seen idle for long enough. */
-  | { phase: "ended" };
-
-export interface HardwareTest {
-  testbed: z.output<typeof runnerSchema>;
+export interface HardwareTest extends FollowOptions {
+  testbed: RunnerTestbed;
   tasks: Task[];
-  runner: SpRunnerApi;
-  calls: JobCalls;
-  clock: Clock;
-  /** As the service knows them: files are shared, not sent. */
-  inputDirectory: string;
-  outputDirectory: string;
-  /** The same as jobs and this program see it. */
-  seenOutput: string;
+  /** The output directory as this program sees it. */
+  output: string;
+  /** How far an agent before this one came with it; null: nothing was submitted. */
+  before: RunnerRecord | null;
   record(state: RunnerRecord): void;
-  tell(stream: string, payload: string): Promise<void>;
 }
 
-export interface Verdict {
-  isGood: boolean;
-  /** Files to be uploaded whatever the job's rules say. */
-  files: string[];
+type End = JobEnd | { is: "refused"; why: string };
+interface Taken {
+  is: "taken";
+  job: string;
+  isAdopted: boolean;
 }
 
-const pollMs = 1000;
-/** A board that is idle this long apart, twice, has no job of ours. */
-const confirmMs = 10_000;
+/** The service may refuse a board that it said is available: so often it is asked. */
+const mostRefusals = 3;
 const longestSetting = 200;
+const longestText = 4000;
 
 /** Resolves with the true outcome. Rejects with JobOver where the job is not ours any more. */
 export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
+  const { before } = test;
+  if (before?.phase === "ended") return before.verdict;
   const settings = { test_type: setting(test, "SP_TEST_TYPE"), baseline: setting(test, "SP_BASELINE") };
   const bad = Object.entries(settings).find(([, value]) => !isPlain(value));
-  if (bad !== undefined) return await fail(test, `${bad[0]} ${JSON.stringify(bad[1])} cannot be used`);
+  if (bad !== undefined) {
+    await test.tell("worker", `sp-runner: ${bad[0]} ${JSON.stringify(bad[1])} cannot be used`);
+    return { isGood: false, files: [] };
+  }
+  const taken = await begin(test, settings);
+  if (taken.is !== "taken") return await conclude(test, taken, false);
+  const { job, isAdopted } = taken;
+  test.record({ phase: "submitted", job, isAdopted });
+  return await conclude(test, await followJob(test, job), isAdopted);
+}
+
+async function begin(test: HardwareTest, settings: Settings): Promise<Taken | End> {
+  const { before } = test;
+  if (before?.phase === "submitted") return { ...before, is: "taken" };
+  if (before?.phase === "submitting") return await settle(test);
   await test.tell("worker", `sp-runner: ${settings.test_type} from baseline ${settings.baseline}`);
-  const job = await submit(test, settings);
-  if (typeof job !== "string") return await conclude(test, job);
-  return await conclude(test, await follow(test, job));
+  return await submit(test, settings);
 }
 
-/** How it came to an end: by the service's word, without it, or refused. */
-type End = { result: RunnerResult } | { lost: string } | { refused: string };
-
-async function submit(
-  test: HardwareTest,
-  settings: { test_type: string; baseline: string },
-): Promise<string | End> {
-  const { runner, testbed } = test;
-  test.record({ phase: "submitting" });
-  const answer = await runner.submit({
-    testbed: testbed.testbed,
-    input_dir: test.inputDirectory,
-    output_dir: test.outputDirectory,
-    ...settings,
-    disable_watchdog: testbed.disable_watchdog,
-  });
-  if (answer.ok) return answer.value;
-  throwIfOver(test);
-  if (answer.refusal !== "no answer")
-    return { refused: `sp-runner does not take the job: ${answer.message}` };
-  await test.tell("worker", `sp-runner: the answer to the submission was lost (${answer.message})`);
-  return await settle(test, "the job was submitted and its answer lost");
+interface Settings {
+  test_type: string;
+  baseline: string;
 }
 
-/** What became of a job that the service gave no name for: one that the board works on is ours, for we hold the testbed. */
-async function settle(test: HardwareTest, what: string): Promise<string | End> {
-  const { runner, testbed, clock } = test;
-  let idleSinceMs: number | null = null;
-  for (;;) {
-    const boards = await runner.boards();
+async function submit(test: HardwareTest, settings: Settings): Promise<Taken | End> {
+  const { testbed, input_dir, output_dir, disable_watchdog } = test.testbed;
+  for (let refusals = 1; ; refusals += 1) {
+    await awaitFreeBoard(test);
+    test.record({ phase: "submitting" });
+    const answer = await test.runner.submit({
+      testbed,
+      input_dir,
+      output_dir,
+      ...settings,
+      disable_watchdog,
+    });
     throwIfOver(test);
-    const board = boards.ok ? boards.value.find(({ name }) => name === testbed.testbed) : undefined;
-    if (board !== undefined && (board.current_job ?? "") !== "") return board.current_job as string;
-    if (board === undefined || isAtWork(board)) idleSinceMs = null;
-    else idleSinceMs ??= clock.uptimeMs();
-    if (idleSinceMs !== null && clock.uptimeMs() - idleSinceMs >= confirmMs) {
-      test.record({ phase: "ended" });
-      return { lost: `${what}, and its board is idle` };
+    if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
+    if (answer.refusal === "no answer") {
+      await test.tell("worker", `sp-runner: the answer to the submission was lost (${answer.message})`);
+      return await settle(test);
+    }
+    const why = `sp-runner does not take the job: ${answer.message}`;
+    if (answer.status !== 409) return { is: "refused", why };
+    // Another's job is on the board; or ours is, and this is the answer to something between that sent it again.
+    await test.tell("worker", `sp-runner: ${why}; waiting until its board is idle`);
+    await awaitIdleBoard(test);
+    const hasReport = (await findReport(placeOf(test))) !== null;
+    if (hasReport) return { is: "lost", why: "sp-runner refused the job, and ran it", isOver: true };
+    if (refusals === mostRefusals) return { is: "refused", why };
+  }
+}
+
+async function awaitFreeBoard(test: HardwareTest): Promise<void> {
+  const look = watchBoard(test);
+  for (let isTold = false; ; isTold = true) {
+    const board = await look();
+    if (board.isFree) return;
+    if (!isTold) await test.tell("worker", `sp-runner: waiting for the board: ${board.state}`);
+    await pause(test);
+  }
+}
+
+async function awaitIdleBoard(test: HardwareTest): Promise<void> {
+  const look = watchBoard(test);
+  for (;;) {
+    const { idleMs } = await look();
+    if (idleMs !== null && idleMs >= confirmMs) return;
+    await pause(test);
+  }
+}
+
+/** What became of a job that the service gave no name for. One that the board works on is taken for ours, until its end. */
+async function settle(test: HardwareTest): Promise<Taken | End> {
+  const look = watchBoard(test);
+  for (;;) {
+    const { job, idleMs } = await look();
+    if (job !== null) return { is: "taken", job, isAdopted: true };
+    if (idleMs !== null && idleMs >= confirmMs) {
+      const why = "the job was submitted and its answer lost, and its board is idle";
+      return { is: "lost", why, isOver: true };
     }
     await pause(test);
   }
 }
 
-/** Until the service says that the job is over. What it cannot say is asked again, for as long as it takes. */
-async function follow(test: HardwareTest, job: string): Promise<End> {
-  const { runner } = test;
-  test.record({ phase: "submitted", job });
-  let told = "";
-  let isTroubled = false;
-  for (;;) {
-    const answer = await runner.status(job);
-    throwIfOver(test);
-    if (answer.ok) {
-      const { status, progress, error } = answer.value;
-      if (progress !== told) await test.tell("stdout", progress);
-      told = progress;
-      if (status === "failed") {
-        const why = `the lab failed it: ${error ?? "no reason is given"}`;
-        return { result: { outcome: "error", duration_secs: 0, tests_run: 0, error: why } };
-      }
-      if (status === "completed") return await fetchResult(test, job);
-      isTroubled = false;
-    } else if (answer.status === 404) {
-      const again = await settle(test, "sp-runner does not know the job any more");
-      if (typeof again !== "string") return again;
-      if (again !== job) return { lost: "sp-runner does not know the job any more, and runs another one" };
-    } else {
-      if (!isTroubled) await test.tell("worker", `sp-runner: ${answer.message}; asked again`);
-      isTroubled = true;
+/** The end is on the disk before it is told: an agent that is started again goes on from there. */
+async function conclude(test: HardwareTest, end: End, isAdopted: boolean): Promise<Verdict> {
+  const { lines, isOver, ...verdict } = await judge(test, end, isAdopted);
+  if (isOver) test.record({ phase: "ended", verdict });
+  for (const line of lines) await test.tell("worker", `sp-runner: ${line}`);
+  return verdict;
+}
+
+interface Judgement extends Verdict {
+  lines: string[];
+  isOver: boolean;
+}
+
+async function judge(test: HardwareTest, end: End, isAdopted: boolean): Promise<Judgement> {
+  const place = placeOf(test);
+  if (end.is === "told" && (!isAdopted || (await hasLeftReport(place, end.result)))) {
+    const { files, missing, isReportMissing } = await collect(place, end.result);
+    const isGood = end.result.outcome === "passed" && !isReportMissing;
+    return { isGood, files, lines: [...missing, showResult(end.result)], isOver: true };
+  }
+  const all = await listFiles(place);
+  switch (end.is) {
+    case "told": {
+      const why = "the job that the board worked on left nothing in this job's directory: it was another one";
+      // Ours may be on the board yet.
+      return { isGood: false, files: all, lines: [why], isOver: false };
     }
-    await pause(test);
+    case "broken": {
+      const named = end.result === null ? null : await collect(place, end.result);
+      const files = [...new Set([...(named?.files ?? []), ...all])];
+      return { isGood: false, files, lines: [...(named?.missing ?? []), end.why], isOver: !isAdopted };
+    }
+    case "refused":
+      return { isGood: false, files: all, lines: [end.why], isOver: true };
+    case "lost": {
+      const report = await readReport(place);
+      const isGood = report?.outcome === "passed";
+      return { isGood, files: all, lines: [`${end.why}; ${showReport(report)}`], isOver: end.isOver };
+    }
   }
 }
 
-async function fetchResult(test: HardwareTest, job: string): Promise<End> {
-  for (;;) {
-    const answer = await test.runner.result(job);
-    throwIfOver(test);
-    if (answer.ok) return { result: answer.value };
-    if (answer.status === 404) return { lost: "sp-runner ran the job, and has no result of it any more" };
-    await pause(test);
-  }
+/** The directory was empty before: what is there is this job's. */
+async function hasLeftReport(place: OutputPlace, { report_path: path }: RunnerResult): Promise<boolean> {
+  return (
+    (await findReport(place)) !== null ||
+    ((path ?? "") !== "" && (await findFile(place, path ?? "")) !== null)
+  );
 }
 
-async function conclude(test: HardwareTest, end: End): Promise<Verdict> {
-  if ("refused" in end) {
-    test.record({ phase: "ended" });
-    return await fail(test, end.refused);
-  }
-  if ("lost" in end) {
-    const report = await readReport(test);
-    if (report === null) return await fail(test, `${end.lost}; it left no report`);
-    await test.tell("worker", `sp-runner: ${end.lost}; the report that it left says ${report}`);
-    const { files } = await collect(test, {});
-    return { isGood: report === "passed", files };
-  }
-  test.record({ phase: "ended" });
-  const { outcome, duration_secs: seconds, tests_run: count, error } = end.result;
-  const { files, missing } = await collect(test, end.result);
-  for (const line of missing) await test.tell("worker", `sp-runner: ${line}`);
-  const why = error === undefined || error === null ? "" : `: ${error}`;
-  await test.tell("worker", `sp-runner: ${outcome}, ${count} tests in ${seconds} s${why}`);
-  return { isGood: outcome === "passed" && missing.length === 0, files };
-}
-
-/** The files that a result names, as they are seen here; what it names and is not there, or is not in the output directory. */
+/** The files that a result names and the usual ones; and what it names that is none. */
 async function collect(
-  { outputDirectory, seenOutput }: HardwareTest,
-  result: Partial<RunnerResult>,
-): Promise<{ files: string[]; missing: string[] }> {
-  const files: string[] = [];
+  place: OutputPlace,
+  result: RunnerResult,
+): Promise<{ files: string[]; missing: string[]; isReportMissing: boolean }> {
+  const files = new Set<string>();
   const missing: string[] = [];
-  const usual = { report_path: "test-report.json", summary_path: "test-summary.json", log_path: null };
-  for (const [key, name] of Object.entries(usual)) {
-    const named = result[key as keyof typeof usual] ?? null;
-    if (named === null && name === null) continue;
-    const path = named ?? `${outputDirectory}/${name}`;
-    const seen = path.startsWith(`${outputDirectory}/`)
-      ? `${seenOutput}${path.slice(outputDirectory.length)}`
-      : null;
-    const real = seen === null ? null : await realpath(seen).catch(() => null);
-    const isInside = real !== null && real.startsWith(`${await realpath(seenOutput)}/`);
-    if (seen !== null && isInside && (await stat(real)).isFile()) files.push(seen);
-    else if (named !== null) missing.push(`its ${key} ${named} is no file in the output directory`);
+  let isReportMissing = false;
+  for (const key of ["report_path", "summary_path", "log_path"] as const) {
+    const path = result[key] ?? "";
+    if (path === "") continue;
+    const name = await findFile(place, path);
+    if (name !== null) {
+      files.add(name);
+      continue;
+    }
+    missing.push(`its ${key} ${path.slice(0, longestText)} is no file in the output directory`);
+    isReportMissing ||= key === "report_path";
   }
-  return { files, missing };
+  for (const usual of usualNames) {
+    const name = await findFile(place, usual);
+    if (name !== null) files.add(name);
+  }
+  return { files: [...files], missing, isReportMissing };
 }
 
-/** The outcome that the report tells; null where there is none that can be read. */
-async function readReport({ seenOutput }: HardwareTest): Promise<string | null> {
-  try {
-    const path = `${seenOutput}/test-report.json`;
-    if ((await realpath(path)) !== `${await realpath(seenOutput)}/test-report.json`) return null;
-    const report = z.object({ outcome: z.string() }).safeParse(JSON.parse(await readFile(path, "utf8")));
-    return report.success ? report.data.outcome : null;
-  } catch {
-    return null;
-  }
+function showResult({ outcome, duration_secs: seconds, tests_run: count, error }: RunnerResult): string {
+  const tests = count === null || count === undefined ? "" : `, ${count} tests`;
+  const time = seconds === null || seconds === undefined ? "" : ` in ${seconds} s`;
+  return `${outcome}${tests}${time}${(error ?? "") === "" ? "" : `: ${error}`}`.slice(0, longestText);
 }
 
-async function fail(test: HardwareTest, reason: string): Promise<Verdict> {
-  await test.tell("worker", `sp-runner: ${reason}`);
-  return { isGood: false, files: [] };
+function showReport(report: { outcome: string | null } | null): string {
+  if (report === null) return "it left no report";
+  if (report.outcome === null) return "its report does not tell an outcome";
+  return `the report that it left says ${report.outcome.slice(0, longestSetting)}`;
+}
+
+function placeOf({ testbed, output }: HardwareTest): OutputPlace {
+  return { named: testbed.output_dir, seen: output };
 }
 
 /** The job may choose it by its task's environment. */
@@ -230,13 +224,4 @@ function setting({ tasks, testbed }: HardwareTest, name: "SP_TEST_TYPE" | "SP_BA
 
 function isPlain(value: string): boolean {
   return value !== "" && value.length <= longestSetting && !/\p{Cc}/u.test(value);
-}
-
-async function pause({ clock, calls }: HardwareTest): Promise<void> {
-  await clock.sleep(pollMs, calls.signal);
-  if (calls.signal.aborted) throw new JobOver();
-}
-
-function throwIfOver({ calls }: HardwareTest): void {
-  if (calls.signal.aborted) throw new JobOver();
 }

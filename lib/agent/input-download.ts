@@ -57,11 +57,12 @@ async function fetchInput(
 ): Promise<Answer<void>> {
   // The name is judged before the server is asked, and the file is new for each attempt.
   const file = await openInput(inputDirectory, name);
+  let parts: AsyncIterator<Uint8Array> | null = null;
   try {
     const reply = await server.http.download(request);
     if (!reply.ok) return noAnswer(reply.reason);
     if (reply.status !== 200) return refused(reply.status, await readMessage(reply.parts));
-    const parts = reply.parts[Symbol.asyncIterator]();
+    parts = reply.parts[Symbol.asyncIterator]();
     let received = 0;
     for (;;) {
       const next = await parts.next().catch((error: unknown) => noAnswer(errorText(error)));
@@ -77,6 +78,8 @@ async function fetchInput(
     }
     return { ok: true, value: undefined };
   } finally {
+    // Where the disk refused, the connection would be held until its time is up.
+    await parts?.return?.();
     await file.close();
   }
 }

@@ -3,15 +3,18 @@ import type { Server } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../log.ts";
 import { openSpRunnerApi } from "../sp-runner-api.ts";
-import type { OutputRule, PingJob, Task } from "../worker-api.ts";
+import type { PingJob, Task } from "../worker-api.ts";
 import { createBackground } from "./background.ts";
-import type { Base } from "./base.ts";
+import { AgentError, type Base } from "./base.ts";
 import type { Children } from "./child.ts";
 import { createEventQueue, type EventQueue } from "./event-queue.ts";
 import { createSender } from "./event-sender.ts";
-import { type HardwareTest, isSameDirectory, readRunner, runHardwareTest } from "./hardware-test.ts";
+import { type HardwareTest, runHardwareTest } from "./hardware-test.ts";
 import { downloadInputs } from "./input-download.ts";
 import type { JobAccess } from "./job-control.ts";
+import type { Locate } from "./output-walk.ts";
+import { parseRecord } from "./runner-record.ts";
+import { readRunner } from "./runner-testbed.ts";
 import { writeScript } from "./script.ts";
 import { runTask } from "./task.ts";
 import { isRootMode, taskEnvironment } from "./task-environment.ts";
@@ -28,6 +31,10 @@ export interface JobOptions {
   /** The agent's environment. */
   env: Record<string, string | undefined>;
   inputDirectory: string;
+  /** Text of testbed.json, null where there is none. */
+  testbed: string | null;
+  /** An agent before this one took it: a hardware test, which goes on from its record. */
+  isResumed: boolean;
   clock: Clock;
   createUlid: () => string;
   log: Log;
@@ -63,67 +70,73 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
       payload,
       ...(task === undefined ? {} : { task }),
     });
-  const files = { ...options, api, calls, put };
-  // Without its inputs the job cannot run, and there is no output to look for.
-  if (!(await downloadInputs(files))) return false;
-  const test = await openHardwareTest(options);
+  if (options.isResumed) await put("worker", "the agent was started again, and goes on");
+  const test = openHardwareTest(options);
+  const place = test === null ? {} : { inputDirectory: test.inputDirectory, locate: test.locate };
+  const files = { ...options, api, calls, put, ...place };
+  // Without its inputs the job cannot run, and there is no output to look for. A service that has the job uses them.
+  if ((test === null || test.before === null) && !(await downloadInputs(files))) return false;
   let isGood = true;
-  let report: string[] = [];
+  let wanted: string[] = [];
   for (const [index, task] of job.tasks.entries()) {
     if (test === null) {
       isGood = await playTask(task, options, put);
     } else if (index === 0) {
       const tell: HardwareTest["tell"] = (stream, payload) => put(stream, payload, task.id);
-      ({ isGood, files: report } = await runHardwareTest({ ...test, tell }));
+      const verdict = await runHardwareTest({ ...test, tell });
+      isGood = verdict.isGood;
+      wanted = verdict.files.map((name) => `/work/${name}`);
     } else {
       await put("worker", "sp-runner: not run, a job is one hardware test", task.id);
     }
     await queue.flush();
-    const answer = await calls.insist(`task ${task.id} complete`, "ends the job", () =>
+    // What an agent before this one did last may have been the job's end.
+    const conflict = options.isResumed ? "is an answer" : "ends the job";
+    const answer = await calls.insist(`task ${task.id} complete`, conflict, () =>
       api.completeTask(job.id, task.id, !isGood),
     );
     if (!answer.ok) options.log.error(`the server refuses the end of task ${task.id}: ${answer.message}`);
     if (!isGood) break;
   }
-  const isUploaded = await uploadOutputs({ ...files, job: { ...job, output_rules: rulesFor(job, report) } });
+  const isUploaded = await uploadOutputs({ ...files, wanted });
   return isGood && isUploaded;
 }
 
+interface OpenTest extends Omit<HardwareTest, "tell"> {
+  inputDirectory: string;
+  locate: Locate;
+}
+
 /** A testbed whose jobs an sp-runner service runs; null: the tasks' scripts are run here. */
-async function openHardwareTest(options: JobOptions): Promise<Omit<HardwareTest, "tell"> | null> {
-  const { base, server, access, clock, job, inputDirectory } = options;
-  const testbed = readRunner(base.readTestbed());
-  if (testbed === null) return null;
-  const directory = base.directory.replace(/\/[^/]*$/, "");
-  // In a namespace of its own an instance sees its directories under other names than the service does.
-  const seenOutput = options.env["BUILDOMAT_WORK"] ?? "/work";
-  const isOwn = await isSameDirectory(seenOutput, `${directory}/work`);
+function openHardwareTest({ base, server, access, clock, job, testbed, log }: JobOptions): OpenTest | null {
+  const runner = readRunner(testbed);
+  if (runner === null) return null;
+  // The instance's own, whatever a job would see as /work and /input: they are shared with the service, and new.
+  const instance = base.directory.replace(/\/[^/]*$/, "");
   return {
-    testbed,
+    testbed: runner,
     tasks: job.tasks,
-    runner: openSpRunnerApi({ http: server.http, baseurl: testbed.sp_runner_url }),
+    runner: openSpRunnerApi({ http: server.http, baseurl: runner.sp_runner_url }),
     calls: access.calls,
     clock,
-    inputDirectory: isOwn ? `${directory}/input` : inputDirectory,
-    outputDirectory: isOwn ? `${directory}/work` : seenOutput,
-    seenOutput,
-    record: (state) => base.recordRunner(state),
+    output: `${instance}/work`,
+    inputDirectory: `${instance}/input`,
+    locate: (path) => (/^\/(?:work|input)(?:\/|$)/.test(path) ? `${instance}${path}` : path),
+    before: parseRecord(base.readRunnerRecord()),
+    record: (state) => {
+      try {
+        base.recordRunner(state);
+      } catch (error) {
+        // Without it the factory waits until the board is proved idle.
+        if (state.phase !== "ended" || !(error instanceof AgentError)) throw error;
+        log.warn(error.message);
+      }
+    },
   };
 }
 
-/** The report of a hardware test is uploaded whatever the rules say. */
-function rulesFor({ output_rules: rules }: PingJob, report: string[]): OutputRule[] {
-  const wanted = report.map((path) => ({
-    rule: path.replace(/[*?[\]]/g, "[$&]"),
-    ignore: false,
-    size_change_ok: true,
-    require_match: false,
-  }));
-  return [...rules, ...wanted];
-}
-
 async function playTask(task: Task, options: JobOptions, put: Put): Promise<boolean> {
-  const { job, access, base, children, clock, env, log } = options;
+  const { job, access, base, children, clock, env, testbed, log } = options;
   const { signal } = access.calls;
   const isRoot = isRootMode(env);
   const user = isRoot ? { uid: task.uid, gid: task.gid } : null;
@@ -136,7 +149,7 @@ async function playTask(task: Task, options: JobOptions, put: Put): Promise<bool
     const isGood = await runTask({
       task,
       script,
-      env: taskEnvironment(task, job.id, { env, base: base.directory, testbed: base.readTestbed() }),
+      env: taskEnvironment(task, job.id, { env, base: base.directory, testbed }),
       user,
       children,
       background,

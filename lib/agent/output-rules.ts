@@ -6,7 +6,7 @@ import { stat } from "node:fs/promises";
 import type { OutputRule } from "../worker-api.ts";
 import { matchesText, parsePattern, type Pattern, type PatternError } from "./glob.ts";
 import { debugOsError, debugText } from "./os-error.ts";
-import { walkRule } from "./output-walk.ts";
+import { type Locate, walkRule } from "./output-walk.ts";
 
 export interface OutputFile {
   /** As it was found: absolute, and not made simpler. */
@@ -27,6 +27,7 @@ export interface OutputScan {
 export async function scanOutputs(
   rules: OutputRule[],
   report: (error: string) => Promise<void>,
+  locate: Locate = (path) => path,
 ): Promise<OutputScan> {
   const ignored: Pattern[] = [];
   const relaxed: Pattern[] = [];
@@ -47,12 +48,12 @@ export async function scanOutputs(
   const files: OutputFile[] = [];
   const seen = new Set<string>();
   for (const rule of rules.filter(({ ignore }) => !ignore)) {
-    for await (const path of findFiles(rule, report)) {
+    for await (const path of findFiles(rule, report, locate)) {
       if (seen.has(path)) continue;
       seen.add(path);
       if (ignored.some((pattern) => matchesText(pattern, path))) continue;
       try {
-        const found = await stat(path);
+        const found = await stat(locate(path));
         if (found.isFile()) files.push({ path, sizeBytes: found.size });
       } catch (error) {
         await report(`glob ${showRule(rule)} stat error: ${debugOsError(error)}`);
@@ -74,8 +75,9 @@ export async function scanOutputs(
 async function* findFiles(
   rule: OutputRule,
   report: (error: string) => Promise<void>,
+  locate: Locate,
 ): AsyncGenerator<string> {
-  const walk = walkRule(rule.rule);
+  const walk = walkRule(rule.rule, locate);
   if ("position" in walk) {
     await report(`glob ${showRule(rule)} error: ${showPatternError(walk)}`);
     return;

@@ -17,14 +17,21 @@ interface Place {
   above: string[];
 }
 
+/** Where a file is that a rule knows as `path`. */
+export type Locate = (path: string) => string;
+
 interface Walk {
+  locate: Locate;
   components: Pattern[];
   /** The rule ends in a slash. */
   wantsDirectory: boolean;
 }
 
 /** The walk of a rule, or what is wrong with the rule. Relative rules name nothing: the server takes none. */
-export function walkRule(rule: string): AsyncGenerator<Found> | PatternError {
+export function walkRule(
+  rule: string,
+  locate: Locate = (path) => path,
+): AsyncGenerator<Found> | PatternError {
   const whole = parsePattern(rule);
   if (!whole.ok) return whole;
   const components: Pattern[] = [];
@@ -34,7 +41,7 @@ export function walkRule(rule: string): AsyncGenerator<Found> | PatternError {
     if (!parsed.ok) return parsed;
     components.push(parsed);
   }
-  const walk = { components, wantsDirectory: rule.endsWith("/") };
+  const walk = { locate, components, wantsDirectory: rule.endsWith("/") };
   if (!rule.startsWith("/")) return nothing();
   return enter(walk, { path: "/", isDirectory: true, above: [] }, 0);
 }
@@ -49,9 +56,9 @@ async function* enter(walk: Walk, place: Place, index: number): AsyncGenerator<F
     return;
   }
   if (!place.isDirectory) return;
-  const inside = component.isRecursive ? await goBelow(place, index) : place;
+  const inside = component.isRecursive ? await goBelow(walk, place, index) : place;
   if (inside === null) return;
-  const children = await listChildren(inside);
+  const children = await listChildren(walk, inside);
   if (!Array.isArray(children)) {
     yield children;
     return;
@@ -59,7 +66,7 @@ async function* enter(walk: Walk, place: Place, index: number): AsyncGenerator<F
   // A pattern that begins with a dot of its own finds these too, last one first.
   for (const special of ["..", "."]) {
     const isMeant = component.text.startsWith(".") && matchesText(component, special);
-    if (isMeant) yield* arrive(walk, await lookAt(place, special), index);
+    if (isMeant) yield* arrive(walk, await lookAt(walk, place, special), index);
   }
   for (const { name, child } of children) yield* match(walk, child, name, index);
 }
@@ -67,9 +74,9 @@ async function* enter(walk: Walk, place: Place, index: number): AsyncGenerator<F
 async function* enterNamed(walk: Walk, place: Place, index: number, name: string): AsyncGenerator<Found> {
   const isSpecial = name === "." || name === "..";
   if (isSpecial && !place.isDirectory) return;
-  const child = await lookAt(place, name);
+  const child = await lookAt(walk, place, name);
   // A dangling link is there; whether it can be uploaded is seen later.
-  if (isSpecial || (await isThere(child.path))) yield* arrive(walk, child, index);
+  if (isSpecial || (await isThere(walk.locate(child.path)))) yield* arrive(walk, child, index);
 }
 
 /** `place` is known to match the component `index`. */
@@ -100,21 +107,24 @@ function join(directory: string, name: string): string {
   return directory.endsWith("/") ? `${directory}${name}` : `${directory}/${name}`;
 }
 
-async function lookAt(place: Place, name: string): Promise<Place> {
+async function lookAt({ locate }: Walk, place: Place, name: string): Promise<Place> {
   const path = join(place.path, name);
-  return { path, isDirectory: await isDirectory(path), above: place.above };
+  return { path, isDirectory: await isDirectory(locate(path)), above: place.above };
 }
 
-async function listChildren(place: Place): Promise<{ name: string; child: Place }[] | Found> {
+async function listChildren(
+  { locate }: Walk,
+  place: Place,
+): Promise<{ name: string; child: Place }[] | Found> {
   const directory = place.path;
   try {
     const children: { name: string; bytes: Buffer; child: Place }[] = [];
-    for (const entry of await readdir(directory, { withFileTypes: true })) {
+    for (const entry of await readdir(locate(directory), { withFileTypes: true })) {
       const path = join(directory, entry.name);
       // A name that is no UTF-8 reads as one with U+FFFD, and then there is no such file: no rule can name it.
-      if (entry.name.includes("\ufffd") && !(await isThere(path))) continue;
+      if (entry.name.includes("\ufffd") && !(await isThere(locate(path)))) continue;
       const isKnown = entry.isFile() || entry.isDirectory();
-      const isDir = isKnown ? entry.isDirectory() : await isDirectory(path);
+      const isDir = isKnown ? entry.isDirectory() : await isDirectory(locate(path));
       const child = { path, isDirectory: isDir, above: place.above };
       children.push({ name: entry.name, bytes: Buffer.from(entry.name), child });
     }
@@ -125,9 +135,9 @@ async function listChildren(place: Place): Promise<{ name: string; child: Place 
 }
 
 /** `place` with itself among those above what is found in it; null where it is so already. */
-async function goBelow(place: Place, index: number): Promise<Place | null> {
+async function goBelow({ locate }: Walk, place: Place, index: number): Promise<Place | null> {
   try {
-    const { dev, ino } = await stat(place.path, { bigint: true });
+    const { dev, ino } = await stat(locate(place.path), { bigint: true });
     const identity = `${index}:${dev}:${ino}`;
     return place.above.includes(identity) ? null : { ...place, above: [...place.above, identity] };
   } catch {

@@ -1,12 +1,13 @@
 /** A job's output files on their way to the server, one after another, a piece at a time (protocol/agent.md §7, worker-api.md §8). */
 import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import type { Answer } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Commit, PingJob, WorkerApi } from "../worker-api.ts";
 import type { JobCalls } from "./job-calls.ts";
 import { debugOsError, debugText, errorCode } from "./os-error.ts";
 import { type OutputFile, type OutputScan, scanOutputs } from "./output-rules.ts";
+import type { Locate } from "./output-walk.ts";
 
 export interface Upload {
   job: PingJob;
@@ -15,6 +16,12 @@ export interface Upload {
   clock: Clock;
   createUlid: () => string;
   put(stream: string, payload: string): Promise<void>;
+  /** Where a file is that the job knows as `path`. */
+  locate?: Locate;
+  /** Uploaded where they are there, whatever the rules say, and they may change; as the job knows them. */
+  wanted?: string[];
+  /** An agent before this one may have uploaded some: the server then refuses a second time and has the first. */
+  isResumed?: boolean;
 }
 
 const chunkBytes = 5 * 1024 * 1024;
@@ -28,7 +35,7 @@ export async function uploadOutputs(upload: Upload): Promise<boolean> {
     isGood = false;
     await upload.put("worker", `upload error: ${error}`);
   };
-  const scan = await scanOutputs(upload.job.output_rules, report);
+  const scan = await addWanted(upload, await scanOutputs(upload.job.output_rules, report, upload.locate));
   await upload.put("worker", `found ${scan.files.length} output files`);
   const uploaded: string[] = [];
   for (const file of scan.files) {
@@ -46,6 +53,16 @@ export async function uploadOutputs(upload: Upload): Promise<boolean> {
   return isGood;
 }
 
+async function addWanted({ locate, wanted = [] }: Upload, scan: OutputScan): Promise<OutputScan> {
+  const files = [...scan.files];
+  for (const path of wanted) {
+    const found = await stat(locate?.(path) ?? path).catch(() => null);
+    if (found?.isFile() !== true || files.some((file) => file.path === path)) continue;
+    files.push({ path, sizeBytes: found.size });
+  }
+  return { ...scan, files, mayChange: (path) => wanted.includes(path) || scan.mayChange(path) };
+}
+
 type Failure = { error: string } | { warning: string };
 
 async function uploadFile(upload: Upload, file: OutputFile, scan: OutputScan): Promise<Failure | null> {
@@ -61,7 +78,7 @@ async function uploadFile(upload: Upload, file: OutputFile, scan: OutputScan): P
   };
   if (file.sizeBytes > most) return tooLarge(file.sizeBytes);
   const mayChange = scan.mayChange(file.path);
-  const handle = await openOutput(file.path);
+  const handle = await openOutput(upload.locate?.(file.path) ?? file.path);
   if ("error" in handle) {
     const isGone = errorCode(handle.error) === "ENOENT";
     if (mayChange && isGone) return { warning: `file ${named} disappeared between scan and upload` };
@@ -139,8 +156,11 @@ async function readChunk(
   return buffer.subarray(0, length);
 }
 
+/** What the server says of a second file of one name. */
+const storedBefore = /UNIQUE constraint failed: job_output\./;
+
 async function commit(
-  { api, calls, clock, createUlid, job }: Upload,
+  { api, calls, clock, createUlid, job, isResumed = false }: Upload,
   path: string,
   { bytes, chunks }: Sent,
 ): Promise<Failure | null> {
@@ -150,7 +170,8 @@ async function commit(
       api.output(job.id, output),
     );
     if (!answer.ok) return { error: answer.message };
-    if (answer.value.complete) return answer.value.error === null ? null : { error: answer.value.error };
+    const { complete: isComplete, error } = answer.value;
+    if (isComplete) return error === null || (isResumed && storedBefore.test(error)) ? null : { error };
     await clock.sleep(commitPollsMs[Math.min(polls, commitPollsMs.length - 1)] as number, calls.signal);
   }
 }

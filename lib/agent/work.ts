@@ -2,10 +2,11 @@
  * What the agent does between its pings, one piece at a time: the lab's diagnostics, the one job, diagnostics again
  * (protocol/worker-api.md §8, steps 3 to 10). It is told what each ping said, and never pings.
  */
+import { z } from "zod";
 import type { Server } from "../buildomat.ts";
 import { type Log, logAbout } from "../log.ts";
 import { createUlids } from "../ulid.ts";
-import { openWorkerApi, type Ping, type PingJob } from "../worker-api.ts";
+import { openWorkerApi, type Ping, type PingJob, pingSchema } from "../worker-api.ts";
 import type { AgentOptions } from "./agent.ts";
 import type { Base } from "./base.ts";
 import type { Children } from "./child.ts";
@@ -21,6 +22,8 @@ export interface WorkOptions extends Pick<
   server: Server;
   base: Base;
   children: Children;
+  /** Text of testbed.json when the agent started, null where there is none: a job cannot change it for the next piece. */
+  testbed: string | null;
   /** A ping should be made now. */
   askNow(): void;
   /** Nobody has thought of this error, or the agent cannot go on. */
@@ -30,6 +33,8 @@ export interface WorkOptions extends Pick<
 export interface Work {
   /** Begins what the ping asks for, if there is anything to begin. Throws AgentError where a job cannot be recorded. */
   heed(ping: Ping): void;
+  /** Goes on with the job that an agent before this one took. False where its record cannot be read. */
+  resume(recorded: string): boolean;
   /** Ends what is at work, with its processes; the first reason is logged. */
   end(reason: string): void;
   /** Nothing is begun any more. */
@@ -100,11 +105,11 @@ export function createWork(options: WorkOptions): Work {
     return "ready";
   }
 
-  async function play(job: PingJob, about: Log, calls: JobCalls): Promise<"over"> {
+  async function play(job: PingJob, about: Log, calls: JobCalls, isResumed: boolean): Promise<"over"> {
     const { server, api } = open(calls);
     access = { jobId: job.id, api, calls, background: null };
     const createUlid = createUlids(options);
-    await playJob({ ...options, job, server, access, createUlid, log: about });
+    await playJob({ ...options, job, server, access, createUlid, log: about, isResumed });
     access = null;
     if (postScript !== null) {
       const finding = await runDiagnostics("post", postScript, { ...options, api, calls });
@@ -117,7 +122,12 @@ export function createWork(options: WorkOptions): Work {
     return "over";
   }
 
-  function readScripts(ping: Ping): { pre: string | null; post: string | null } {
+  function beginJob(job: PingJob, isResumed: boolean): void {
+    const about = logAbout(log, { job: job.id });
+    begin(about, (calls) => play(job, about, calls, isResumed));
+  }
+
+  function readScripts(ping: Pick<Ping, "factory_metadata">): { pre: string | null; post: string | null } {
     const metadata = ping.factory_metadata ?? {};
     const asked = notApplied.filter((key) => (metadata[key] ?? null) !== null);
     if (!isMetadataSeen && asked.length > 0) log.warn(`the factory's ${asked.join(", ")} not applied here`);
@@ -142,8 +152,15 @@ export function createWork(options: WorkOptions): Work {
       const { job } = ping;
       if (job === null) return;
       base.recordJob(ping);
-      const about = logAbout(log, { job: job.id });
-      begin(about, (calls) => play(job, about, calls));
+      beginJob(job, false);
+    },
+    resume: (recorded) => {
+      const ping = readRecorded(recorded);
+      if (ping === null) return false;
+      // The server was told that there will be diagnostics before the job was taken.
+      postScript = readScripts(ping).post;
+      beginJob(ping.job, true);
+      return true;
     },
     end: (reason) => current?.calls.end(reason),
     park: () => {
@@ -152,4 +169,18 @@ export function createWork(options: WorkOptions): Work {
     ended: () => current?.ended ?? null,
     job: () => access,
   };
+}
+
+/** As base.ts writes it: what is null in a ping is left out. */
+const recordedSchema = z.object({
+  job: pingSchema.shape.job.unwrap(),
+  factory_metadata: z.record(z.string(), z.unknown()).default({}),
+});
+
+function readRecorded(text: string): z.output<typeof recordedSchema> | null {
+  try {
+    return recordedSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
 }

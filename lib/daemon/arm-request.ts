@@ -39,6 +39,9 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
         ? {}
         : {
             sp_runner_url: testbed.spRunnerUrl,
+            // As this host names them, never by what a job sees: the service is outside of its namespace.
+            input_dir: `${directory}/input`,
+            output_dir: `${directory}/work`,
             test_type: testbed.testType,
             disable_watchdog: testbed.disableWatchdog,
           }),

@@ -5,23 +5,30 @@
 import { z } from "zod";
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
+import { errorText } from "../failure.ts";
 import type { Reached } from "../host.ts";
 import { intervals } from "../plan-observation.ts";
-import { askForBoard, findBoard, isAtWork } from "../sp-runner-api.ts";
+import { askForBoard, findBoard, isAtWork, isIdle } from "../sp-runner-api.ts";
 import { type Factory, logFor } from "./known.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 
 /** A board that does not come back needs a person. */
 const mostRecoveries = 3;
+/** A board takes its time to come back: so long it is only looked at. */
+const recoveryMs = 120_000;
 const lookAgainMs = 2_000;
 
 /** Whether the board can take a job; one that has failed is told to recover. */
 export async function reachBoard(factory: Factory, testbed: Testbed, url: string): Promise<Reached> {
-  const { hosts } = factory;
+  const { hosts, known } = factory;
   const asked = await askForBoard(factory.openRunner(url), url, testbed.name);
   if (!asked.ok) return asked;
   const { board } = asked;
-  if (board.status === "available" && !isAtWork(board)) {
+  if (isAtWork(board) && board.status !== "busy") {
+    return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}, with a job on it` };
+  }
+  if (board.status === "available") {
+    known.recoveringSinceMs.delete(testbed.name);
     return { ok: true, host: { ...hosts.here, agent: hosts.builtIn } };
   }
   if (board.status === "failed-needs-recovery") return await recoverBoard(factory, testbed, url);
@@ -33,52 +40,77 @@ async function recoverBoard(
   { name }: Testbed,
   url: string,
 ): Promise<Reached> {
-  const what = `sp-runner ${url} says that its board failed and needs recovery`;
+  const what = `sp-runner ${url} says that its board failed`;
+  const sinceMs = known.recoveringSinceMs.get(name) ?? Number.NEGATIVE_INFINITY;
+  const recovering: Reached = { ok: false, reason: `${what}: it is recovering` };
+  if (clock.uptimeMs() - sinceMs < recoveryMs) return recovering;
   const before = known.troubles.get(name) ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
   const { recoveries } = before;
   if (recoveries >= mostRecoveries) {
-    return { ok: false, reason: `${what}, which did not help ${recoveries} times: it needs a person` };
+    const vain = `recovering it did not help ${recoveries} times: it needs a person`;
+    return { ok: false, reason: `${what}, and ${vain}` };
   }
   const trouble = { ...before, recoveries: recoveries + 1 };
   store.setTrouble(name, trouble);
   known.troubles.set(name, trouble);
   const answer = await openRunner(url).recover(name);
+  // Only now: the service may answer when it is done.
+  known.recoveringSinceMs.set(name, clock.uptimeMs());
   const said = answer.ok ? `${answer.value.status}: ${answer.value.message}` : answer.message;
   log.warn(`told sp-runner to recover the board: ${said}`, { testbed: name });
-  return { ok: false, reason: `${what}: it was told to do that` };
+  return recovering;
 }
 
 const recordSchema = z.object({ phase: z.string() });
 
 /**
- * Whether the service is done with the board, after the agent's end. The agent's own record tells: nothing was submitted, or
- * the job's end was seen. Where it was not, the board must be idle twice, 10 s apart.
+ * Whether the service is done with the board, after the agent's end. Only the agent's own record can tell: the job's end was
+ * seen, or the agent is done and nothing was submitted. Else the board must be idle twice, 10 s apart.
  */
 export async function proveBoardIdle(factory: Factory, instance: Instance): Promise<Outcome> {
-  const { files, known, clock } = factory;
-  const { spRunnerUrl: url, directory } = instance.place;
-  if (url === undefined || isFormer(instance)) return done;
-  const text = await files.readText(`${directory}/opt/etc/sp-runner.json`);
-  if (text === null || phaseOf(text) === "ended") return done;
+  const { known, clock } = factory;
+  const { spRunnerUrl: url } = instance.place;
+  // Without a worker no agent was ever told to go; the row's own word for that may have been lost in a crash.
+  if (url === undefined || isFormer(instance) || instance.worker === null) return done;
   const name = instanceName(instance);
-  const asked = await findBoard(factory.openRunner(url), url, instance.testbed);
-  if (!asked.ok) {
+  const cannotTell = (reason: string): Outcome => {
     known.idleSinceMs.delete(name);
-    return failed(`cannot tell whether the board is idle: ${asked.reason}; the testbed stays reserved`);
-  }
-  if (isAtWork(asked.board)) {
+    return failed(`cannot tell whether the board is idle: ${reason}; the testbed stays reserved`);
+  };
+  const record = await readRecord(factory, instance);
+  if ("unreadable" in record) return cannotTell(record.unreadable);
+  if (record.isOver) return done;
+  const asked = await findBoard(factory.openRunner(url), url, instance.testbed);
+  if (!asked.ok) return cannotTell(asked.reason);
+  const { board } = asked;
+  if (isAtWork(board)) {
     if (known.idleSinceMs.get(name) !== Number.POSITIVE_INFINITY) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
     known.idleSinceMs.set(name, Number.POSITIVE_INFINITY);
     return waiting(lookAgainMs);
   }
+  if (!isIdle(board)) return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
   const sinceMs = Math.min(known.idleSinceMs.get(name) ?? Number.POSITIVE_INFINITY, clock.uptimeMs());
   known.idleSinceMs.set(name, sinceMs);
   return clock.uptimeMs() - sinceMs >= intervals.confirmMs ? done : waiting(lookAgainMs);
 }
 
-/** A record that cannot be read proves nothing. */
+/** A record whose words are not understood proves nothing, and neither does the absence of one where the agent is not done. */
+async function readRecord(
+  { files }: Factory,
+  { place }: Instance,
+): Promise<{ isOver: boolean } | { unreadable: string }> {
+  const directory = `${place.directory}/opt/etc`;
+  try {
+    const text = await files.readText(`${directory}/sp-runner.json`);
+    if (text === null) return { isOver: await files.isThere(`${directory}/job-done.json`) };
+    return { isOver: phaseOf(text) === "ended" };
+  } catch (error) {
+    return { unreadable: `the agent's record cannot be read (${errorText(error)})` };
+  }
+}
+
 function phaseOf(text: string): string | null {
   try {
     const record = recordSchema.safeParse(JSON.parse(text));

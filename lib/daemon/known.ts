@@ -58,6 +58,8 @@ export interface Known {
   reached: Map<string, Reached & { atMs: number }>;
   /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
   idleSinceMs: Map<string, number>;
+  /** By testbed: when its service was last told to recover the board. */
+  recoveringSinceMs: Map<string, number>;
   /** By testbed on another host: what keeps jobs from it, as committed. */
   troubles: Map<string, Trouble>;
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
@@ -96,6 +98,7 @@ export function openKnown(store: Store): Known {
     reached: new Map(),
     recalled: new Set(),
     idleSinceMs: new Map(),
+    recoveringSinceMs: new Map(),
     troubles: store.troubles(),
     looks: new Map(),
     resumed: new Map(),

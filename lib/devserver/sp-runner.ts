@@ -34,8 +34,17 @@ export interface RunnerMood {
   answers: "true" | "500" | "garbage" | "unknown word";
   /** Whether recovering a board helps. */
   recovery: "helps" | "in vain";
-  /** Where the result says that the report is. */
-  reportAt: "output" | "elsewhere" | "nowhere";
+  /** Where the result says that the report is, perhaps by the output directory. */
+  reportAt: "output" | "relative" | "elsewhere" | "nowhere" | ((output: string) => string);
+  /** Whether a job leaves what it should. */
+  files: "written" | "none";
+  /** Replies that are not sent until this is set otherwise. */
+  stalled: "none" | "submissions" | "all";
+  /** What it says of a job that it does not know. */
+  unknownJob: 404 | 400 | 410 | 500;
+  /** What boards say of themselves while they work. */
+  workingBoard: "busy" | "available";
+  progress: "steps" | "null" | "huge";
 }
 
 export interface Runner {
@@ -43,6 +52,8 @@ export interface Runner {
   url: string;
   mood: RunnerMood;
   board(name: string): { status: BoardStatus };
+  /** Puts another client's job on a board, until the function that it gives is called. */
+  occupy(name: string): () => void;
   /** Everything that was submitted, in order. */
   submissions(): Submission[];
   /** Whether a board was ever given a job while it had one. */
@@ -60,7 +71,12 @@ interface Job {
   /** Its results are being written. */
   end: Promise<void> | null;
   outcome: RunnerOutcome;
+  /** Another client's: it ends when that one says so. */
+  isForeign: boolean;
 }
+
+/** How often a reply that is held back is thought of again. */
+const stallMs = 20;
 
 export function startRunner({ clock, random, boards: names, runMs = 300, port = 0 }: RunnerOptions): Runner {
   const createId = createUlids({ clock, random });
@@ -77,7 +93,13 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     answers: "true",
     recovery: "helps",
     reportAt: "output",
+    files: "written",
+    stalled: "none",
+    unknownJob: 404,
+    workingBoard: "busy",
+    progress: "steps",
   };
+  let isStopped = false;
 
   const jobOn = (board: string): Job | undefined =>
     [...jobs.values()].find((job) => job.submission.testbed === board && !job.isOver);
@@ -85,7 +107,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
   /** Ends the jobs whose time has come. */
   async function settle(): Promise<void> {
     for (const job of jobs.values()) {
-      if (job.isOver || mood.isHeld || clock.uptimeMs() - job.begunMs < runMs) continue;
+      if (job.isOver || job.isForeign || mood.isHeld || clock.uptimeMs() - job.begunMs < runMs) continue;
       job.end ??= writeResults(job);
       await job.end;
       job.isOver = true;
@@ -95,7 +117,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
   async function writeResults(job: Job): Promise<void> {
     const { outcome, submission } = job;
     const { output_dir: output, test_type: type, baseline } = submission;
-    if (outcome === "broken") return;
+    if (outcome === "broken" || mood.files === "none") return;
     try {
       await Bun.write(`${output}/test-report.json`, JSON.stringify({ test_type: type, baseline, outcome }));
       await Bun.write(`${output}/test-summary.json`, JSON.stringify({ outcome }));
@@ -106,6 +128,15 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     }
   }
 
+  function begin(submission: Submission, isForeign: boolean): Job {
+    const id = createId();
+    const outcome = typeof mood.outcome === "string" ? mood.outcome : mood.outcome(submission);
+    const begunMs = clock.uptimeMs();
+    const job = { id, submission, begunMs, isOver: false, end: null, outcome, isForeign };
+    jobs.set(id, job);
+    return job;
+  }
+
   function submit(submission: Submission): Response {
     if (!boards.has(submission.testbed)) return new Response("no such testbed", { status: 404 });
     if (mood.submit !== "not begun in silence") {
@@ -114,9 +145,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
         return new Response("the testbed is busy", { status: 409 });
       }
       submitted.push(submission);
-      const id = createId();
-      const outcome = typeof mood.outcome === "string" ? mood.outcome : mood.outcome(submission);
-      jobs.set(id, { id, submission, begunMs: clock.uptimeMs(), isOver: false, end: null, outcome });
+      const { id } = begin(submission, false);
       if (mood.submit === "answered") return Response.json({ job_id: id });
     }
     return new Response("the gateway lost the answer", { status: 502 });
@@ -126,9 +155,10 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
     const share = Math.min(1, (clock.uptimeMs() - job.begunMs) / runMs);
     const word = job.outcome === "broken" ? "failed" : "completed";
     const status = job.isOver ? word : "running";
+    const step = job.isOver ? "done" : `step ${1 + Math.min(2, Math.floor(share * 3))} of 3`;
     return {
       status: mood.answers === "unknown word" ? "meditating" : status,
-      progress: job.isOver ? "done" : `step ${1 + Math.min(2, Math.floor(share * 3))} of 3`,
+      progress: { null: null, huge: "x".repeat(1_000_000), steps: step }[mood.progress],
       testbed: job.submission.testbed,
       ...(status === "failed" ? { error: "the probe fell off" } : {}),
     };
@@ -137,10 +167,15 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
   function resultOf(job: Job): Response {
     if (!job.isOver) return new Response("the job still runs", { status: 409 });
     const { output_dir: output } = job.submission;
-    const places = { output: `${output}/test-report.json`, elsewhere: "/etc/passwd", nowhere: undefined };
+    const places = {
+      output: `${output}/test-report.json`,
+      relative: "test-report.json",
+      elsewhere: "/etc/passwd",
+      nowhere: undefined,
+    };
     return Response.json({
       outcome: job.outcome === "broken" ? "error" : job.outcome,
-      report_path: places[mood.reportAt],
+      report_path: typeof mood.reportAt === "string" ? places[mood.reportAt] : mood.reportAt(output),
       summary_path: `${output}/test-summary.json`,
       log_path: `${output}/sp-runner.log`,
       duration_secs: Math.round(runMs / 1000),
@@ -168,7 +203,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
         return {
           name,
           board: "simulated",
-          status: job === undefined ? status : "busy",
+          status: job === undefined ? status : mood.workingBoard,
           current_job: job?.id,
         };
       });
@@ -180,11 +215,20 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
       return Response.json({ status: "completed", message: "recovered" });
     }
     const job = jobs.get(id);
-    if (kind !== "job" || job === undefined) return new Response("not found", { status: 404 });
+    if (kind !== "job" || job === undefined) return new Response("not found", { status: mood.unknownJob });
     return what === "status" ? Response.json(statusOf(job)) : resultOf(job);
   }
 
-  const server = Bun.serve({ hostname: "127.0.0.1", port, fetch: answer });
+  async function answerInTime(request: Request): Promise<Response> {
+    const isSubmission = request.method === "POST" && new URL(request.url).pathname === "/job";
+    const response = await answer(request);
+    const isStalled = (): boolean =>
+      mood.stalled === "all" || (mood.stalled === "submissions" && isSubmission);
+    while (isStalled() && !isStopped) await clock.sleep(stallMs);
+    return response;
+  }
+
+  const server = Bun.serve({ hostname: "127.0.0.1", port, idleTimeout: 0, fetch: answerInTime });
   return {
     url: `http://127.0.0.1:${server.port}`,
     mood,
@@ -192,6 +236,11 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
       const board = boards.get(name);
       if (board === undefined) throw new Error(`there is no board ${name}`);
       return board;
+    },
+    occupy: (testbed) => {
+      const none = { input_dir: "/none", output_dir: "/none", baseline: "v0", test_type: "other" };
+      const job = begin({ testbed, ...none, disable_watchdog: false }, true);
+      return () => void (job.isOver = true);
     },
     submissions: () => [...submitted],
     hasDoubled: () => isDoubled,
@@ -201,6 +250,7 @@ export function startRunner({ clock, random, boards: names, runMs = 300, port = 
       return unfinished.map(({ submission }) => submission);
     },
     stop: async () => {
+      isStopped = true;
       await server.stop(true);
     },
   };

@@ -1,0 +1,123 @@
+/**
+ * A job that the service has taken, followed until its true end. What the service cannot say is asked again; that the job
+ * is lost is believed only when the board says so too.
+ */
+import type { Answer } from "../buildomat.ts";
+import type { RunnerResult, RunnerStatus } from "../sp-runner-api.ts";
+import {
+  type BoardLook,
+  confirmMs,
+  pause,
+  throwIfOver,
+  watchBoard,
+  type WatchOptions,
+} from "./board-watch.ts";
+
+export interface FollowOptions extends WatchOptions {
+  tell(stream: string, payload: string): Promise<void>;
+}
+
+export type JobEnd =
+  | { is: "told"; result: RunnerResult }
+  /** The lab failed it: whatever its result says, it has not passed. */
+  | { is: "broken"; why: string; result: RunnerResult | null }
+  /** Its end was not seen. `isOver`: the board has nothing of it any more. */
+  | { is: "lost"; why: string; isOver: boolean };
+
+/** After so long without a usable word, an idle board decides. */
+const silenceMs = 3_600_000;
+const longestProgress = 4000;
+const longestWord = 200;
+/** A job that the lab failed may have no result. */
+const brokenTries = 3;
+const activeWords = ["pending", "running"];
+
+export async function followJob(options: FollowOptions, job: string): Promise<JobEnd> {
+  const { runner, tell } = options;
+  let told: string | null = null;
+  let doubt: Doubt | null = null;
+  for (;;) {
+    const answer = await runner.status(job);
+    throwIfOver(options);
+    const trouble = troubleOf(answer, options);
+    if (trouble === null && answer.ok) {
+      doubt = null;
+      const { status, error } = answer.value;
+      const progress = (answer.value.progress ?? "").slice(0, longestProgress).toWellFormed();
+      if (progress !== "" && progress !== told) await tell("stdout", progress);
+      told = progress;
+      if (status === "completed") return await fetchResult(options, job);
+      if (status === "failed") return await fetchBroken(options, job, error ?? null);
+    } else {
+      if (doubt === null) await tell("worker", `sp-runner: ${trouble}; asked again`);
+      doubt ??= openDoubt(options, job);
+      const lost = await doubt(!answer.ok && answer.refusal !== "no answer");
+      if (lost !== null) return lost;
+    }
+    await pause(options);
+  }
+}
+
+/** Why an answer says nothing of the job's state; null where it does. */
+function troubleOf(answer: Answer<RunnerStatus>, { testbed }: FollowOptions): string | null {
+  if (!answer.ok) return answer.message;
+  const { status, testbed: board } = answer.value;
+  if ((board ?? testbed.testbed) !== testbed.testbed)
+    return `it tells of a job on ${board?.slice(0, longestWord)}`;
+  const isKnown = status === "completed" || status === "failed" || activeWords.includes(status);
+  return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
+}
+
+/** One look at the board for each round without a usable word, until there is one; non-null when the job is lost. */
+type Doubt = (isUnknown: boolean) => Promise<Extract<JobEnd, { is: "lost" }> | null>;
+
+/** `isUnknown`: the service says that it does not know the job. One odd answer does not hide it. */
+function openDoubt(options: FollowOptions, job: string): Doubt {
+  const look = watchBoard(options);
+  let absentSinceMs: number | null = null;
+  const isAbsent = (board: BoardLook): boolean =>
+    board.idleMs !== null || (board.job !== null && board.job !== job);
+  return async (isUnknown) => {
+    const board = await look();
+    const nowMs = options.clock.uptimeMs();
+    if (isUnknown && isAbsent(board)) absentSinceMs ??= nowMs;
+    else absentSinceMs = null;
+    const idleMs = board.idleMs ?? 0;
+    if (absentSinceMs !== null && nowMs - absentSinceMs >= confirmMs) {
+      const what = board.job === null ? "its board is idle" : "its board works on another one";
+      const why = `sp-runner does not know the job any more, and ${what}`;
+      return { is: "lost", why, isOver: idleMs >= confirmMs };
+    }
+    if (idleMs <= silenceMs) return null;
+    return { is: "lost", why: "sp-runner told nothing of the job while its board was idle", isOver: true };
+  };
+}
+
+async function fetchResult(options: FollowOptions, job: string): Promise<JobEnd> {
+  let doubt: Doubt | null = null;
+  for (;;) {
+    const answer = await options.runner.result(job);
+    throwIfOver(options);
+    if (answer.ok) return { is: "told", result: answer.value };
+    if (answer.status === 404) {
+      return { is: "lost", why: "sp-runner ran the job, and has no result of it any more", isOver: true };
+    }
+    if (doubt === null)
+      await options.tell("worker", `sp-runner: no result yet: ${answer.message}; asked again`);
+    doubt ??= openDoubt(options, job);
+    const lost = await doubt(false);
+    if (lost !== null) return lost;
+    await pause(options);
+  }
+}
+
+async function fetchBroken(options: FollowOptions, job: string, error: string | null): Promise<JobEnd> {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await options.runner.result(job);
+    throwIfOver(options);
+    const result = answer.ok ? answer.value : null;
+    const why = `the lab failed it: ${(error ?? result?.error ?? "no reason is given").slice(0, longestProgress)}`;
+    if (answer.ok || tries === brokenTries) return { is: "broken", why, result };
+    await pause(options);
+  }
+}

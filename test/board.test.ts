@@ -1,0 +1,199 @@
+/** A board that a service works on, as the factory asks for it: when it is idle for certain, and how it is recovered. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Answer } from "../lib/buildomat.ts";
+import { armRequest } from "../lib/daemon/arm-request.ts";
+import { proveBoardIdle, reachBoard } from "../lib/daemon/board.ts";
+import { type Factory, openKnown } from "../lib/daemon/known.ts";
+import { done, waiting } from "../lib/daemon/outcome.ts";
+import type { Instance } from "../lib/domain.ts";
+import { openFiles } from "../lib/doors/files.ts";
+import type { Host, Hosts } from "../lib/host.ts";
+import type { Log } from "../lib/log.ts";
+import type { Board, SpRunnerApi } from "../lib/sp-runner-api.ts";
+import { openStore, type Store } from "../lib/store.ts";
+import { configOf, instanceOf, testbedOf } from "./plan-scenes.ts";
+import { createSettableClock } from "./settable-clock.ts";
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const url = "http://h";
+const lost: Answer<never> = { ok: false, refusal: "no answer", status: null, message: "it broke off" };
+const boardOf = (over: Partial<Board> = {}): Board => ({ name: "a", status: "available", ...over });
+
+let directory: string;
+let store: Store;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "board-"));
+  mkdirSync(join(directory, "opt/etc"), { recursive: true });
+  store = openStore({ path: join(directory, "data.sqlite3"), nowMs: 0, directoryOf: () => directory });
+});
+afterEach(() => {
+  store.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function stage() {
+  const clock = createSettableClock();
+  const said: { board: Board | null; recoveries: number } = { board: boardOf(), recoveries: 0 };
+  const runner = {
+    health: () => Promise.resolve({ ok: true, value: { status: "healthy" } }),
+    boards: () => Promise.resolve(said.board === null ? lost : { ok: true, value: [said.board] }),
+    recover: () => {
+      said.recoveries += 1;
+      return Promise.resolve({ ok: true, value: { status: "started", message: "" } });
+    },
+  } as unknown as SpRunnerApi;
+  const hosts = { here: { workDirectory: "/w" }, builtIn: { kind: "built-in" } } as unknown as Hosts;
+  const parts = { config: configOf([]), hosts, openRunner: () => runner, files: openFiles(), log: silent };
+  const factory = { ...parts, store, clock, known: openKnown(store) } as unknown as Factory;
+  return { factory, clock, said };
+}
+
+const place = (): Instance["place"] => ({ way: "sp-runner", directory, agent: "built-in", spRunnerUrl: url });
+const ended = (over: Partial<Instance> = {}): Instance =>
+  instanceOf({ phase: "destroying", place: place(), ...over });
+
+function leave(name: string, text: string): void {
+  writeFileSync(join(directory, "opt/etc", name), text);
+}
+
+const looksAgain = waiting(2000);
+
+describe("proveBoardIdle()", () => {
+  beforeEach(() => leave("sp-runner.json", '{"phase":"submitted","job":"J"}'));
+
+  test("wants a board that is idle twice, 10 s apart", async () => {
+    const { factory, clock } = stage();
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(9999);
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(1);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test.each<[string, Board | null]>([
+    ["at work", boardOf({ status: "busy" })],
+    ["available with a job on it", boardOf({ current_job: "K" })],
+    ["not told of", null],
+    ["of another name", boardOf({ name: "b" })],
+    ["in a state of another version", boardOf({ status: "dozing" })],
+  ])("begins anew after a look at which the board is %s", async (_, board) => {
+    const { factory, clock, said } = stage();
+    await proveBoardIdle(factory, ended());
+    await clock.advance(9000);
+    said.board = board;
+    expect(await proveBoardIdle(factory, ended())).not.toEqual(done);
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).not.toEqual(done);
+    said.board = boardOf({ status: "offline" });
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test("does not ask where the agent saw the job's end", async () => {
+    const { factory, said } = stage();
+    said.board = null;
+    leave("sp-runner.json", '{"phase":"ended","verdict":{"isGood":true,"files":[]}}');
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test.each(["", "{", '{"phase":7}', '{"phase":"submitting"}'])(
+    "takes the record %j for no end",
+    async (text) => {
+      const { factory } = stage();
+      leave("sp-runner.json", text);
+      expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    },
+  );
+
+  test("cannot tell where the record cannot be read", async () => {
+    const { factory } = stage();
+    rmSync(join(directory, "opt/etc/sp-runner.json"));
+    mkdirSync(join(directory, "opt/etc/sp-runner.json"));
+    expect(await proveBoardIdle(factory, ended())).toMatchObject({
+      kind: "failed",
+      reason: expect.stringContaining(
+        "cannot tell whether the board is idle: the agent's record cannot be read",
+      ),
+    });
+  });
+
+  test("believes that nothing was submitted only of an agent that is done, or never went", async () => {
+    const { factory, said } = stage();
+    rmSync(join(directory, "opt/etc/sp-runner.json"));
+    said.board = boardOf({ status: "busy" });
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await proveBoardIdle(factory, ended({ wentAt: null }))).toEqual(looksAgain);
+    expect(await proveBoardIdle(factory, ended({ worker: null }))).toEqual(done);
+    leave("job-done.json", "{}");
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test("is done where no service works on the board", async () => {
+    const { factory } = stage();
+    expect(await proveBoardIdle(factory, instanceOf({ phase: "destroying" }))).toEqual(done);
+  });
+});
+
+describe("reachBoard()", () => {
+  const reach = async ({ factory }: ReturnType<typeof stage>): Promise<string> => {
+    const reached = await reachBoard(factory, testbedOf(), url);
+    return reached.ok ? "reached" : reached.reason;
+  };
+
+  test("says why a board takes no job", async () => {
+    const it = stage();
+    expect(await reach(it)).toBe("reached");
+    it.said.board = boardOf({ status: "offline" });
+    expect(await reach(it)).toBe("sp-runner http://h says that its board is offline");
+    it.said.board = boardOf({ status: "busy", current_job: "K" });
+    expect(await reach(it)).toBe("sp-runner http://h says that its board is busy");
+    it.said.board = boardOf({ current_job: "K" });
+    expect(await reach(it)).toBe("sp-runner http://h says that its board is available, with a job on it");
+  });
+
+  test("tells a failed board to recover, and only looks for 2 minutes; a person is needed after three times", async () => {
+    const it = stage();
+    const failure = "sp-runner http://h says that its board failed";
+    it.said.board = boardOf({ status: "failed-needs-recovery" });
+    for (const count of [1, 2, 3]) {
+      expect(await reach(it)).toBe(`${failure}: it is recovering`);
+      await it.clock.advance(119_999);
+      expect(await reach(it)).toBe(`${failure}: it is recovering`);
+      expect(it.said.recoveries).toBe(count);
+      expect(store.troubles().get("a")?.recoveries).toBe(count);
+      await it.clock.advance(1);
+    }
+    expect(await reach(it)).toBe(`${failure}, and recovering it did not help 3 times: it needs a person`);
+    expect(it.said.recoveries).toBe(3);
+  });
+
+  test("a board that came back and fails anew is recovered at once", async () => {
+    const it = stage();
+    it.said.board = boardOf({ status: "failed-needs-recovery" });
+    await reach(it);
+    it.said.board = boardOf();
+    expect(await reach(it)).toBe("reached");
+    it.said.board = boardOf({ status: "failed-needs-recovery" });
+    await reach(it);
+    expect(it.said.recoveries).toBe(2);
+  });
+});
+
+test("armRequest() names an instance's own directories where a service shares them", () => {
+  const { factory } = stage();
+  const host = {
+    agent: { kind: "built-in", argv: ["f"], bmat: ["f"] },
+    user: { name: "u", home: "/home/u" },
+  };
+  const jsonOf = (spRunnerUrl: string | null): unknown => {
+    const testbed = testbedOf({ spRunnerUrl });
+    const spec = armRequest(factory, { ...host, path: "/bin" } as unknown as Host, ended(), testbed);
+    return JSON.parse(spec.testbedJson);
+  };
+  expect(jsonOf(url)).toMatchObject({ input_dir: `${directory}/input`, output_dir: `${directory}/work` });
+  expect(jsonOf(null)).not.toHaveProperty("output_dir");
+});
