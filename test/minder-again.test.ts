@@ -1,7 +1,7 @@
 /** An instance that ends in part, is begun again, or whose directory is another one's by now. */
 import { afterEach, expect } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
-import type { ArmSpec } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import {
   describe,
   kill,

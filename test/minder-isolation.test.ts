@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import type { ArmSpec } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import {
   describe,
   type Host,

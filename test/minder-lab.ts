@@ -16,7 +16,8 @@ import { openClock } from "../lib/doors/clock.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { elevatedShell, openElevated } from "../lib/minder/elevation.ts";
-import { type ArmSpec, type Minder, openMinder } from "../lib/minder/minder.ts";
+import { type Minder, openMinder } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import { localTransport, type Transport } from "../lib/minder/transport.ts";
 
 export const random = openRandom();

@@ -2,7 +2,7 @@
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import type { Host } from "../host.ts";
-import type { ArmSpec } from "../minder/minder.ts";
+import type { ArmSpec } from "../minder/specification.ts";
 import type { Factory } from "./known.ts";
 import { factoryMark } from "./recover.ts";
 

@@ -5,7 +5,7 @@
 import { createHmac } from "node:crypto";
 import type { Config } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
-import type { GoSpec } from "../minder/minder.ts";
+import type { GoSpec } from "../minder/specification.ts";
 import { Secret } from "../secret.ts";
 import { noteWorker } from "../server-view.ts";
 import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./known.ts";

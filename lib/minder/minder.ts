@@ -30,53 +30,8 @@ import type {
   TidyResult,
 } from "./replies.ts";
 import { openScript } from "./script.ts";
-import { armText, goText } from "./specification.ts";
+import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./specification.ts";
 import type { Transport } from "./transport.ts";
-
-export interface ArmSpec {
-  /** `testbed/seq`. */
-  instance: string;
-  /** Whose lock is taken; any text of at most 80 bytes. */
-  testbed: string;
-  /** 32 hex digits, random, never used before: what proves that a process belongs to this instance. */
-  cookie: string;
-  /** Absolute, `<work>/<testbed>_<seq>`; its parent is made when missing. */
-  directory: string;
-  /** What is run, the program as an absolute path: `[agent, "run"]`. */
-  agent: string[];
-  /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
-  bmat: string[];
-  /**
-   * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
-   * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
-   */
-  environment: Record<string, string>;
-  /**
-   * `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. `auto`: so only
-   * where namespaces are refused.
-   */
-  isolate: "auto" | "off";
-  /** False: where it is not isolated it needs nothing of the host's, and may share that. */
-  usesHost: boolean;
-  /** Its agent went, and is proved gone with the job not at an end: the same directory, for an agent that can go on. */
-  isAgain: boolean;
-  /** A minder not told to go within this unlocks, cleans up and exits. */
-  expirySeconds: number;
-  /** agent.log is cut to about this; `look` does it. */
-  logCapBytes: number;
-  /** Written to `$HOME/testbed.json` for the job. One line. */
-  testbedJson: string;
-  /** Kept in the instance directory so that a lost database can be rebuilt (`recall`). One line. */
-  intentJson: string;
-}
-
-export interface GoSpec {
-  directory: string;
-  /** The worker's id; kept beside the intent. */
-  worker: string;
-  /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
-  agentJson: string;
-}
 
 export interface Minder {
   /** Tries what `arm` will need, and leaves nothing. */
@@ -120,7 +75,7 @@ export interface MinderOptions {
   /** The shell that runs the script. */
   shell?: string;
   /** The transport gives root's power: agents run as root, in directories that belong to this user. */
-  elevation?: { uid: number };
+  elevation?: Elevation;
 }
 
 export function openMinder({
