@@ -3,20 +3,9 @@
  * The command tree and the exit codes, and the only file that wires real parts together.
  * Exit codes: 0, 1 failed, 2 usage, configuration or a place that cannot be written, 75 already running.
  */
-import { createHash } from "node:crypto";
-import {
-  accessSync,
-  constants,
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  writeSync,
-} from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, writeSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
-import { chooseAgent } from "./lib/agent-program.ts";
 import {
   type BaseArgs,
   findBase,
@@ -31,27 +20,27 @@ import { createDaemon } from "./lib/daemon/daemon.ts";
 import { openKnown } from "./lib/daemon/known.ts";
 import { directoryName, type Health, instanceName, type Trouble } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
-import { type Files, openFiles } from "./lib/doors/files.ts";
+import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { openFactoryApi } from "./lib/factory-api.ts";
 import { errorText, FactoryError } from "./lib/failure.ts";
-import type { Host, Hosts } from "./lib/host.ts";
+import {
+  inspectFarHost,
+  openHostMinder,
+  openLabConnections,
+  openLabHosts,
+  type Program,
+} from "./lib/lab-hosts.ts";
 import { type Log, openLog } from "./lib/log.ts";
-import { elevatedShell, openElevated } from "./lib/minder/elevation.ts";
-import { type Minder, openMinder } from "./lib/minder/minder.ts";
-import { localTransport } from "./lib/minder/transport.ts";
 import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
-import type { Executable } from "./lib/ssh/agent-copy.ts";
-import { openConnections } from "./lib/ssh/connections.ts";
 import { readFarPiece } from "./lib/ssh/far-file.ts";
-import { askForBoard, isAtWork, openSpRunnerApi } from "./lib/sp-runner-api.ts";
-import { addressOf, openSshHosts } from "./lib/ssh/hosts.ts";
+import { openSpRunnerApi } from "./lib/sp-runner-api.ts";
 import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
-import { version, versionLine } from "./lib/version.ts";
+import { versionLine } from "./lib/version.ts";
 
 const exitAlreadyRunning = 75;
 
@@ -64,6 +53,7 @@ const self = isCompiled ? [process.execPath] : [process.execPath, import.meta.pa
 const clock = openClock();
 const random = openRandom();
 const processes = openProcesses({ clock });
+const files = openFiles();
 const searchPath = process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 /** Where everything is, for a command that needs no configuration. */
@@ -107,6 +97,11 @@ const commands: Record<string, Command> = {
     args: {
       instance: { type: "positional", description: "TESTBED, or one instance of it: TESTBED/SEQ" },
       follow: { type: "boolean", alias: "f", description: "go on until the instance ends" },
+      file: {
+        type: "string",
+        valueHint: "PATH",
+        description: "another file of the instance's directory (agent.log)",
+      },
       ...placeArgs,
     },
     run: (args) => showInstanceLog(args),
@@ -194,21 +189,19 @@ async function userName(): Promise<string> {
   return asked.ok && asked.exitCode === 0 ? asked.stdout.trim() : "nobody";
 }
 
-/** The minder of this host: as root where agents are to be, through sudo or pfexec where this program is not. */
-function openHostMinder(
-  { general }: Config,
-  { directory, lockDirectory, user }: { directory: string; lockDirectory: string; user: string },
-): Minder {
-  const uid = process.getuid?.() ?? 0;
-  const transport = localTransport({ processes });
-  const place = { random, directory, lockDirectory };
-  if (!general.elevate) return openMinder({ ...place, transport });
-  return openMinder({
-    ...place,
-    transport: uid === 0 ? transport : openElevated({ transport, platform: process.platform, user }),
-    shell: elevatedShell,
-    elevation: { uid },
-  });
+function programIn(surroundings: Surroundings): Program {
+  return {
+    self,
+    isCompiled,
+    executable: process.execPath,
+    exists: existsSync,
+    uid: process.getuid?.() ?? 0,
+    searchPath,
+    surroundings,
+    processes,
+    files,
+    random,
+  };
 }
 
 async function runFactory(args: BaseArgs): Promise<number> {
@@ -233,8 +226,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
     nowMs: clock.wallMs(),
     directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
   });
-  const files = openFiles();
-  const hosts = openHosts(config, { workDirectory, lockDirectory, surroundings, files });
+  const hosts = openLabHosts(config, { workDirectory, lockDirectory }, programIn(surroundings));
   const daemon = createDaemon({
     config,
     store,
@@ -282,89 +274,6 @@ async function runFactory(args: BaseArgs): Promise<number> {
   return 0;
 }
 
-interface HostPlaces {
-  workDirectory: string;
-  lockDirectory: string;
-  surroundings: Surroundings;
-  files: Files;
-}
-
-/** This host, and those behind ssh. */
-function openHosts(config: Config, places: HostPlaces): Hosts {
-  const { workDirectory, lockDirectory, surroundings, files } = places;
-  const { user, home } = surroundings;
-  const here: Host = {
-    minder: openHostMinder(config, { directory: workDirectory, lockDirectory, user }),
-    agent: chooseAgent(config, { self, executable: process.execPath, exists: existsSync }),
-    workDirectory,
-    path: searchPath,
-    user: { name: user, home },
-    ssh: null,
-  };
-  const connections = openConnections({
-    processes,
-    files,
-    env: sshEnvironment(surroundings),
-    directory: makeSocketDirectory(workDirectory),
-  });
-  const ssh = openSshHosts({
-    config,
-    connections,
-    files,
-    random,
-    machineDirectory: `${workDirectory}/.machines`,
-    lockDirectory,
-    executable: ownExecutable,
-  });
-  return {
-    here,
-    builtIn: { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] },
-    minderOf: ({ ssh: address, ...place }) =>
-      address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
-    reach: ssh.reach,
-    close: connections.close,
-  };
-}
-
-/** Private to this user; elsewhere where a socket in the work directory would have too long a name. */
-function makeSocketDirectory(workDirectory: string): string {
-  const path = `${workDirectory}/.ssh`;
-  if (path.length > longestSocketDirectory) return mkdtempSync(`${tmpdir()}/buildomat-factory-`);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  return path;
-}
-
-/** The system's limit of 104 bytes, less a name of 12 and what ssh itself adds while it connects. */
-const longestSocketDirectory = 104 - 1 - 12 - 18;
-
-/** What ssh finds the user's keys and configuration by. */
-function sshEnvironment({ home, user }: Surroundings): Record<string, string> {
-  const agent = process.env["SSH_AUTH_SOCK"];
-  return {
-    PATH: searchPath,
-    HOME: home,
-    USER: user,
-    LOGNAME: user,
-    LC_ALL: "C",
-    ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
-  };
-}
-
-/** What other hosts are given where they have no agent. */
-async function ownExecutable(): Promise<Executable | null> {
-  if (!isCompiled) return null;
-  const asked = await processes.run({
-    argv: ["uname", "-sm"],
-    env: { PATH: searchPath },
-    timeoutMs: 5_000,
-    maxBytes: 256,
-  });
-  const [system = "", cpu = ""] = asked.ok ? asked.stdout.trim().split(" ") : [];
-  const hash = createHash("sha256");
-  for await (const part of createReadStream(process.execPath)) hash.update(part as Buffer);
-  return { path: process.execPath, version: version.version, sha256: hash.digest("hex"), system, cpu };
-}
-
 /** What is configured and takes no jobs all the same, told once. */
 function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
   for (const { name } of targets.filter(({ id }) => id === null)) {
@@ -379,35 +288,26 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
 
 async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
   const { runCheck } = await import("./lib/check/check.ts");
+  const { reachService } = await import("./lib/check/reach-service.ts");
   const surroundings = await lookAround();
+  const program = programIn(surroundings);
+  const base = findBase(args, surroundings);
   return await runCheck({
-    base: findBase(args, surroundings),
+    base,
     surroundings,
-    source: { self, executable: process.execPath, exists: existsSync },
+    source: program,
     uid: process.getuid?.() ?? null,
     clock,
     http: openHttp({ clock }),
     processes,
-    openMinder: (config, places) => openHostMinder(config, { ...places, user: surroundings.user }),
-    reach: async (testbed, scratch) => {
-      const { name, spRunnerUrl: url } = testbed;
-      if (url !== null) {
-        const asked = await askForBoard(
-          openSpRunnerApi({ http: openHttp({ clock }), baseurl: url }),
-          url,
-          name,
-        );
-        if (!asked.ok) return asked.reason;
-        const { status } = asked.board;
-        return status === "available" || isAtWork(asked.board)
-          ? null
-          : `sp-runner ${url} says that its board is ${status}`;
-      }
-      const env = sshEnvironment(surroundings);
-      const connections = openConnections({ processes, files: openFiles(), env, directory: scratch });
-      const answer = await connections.to(testbed.name, addressOf(testbed)).run(["true"], "", 30_000);
-      await connections.close();
-      return answer.ok ? null : answer.reason;
+    openMinder: (config, { directory, lockDirectory }) =>
+      openHostMinder(config, { workDirectory: directory, lockDirectory }, program),
+    reach: async (config, testbed, scratch) => {
+      const { name, spRunnerUrl: baseurl } = testbed;
+      if (baseurl !== null) return await reachService({ http: openHttp({ clock }), baseurl }, name);
+      const workDirectory = workDirectoryOf(config, base);
+      const lockDirectory = lockDirectoryOf(process.env);
+      return await inspectFarHost(config, testbed, { workDirectory, lockDirectory, scratch }, program);
     },
     searchPath,
     temporaryDirectory: tmpdir(),
@@ -418,7 +318,7 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
 
 /** The database of a base, for reading; null where no factory has made one yet. */
 async function openForReading(database: string): Promise<StoreReader | null> {
-  if (!(await openFiles().isThere(database))) return null;
+  if (!(await files.isThere(database))) return null;
   const store = openStoreForReading(database);
   if (store !== null) return store;
   throw new FactoryError(`Cannot read the database ${database}: it has no table of this factory's`, {
@@ -434,7 +334,7 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
   const { statusJson, statusTable } = await import("./lib/status-table.ts");
   const store = await openForReading(base.database);
   const status = {
-    isRunning: (await openFiles().isThere(`${base.database}.lock`)) && isLocked(base.database),
+    isRunning: (await files.isThere(`${base.database}.lock`)) && isLocked(base.database),
     database: base.database,
     testbeds: describeTestbeds({
       config,
@@ -450,7 +350,9 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
   return 0;
 }
 
-async function showInstanceLog(args: BaseArgs & { instance?: string; follow?: boolean }): Promise<number> {
+async function showInstanceLog(
+  args: BaseArgs & { instance?: string; follow?: boolean; file?: string },
+): Promise<number> {
   if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
@@ -458,11 +360,11 @@ async function showInstanceLog(args: BaseArgs & { instance?: string; follow?: bo
   const store = await openForReading(base.database);
   const interrupted = new AbortController();
   process.once("SIGINT", () => interrupted.abort());
-  const files = openFiles();
   const directory = mkdtempSync(`${tmpdir()}/factory-logs-`);
-  const connections = openConnections({ processes, files, env: sshEnvironment(surroundings), directory });
+  const connections = openLabConnections(directory, programIn(surroundings));
   const shown = showLog({
     name: args.instance,
+    file: args.file ?? "agent.log",
     follows: args.follow === true,
     signal: interrupted.signal,
     instances: store === null ? [] : [...store.open(), ...store.ended()],
@@ -489,7 +391,7 @@ async function setUpFactory(args: Record<string, unknown>, words: string[]): Pro
   const { runSetup } = await import("./lib/setup/setup.ts");
   return await runSetup(args, words, {
     around: await lookAround(),
-    files: openFiles(),
+    files,
     terminal: openTerminal(),
     print,
     program: self,

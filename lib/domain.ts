@@ -135,6 +135,8 @@ export interface SshAddress {
   elevation: "sudo" | "pfexec" | "root" | null;
   /** The number of `user` there. */
   uid: number;
+  /** Which machine it is: what `testbed-id` in its work directory says. Empty: not learnt yet. */
+  machine: string;
 }
 
 /** An uptime of a named boot, in ms: comparable only within that boot. */

@@ -15,3 +15,8 @@ export class FactoryError extends Error {
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Whether the system refused what was asked of it, as a full disk does: no fault of this program's. */
+export function isRefusedBySystem(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && "code" in error;
+}

@@ -1,5 +1,5 @@
 /**
- * The log of an instance's agent, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
+ * The log of an instance's agent, or another file of its directory, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
  * may do more than be read.
  */
 import { directoryName, type Instance, instanceName } from "./domain.ts";
@@ -14,6 +14,8 @@ const lookAgainMs = 250;
 export interface LogsOptions {
   /** `testbed`, `testbed/seq` or `testbed_seq`. */
   name: string;
+  /** From the instance's directory on. */
+  file: string;
   /** Goes on until the instance has ended, or `signal` aborts. */
   follows: boolean;
   signal: AbortSignal;
@@ -37,11 +39,11 @@ export interface LogsOptions {
 
 type Read = (offset: number) => ReturnType<Files["readPiece"]>;
 
-/** Resolves with the exit code. Throws FactoryError where no instance has this name. */
+/** Resolves with the exit code. Throws FactoryError where no instance has this name, or the file is none of its directory. */
 export async function showLog(options: LogsOptions): Promise<number> {
   const { follows, signal, clock, write, tell } = options;
   const instance = findInstance(options.name, options.instances);
-  const path = `${instance.place.directory}/agent.log`;
+  const path = `${instance.place.directory}/${checkFile(options.file)}`;
   const read: Read = async (offset) => await options.readPiece(instance, path, offset, pieceBytes);
   const decoder = new TextDecoder();
   const show = (bytes: Uint8Array): void =>
@@ -54,10 +56,14 @@ export async function showLog(options: LogsOptions): Promise<number> {
   for (;;) {
     // Before the log is read: what is written until its end is then read below.
     const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
-    const size = await drain(read, at, show);
+    const size = await drain(read, at, show).catch((error: unknown) => {
+      // What was interrupted may have taken ssh with it.
+      if (signal.aborted) return at;
+      throw error;
+    });
     if (size === null) {
       if (isOver && at === 0) {
-        tell(`${instanceName(instance)} has no log: ${path} is not there`);
+        tell(`${instanceName(instance)} has no ${options.file}: ${path} is not there`);
         return 1;
       }
     } else if (size < at) {
@@ -82,6 +88,16 @@ async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void):
     show(piece.bytes);
     position += piece.bytes.length;
   }
+}
+
+function checkFile(file: string): string {
+  if (file !== "" && !file.startsWith("/") && !file.split("/").includes("..")) return file;
+  throw new FactoryError(
+    `Cannot show ${JSON.stringify(file)}: it is no path within an instance's directory`,
+    {
+      hint: "As in opt/etc/job-done.json or minder/exit.json",
+    },
+  );
 }
 
 function isAmong({ testbed, seq }: Instance, instances: Instance[]): boolean {

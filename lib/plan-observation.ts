@@ -57,9 +57,13 @@ export interface Observation {
   checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
   /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
   refusal: string | null;
+  /** Testbeds on other hosts that refused it. */
+  alone: ReadonlySet<string>;
   /** By testbed on another host: how that was last reached. */
   reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
   looks: ReadonlyMap<string, Look>;
+  /** By instance name: how often its agent was started again. */
+  resumed: ReadonlyMap<string, number>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;
   server: ServerView;

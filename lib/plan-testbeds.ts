@@ -1,6 +1,6 @@
 /** Which testbeds are free, and for what. */
 import type { Config, Testbed } from "./config.ts";
-import { isOpen } from "./domain.ts";
+import { type Instance, isOpen } from "./domain.ts";
 import { intervals, type Observation, type PendingLease } from "./plan-observation.ts";
 
 /** Why no job may be taken for a testbed now, for people; null where one may. Its `check` is a matter of its own. */
@@ -12,14 +12,11 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
   // Without isolation there is a lock of the whole host beside the testbeds' own.
-  const owner =
-    seen.elsewhere.get(testbed.name) ?? (isAlone(testbed, seen) ? seen.elsewhere.get(".host") : undefined);
+  const isHostLocked = testbed.host === null && isAlone(testbed, seen);
+  const owner = seen.elsewhere.get(testbed.name) ?? (isHostLocked ? seen.elsewhere.get(".host") : undefined);
   if (owner !== undefined) return `in use elsewhere: ${owner}`;
-  if (
-    isAlone(testbed, seen) &&
-    seen.instances.some((each) => isOpen(each.phase) && each.place.way === "local")
-  ) {
-    return "without isolation one instance at a time runs on this host";
+  if (isAlone(testbed, seen) && seen.instances.some((each) => isOpen(each.phase) && isAt(each, testbed))) {
+    return "without isolation one instance at a time runs on its host";
   }
   if (isReached(testbed)) {
     const reached = seen.reached.get(testbed.name);
@@ -34,9 +31,19 @@ export function isReached({ host, spRunnerUrl }: Testbed): boolean {
   return host !== null || spRunnerUrl !== null;
 }
 
-/** Whether it shares this host with no other instance. */
-export function isAlone(testbed: Testbed, { config, refusal }: Observation): boolean {
-  return (config.general.isolate === "off" || refusal !== null) && testbed.host === null;
+/** Whether its instances share their host with no other one. A service's job uses none of the host. */
+export function isAlone(
+  { name, host, spRunnerUrl }: Testbed,
+  { config, refusal, alone }: Pick<Observation, "config" | "refusal" | "alone">,
+): boolean {
+  if (spRunnerUrl !== null) return false;
+  if (config.general.isolate === "off") return true;
+  return host === null ? refusal !== null : alone.has(name);
+}
+
+/** Whether an instance's agent runs on the testbed's host. */
+function isAt({ place }: Instance, { host }: Testbed): boolean {
+  return host === null ? place.way === "local" : place.ssh?.host === host;
 }
 
 /** Whether a job could be begun on it now. */

@@ -17,6 +17,9 @@ import { intervals, type Look, type Observation, type ServerView } from "./plan-
 import { canServe, isAlone, isChecked, isReached, isUsable, targetIds } from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
 
+/** An agent that ends so often does not get further. */
+const mostResumed = 3;
+
 type OpenInstance = Instance & { phase: OpenPhase };
 
 export function plan(seen: Observation): Plan {
@@ -53,7 +56,7 @@ export function plan(seen: Observation): Plan {
     const worker = workerView(instance, seen.server);
     const look = seen.looks.get(name);
     const agent = look?.view ?? "unseen";
-    const step = steps[instance.phase][worker][agent];
+    const step = mayResume(instance, worker, agent) ? "resume" : steps[instance.phase][worker][agent];
     if (look?.view === "alive" && worker !== "held" && (step === "wait" || step === "flush")) {
       const limit = passedLimit(instance, look, worker, seen, isDue);
       if (limit !== null) return add({ kind: "end", instance, reason: limit, untold: limit });
@@ -65,6 +68,18 @@ export function plan(seen: Observation): Plan {
     if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
     if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
+  }
+
+  /**
+   * A hardware test goes on at its service while its agent is dead, and the next agent follows it on. Any other job cannot be
+   * gone on with, nor begun twice.
+   */
+  function mayResume(instance: OpenInstance, worker: WorkerView, agent: AgentView): boolean {
+    const { place, phase } = instance;
+    if (phase !== "running" || place.way !== "sp-runner" || isFormer(instance)) return false;
+    if (worker === "held" || worker === "foreign" || worker === "recycle" || worker === "gone") return false;
+    if (agent !== "exited" && agent !== "dead" && agent !== "absent") return false;
+    return (seen.resumed.get(instanceName(instance)) ?? 0) < mostResumed;
   }
 
   function planLooks(): void {
@@ -142,7 +157,7 @@ export function plan(seen: Observation): Plan {
       jobs.add(lease.job);
       free.delete(testbed);
       if (isAlone(testbed, seen)) {
-        for (const each of free) if (isAlone(each, seen)) free.delete(each);
+        for (const each of free) if (each.host === testbed.host && isAlone(each, seen)) free.delete(each);
       }
       add({ kind: "begin", lease, testbed });
     }

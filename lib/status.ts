@@ -82,6 +82,7 @@ function busyRow(instance: Instance, testbed: Testbed | null, snapshot: Snapshot
   const waitsUntilMs = state === "preparing" || state === "starting" ? wallMs : wentMs;
   const reasons = [
     instance.endReason,
+    snapshot.troubles.get(instance.testbed)?.reason ?? null,
     testbed === null ? "no longer configured" : testbed.enabled ? null : "disabled: no job after this one",
   ];
   return {

@@ -23,6 +23,8 @@ export type Step =
   | "record went"
   /** Tell the server that the agent may have its job. */
   | "flush"
+  /** Its agent is gone before its job's end, and can go on with what it wrote down: start it again. */
+  | "resume"
   /** Read the worker; unless it is held, decide the end. */
   | "end"
   /** Stop all of it, and prove that. */

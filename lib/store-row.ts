@@ -18,6 +18,7 @@ export const placeSchema = z.object({
       hostKey: z.string().nullable(),
       elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
       uid: z.number(),
+      machine: z.string(),
     })
     .optional(),
   spRunnerUrl: z.string().optional(),

@@ -77,16 +77,16 @@ const cleared = "it was marked destroyed in the database";
 
 /**
  * A row that is open here and destroyed there was ended by somebody else: by the Rust factory, where it ran in between, or
- * by an operator, whose word it is that nothing of it runs where we cannot look.
+ * by an operator, whose word it is that nothing of it runs where we cannot look. On this host we look ourselves.
  */
-export function clearRustRows(database: Database): void {
+export function clearMarkedRows(database: Database): void {
   database
     .query(
       `UPDATE factory_instance AS ours
        SET place = json_set(place, '$.way', 'cleared'), end_reason = coalesce(end_reason, $cleared),
          untold = CASE phase WHEN 'running' THEN $cleared ELSE untold END,
          phase = CASE phase WHEN 'stopped' THEN phase ELSE 'destroying' END
-       WHERE cookie = '' AND phase NOT IN ('destroyed', 'dropped') AND EXISTS (SELECT 1 FROM instance AS theirs
+       WHERE (cookie = '' OR place ->> '$.ssh' IS NOT NULL OR place ->> '$.spRunnerUrl' IS NOT NULL) AND phase NOT IN ('destroyed', 'dropped') AND EXISTS (SELECT 1 FROM instance AS theirs
          WHERE ours.testbed_name = theirs.testbed_name AND ours.seq = theirs.seq AND theirs.state = 'destroyed')`,
     )
     .run({ cleared });

@@ -6,7 +6,7 @@ import type { Database } from "bun:sqlite";
 import { canMove, type Health, type Instance, instanceName, rustState, type Trouble } from "./domain.ts";
 import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
-import { adoptRustRows, clearRustRows, type RustRows } from "./store-rust.ts";
+import { adoptRustRows, clearMarkedRows, type RustRows } from "./store-rust.ts";
 
 export { isLocked, isPassing, lockStore } from "./store-file.ts";
 
@@ -39,7 +39,7 @@ export function openStore(options: RustRows): Store {
   try {
     migrate(database, options.path);
     database.transaction(adoptRustRows)(database, options);
-    database.transaction(clearRustRows)(database);
+    database.transaction(clearMarkedRows)(database);
     return storeOn(database);
   } catch (error) {
     database.close();

@@ -6,9 +6,12 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCustomerApi } from "../lib/customer-api.ts";
+import { startSshd } from "../lib/demo/sshd.ts";
 import { startDevserver } from "../lib/devserver/server.ts";
+import { startRunner } from "../lib/devserver/sp-runner.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import { openHttp } from "../lib/doors/http.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { openFactoryApi } from "../lib/factory-api.ts";
 import { Secret } from "../lib/secret.ts";
@@ -29,7 +32,7 @@ function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }
 
 /** A factory on a server of its own; `calls` counts what it asks of the server. */
 async function withFactory<T>(
-  options: { agent: string; testbeds: number },
+  options: { agent: string; testbeds: number; bed?: string[] },
   measure: (bench: {
     submit(count: number, script: string): Promise<string[]>;
     jobs(ids: string[]): Promise<{ state: string; assigned: number; complete: number }[]>;
@@ -55,9 +58,10 @@ async function withFactory<T>(
   const token = must(await admin.createUser("bench")).token;
   const user = openCustomerApi({ http, baseurl: server.url, token: new Secret(token) });
   const base = mkdtempSync(join(directory, "base-"));
-  const testbeds = Array.from(
-    { length: options.testbeds },
-    (_, index) => `[testbed.bed-${index}]\nsp_type = "gimlet"\ntargets = ["bench"]\n`,
+  const testbeds = Array.from({ length: options.testbeds }, (_, index) =>
+    [`[testbed.bed-${index}]`, 'sp_type = "gimlet"', 'targets = ["bench"]', ...(options.bed ?? []), ""].join(
+      "\n",
+    ),
   );
   writeFileSync(
     join(base, "config.toml"),
@@ -118,15 +122,26 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   }
 }
 
+function userName(): string {
+  return Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
+}
+
 function residentMb(pid: number): string {
   const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
   return `${(Number(kib) / 1024).toFixed(0)} MB`;
 }
 
-/** Seconds a job, from the first job's assignment to the last one's end, back to back on one testbed. */
-async function backToBack(agent: string, script: string): Promise<string> {
+interface BackToBack {
+  /** From the first job's assignment to the last one's end, for each job. */
+  eachSeconds: string;
+  /** The longest time from the server's word that a job is over until the factory ends its instance. */
+  noticedSeconds: string;
+}
+
+/** Twenty jobs, one after another on one testbed. */
+async function backToBack(agent: string, script: string, bed: string[] = []): Promise<BackToBack> {
   const count = 20;
-  return await withFactory({ agent, testbeds: 1 }, async ({ submit, jobs }) => {
+  return await withFactory({ agent, testbeds: 1, bed }, async ({ submit, jobs, base }) => {
     const ids = await submit(count, script);
     let seen: Awaited<ReturnType<typeof jobs>> = [];
     await until(async () => {
@@ -134,9 +149,21 @@ async function backToBack(agent: string, script: string): Promise<string> {
       return seen.every(({ state }) => state === "completed" || state === "failed");
     });
     if (seen.some(({ state }) => state !== "completed")) throw new Error("a job of the bench failed");
+    const endings = (): { time: string; message: string; job?: string }[] =>
+      readFileSync(join(base, "log"), "utf8")
+        .split("\n")
+        .filter((line) => line.includes("ending: "))
+        .map((line) => JSON.parse(line) as { time: string; message: string; job?: string });
+    await until(() => endings().length === count);
     const from = Math.min(...seen.map(({ assigned }) => assigned));
     const to = Math.max(...seen.map(({ complete }) => complete));
-    return `${((to - from) / 1000 / count).toFixed(3)} s`;
+    const lags = endings().map(
+      ({ time, job = "" }) => Date.parse(time) - (seen[ids.indexOf(job)]?.complete ?? Number.NaN),
+    );
+    return {
+      eachSeconds: `${((to - from) / 1000 / count).toFixed(3)} s`,
+      noticedSeconds: `${(Math.max(...lags) / 1000).toFixed(3)} s`,
+    };
   });
 }
 
@@ -153,8 +180,38 @@ rows.push(["--version", `${(versions[5] ?? 0).toFixed(0)} ms`, "40 ms"]);
 const stub = join(directory, "stub-agent");
 writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/stub-agent.ts")));
 writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`, { mode: 0o755 });
-rows.push(["a job back to back, stub agent, 0.15 s of work", await backToBack(stub, "sleep 0.15"), "0.5 s"]);
-rows.push(["a job back to back, built-in agent, trivial", await backToBack("builtin", "true"), "0.25 s"]);
+rows.push([
+  "a job back to back, stub agent, 0.15 s of work",
+  (await backToBack(stub, "sleep 0.15")).eachSeconds,
+  "0.5 s",
+]);
+rows.push([
+  "a job back to back, built-in agent, trivial",
+  (await backToBack("builtin", "true")).eachSeconds,
+  "0.25 s",
+]);
+
+const sshd = await startSshd(
+  { directory: join(directory, "sshd") },
+  { clock, processes: openProcesses({ clock }) },
+);
+if (!sshd.ok) throw new Error(sshd.reason);
+const behindSsh = await backToBack("builtin", "true", [
+  'host = "127.0.0.1"',
+  `ssh_user = "${userName()}"`,
+  `ssh_port = ${sshd.port}`,
+  `ssh_key = "${sshd.userKey}"`,
+  `host_key = "${sshd.hostKey}"`,
+  `work_dir = "${directory}/far"`,
+]);
+await sshd.stop();
+rows.push(["a job back to back, behind ssh on loopback, trivial", behindSsh.eachSeconds, "-"]);
+rows.push(["the end of such a job, until noticed, longest of 20", behindSsh.noticedSeconds, "2 s"]);
+
+const runner = startRunner({ clock, random, boards: ["bed-0"], runMs: 0 });
+const atService = await backToBack("builtin", "true", [`sp_runner_url = "${runner.url}"`]);
+await runner.stop();
+rows.push(["a job back to back, sp-runner service that takes no time", atService.eachSeconds, "-"]);
 
 const sleeper = join(directory, "sleeper");
 writeFileSync(sleeper, '#!/bin/sh\n: >"$HOME/started"\nexec sleep 100000\n', { mode: 0o755 });

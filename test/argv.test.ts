@@ -11,6 +11,7 @@ const plain: SshAddress = {
   hostKey: null,
   elevation: null,
   uid: 0,
+  machine: "",
 };
 
 /** The options, as ssh reads them. */
@@ -25,6 +26,7 @@ describe("sshArgv()", () => {
     expect(argv.slice(-2)).toEqual(["--", "bench-1"]);
     expect(argv.filter((word) => ["-p", "-l", "-i"].includes(word))).toEqual([]);
     expect(optionsOf(argv)).toEqual([
+      "IgnoreUnknown=*",
       "BatchMode=yes",
       "ConnectTimeout=10",
       "ServerAliveInterval=15",
@@ -35,8 +37,12 @@ describe("sshArgv()", () => {
       "PermitLocalCommand=no",
       "RequestTTY=no",
       "RemoteCommand=none",
+      "SessionType=default",
+      "StdinNull=no",
+      "ForkAfterAuthentication=no",
+      "LogLevel=ERROR",
       "ControlMaster=auto",
-      "ControlPersist=60",
+      "ControlPersist=180",
       'ControlPath="/run/s"',
       "StrictHostKeyChecking=accept-new",
     ]);
@@ -57,11 +63,13 @@ describe("sshArgv()", () => {
       "--",
       "bench-1",
     ]);
-    expect(optionsOf(argv).slice(-8)).toEqual([
+    expect(optionsOf(argv).slice(-10)).toEqual([
       'ControlPath="/run/%%s"',
       "StrictHostKeyChecking=yes",
       'UserKnownHostsFile="/run/known"',
       "GlobalKnownHostsFile=/dev/null",
+      "KnownHostsCommand=none",
+      "VerifyHostKeyDNS=no",
       "HostKeyAlias=pinned",
       "CheckHostIP=no",
       "UpdateHostKeys=no",

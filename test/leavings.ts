@@ -3,7 +3,7 @@
  * given up would hide the one that the test failed with.
  */
 import { afterAll, expect } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { until } from "./until.ts";
 
 const leavings: string[] = [];
@@ -20,14 +20,25 @@ export async function endLeavings(mark: string): Promise<void> {
   });
 }
 
-/** Pids of processes whose arguments or environment hold `mark`. */
+/** Pids of processes whose arguments, environment or working directory hold `mark`. */
 export function processesNaming(mark: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter(
-      (pid) => pid !== process.pid && ["cmdline", "environ"].some((file) => read(pid, file).includes(mark)),
+      (pid) =>
+        pid !== process.pid &&
+        (["cmdline", "environ"].some((file) => read(pid, file).includes(mark)) ||
+          whereIs(pid).includes(mark)),
     );
+}
+
+function whereIs(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
 }
 
 /** Empty for one that is gone. A zombie has neither: it is gone but for its parent's notice. */

@@ -1,6 +1,6 @@
 /** The log of an instance as `logs` shows it: what is shown, what is not, and when following ends. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Instance } from "../lib/domain.ts";
@@ -31,6 +31,7 @@ function instanceHere(over: Partial<Instance> = {}): Instance {
 function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
   return {
     name: "bed-1",
+    file: "agent.log",
     follows: false,
     signal: new AbortController().signal,
     instances: [instanceHere(), instanceHere({ seq: 2 }), instanceHere({ testbed: "bed-10", seq: 9 })],
@@ -67,7 +68,7 @@ test("showLog() names the testbeds where none is called so", () => {
 
 test("showLog() says that there is no log", async () => {
   expect(await showLog(optionsFor())).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no log: ${log()} is not there`]);
+  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} is not there`]);
 });
 
 test("showLog() gives bytes on as they are, but nothing that steers a terminal", async () => {
@@ -127,4 +128,32 @@ test("showLog() ends when it is interrupted", async () => {
   await until("it waits", () => clock.waiting() > 0);
   interrupted.abort();
   expect(await done).toBe(0);
+});
+
+test("showLog() shows another file of the instance's directory, and none outside of it", async () => {
+  mkdirSync(join(directory, "minder"));
+  writeFileSync(join(directory, "minder/exit.json"), '{"code":3}\n');
+  expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
+  expect(shown).toBe('{"code":3}\n');
+  expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
+  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none is not there`]);
+  for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
+    expect(showLog(optionsFor({ file }))).rejects.toThrow("no path within an instance's directory");
+  }
+});
+
+test("showLog() ends well where an interruption took the connection with it", async () => {
+  const interrupted = new AbortController();
+  const shows = showLog(
+    optionsFor({
+      follows: true,
+      signal: interrupted.signal,
+      open: () => [instanceHere()],
+      readPiece: () => {
+        interrupted.abort();
+        return Promise.reject(new Error("ssh was interrupted"));
+      },
+    }),
+  );
+  expect(await shows).toBe(0);
 });

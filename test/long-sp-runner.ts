@@ -1,10 +1,10 @@
 /** The factory as a process, with testbeds that a simulated sp-runner service works on. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, realpathSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "./lab.ts";
 import { openHost, openLab as openMinderLab } from "./minder-lab.ts";
-import { openRunnerLab, type RunnerLab } from "./sp-runner-lab.ts";
+import { killInstance, openRunnerLab, type RunnerLab } from "./sp-runner-lab.ts";
 import { drained } from "./ssh-lab.ts";
 import { until } from "./until.ts";
 
@@ -198,25 +198,55 @@ describe("a testbed with an sp-runner service", () => {
     await drained(second);
   });
 
-  test.concurrent("an agent that was killed keeps the testbed until its board is idle", async () => {
+  test.concurrent("an agent that was killed is started again, and follows the same hardware test to its true end", async () => {
     await using lab = await openRunnerLab();
     const factory = lab.start();
     const id = await begun(lab);
-    const mark = join(lab.base, "work/bed-1_1");
-    for (const pid of lab.processes(mark).filter((each) => each !== factory.pid)) {
-      try {
-        process.kill(pid, "SIGKILL");
-      } catch {
-        // It ended with another one.
-      }
+    for (let kills = 1; kills <= 2; kills += 1) {
+      killInstance(lab, "bed-1_1");
+      const restarts = (): number =>
+        factory.log().filter(({ message }) => message.includes("started again")).length;
+      await until("it is started again", () => restarts() === kills);
+    }
+    await until("its owner is told", async () =>
+      (await lab.said(id, "worker")).includes("the agent was started again, and goes on"),
+    );
+    lab.runner.mood.isHeld = false;
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(lab.runner.submissions().length).toBe(1);
+    expect(must(await lab.user.outputs(id)).length).toBe(3);
+    await drained(factory);
+  });
+
+  test.concurrent("a factory and an agent that were killed at once, as with their host, are followed by ones that go on", async () => {
+    await using lab = await openRunnerLab();
+    const first = lab.start();
+    const id = await begun(lab);
+    first.kill("SIGKILL");
+    await first.exited;
+    killInstance(lab, "bed-1_1");
+    // It ends while nobody looks.
+    lab.runner.mood.isHeld = false;
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(lab.runner.submissions().length).toBe(1);
+    await drained(second);
+  });
+
+  test.concurrent("an agent that dies again and again fails its job; the lock is held until the board is idle", async () => {
+    await using lab = await openRunnerLab();
+    const factory = lab.start();
+    const id = await begun(lab);
+    for (let kills = 0; kills <= 3; kills += 1) {
+      killInstance(lab, "bed-1_1", "the agent alone");
+      const word = kills < 3 ? "started again" : "still works on the board";
+      const seen = (): number => factory.log().filter(({ message }) => message.includes(word)).length;
+      await until("it is noticed", () => seen() === (kills < 3 ? kills + 1 : 1));
     }
     const next = await lab.submit("true");
-    await until("its owner is told", async () =>
-      (await lab.said(id)).join().includes("the testbed's factory ends this job"),
-    );
-    await until("it is told", () =>
-      factory.log().some(({ message }) => message.includes("still works on the board")),
-    );
+    expect((await lab.said(id)).join()).toContain("the testbed's factory ends this job");
+    const locks = readdirSync(join(lab.directory, "locks"));
+    expect(locks).toEqual([expect.stringMatching(/^bed-1@/)]);
     expect(lab.runner.submissions().length).toBe(1);
     lab.runner.mood.isHeld = false;
     expect((await lab.ended(id)).state).toBe("failed");
@@ -234,18 +264,16 @@ describe("a testbed with an sp-runner service", () => {
     const told = (process: typeof factory): number =>
       process.log().filter(({ message }) => message.startsWith("told sp-runner to recover")).length;
     expect(told(factory)).toBe(1);
+    await drained(factory);
     lab.runner.mood.recovery = "in vain";
     lab.runner.board("bed-1").status = "failed-needs-recovery";
     const next = await lab.submit("true");
-    await until("it is told to recover again", () => told(factory) > 1);
-    factory.kill("SIGKILL");
-    await factory.exited;
-    // Whatever process counts them; a new one does not know how long ago the last was.
-    for (let count = 2; count <= 3; count += 1) {
-      const between = lab.start();
-      await until("it is told once more", () => told(between) === 1);
-      between.kill("SIGKILL");
-      await between.exited;
+    // Each process tells it at once and waits then; how often it was told outlives them.
+    for (let tries = 0; tries < 3; tries += 1) {
+      const trying = lab.start();
+      await until("it is told to recover", () => told(trying) === 1);
+      trying.kill("SIGKILL");
+      await trying.exited;
     }
     const last = lab.start();
     await until("it is given up", () =>

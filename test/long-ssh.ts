@@ -1,7 +1,9 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
+import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
@@ -76,8 +78,8 @@ describe("a testbed behind ssh", () => {
     const factory = lab.start();
     const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
     await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
-    // The one that all calls share has this name from ssh itself.
-    const shared = processesNaming(`${lab.base}/work/.ssh/`);
+    // The one that all calls share stays where its socket is.
+    const shared = processesNaming(`${lab.base}/work/.ssh`);
     expect(shared.length).toBeGreaterThan(0);
     for (const pid of shared) kill(pid);
     await until("it is made anew", () => lab.sshd.connections() > 1);
@@ -118,12 +120,12 @@ describe("a testbed behind ssh", () => {
     await until("it is told", () =>
       factory
         .log()
-        .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("bench-1: cannot reach")),
+        .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("cannot reach bench-1")),
     );
     expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
     const status = lab.start({ command: ["status"] });
     expect(await status.exited).toBe(0);
-    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* bench-1: cannot reach/m);
+    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* cannot reach bench-1/m);
     lab.sshd.refuse(false);
     expect((await lab.ended(id)).state).toBe("completed");
     await drained(factory);
@@ -241,6 +243,118 @@ describe("a testbed behind ssh", () => {
     expect(readdirSync(join(lab.work, ".agent", copies[0] ?? ""))).toEqual(["buildomat-factory-sp-test"]);
   });
 
+  test.concurrent("two factories on one host leave each other's jobs and directories alone", async () => {
+    await using lab = await openSshLab();
+    const first = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    // Another server's, with a testbed of the same name in the same directory there.
+    await using other = await openLab({ env: { FACTORY_LOCK_DIR: join(lab.directory, "locks") } });
+    other.configure({ testbeds: { "bed-1": lab.bed } });
+    const second = other.start({ env: { PATH: `${lab.directory}/bin:${process.env["PATH"]}` } });
+    await other.submit("true");
+    await until("it is seen to be in use", () =>
+      second.log().some(({ message }) => message.includes("in use elsewhere: bed-1/1")),
+    );
+    expect(second.log().some(({ message }) => message.includes("taken over"))).toBe(false);
+    expect((await lab.job(id)).state).toBe("running");
+    await Bun.write(join(lab.directory, "end"), "");
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(first);
+    second.kill("SIGTERM");
+    expect(await second.exited).toBe(0);
+  });
+
+  test.concurrent("another machine at the address in mid-job is told nothing, and frees nothing", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    const name = join(lab.work, "testbed-id");
+    const own = readFileSync(name, "utf8");
+    writeFileSync(name, "0123456789abcdef\n");
+    must(await lab.user.cancel(id));
+    expect((await lab.ended(id)).cancelled).toBe(true);
+    await until("it is told", () =>
+      factory.log().some(({ message }) => message.includes("another machine answers as bench-1")),
+    );
+    const status = lab.start({ command: ["status"] });
+    expect(await status.exited).toBe(0);
+    expect(await status.stdout()).toContain("another machine answers as bench-1");
+    expect(processesNaming(`${lab.work}/bed-1_1`).length).toBeGreaterThan(0);
+    expect(await lab.factoryApi.workers()).toMatchObject({ value: [{ recycle: true }] });
+    writeFileSync(name, own);
+    await until("it is stopped there", () => processesNaming(`${lab.work}/bed-1_1`).length === 0);
+    await drained(factory);
+  });
+
+  test.concurrent("an instance on a host that never comes back ends by an operator's word", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    lab.sshd.refuse(true);
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+    for (const pid of processesNaming(`${lab.work}/bed-1_1`)) kill(pid);
+    const database = new Database(join(lab.base, "data.sqlite3"));
+    database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
+    database.close();
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("failed");
+    expect((await lab.said(id)).join()).toContain("it was marked destroyed in the database");
+    await until("its worker is deleted", async () => must(await lab.factoryApi.workers()).length === 0);
+    lab.sshd.refuse(false);
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(second);
+  });
+
+  test.concurrent("noise of a login does not keep this program from being copied", async () => {
+    const noise = 'echo Hello there; sh -c "$SSH_ORIGINAL_COMMAND"; code=$?; echo bye; exit $code';
+    await using lab = await openSshLab({
+      agent: "builtin",
+      isCompiled: true,
+      config: [`ForceCommand ${noise}`],
+    });
+    const factory = lab.start();
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(factory);
+    expect(readdirSync(join(lab.work, ".agent"))).toHaveLength(1);
+  });
+
+  test.concurrent("a pinned key that is the right one lets jobs run, by key and port that are configured", async () => {
+    await using lab = await openSshLab();
+    const { hostKey, port, userKey } = lab.sshd;
+    lab.configure({
+      testbeds: {
+        "bed-1": [
+          ...lab.bed.filter((line) => !line.startsWith("host =")),
+          'host = "127.0.0.1"',
+          `ssh_port = ${port}`,
+          `ssh_key = "${userKey}"`,
+          `host_key = "${hostKey}"`,
+        ],
+      },
+    });
+    const factory = lab.start();
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(factory);
+  });
+
+  test.concurrent("a key that is not let in is told, with what to look at", async () => {
+    await using lab = await openSshLab();
+    writeFileSync(join(lab.directory, "sshd-bench-1/authorized_keys"), "");
+    const factory = lab.start();
+    await until("it is told", () =>
+      factory.log().some(({ message }) => message.includes("ssh to bench-1 is refused (")),
+    );
+    const check = lab.start({ command: ["check"] });
+    expect(await check.exited).toBe(1);
+    expect(await check.stdout()).toMatch(/error +testbed\.bed-1 +ssh to bench-1 is refused/);
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+  });
+
   test.concurrent("its log is shown from here, while it runs and after", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
@@ -249,6 +363,10 @@ describe("a testbed behind ssh", () => {
     const shown = lab.start({ command: ["logs", "bed-1"] });
     expect(await shown.exited).toBe(0);
     expect(await shown.stdout()).toBe(readFileSync(join(lab.work, "bed-1_1/agent.log"), "utf8"));
+    const file = "opt/etc/job-done.json";
+    const result = lab.start({ command: ["logs", "bed-1/1", "--file", file] });
+    expect(await result.exited).toBe(0);
+    expect(await result.stdout()).toBe(readFileSync(join(lab.work, "bed-1_1", file), "utf8"));
     await drained(factory);
   });
 

@@ -1,6 +1,6 @@
 /**
  * Many jobs in bad weather, over each way that something can break on: connections that are cut, refused and frozen at random,
- * services that lose answers and forget, and factories that are killed. Every job must end once, with its true result, and
+ * services that lose answers and forget, factories that are killed, and agents of hardware tests. Every job must end once, with its true result, and
  * nothing of it may be left on either side. The weather follows STORM_SEED; STORM_JOBS is how many jobs there are.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Job } from "../lib/customer-api.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
-import { openRunnerLab } from "./sp-runner-lab.ts";
+import { killInstance, openRunnerLab } from "./sp-runner-lab.ts";
 import { drained } from "./ssh-lab.ts";
 import { type Sshd, startSshd } from "./sshd.ts";
 import { until } from "./until.ts";
@@ -78,7 +78,7 @@ async function weather({ lab, env = {}, submit, breakSomething, calmDown }: Stor
   while (!isOver) {
     await breakSomething(dice);
     breaks += 1;
-    if (dice() < 0.25 && !isOver) {
+    if (dice() < 0.5 && !isOver) {
       factory.kill("SIGKILL");
       await factory.exited;
       factory = lab.start({ env });
@@ -141,7 +141,11 @@ test("jobs behind ssh", async () => {
         const what = Math.floor(dice() * 4);
         const lasts = 100 + dice() * 1400;
         if (what === 0) sshd.cut();
-        if (what === 1) sshd.cutAfter(Math.floor(dice() * 20_000));
+        if (what === 1) {
+          // Those that are made from now on, and there are none else.
+          sshd.cutAfter(Math.floor(dice() * 60_000));
+          sshd.cut();
+        }
         if (what === 2) sshd.refuse(true);
         if (what === 3) sshd.freeze(true);
         await Bun.sleep(lasts);
@@ -192,8 +196,16 @@ test("jobs of an sp-runner service", async () => {
     lab,
     submit: (job) => lab.submit("true", { name: `job-${job}`, env: { SP_TEST_TYPE: String(job) } }),
     breakSomething: async (dice) => {
-      const what = Math.floor(dice() * 8);
-      if (what < 4) {
+      const what = Math.floor(dice() * 10);
+      if (what > 7) {
+        for (const bed of names(6)) {
+          const latest = directoriesIn(join(lab.base, "work"))
+            .filter((name) => name.startsWith(`${bed}_`))
+            .toSorted((a, b) => Number(a.replace(/.*_/, "")) - Number(b.replace(/.*_/, "")))
+            .at(-1);
+          if (latest !== undefined && dice() < 0.5) killInstance(lab, latest);
+        }
+      } else if (what < 4) {
         runner.mood.submit = pick(dice, ["begun in silence", "not begun in silence"] as const) ?? "answered";
       } else if (what < 7) {
         runner.mood.answers = pick(dice, ["500", "garbage", "unknown word"] as const) ?? "true";

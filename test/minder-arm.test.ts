@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import type { ArmSpec } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import {
   describe,
   shellPaths,

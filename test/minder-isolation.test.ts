@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import type { ArmSpec } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import {
   describe,
   type Host,
@@ -118,6 +118,7 @@ describe.each(refusals)("namespaces that are refused %s", (_, refusal) => {
     expect(await minder.arm(second)).toEqual({
       kind: "elsewhere",
       owner: expect.stringMatching(/^board\/1 in .*one such instance at a time on a host$/),
+      isHost: true,
     });
     await run(inner, spec);
     expect(readText(`${lab.work}/host_1/work/x`)).toBe("x\n");

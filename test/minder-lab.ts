@@ -16,7 +16,8 @@ import { openClock } from "../lib/doors/clock.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { elevatedShell, openElevated } from "../lib/minder/elevation.ts";
-import { type ArmSpec, type Minder, openMinder } from "../lib/minder/minder.ts";
+import { type Minder, openMinder } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
 import { localTransport, type Transport } from "../lib/minder/transport.ts";
 
 export const random = openRandom();
@@ -87,8 +88,12 @@ export function openLab({
   if (locks === undefined) chmodSync(lockDirectory, 0o1777);
   const groups = group === undefined ? "--clear-groups" : `--groups=${group}`;
   const become = user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, groups];
-  const transport: Transport = (argv, stdin, timeoutMs) =>
-    local([...prefix, ...become, ...argv], edit === undefined ? stdin : edit(stdin), timeoutMs);
+  const transport: Transport = (argv, stdin, timeoutMs) => {
+    const text = edit === undefined ? stdin : edit(stdin);
+    // The script is placed with its length, the last word.
+    const words = text === stdin ? argv : [...argv.slice(0, -1), String(Buffer.byteLength(text))];
+    return local([...prefix, ...become, ...words], text, timeoutMs);
+  };
   // As the factory does, which is not elevated itself.
   if (isElevated) mkdirSync(work, { mode: 0o700 });
   if (isElevated) chownSync(work, user, user);
@@ -121,6 +126,8 @@ export function openLab({
       bmat: [],
       environment: {},
       isolate: "auto",
+      usesHost: true,
+      isAgain: false,
       expirySeconds: 120,
       logCapBytes: 100_000_000,
       testbedJson: "{}",

@@ -1,7 +1,8 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { ArmResult, ArmSpec } from "../lib/minder/minder.ts";
+import type { ArmSpec } from "../lib/minder/specification.ts";
+import type { ArmResult } from "../lib/minder/replies.ts";
 import {
   describe,
   test,

@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
-import type { GoResult, StopResult } from "../lib/minder/minder.ts";
+import type { GoResult, StopResult } from "../lib/minder/replies.ts";
 import {
   describe,
   test,

@@ -182,6 +182,8 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     leases: [],
     health: new Map(),
     elsewhere: new Map(),
+    alone: new Set(),
+    resumed: new Map(),
     locksSeenMs: nowMs,
     checks: new Map(),
     refusal: null,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Instance, instanceName, isOpen } from "../lib/domain.ts";
+import { type AgentView, type Instance, instanceName, isOpen } from "../lib/domain.ts";
 import { jobDone, plan, workerView } from "../lib/plan.ts";
 import { type Action, actionKey } from "../lib/plan-action.ts";
 import { intervals, type Observation } from "../lib/plan-observation.ts";
@@ -563,6 +563,64 @@ describe("plan() for free testbeds", () => {
     expect(looked).not.toContain("lease");
   });
 
+  test("runs one instance at a time on another host that refuses isolation, and is not held up by this one", () => {
+    const testbeds = ["a", "b", "c"].map((name) =>
+      testbedOf({ name, host: name === "c" ? "lab-4" : "lab-3" }),
+    );
+    const [, testbed = testbedOf()] = testbeds;
+    const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0, machine: "" };
+    const at = (host: string): Instance["place"] => ({
+      way: "ssh",
+      directory: "/w/a_7",
+      agent: "external",
+      ssh: { ...address, host },
+    });
+    const reached = new Map(testbeds.map(({ name }) => [name, { ok: true as const, atMs: nowMs }]));
+    const why = (place: Instance["place"] | null, seen: Partial<Observation> = {}): string | null => {
+      const instances = place === null ? [] : [instanceOf({ testbed: "a", place })];
+      return whyNotFree(testbed, ready({ config: configOf(testbeds), reached, instances, ...seen }));
+    };
+    const alone = new Set(["a", "b"]);
+    expect(why(at("lab-3"))).toBeNull();
+    expect(why(at("lab-3"), { alone })).toBe("without isolation one instance at a time runs on its host");
+    expect(why(at("lab-4"), { alone })).toBeNull();
+    expect(why(null, { alone, refusal: "refused here" })).toBeNull();
+    const here = { way: "local", directory: "/w/a_7", agent: "external" } as const;
+    expect(why(here, { alone, refusal: "refused here" })).toBeNull();
+  });
+
+  test("starts the agent of a hardware test again where it is gone, three times at most, and no other job's", () => {
+    const place = {
+      way: "sp-runner",
+      directory: "/w/a_7",
+      agent: "built-in",
+      spRunnerUrl: "http://h",
+    } as const;
+    const instance = instanceOf({ testbed: "a", phase: "running", place });
+    const name = instanceName(instance);
+    const stepOf = (view: AgentView, seen: Partial<Observation> = {}, each = instance): string[] => {
+      const looks = new Map([[name, { ...lookOf(view), atMs: nowMs }]]);
+      return kindsOf(ready({ instances: [each], looks, ...seen }));
+    };
+    for (const view of ["exited", "dead", "absent"] as const) expect(stepOf(view)).toContain("resume");
+    for (const view of ["alive", "done", "armed", "cannot tell"] as const) {
+      expect(stepOf(view)).not.toContain("resume");
+    }
+    expect(stepOf("done")).toContain("end");
+    expect(stepOf("dead", { resumed: new Map([[name, 2]]) })).toContain("resume");
+    expect(stepOf("dead", { resumed: new Map([[name, 3]]) })).toContain("end");
+    const local = instanceOf({ testbed: "a", phase: "running" });
+    expect(stepOf("dead", {}, local)).toContain("end");
+    expect(stepOf("dead", {}, { ...instance, cookie: "" })).toContain("end");
+  });
+
+  test("an sp-runner service's testbed needs nothing of a host that refuses isolation", () => {
+    const service = testbedOf({ name: "b", spRunnerUrl: "http://h" });
+    const config = configOf([testbedOf({ name: "a" }), service], "off");
+    const reached = new Map([["b", { ok: true as const, atMs: nowMs }]]);
+    expect(kindsOf(ready({ config, reached, instances: [instanceOf({ testbed: "a" })] }))).toContain("lease");
+  });
+
   describe("check", () => {
     const config = configOf([testbedOf({ check: "true" })]);
     const checked = (isPassed: boolean, atMs: number): Observation =>
@@ -679,7 +737,16 @@ describe("a testbed on another host", () => {
   });
 
   test("is looked at apart from all others, and each second", () => {
-    const ssh = { host: "lab-3", user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
+    const ssh = {
+      host: "lab-3",
+      user: "",
+      port: null,
+      key: null,
+      hostKey: null,
+      elevation: null,
+      uid: 0,
+      machine: "",
+    };
     const placeOf = (testbed: string): Instance["place"] => ({
       way: "ssh",
       directory: `/w/${testbed}_7`,

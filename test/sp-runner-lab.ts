@@ -1,4 +1,5 @@
 /** A lab whose testbed `bed-1` is worked on by a simulated sp-runner service, which the test can have misbehave. */
+import { readFileSync } from "node:fs";
 import { startRunner, type Runner } from "../lib/devserver/sp-runner.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import { openRandom } from "../lib/doors/random.ts";
@@ -32,4 +33,23 @@ export async function openRunnerLab(
       await runner.stop();
     },
   };
+}
+
+/** Kills what runs of an instance: all of it, as where its host restarts, or the agent alone. */
+export function killInstance(
+  lab: RunnerLab,
+  name: string,
+  what: "all of it" | "the agent alone" = "all of it",
+): void {
+  for (const pid of lab.processes(`${lab.base}/work/${name}`)) {
+    try {
+      const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      // The factory names its base alone; a call of the minder is not the instance's.
+      const isAgent = argv.includes("agent");
+      const isHolder = argv.includes("mind") || argv.includes("first");
+      if (isAgent || (isHolder && what === "all of it")) process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended with another one.
+    }
+  }
 }

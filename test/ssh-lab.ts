@@ -9,6 +9,8 @@ export interface SshLab extends Lab {
   sshd: Sshd;
   /** The work directory there. */
   work: string;
+  /** Lines of the testbed's section. */
+  bed: string[];
   /** As `configure`, with the testbed as it is. */
   configureBed(options: LabOptions): void;
 }
@@ -49,6 +51,7 @@ export async function openSshLab({
     ...lab,
     sshd,
     work,
+    bed: lines,
     configureBed,
     start: (wanted = {}) => lab.start({ ...wanted, env: { PATH: path, ...wanted.env } }),
     [Symbol.asyncDispose]: async () => {

@@ -13,7 +13,6 @@ import {
   writeFileSync,
 } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { startSshd as startServer } from "../lib/demo/sshd.ts";
 import { openClock } from "../lib/doors/clock.ts";
@@ -24,6 +23,9 @@ export interface Sshd extends Weather {
   host: string;
   /** Type and key, for `host_key`. */
   hostKey: string;
+  /** Of the proxy, and the path of the private key that is let in. */
+  port: number;
+  userKey: string;
   /** Home of the user `lab`, where it is a machine of its own. */
   home: string;
   /** Stops every process of the server itself, as a host that hangs; or lets them go on. */
@@ -36,6 +38,8 @@ export interface Sshd extends Weather {
 interface Weather {
   /** Connections that were made to it so far. */
   connections(): number;
+  /** Connections that were cut by `cutAfter` so far. */
+  cuts(): number;
   /** Cuts every connection now. */
   cut(): void;
   /** Cuts each further connection after so many bytes, whichever way they go; null: no more. */
@@ -86,7 +90,7 @@ export async function startSshd(
     `Host ${host}`,
     "HostName 127.0.0.1",
     `Port ${weather.port}`,
-    `User ${machine === undefined ? userInfo().username : "lab"}`,
+    `User ${machine === undefined ? "root" : "lab"}`,
     `IdentityFile ${server.userKey}`,
     `UserKnownHostsFile ${place}/known_hosts`,
     "",
@@ -96,6 +100,7 @@ export async function startSshd(
     ...weather,
     host,
     hostKey: server.hostKey,
+    userKey: server.userKey,
     home,
     freeze: (isFrozen) => {
       for (const pid of serverProcesses(server.pid)) {
@@ -168,6 +173,7 @@ function serverProcesses(pid: number): number[] {
 async function startProxy(target: number): Promise<Weather & { port: number; stop(): Promise<void> }> {
   const pairs = new Set<[Socket, Socket]>();
   let count = 0;
+  let cuts = 0;
   let limit: number | null = null;
   let isRefusing = false;
   const end = ([near, far]: [Socket, Socket]): void => {
@@ -189,7 +195,10 @@ async function startProxy(target: number): Promise<Weather & { port: number; sto
         const passed = bytes.subarray(0, room);
         room -= passed.length;
         to.write(passed, () => {
-          if (passed.length < bytes.length) end(pair);
+          if (passed.length === bytes.length) return;
+          if (pairs.has(pair)) cuts += 1;
+          end(pair);
+          pairs.delete(pair);
         });
       });
     pass(near, far);
@@ -210,6 +219,7 @@ async function startProxy(target: number): Promise<Weather & { port: number; sto
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,
     connections: () => count,
+    cuts: () => cuts,
     cut: () => {
       for (const pair of pairs) end(pair);
     },

@@ -6,7 +6,7 @@ import type { Config } from "../config.ts";
 import type { HttpFailure, HttpReply } from "../doors/http.ts";
 import type { RunResult } from "../doors/processes.ts";
 import type { Worker } from "../factory-api.ts";
-import type { LocksResult, ProbeResult } from "../minder/minder.ts";
+import type { LocksResult, ProbeResult } from "../minder/replies.ts";
 
 /** What was seen, or why it could not be. */
 export type Look<T> = { ok: true; value: T } | { ok: false; reason: string };

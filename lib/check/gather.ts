@@ -31,7 +31,7 @@ export interface Ground {
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
   /** Why the host or the sp-runner service of a testbed cannot be used; null: it can. Nothing is left there. */
-  reach(testbed: Testbed, scratch: string): Promise<string | null>;
+  reach(config: Config, testbed: Testbed, scratch: string): Promise<string | null>;
   /** Where programs of jobs are searched. */
   searchPath: string;
   /** Where the scratch directory is made. */
@@ -164,12 +164,12 @@ async function readFreeBytes(path: string): Promise<number> {
 }
 
 async function reachHosts(
-  { testbeds }: Config,
+  config: Config,
   { reach }: Ground,
   scratch: string,
 ): Promise<Map<string, string | null>> {
-  const far = testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
-  const reached = far.map(async (testbed) => [testbed.name, await reach(testbed, scratch)] as const);
+  const far = config.testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
+  const reached = far.map(async (testbed) => [testbed.name, await reach(config, testbed, scratch)] as const);
   return new Map(await Promise.all(reached));
 }
 

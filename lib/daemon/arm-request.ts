@@ -2,8 +2,9 @@
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import type { Host } from "../host.ts";
-import type { ArmSpec } from "../minder/minder.ts";
+import type { ArmSpec } from "../minder/specification.ts";
 import type { Factory } from "./known.ts";
+import { factoryMark } from "./recover.ts";
 
 /** A minder that is not told to go within this lets go of the testbed. */
 const expirySeconds = 120;
@@ -23,6 +24,8 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     bmat: agent.kind === "built-in" ? [...agent.bmat, "--base", `${directory}/opt`] : agent.bmat,
     environment: { PATH: path, USER: user.name, LOGNAME: user.name },
     isolate: config.general.isolate,
+    usesHost: instance.place.way !== "sp-runner",
+    isAgain: instance.phase === "running",
     expirySeconds,
     logCapBytes,
     testbedJson: JSON.stringify({
@@ -43,7 +46,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
             disable_watchdog: testbed.disableWatchdog,
           }),
     }),
-    intentJson: JSON.stringify(instance),
+    intentJson: JSON.stringify({ ...instance, factory: factoryMark(config) }),
   };
 }
 

@@ -3,6 +3,7 @@
  * testbed waits for another's.
  */
 import { type Instance, isFormer } from "../domain.ts";
+import { errorText, isRefusedBySystem } from "../failure.ts";
 import type { LogFields } from "../log.ts";
 import { plan } from "../plan.ts";
 import { type Action, actionKey } from "../plan-action.ts";
@@ -14,6 +15,7 @@ import { arm, begin } from "./prepare.ts";
 import { reach } from "./reach.ts";
 import { recover } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
+import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
@@ -93,6 +95,7 @@ export function createDaemon(factory: Factory): Daemon {
     } catch (error) {
       // The disk is full or somebody else writes the file: the next pass may do better. All else is our own fault.
       if (isPassing(error)) note(failed(`cannot write the database: ${String(error)}`), action, key);
+      else if (isRefusedBySystem(error)) note(failed(errorText(error)), action, key);
       else fault ??= { error };
     }
   }
@@ -183,7 +186,7 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
     case "lease":
       return await lease(factory, action.targets);
     case "look":
-      return await look(factory, action.instances);
+      return await look(factory, action.at, action.instances);
     case "look at locks":
       return await lookAtLocks(factory);
     case "sweep":
@@ -214,6 +217,8 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await associate(factory, action.instance);
     case "go":
       return await go(factory, action.instance);
+    case "resume":
+      return await resume(factory, action.instance);
     case "record went":
       return recordWent(factory, action.instance);
     case "flush":
@@ -236,6 +241,7 @@ function whyAlarm({ phase }: Instance): string {
 
 function aboutOf(action: Action): LogFields {
   if ("testbed" in action) return { testbed: action.testbed.name };
+  if (action.kind === "look" && action.at !== "") return { testbed: action.at };
   if (!("instance" in action)) return {};
   return fieldsOf(action.instance);
 }

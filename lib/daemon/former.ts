@@ -3,7 +3,7 @@
  * cannot be seen from here stays reserved until an operator says that nothing of it is left.
  */
 import { directoryName, type Instance, instanceName, isFormer } from "../domain.ts";
-import type { MinderView, StopResult } from "../minder/minder.ts";
+import type { MinderView, StopResult } from "../minder/replies.ts";
 import { advance, type Factory, logFor } from "./known.ts";
 
 /** Where that factory made its directories unless it was told otherwise. */

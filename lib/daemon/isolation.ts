@@ -1,6 +1,6 @@
 /**
- * Whether this host lets its instances have namespaces of their own: learnt before the first job is asked for, and anew
- * with each that is armed. What follows from it is plan-testbeds.ts's part.
+ * Whether a host lets its instances have namespaces of their own: learnt of this one before the first job is asked
+ * for, and of each anew with each instance that is armed. What follows from it is plan-testbeds.ts's part.
  */
 import type { Factory } from "./known.ts";
 
@@ -28,4 +28,13 @@ export function noteRefusal({ known, log }: Factory, refusal: string | null): vo
     log.info("jobs are isolated on this host again");
   }
   known.refusal = refusal;
+}
+
+/** Of a testbed's host that is not this one: the next job waits until it is alone there. */
+export function noteAlone({ known, log }: Factory, testbed: string, refusal: string | null): void {
+  if (refusal === null) known.alone.delete(testbed);
+  else if (!known.alone.has(testbed)) {
+    known.alone.add(testbed);
+    log.warn(`jobs cannot be isolated on its host, so one at a time runs there: ${refusal}`, { testbed });
+  }
 }

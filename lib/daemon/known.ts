@@ -53,6 +53,7 @@ export interface Known {
   locksSeenMs: number | null;
   checks: Map<string, { isPassed: boolean; atMs: number }>;
   refusal: string | null;
+  alone: Set<string>;
   /** By testbed on another host: how that was last reached. */
   reached: Map<string, Reached & { atMs: number }>;
   /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
@@ -64,6 +65,7 @@ export interface Known {
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
   looks: Map<string, KnownLook>;
+  resumed: Map<string, number>;
   sweptMs: number | null;
   /** Names of instances for which a worker is being asked for right now. */
   asking: Set<string>;
@@ -92,12 +94,14 @@ export function openKnown(store: Store): Known {
     locksSeenMs: null,
     checks: new Map(),
     refusal: null,
+    alone: new Set(),
     reached: new Map(),
     recalled: new Set(),
     idleSinceMs: new Map(),
     recoveringSinceMs: new Map(),
     troubles: store.troubles(),
     looks: new Map(),
+    resumed: new Map(),
     sweptMs: null,
     asking: new Set(),
     tried: new Map(),
@@ -136,6 +140,7 @@ export function advance(
   } else {
     known.instances.delete(name);
     known.looks.delete(name);
+    known.resumed.delete(name);
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
     known.idleSinceMs.delete(name);

@@ -4,11 +4,11 @@
  */
 import type { Testbed } from "../config.ts";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
-import type { ArmResult } from "../minder/minder.ts";
+import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
-import { noteRefusal } from "./isolation.ts";
+import { noteAlone, noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { hostOf, noteElsewhere, noteUnreached, reachedHost } from "./reach.ts";
@@ -71,10 +71,12 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
   switch (armed.kind) {
     case "armed":
       if (instance.place.way === "local") noteRefusal(factory, armed.refusal);
+      if (instance.place.way === "ssh") noteAlone(factory, testbed.name, armed.refusal);
       setView(factory, instance, "armed");
       return done;
     case "elsewhere":
-      noteElsewhere(factory, testbed, armed.owner);
+      if (armed.isHost && instance.place.way === "ssh") noteAlone(factory, testbed.name, armed.owner);
+      else noteElsewhere(factory, testbed, armed.owner);
       return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
     case "failed": {
       const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
@@ -121,7 +123,8 @@ async function giveUp(factory: Factory, instance: Instance, reason: string): Pro
 
 /** Ends an instance that has no worker: its minder lets go of the testbed, and the job stays in the queue. */
 export async function drop(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
-  const stopped = await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs: 0 });
+  const { place, cookie } = instance;
+  const stopped = await factory.hosts.minderOf(place).stop(place.directory, { cookie, graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot disarm: ${stopped.reason}`);
   advance(factory, instance, { phase: "dropped", endReason: reason, endedMs: factory.clock.wallMs() });
   factory.known.server.lastSettledMs = factory.clock.uptimeMs();

@@ -5,7 +5,7 @@
 import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
 import { type Factory, noteSeqs } from "./known.ts";
-import { isReached } from "../plan-testbeds.ts";
+import { isAlone, isReached } from "../plan-testbeds.ts";
 import { reachBoard } from "./board.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
@@ -38,20 +38,19 @@ async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
   return reached;
 }
 
-/** What keeps jobs away is committed, so that it can be seen from outside. */
-function note({ known, store, clock }: Factory, { name }: Testbed, reached: Reached): void {
-  known.reached.set(name, { ...reached, atMs: clock.uptimeMs() });
+function note(factory: Factory, { name }: Testbed, reached: Reached): void {
+  factory.known.reached.set(name, { ...reached, atMs: factory.clock.uptimeMs() });
+  noteTrouble(factory, name, reached.ok ? null : reached.reason);
+}
+
+/** What is wrong with a testbed's host or service is committed, so that it can be seen from outside; null: nothing is. */
+export function noteTrouble({ known, store, clock }: Factory, name: string, reason: string | null): void {
   const before = known.troubles.get(name);
-  if (reached.ok) {
-    if (before !== undefined) store.setTrouble(name, null);
-    known.troubles.delete(name);
-    return;
-  }
-  const { reason } = reached;
-  if (before?.reason === reason) return;
-  const trouble = { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason };
+  if (before?.reason === (reason ?? undefined)) return;
+  const trouble = reason === null ? null : { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason };
   store.setTrouble(name, trouble);
-  known.troubles.set(name, trouble);
+  if (trouble === null) known.troubles.delete(name);
+  else known.troubles.set(name, trouble);
 }
 
 /** What is there already: instances that only their directories still tell of, and other factories' locks. */
@@ -71,17 +70,26 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     // What is kept there is looked through now.
     factory.known.sweptMs = null;
   }
+  const cookies = cookiesOf(factory);
   const locks = await minder.locks();
   if (!locks.ok) return locks;
-  const cookies = new Set([...factory.known.instances.values()].map(({ cookie }) => cookie));
+  // What was open before we looked, or is now, is ours. Without isolation there is a lock of the whole host, too.
+  for (const cookie of cookiesOf(factory)) cookies.add(cookie);
+  const names = isAlone(testbed, { ...factory.known, config: factory.config })
+    ? [testbed.name, ".host"]
+    : [testbed.name];
   const other = locks.locks.find(
-    (lock) => lock.testbed === testbed.name && lock.owner !== "dead" && !cookies.has(lock.cookie),
+    (lock) => names.includes(lock.testbed) && lock.owner !== "dead" && !cookies.has(lock.cookie),
   );
   if (other === undefined) return reached;
   return {
     ok: false,
     reason: `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`,
   };
+}
+
+function cookiesOf({ known }: Factory): Set<string> {
+  return new Set([...known.instances.values()].map(({ cookie }) => cookie));
 }
 
 /** Another factory holds the testbed: it is not free until a further look shows otherwise. */

@@ -2,10 +2,13 @@
  * What a start does before the loop: finds the Rust factory's agents, learns which seqs were ever used, and makes rows of
  * instances that only their directories still tell of (a lost or older database).
  */
+import { createHash } from "node:crypto";
 import { z } from "zod";
+import type { Config } from "../config.ts";
 import { directoryName, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
-import type { Minder, Recalled } from "../minder/minder.ts";
+import type { Minder } from "../minder/minder.ts";
+import type { Recalled } from "../minder/replies.ts";
 import { isPassing } from "../store.ts";
 import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
@@ -13,6 +16,7 @@ import { probeHost } from "./isolation.ts";
 import { type Factory, logFor, noteSeqs } from "./known.ts";
 
 const intentSchema = z.object({
+  factory: z.string(),
   testbed: z.string(),
   seq: z.number().int(),
   target: z.string(),
@@ -29,6 +33,14 @@ const intentSchema = z.object({
 
 const recallAgainMs = 5_000;
 
+/**
+ * Whose an instance is: other factories may have theirs in the same directory of a host. Made of what stays the same when the
+ * database is lost, and says nothing of the token.
+ */
+export function factoryMark({ general, token }: Config): string {
+  return createHash("sha256").update(`${general.baseurl}\n${token.reveal()}`).digest("hex").slice(0, 16);
+}
+
 export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
   const { minder, workDirectory } = factory.hosts.here;
   await locateFormer(factory);
@@ -42,11 +54,12 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
   await takeOver(factory, minder, recalled);
 }
 
-/** Makes rows of instances on the minder's host that no row tells of. */
+/** Makes rows of instances of ours on the minder's host that no row tells of. */
 export async function takeOver(factory: Factory, minder: Minder, recalled: Recalled[]): Promise<void> {
-  const { store, known, log } = factory;
+  const { store, known, log, config } = factory;
+  const mark = factoryMark(config);
   for (const { directory, intentJson, worker } of recalled) {
-    const instance = readIntent(intentJson, directory, worker);
+    const instance = readIntent(intentJson, { directory, worker, mark });
     if (instance === null || known.instances.has(instanceName(instance))) continue;
     if (store.largestSeq(instance.testbed) >= instance.seq) continue;
     const [view] = await minder.look([directory]);
@@ -80,10 +93,13 @@ async function recallUntilAnswered(
   return [];
 }
 
-function readIntent(intentJson: string, directory: string, worker: string | null): Instance | null {
+function readIntent(
+  intentJson: string,
+  { directory, worker, mark }: { directory: string; worker: string | null; mark: string },
+): Instance | null {
   try {
-    const intent = intentSchema.parse(JSON.parse(intentJson));
-    if (!directory.endsWith(`/${directoryName(intent)}`)) return null;
+    const { factory, ...intent } = intentSchema.parse(JSON.parse(intentJson));
+    if (factory !== mark || !directory.endsWith(`/${directoryName(intent)}`)) return null;
     return {
       ...intent,
       // Without a worker it was never told to go; a request for one may have been sent.

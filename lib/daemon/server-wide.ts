@@ -3,10 +3,11 @@ import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
 import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
-import type { MinderView } from "../minder/minder.ts";
+import type { MinderView } from "../minder/replies.ts";
 import { noteList } from "../server-view.ts";
 import { lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
+import { noteTrouble } from "./reach.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
 const checkTimeoutMs = 60_000;
@@ -106,8 +107,10 @@ export async function lease(factory: Factory, targets: string[]): Promise<Outcom
   return done;
 }
 
-export async function look(factory: Factory, instances: Instance[]): Promise<Outcome> {
+/** `at` is the testbed on whose host they are; empty: on this one. */
+export async function look(factory: Factory, at: string, instances: Instance[]): Promise<Outcome> {
   const { known, clock } = factory;
+  let unseen: string | null = null;
   const begunMs = clock.uptimeMs();
   const views = await viewsOf(factory, instances);
   for (const instance of instances) {
@@ -123,16 +126,18 @@ export async function look(factory: Factory, instances: Instance[]): Promise<Out
     }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.logBytes = seen?.logBytes ?? 0;
-    if (after.view === "cannot tell" && before?.view !== "cannot tell") {
-      logFor(factory, instance).warn(
-        `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved`,
-      );
+    if (after.view === "cannot tell") {
+      const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved`;
+      // A host that does not answer is asked less and less often, which the loop sees to, as it tells of it.
+      if (at !== "") unseen = why;
+      else if (before?.view !== "cannot tell") logFor(factory, instance).warn(why);
     }
     if (before === undefined) continue;
     if (after.logBytes === before.logBytes) after.logGrewMs = before.logGrewMs;
     after.isStale = before.staleMs >= begunMs;
   }
-  return done;
+  if (at !== "") noteTrouble(factory, at, unseen);
+  return unseen === null ? done : failed(unseen);
 }
 
 async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<string, MinderView>> {

@@ -3,7 +3,9 @@
  * there is never a second agent for one worker.
  */
 import { createHmac } from "node:crypto";
+import type { Config } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
+import type { GoSpec } from "../minder/specification.ts";
 import { Secret } from "../secret.ts";
 import { noteWorker } from "../server-view.ts";
 import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./known.ts";
@@ -54,15 +56,9 @@ export async function go(factory: Factory, instance: Instance): Promise<Outcome>
   const { hosts, config } = factory;
   if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
   if (instance.bootstrap === null) return await readBootstrap(factory, instance);
-  const bootstrap = instance.bootstrap.reveal();
-  // Always the same for one instance, so that a repeated go cannot leave an agent with another token than it used.
-  const token = createHmac("sha256", bootstrap).update(instance.cookie).digest("hex");
-  const agentJson = JSON.stringify({ baseurl: config.general.baseurl, bootstrap, token }, null, 2);
-  const gone = await hosts.minderOf(instance.place).go({
-    directory: instance.place.directory,
-    worker: instance.worker,
-    agentJson,
-  });
+  const gone = await hosts
+    .minderOf(instance.place)
+    .go(goRequest(config, instance, instance.worker, instance.bootstrap));
   switch (gone.kind) {
     case "went":
       return recordWent(factory, instance);
@@ -72,6 +68,22 @@ export async function go(factory: Factory, instance: Instance): Promise<Outcome>
     case "cannot tell":
       return failed(`cannot start the agent: ${gone.reason}`);
   }
+}
+
+/** Always the same for one instance, so that no agent is left with another token than the one before it used. */
+export function goRequest(
+  { general }: Config,
+  { place, cookie }: Instance,
+  worker: string,
+  bootstrap: Secret,
+): GoSpec {
+  const token = createHmac("sha256", bootstrap.reveal()).update(cookie).digest("hex");
+  const agentJson = JSON.stringify(
+    { baseurl: general.baseurl, bootstrap: bootstrap.reveal(), token },
+    null,
+    2,
+  );
+  return { directory: place.directory, worker, agentJson };
 }
 
 /** An instance that was taken over from its directory: its worker's bootstrap is only on the server. */

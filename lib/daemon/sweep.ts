@@ -35,7 +35,7 @@ async function sweepHost(factory: Factory, host: Host): Promise<string | null> {
     const ageMs = clock.wallMs() - (instance.endedMs ?? clock.wallMs());
     keptBytes += bytes;
     if (ageMs <= config.general.keepDays * dayMs && keptBytes <= config.general.keepBytes) continue;
-    const removed = await host.minder.remove(directory);
+    const removed = await host.minder.remove(directory, instance.cookie);
     const trouble = removed.kind === "tidied" ? removed.left : removed.reason;
     if (trouble !== null) {
       // Files of another user, perhaps: no reason to stop anything.

@@ -85,12 +85,23 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
     const told = await tellOwner(factory, instance, instance.untold);
     if (told !== done) return told;
   }
-  const stopped = isFormer(instance)
-    ? await stopFormer(factory, instance)
-    : await factory.hosts.minderOf(instance.place).stop(instance.place.directory, { graceMs });
-  if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
-  const board = await proveBoardIdle(factory, instance);
-  if (board !== done) return board;
+  if (isFormer(instance)) {
+    const stopped = await stopFormer(factory, instance);
+    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  } else if (!isGivenUp(instance)) {
+    const { place, cookie } = instance;
+    const minder = factory.hosts.minderOf(place);
+    const words = [place.directory, { cookie, graceMs }] as const;
+    if (place.spRunnerUrl !== undefined && place.way !== "cleared") {
+      // The testbed's lock is held until the service is done with the board.
+      const quiet = await minder.quiet(...words);
+      if (quiet.kind !== "stopped") return failed(`cannot end the agent: ${quiet.reason}`);
+      const board = await proveBoardIdle(factory, instance);
+      if (board !== done) return board;
+    }
+    const stopped = await minder.stop(...words);
+    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+  }
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
 }
@@ -113,9 +124,8 @@ async function tellOwner(factory: Factory, instance: Instance, reason: string): 
 export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   const before = await readWorker(factory, instance);
   if ("kind" in before) return before;
-  const tidied = await factory.hosts.minderOf(instance.place).tidy(instance.place.directory);
-  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
-  if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
+  const tidied = await tidy(factory, instance);
+  if (tidied !== done) return tidied;
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
   if (read.worker !== null) {
@@ -126,6 +136,20 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
   }
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   logFor(factory, ended).info(`the testbed is free again: ${ended.endReason ?? "ended"}`);
+  return done;
+}
+
+/** Its host does not answer any more, and an operator says that nothing of it runs there. */
+function isGivenUp({ place }: Instance): boolean {
+  return place.way === "cleared" && place.ssh !== undefined;
+}
+
+async function tidy(factory: Factory, instance: Instance): Promise<Outcome> {
+  const { place, cookie } = instance;
+  if (isGivenUp(instance)) return done;
+  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
+  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
+  if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
   return done;
 }
 

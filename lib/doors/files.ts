@@ -1,5 +1,6 @@
 /** The door to this host's files, for the few that the daemon itself touches. Instance directories are the minder's. */
-import { watch } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream, watch } from "node:fs";
 import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
@@ -14,6 +15,10 @@ export interface Files {
   ): Promise<{ bytes: Uint8Array; size: number } | null>;
   /** Names in a directory, in byte order; empty where there is none. */
   list(path: string): Promise<string[]>;
+  /** SHA-256 of a file's content, in hex. */
+  sha256(path: string): Promise<string>;
+  /** Makes a directory for this user alone, where there is none. */
+  makePrivate(path: string): Promise<void>;
   /** Removes a directory and all in it; links are not followed. */
   removeTree(path: string): Promise<void>;
   /** Whether anything has this name, be it a link to nowhere. */
@@ -45,6 +50,14 @@ export function openFiles(): Files {
         if (isMissing(error)) return [];
         throw error;
       }
+    },
+    sha256: async (path) => {
+      const hash = createHash("sha256");
+      for await (const part of createReadStream(path)) hash.update(part as Buffer);
+      return hash.digest("hex");
+    },
+    makePrivate: async (path) => {
+      await mkdir(path, { recursive: true, mode: 0o700 });
     },
     removeTree: async (path) => {
       await rm(path, { recursive: true, force: true });

@@ -11,8 +11,8 @@ import type {
   StopResult,
   TestbedLock,
   TidyResult,
-} from "./minder.ts";
-import type { Reply } from "./script.ts";
+} from "./replies.ts";
+import type { Reply } from "./marks.ts";
 import { testbedOf } from "./specification.ts";
 
 export function readProbe(lines: string[]): ProbeResult {
@@ -33,7 +33,8 @@ export function readProbe(lines: string[]): ProbeResult {
 export function readArm(lines: string[]): ArmResult {
   const [word, rest] = split(lines[0]);
   if (word === "armed") return { kind: "armed", refusal: rest === "" ? null : rest };
-  if (word === "elsewhere") return { kind: "elsewhere", owner: rest };
+  if (word === "elsewhere") return { kind: "elsewhere", owner: rest, isHost: false };
+  if (word === "host-elsewhere") return { kind: "elsewhere", owner: rest, isHost: true };
   if (word === "failed") return { kind: "failed", reason: rest };
   return { kind: "cannot tell", reason: notUnderstood(lines) };
 }
@@ -46,7 +47,7 @@ export function readGo(lines: string[]): GoResult {
 
 export function readStop(lines: string[]): StopResult {
   const [word, rest] = split(lines[0]);
-  if (word === "stopped") return { kind: "stopped" };
+  if (word === "stopped" || word === "quiet") return { kind: "stopped" };
   if (word === "unkillable") return { kind: "unkillable", reason: rest };
   return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
 }

@@ -31,7 +31,9 @@ report() {
 # give_up LINE: nothing may be left behind.
 give_up() {
   # By names from within: whoever took this minder for dead may have made the directory anew meanwhile.
-  [ "$is_inside" = no ] || rm -rf minder home opt input work agent.log
+  if [ "$is_inside" = yes ]; then
+    if [ "$is_again" = yes ]; then rm -rf minder; else rm -rf minder home opt input work agent.log; fi
+  fi
   cd /
   rmdir "$directory" 2>/dev/null
   [ -z "${my_host_lock:-}" ] || rm -f "$my_host_lock"
@@ -49,8 +51,8 @@ mind() {
   cookie=$1 shell=$2 directory=$3 locks=$4
   # What this shell starts can be found by it, should it be killed.
   export BUILDOMAT_FACTORY_COOKIE="$cookie"
-  instance='' testbed='' isolate=auto expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
-  about='' agent='' is_whole=no elevated=no owner='' refusal=
+  instance='' testbed='' isolate=auto uses_host=yes expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
+  about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no
   know_host
   read_process self
   my_pid=$$ my_start=$seen_start
@@ -63,6 +65,8 @@ mind() {
     about) about=$value ;;
     testbed) testbed=$value ;;
     isolate) isolate=$value ;;
+    uses-host) uses_host=$value ;;
+    again) is_again=$value ;;
     elevated) elevated=$value ;;
     owner) owner=$value ;;
     expiry) expiry=$value ;;
@@ -88,12 +92,12 @@ mind() {
     report "failed $reason"
     exit 0
   fi
-  until mkdir "$directory" 2>/dev/null; do join_or_clear; done
+  if [ "$is_again" = yes ]; then reopen; else until mkdir "$directory" 2>/dev/null; do join_or_clear; done; fi
   is_inside=no
   cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
   # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
   my_lock='' my_host_lock=''
-  mkdir minder minder/root home opt opt/etc opt/bin opt/run && mkdir -m 755 input work && record_minder ||
+  mkdir -p minder/root home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
     give_up "failed cannot write in $directory"
   take_lock "$testbed"
   case $? in
@@ -107,7 +111,7 @@ mind() {
     has_namespaces && start_first "$@" || use_host
   fi
   if [ "$isolate" = off ]; then
-    take_host
+    [ "$uses_host" = no ] || take_host
     start_first "$@" || give_up "failed cannot start its first process: $trouble"
   fi
   cd /
@@ -135,7 +139,7 @@ take_host() {
   take_lock .host
   host_result=$? my_host_lock=$my_lock my_lock=$testbed_lock
   case $host_result in
-  1) my_host_lock='' && give_up "elsewhere $holder, not isolated: one such instance at a time on a host" ;;
+  1) my_host_lock='' && give_up "host-elsewhere $holder, not isolated: one such instance at a time on a host" ;;
   2) my_host_lock='' && give_up "failed $holder" ;;
   esac
 }
@@ -188,6 +192,40 @@ join_or_clear() {
     [ ! -d "$directory" ] || pause
   done
   cookie=$wanted
+}
+
+# reopen: the directory of an instance whose agent went and is proved gone, with its job not at an end. What it wrote of its job
+# stays; all that a minder keeps is made anew, by whoever makes the new directory for it.
+reopen() {
+  wanted=$cookie trouble=
+  read_instance "$directory"
+  if [ -e "$directory/minder/armed" ] && [ -z "$claimed" ] && [ "$first_life" = alive ] && [ "$minder_life" = alive ]; then
+    report armed
+    exit 0
+  fi
+  if [ ! -d "$directory" ]; then
+    trouble="$directory is not there"
+  elif [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
+    trouble="$directory is another instance's"
+  elif [ -e "$directory/opt/etc/job-done.json" ]; then
+    trouble='its job is done'
+  elif [ -n "$cookie" ] && { [ "$minder_life" != dead ] || [ "$first_life" != dead ]; } && ! { [ "$minder_life" = dead ] && is_unstarted; }; then
+    trouble='it is not proved dead'
+  elif ! end_strays "$wanted" "$directory" || [ "$stray_proof" = no ]; then
+    trouble='what it left running does not end'
+  elif [ -d "$directory/minder" ] && ! mv "$directory/minder" "$directory/minder.past.$$"; then
+    trouble="$directory cannot be changed"
+  elif ! mkdir "$directory/minder"; then
+    trouble='it is being started again already'
+  fi
+  if [ -n "$trouble" ]; then
+    report "failed $trouble"
+    exit 0
+  fi
+  set +f
+  rm -rf "$directory"/minder.past.*
+  set -f
+  cookie=$wanted first_life=unknown minder_life=unknown
 }
 
 may_clear() {

@@ -56,12 +56,17 @@ attend() {
     done
   fi
   if claim expired || [ "$claimed" = expired ]; then
-    cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
-      minder/armed minder/trouble minder/command minder/mounts minder/identity.json minder/refusal
-    cd /
+    if [ "$is_again" = yes ]; then rm -rf "$directory/minder"; else drop_unused; fi
   fi
   [ -z "$my_host_lock" ] || rm -f "$my_host_lock"
   rm -f "$my_lock"
+}
+
+# drop_unused: all but the record that it never went.
+drop_unused() {
+  cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
+      minder/armed minder/trouble minder/command minder/mounts minder/identity.json minder/refusal
+  cd /
 }
 
 end_reminder() {

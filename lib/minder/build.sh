@@ -21,7 +21,7 @@ build() {
   mkfifo minder/gate minder/events &&
     printf '%s\n' "$testbed_json" >home/testbed.json &&
     printf '%s\n' "$intent_json" >minder/intent.json &&
-    printf '' >agent.log ||
+    printf '' >>agent.log ||
     give_up "failed cannot write in $directory"
 }
 

@@ -42,7 +42,7 @@ first() {
   } <"$directory/minder/command"
   [ "$has_agent" = yes ] || exit 1
   trap 'is_stopping=yes' TERM
-  trap : PIPE
+  trap : PIPE USR1 USR2
   # /proc is still the one of the outside: it shows this process with the pid that others know it by.
   read_process self
   printf '{"boot_id":"%s","pid_space":"%s","pid":%s,"start_time":"%s","pgid":%s,"cookie":"%s"%s}\n' "$boot" "$pid_space" \
@@ -94,8 +94,11 @@ run_agent() {
   # Once, whatever else goes wrong.
   { set -C && printf '' >"$directory/minder/started"; } 2>/dev/null || exit 1
   set +C
-  trapped=no nap='' agent=''
+  trapped=no nap='' agent='' pending=
   trap forward_term TERM
+  # From `quiet`: the agent ends, and this stays, and the testbed's lock with it.
+  trap 'end_agent TERM' USR1
+  trap 'end_agent KILL' USR2
   set -- env -i $default_signals -- "$@"
   # A process group of its own, where that is what the agent's processes are found by.
   if [ "$isolate" = off ]; then
@@ -111,6 +114,7 @@ run_agent() {
   printf 'went\n' >&6
   # It may have come before there was anybody to forward it to.
   [ "$is_stopping" = no ] || forward_term
+  [ -z "$pending" ] || end_agent "$pending"
   status=
   while :; do
     trapped=no
@@ -121,23 +125,34 @@ run_agent() {
     [ "$trapped" = yes ] || break
   done
   agent=
+  # ksh adds 256 to a signal's number, all others 128.
+  if [ "$status" -gt 256 ]; then status=$((status - 128)); fi
   if [ "$status" -gt 128 ]; then what="signal\":$((status - 128))"; else what="code\":$status"; fi
   printf '{"%s}\n' "$what" >"$directory/minder/exit.new" &&
     mv "$directory/minder/exit.new" "$directory/minder/exit.json"
   [ "$is_stopping" = no ] || exit 0
   while :; do
-    sleep 3600 3<&- 6>&- &
+    # A program of its own, also where sleep is a part of the shell.
+    (exec sleep 3600) 3<&- 6>&- &
     nap=$!
     wait "$nap"
+    # A late word of `quiet` may have ended the wait.
+    kill -KILL "$nap" 2>/dev/null
   done
 }
 
 forward_term() {
-  is_stopping=yes trapped=yes
-  if [ -n "$agent" ]; then
-    if [ "$isolate" = off ]; then kill -TERM "-$agent" 2>/dev/null || kill -TERM "$agent" 2>/dev/null; else kill -TERM "$agent" 2>/dev/null; fi
-  elif [ -n "$nap" ]; then
+  is_stopping=yes
+  if [ -n "$nap" ]; then
     kill -KILL "$nap" 2>/dev/null
     exit 0
   fi
+  end_agent TERM
+}
+
+# end_agent SIGNAL: where there is no agent yet, as soon as it is there.
+end_agent() {
+  trapped=yes pending=$1
+  [ -n "$agent" ] || return 0
+  if [ "$isolate" = off ]; then kill "-$1" "-$agent" 2>/dev/null || kill "-$1" "$agent" 2>/dev/null; else kill "-$1" "$agent" 2>/dev/null; fi
 }

@@ -4,7 +4,6 @@
  *
  * No method throws for the world's faults: what could not be learnt is `cannot tell`, and only `dead` frees a testbed.
  */
-import type { AgentView } from "../domain.ts";
 import type { Random } from "../doors/random.ts";
 import {
   readArm,
@@ -17,165 +16,22 @@ import {
   readStop,
   readTidy,
 } from "./answers.ts";
+import type {
+  ArmResult,
+  FormerResult,
+  GoResult,
+  KeptResult,
+  LocksResult,
+  MinderView,
+  ProbeResult,
+  RecallResult,
+  StopResult,
+  TailResult,
+  TidyResult,
+} from "./replies.ts";
 import { openScript } from "./script.ts";
-import { armText, goText } from "./specification.ts";
+import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./specification.ts";
 import type { Transport } from "./transport.ts";
-
-/** Whether a process is there: `dead` is proved, `cannot tell` proves nothing. */
-export type Liveness = "alive" | "dead" | "cannot tell";
-
-export interface ArmSpec {
-  /** `testbed/seq`. */
-  instance: string;
-  /** Whose lock is taken; any text of at most 80 bytes. */
-  testbed: string;
-  /** 32 hex digits, random, never used before: what proves that a process belongs to this instance. */
-  cookie: string;
-  /** Absolute, `<work>/<testbed>_<seq>`; its parent is made when missing. */
-  directory: string;
-  /** What is run, the program as an absolute path: `[agent, "run"]`. */
-  agent: string[];
-  /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
-  bmat: string[];
-  /**
-   * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
-   * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
-   */
-  environment: Record<string, string>;
-  /**
-   * `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. `auto`: so only
-   * where namespaces are refused.
-   */
-  isolate: "auto" | "off";
-  /** A minder not told to go within this unlocks, cleans up and exits. */
-  expirySeconds: number;
-  /** agent.log is cut to about this; `look` does it. */
-  logCapBytes: number;
-  /** Written to `$HOME/testbed.json` for the job. One line. */
-  testbedJson: string;
-  /** Kept in the instance directory so that a lost database can be rebuilt (`recall`). One line. */
-  intentJson: string;
-}
-
-export type ArmResult =
-  /**
-   * Lock held, directories and namespaces built, agent found: it waits for `go`. Or it went before: `go` says `went` then.
-   * `refusal`: why it was to be isolated and is not, but alone on its host; null otherwise.
-   */
-  | { kind: "armed"; refusal: string | null }
-  /** Another live instance holds the testbed (or the host, with isolation off): no fault of the testbed's. */
-  | { kind: "elsewhere"; owner: string }
-  /** Nothing was left behind. */
-  | { kind: "failed"; reason: string }
-  /** No answer: it may or may not be armed. Arm again, or stop. */
-  | { kind: "cannot tell"; reason: string };
-
-export interface GoSpec {
-  directory: string;
-  /** The worker's id; kept beside the intent. */
-  worker: string;
-  /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
-  agentJson: string;
-}
-
-/** What an instance would find on a host. */
-export interface HostView {
-  /** The user that agents run as. */
-  uid: number;
-  /** Whether an instance can have namespaces of its own. */
-  isolation: { kind: "possible" } | { kind: "refused"; reason: string };
-  /** Why the host's own /work and /input do not serve an instance that is not isolated; null: they do. */
-  unshared: string | null;
-  /** Why nothing can be armed at all: the work or lock directory, or too little power; null: it can. */
-  unusable: string | null;
-  /** In the work directory; null where it could not be learnt. */
-  freeBytes: number | null;
-}
-
-export type ProbeResult = ({ ok: true } & HostView) | { ok: false; reason: string };
-
-export type GoResult =
-  /** The mark is durable; the agent is being started, or was started before. Never twice: `look` says what became of it. */
-  | { kind: "went" }
-  /** Never told to go, and never will be: it expired, was stopped, or was never armed. It may be armed again. */
-  | { kind: "expired" }
-  /** No answer, or it could not be done: ask again. */
-  | { kind: "cannot tell"; reason: string };
-
-/**
- * - `absent`: no minder and never an agent: never armed, expired or disarmed. May be armed (again).
- * - `armed`: its first process waits for `go`. With `went`, it was told and is just starting: repeat `go`.
- * - `alive`: the agent runs.
- * - `done`: `etc/job-done.json` is there; the agent may still run (see `process`).
- * - `exited`: the agent ended by itself without `job-done.json`; what it left running may still be there.
- * - `dead`: it went, and is proved gone without a trace of an end.
- * - `cannot tell`: none of these is proved.
- */
-export type MinderState = Exclude<AgentView, "unseen">;
-
-export interface MinderView {
-  directory: string;
-  state: MinderState;
-  /** Why it cannot be told. */
-  reason: string | null;
-  /** It was told to go: from then on it is never started again. */
-  went: boolean;
-  /** The instance's first process, with which all others end. `dead`: nothing of the instance is alive. */
-  process: Liveness;
-  /** The minder itself; the agent does not need it. */
-  minder: Liveness;
-  /** The agent took a job (`etc/job.json`). */
-  hasJob: boolean;
-  /** The agent's end, if it ended by itself. */
-  exit: { code: number } | { signal: number } | null;
-  logBytes: number;
-}
-
-export type StopResult =
-  /** Everything of the instance is proved gone and its lock is free. */
-  | { kind: "stopped" }
-  /** It did not end after KILL. */
-  | { kind: "unkillable"; reason: string }
-  | { kind: "cannot tell"; reason: string };
-
-/** `left`: what could not be removed, for people; it holds nobody up. */
-export type TidyResult =
-  | { kind: "tidied"; left: string | null }
-  | { kind: "refused" | "cannot tell"; reason: string };
-
-export interface Kept {
-  directory: string;
-  /** As the disk counts them. */
-  bytes: number;
-}
-
-export type KeptResult = { ok: true; directories: Kept[] } | { ok: false; reason: string };
-
-export type TailResult = { ok: true; text: string } | { ok: false; reason: string };
-
-export interface TestbedLock {
-  testbed: string;
-  instance: string;
-  directory: string;
-  cookie: string;
-  uid: number;
-  /** Whether its owner, minder or agent, is there. A lock whose owner is `dead` holds nobody up. */
-  owner: Liveness;
-}
-
-export type LocksResult = { ok: true; locks: TestbedLock[] } | { ok: false; reason: string };
-
-/** What an instance directory says of itself. */
-export interface Recalled {
-  directory: string;
-  intentJson: string;
-  /** Known once it was told to go. */
-  worker: string | null;
-}
-
-export type RecallResult = { ok: true; instances: Recalled[] } | { ok: false; reason: string };
-
-export type FormerResult = { ok: true; directories: string[] } | { ok: false; reason: string };
 
 export interface Minder {
   /** Tries what `arm` will need, and leaves nothing. */
@@ -184,16 +40,21 @@ export interface Minder {
   go(spec: GoSpec): Promise<GoResult>;
   /** One view for each directory, in order. All at once in one process: cheap. */
   look(directories: string[]): Promise<MinderView[]>;
-  /** Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. */
-  stop(directory: string, options: { graceMs: number }): Promise<StopResult>;
+  /**
+   * Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. Where `cookie` is given, here
+   * and below, a directory that is another instance's is not touched.
+   */
+  stop(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
+  /** Ends the agent alone, as `stop` does: what holds the testbed's lock stays, where it is there. */
+  quiet(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
   /** The end of the agent's log. */
   tail(directory: string, maxBytes: number): Promise<TailResult>;
   /** After `stopped`: removes secrets, sockets and what the job left; the log and small records stay. */
-  tidy(directory: string): Promise<TidyResult>;
+  tidy(directory: string, cookie?: string): Promise<TidyResult>;
   /** What is in a work directory. */
   kept(workDirectory: string): Promise<KeptResult>;
   /** Removes all of an instance that ended. */
-  remove(directory: string): Promise<TidyResult>;
+  remove(directory: string, cookie?: string): Promise<TidyResult>;
   locks(): Promise<LocksResult>;
   /** All instance directories under a work directory that hold an intent. */
   recall(workDirectory: string): Promise<RecallResult>;
@@ -214,7 +75,7 @@ export interface MinderOptions {
   /** The shell that runs the script. */
   shell?: string;
   /** The transport gives root's power: agents run as root, in directories that belong to this user. */
-  elevation?: { uid: number };
+  elevation?: Elevation;
 }
 
 export function openMinder({
@@ -228,6 +89,17 @@ export function openMinder({
   const elevated = elevation === undefined ? "no" : "yes";
   const owner = elevation === undefined ? "" : String(elevation.uid);
   const script = openScript({ transport, random, directory, shell });
+
+  async function end(
+    verb: "stop" | "quiet",
+    instanceDirectory: string,
+    { cookie = "", graceMs }: { cookie?: string; graceMs: number },
+  ): Promise<StopResult> {
+    const words = [instanceDirectory, locks, String(Math.max(0, Math.round(graceMs))), cookie];
+    const reply = await script.call(verb, words, "", graceMs + 30_000);
+    return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
+  }
+
   return {
     probe: async () => {
       const reply = await script.call("probe", [shell, directory, locks, elevated, owner], "", 30_000);
@@ -248,27 +120,24 @@ export function openMinder({
       const reply = await script.call("look", [locks, ...directories], "", 20_000);
       return readLook(directories, reply);
     },
-    stop: async (instanceDirectory, { graceMs }) => {
-      const grace = String(Math.max(0, Math.round(graceMs)));
-      const reply = await script.call("stop", [instanceDirectory, locks, grace], "", graceMs + 30_000);
-      return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
-    },
+    stop: async (instanceDirectory, options) => await end("stop", instanceDirectory, options),
+    quiet: async (instanceDirectory, options) => await end("quiet", instanceDirectory, options),
     tail: async (instanceDirectory, maxBytes) => {
       const reply = await script.call("tail", [instanceDirectory, String(maxBytes)], "", 10_000);
       if (!reply.ok) return reply;
       if (reply.lines[0] !== "log") return { ok: false, reason: reply.lines.join(" ") };
       return { ok: true, text: reply.lines.slice(1).join("\n") };
     },
-    tidy: async (instanceDirectory) => {
-      const reply = await script.call("tidy", [instanceDirectory], "", 120_000);
+    tidy: async (instanceDirectory, cookie = "") => {
+      const reply = await script.call("tidy", [instanceDirectory, cookie], "", 120_000);
       return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     kept: async (workDirectory) => {
       const reply = await script.call("kept", [workDirectory], "", 120_000);
       return reply.ok ? { ok: true, directories: readKept(reply.lines) } : reply;
     },
-    remove: async (instanceDirectory) => {
-      const reply = await script.call("remove", [instanceDirectory], "", 120_000);
+    remove: async (instanceDirectory, cookie = "") => {
+      const reply = await script.call("remove", [instanceDirectory, cookie], "", 120_000);
       return reply.ok ? readTidy(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     locks: async () => {

@@ -11,6 +11,7 @@ are_places_safe() {
     [ ! -L "/${place#*/}" ] || reason="the $place is a symbolic link; name the directory itself"
     [ -d "/${place#*/}" ] || reason="the $place is not there and cannot be made"
   done
+  [ -d "$2" ] || reason="$reason; as root: mkdir -p -m 1777 $2"
   [ -z "$reason" ] || return 1
   # A mode, links, owner, group, size, month, day, time and path each, in the order of the paths.
   place_list=$(ls -ldn "$1" "$2") || return 1

@@ -56,3 +56,10 @@ read_instance() {
 is_unstarted() {
   [ ! -e "$directory/minder/armed" ] && [ ! -s "$directory/minder/identity.json" ]
 }
+
+# is_others COOKIE: $directory is on record as another instance's. Without a cookie it is taken for the one that is meant.
+is_others() {
+  [ -n "$1" ] && read_line "$directory/minder/minder" || return 1
+  set -- "$1" $line
+  [ "$#" = 8 ] && [ "$6" != "$1" ]
+}

@@ -5,9 +5,8 @@
 import { createHash } from "node:crypto";
 import type { RunResult } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
+import { between, newMark, type Reply } from "./marks.ts";
 import { minderScript } from "./minder-script.ts";
-
-export type Reply = { ok: true; lines: string[] } | { ok: false; reason: string };
 
 export interface Script {
   call(verb: string, words: string[], stdin: string, timeoutMs: number): Promise<Reply>;
@@ -20,45 +19,41 @@ export interface ScriptOptions {
   shell: string;
 }
 
-/** Named by its content, so that running minders keep the one that they were started from; in place at once or not at all. */
-const placing = 'umask 077 && mkdir -p "$1" && cat >"$2.$$" && chmod 700 "$2.$$" && mv "$2.$$" "$2"';
+/**
+ * Named by its content, so that running minders keep the one that they were started from; in place at once or not at all. What
+ * was cut on its way is shorter than it was sent. Words: directory, path, bytes.
+ */
+const placing = `
+umask 077
+mkdir -p "$1" && cat >"$2.$$" || exit
+if [ "$(($(wc -c <"$2.$$")))" -eq "$3" ]; then chmod 700 "$2.$$" && mv "$2.$$" "$2"; else
+  rm -f "$2.$$"
+  echo "the minder's script was cut short on its way" >&2
+  exit 1
+fi`;
 
 export function openScript({ transport, random, directory, shell }: ScriptOptions): Script {
   const hash = createHash("sha256").update(minderScript).digest("hex").slice(0, 16);
   const path = `${directory}/.minder-${hash}.sh`;
 
   async function place(): Promise<RunResult> {
-    return await transport([shell, "-c", placing, shell, directory, path], minderScript, 20_000);
+    const bytes = String(Buffer.byteLength(minderScript));
+    return await transport([shell, "-c", placing, shell, directory, path, bytes], minderScript, 20_000);
   }
 
   async function call(verb: string, words: string[], stdin: string, timeoutMs: number): Promise<Reply> {
-    const nonce = Buffer.from(random.bytes(12)).toString("hex");
-    const argv = [shell, path, verb, nonce, ...words];
+    const mark = newMark(random);
+    const argv = [shell, path, verb, mark, ...words];
     let result = await transport(argv, stdin, timeoutMs);
-    // What a shell says of a script that is not there. Without the first mark the script did nothing, so it may be repeated.
-    if (result.ok && (result.exitCode === 2 || result.exitCode === 127) && !result.stdout.includes(nonce)) {
+    // Without the first mark the script did nothing, so it may be repeated: it is not there, or was damaged there.
+    if (result.ok && !result.stdout.includes(mark)) {
       const placed = await place();
       if (!placed.ok) return placed;
-      if (placed.exitCode !== 0) return { ok: false, reason: firstLine(placed.stderr) };
+      if (placed.exitCode !== 0) return between(placed, mark);
       result = await transport(argv, stdin, timeoutMs);
     }
-    if (!result.ok) return result;
-    return between(result, nonce);
+    return between(result, mark);
   }
 
   return { call };
-}
-
-function between({ exitCode, stdout, stderr }: RunResult & { ok: true }, nonce: string): Reply {
-  const begin = stdout.indexOf(`${nonce} begin\n`);
-  const end = stdout.lastIndexOf(`${nonce} end`);
-  if (begin === -1 || end === -1) {
-    return { ok: false, reason: firstLine(stderr) || `no answer, exit code ${exitCode}` };
-  }
-  const text = stdout.slice(begin + nonce.length + " begin\n".length, end);
-  return { ok: true, lines: text.split("\n").slice(0, -1) };
-}
-
-function firstLine(text: string): string {
-  return (text.split("\n")[0] ?? "").slice(0, 500);
 }

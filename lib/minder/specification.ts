@@ -1,10 +1,56 @@
 /**
- * What the minder script reads on standard input: one `word value` a line, so that no value is ever part of a command.
+ * What a minder is told, and how the script reads it on standard input: one `word value` a line, so that no value is ever part of a command.
  * A value with a line break is refused, not mangled.
  */
-import type { ArmSpec, GoSpec, MinderOptions } from "./minder.ts";
+export interface ArmSpec {
+  /** `testbed/seq`. */
+  instance: string;
+  /** Whose lock is taken; any text of at most 80 bytes. */
+  testbed: string;
+  /** 32 hex digits, random, never used before: what proves that a process belongs to this instance. */
+  cookie: string;
+  /** Absolute, `<work>/<testbed>_<seq>`; its parent is made when missing. */
+  directory: string;
+  /** What is run, the program as an absolute path: `[agent, "run"]`. */
+  agent: string[];
+  /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
+  bmat: string[];
+  /**
+   * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
+   * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
+   */
+  environment: Record<string, string>;
+  /**
+   * `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. `auto`: so only
+   * where namespaces are refused.
+   */
+  isolate: "auto" | "off";
+  /** False: where it is not isolated it needs nothing of the host's, and may share that. */
+  usesHost: boolean;
+  /** Its agent went, and is proved gone with the job not at an end: the same directory, for an agent that can go on. */
+  isAgain: boolean;
+  /** A minder not told to go within this unlocks, cleans up and exits. */
+  expirySeconds: number;
+  /** agent.log is cut to about this; `look` does it. */
+  logCapBytes: number;
+  /** Written to `$HOME/testbed.json` for the job. One line. */
+  testbedJson: string;
+  /** Kept in the instance directory so that a lost database can be rebuilt (`recall`). One line. */
+  intentJson: string;
+}
 
-type Elevation = MinderOptions["elevation"];
+export interface GoSpec {
+  directory: string;
+  /** The worker's id; kept beside the intent. */
+  worker: string;
+  /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
+  agentJson: string;
+}
+
+/** The transport gives root's power; what agents write belongs to this user. */
+export interface Elevation {
+  uid: number;
+}
 
 type Text = { ok: true; text: string } | { ok: false; reason: string };
 
@@ -19,6 +65,8 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
     ["about", `"instance":${JSON.stringify(spec.instance)}`],
     ["testbed", name],
     ["isolate", spec.isolate],
+    ["uses-host", spec.usesHost ? "yes" : "no"],
+    ["again", spec.isAgain ? "yes" : "no"],
     ...(elevation === undefined
       ? []
       : [["elevated", "yes"] as const, ["owner", String(elevation.uid)] as const]),
@@ -45,7 +93,7 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
 
 function agentEnvironment(
   { directory, cookie, environment }: ArmSpec,
-  elevation: Elevation,
+  elevation: Elevation | undefined,
 ): Record<string, string> {
   return {
     PATH: "/usr/bin:/bin:/usr/sbin:/sbin",

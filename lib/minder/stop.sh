@@ -1,9 +1,14 @@
 # stop: everything of an instance ended, and proved gone.
 
-# stop DIRECTORY LOCKS GRACE_MS
+# stop DIRECTORY LOCKS GRACE_MS COOKIE
 stop() {
   directory=$1 locks=$2 grace=$3
   know_host
+  if is_others "${4:-}"; then
+    # The one that is meant never was here.
+    answer stopped
+    return
+  fi
   # Its directory may be changing while it is read: only what stays so for a while is an answer.
   waited=0
   while :; do
@@ -44,7 +49,14 @@ stop() {
     return
   fi
   if [ "$went" = no ]; then
-    if [ -d "$directory/minder" ]; then rm -rf "$directory"; else rmdir "$directory" 2>/dev/null; fi
+    if [ -e "$directory/opt/etc/job.json" ]; then
+      # It went before, and was to go again: what it wrote stays.
+      rm -rf "$directory/minder"
+    elif [ -d "$directory/minder" ]; then
+      rm -rf "$directory"
+    else
+      rmdir "$directory" 2>/dev/null
+    fi
   fi
   answer stopped
 }
@@ -113,4 +125,39 @@ end_minder() {
     answer 'cannot-tell its minder cannot be told from other processes'
     return 1
   fi
+}
+
+# quiet DIRECTORY LOCKS GRACE_MS COOKIE: the agent alone ends; what holds the testbed stays.
+quiet() {
+  directory=$1 locks=$2 grace=$3
+  know_host
+  if is_others "${4:-}"; then
+    answer quiet
+    return
+  fi
+  waited=0 is_told=no is_killed=no
+  while :; do
+    read_instance "$directory"
+    # One that never went has no agent, and cannot go while the end is decided.
+    if [ "$went" = no ] || [ -s "$directory/minder/exit.json" ] || [ "$first_life" = dead ]; then
+      answer quiet
+      return
+    fi
+    judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$cookie"
+    if [ "$life" = unknown ]; then
+      answer 'cannot-tell its first process cannot be told from others'
+      return
+    elif [ "$may_signal" = yes ] && [ "$is_told" = no ]; then
+      kill -USR1 "$first_pid" 2>/dev/null
+      is_told=yes
+    elif [ "$may_signal" = yes ] && [ "$waited" -ge "$grace" ] && [ "$is_killed" = no ]; then
+      kill -USR2 "$first_pid" 2>/dev/null
+      is_killed=yes
+    fi
+    if [ "$waited" -ge $((grace + 5000)) ]; then
+      answer 'unkillable its agent does not end'
+      return
+    fi
+    pause
+  done
 }

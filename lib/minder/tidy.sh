@@ -11,11 +11,11 @@ tail_log() {
   fi
 }
 
-# tidy DIRECTORY: what the job left, secrets and pipes go; the log and small records stay.
+# tidy DIRECTORY COOKIE: what the job left, secrets and pipes go; the log and small records stay.
 tidy() {
   directory=$1
   know_host
-  if [ ! -d "$directory/minder" ]; then
+  if [ ! -d "$directory/minder" ] || is_others "${2:-}"; then
     answer tidied
     return
   fi
@@ -49,10 +49,14 @@ kept() {
   du -sk "$@" 2>/dev/null | while read -r size directory; do answer "kept $size ${directory%/}"; done
 }
 
-# remove DIRECTORY: all of an instance that ended. Directories that the job made read-only are opened first.
+# remove DIRECTORY COOKIE: all of an instance that ended. Directories that the job made read-only are opened first.
 remove() {
   directory=$1
   know_host
+  if is_others "${2:-}"; then
+    answer 'refused it has become the directory of another instance'
+    return
+  fi
   if [ -d "$directory/minder" ]; then
     read_instance "$directory"
     if { [ "$first_life" != dead ] && ! is_unstarted; } || [ "$minder_life" = alive ]; then

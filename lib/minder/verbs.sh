@@ -11,7 +11,7 @@ mind | first | try)
 esac
 printf '%s begin\n' "$nonce"
 case $verb in
-arm | probe | go | look | stop | tidy | kept | remove | recall | look_former | stop_former | find_former_places) "$verb" "$@" ;;
+arm | probe | go | look | stop | quiet | tidy | kept | remove | recall | look_former | stop_former | find_former_places) "$verb" "$@" ;;
 tail) tail_log "$@" ;;
 locks) print_locks "$@" ;;
 esac

@@ -1,4 +1,6 @@
 /** This executable on a host that has no agent: copied once a version, and used only after its hash was seen there. */
+import type { Random } from "../doors/random.ts";
+import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 import type { Survey } from "./survey.ts";
 
@@ -15,51 +17,57 @@ export interface Executable {
 const copyTimeoutMs = 300_000;
 const name = "buildomat-factory-sp-test";
 
-/** Words: directory, file name, hash, `ask` or `copy` with the bytes on stdin. What has the name was verified and has run. */
-const copyScript = `
+/**
+ * Words: directory, file name, hash, `ask` or `copy` with the bytes on stdin. What has the name was verified, has run and lasts;
+ * an empty one is what a power cut left.
+ */
+const script = `
 umask 077
 target=$1/$2 copy=$1/$2.$$ wanted=$3
 sum_of() {
   sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
     openssl dgst -r -sha256 "$1"
 }
-[ ! -x "$target" ] || { echo there; exit 0; }
-[ "$4" = copy ] || exit 0
-trap 'rm -f "$copy"' EXIT
-mkdir -p "$1" && cat >"$copy" || exit 1
-case $(sum_of "$copy") in
-"$wanted"*) ;;
-*) echo "the copy was cut short, or no program there tells a SHA-256" >&2; exit 1 ;;
-esac
-chmod 700 "$copy" && "$copy" --version >/dev/null && mv "$copy" "$target" && echo there`;
+if [ -x "$target" ] && [ -s "$target" ]; then echo there; elif [ "$4" = copy ]; then
+  trap 'rm -f "$copy"' EXIT
+  mkdir -p "$1" && cat >"$copy" || exit 1
+  case $(sum_of "$copy") in
+  "$wanted"*) ;;
+  *) echo "the copy was cut short, or no program there tells a SHA-256" >&2; exit 1 ;;
+  esac
+  chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
+fi`;
+
+/** Why it would not run there; null: it would, as far as can be told from here. */
+export function whyNotCopied({ system, cpu }: Survey, executable: Executable | null): string | null {
+  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
+  if (executable === null) return `${missing}; only the built executable can be copied`;
+  if (executable.system === system && executable.cpu === cpu) return null;
+  return `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`;
+}
 
 /** Resolves with the agent's path there. */
 export async function copyAgent(
-  { run }: Connection,
-  { system, cpu, workDirectory }: Survey,
+  connection: Connection,
+  survey: Survey,
   executable: Executable | null,
+  random: Random,
 ): Promise<{ ok: true; path: string } | { ok: false; reason: string }> {
-  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
-  if (executable === null)
-    return { ok: false, reason: `${missing}; only the built executable can be copied` };
-  if (executable.system !== system || executable.cpu !== cpu) {
-    return {
-      ok: false,
-      reason: `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`,
-    };
-  }
+  const reason = whyNotCopied(survey, executable);
+  if (executable === null || reason !== null) return { ok: false, reason: reason ?? "" };
+  const { workDirectory } = survey;
   const directory = `${workDirectory}/.agent/${executable.version}-${executable.sha256.slice(0, 16)}`;
-  const words = ["sh", "-c", copyScript, "sh", directory, name, executable.sha256];
-  const asked = await run([...words, "ask"], "", 60_000);
+  const path = `${directory}/${name}`;
+  const words = [directory, name, executable.sha256];
+  const asked = await ask(connection, random, { script, words: [...words, "ask"], timeoutMs: 60_000 });
   if (!asked.ok) return asked;
-  if (isThere(asked.stdout)) return { ok: true, path: `${directory}/${name}` };
-  const copied = await run([...words, "copy"], { file: executable.path }, copyTimeoutMs);
-  if (!copied.ok) return copied;
-  if (copied.exitCode === 0 && isThere(copied.stdout)) return { ok: true, path: `${directory}/${name}` };
-  const said = copied.stderr.trim().split("\n").at(-1) ?? "";
-  return { ok: false, reason: `${missing}; this program could not be copied there: ${said.slice(0, 300)}` };
-}
-
-function isThere(stdout: string): boolean {
-  return stdout.trimEnd().endsWith("there");
+  if (asked.lines.includes("there")) return { ok: true, path };
+  const copied = await ask(connection, random, {
+    script,
+    words: [...words, "copy"],
+    stdin: { file: executable.path },
+    timeoutMs: copyTimeoutMs,
+  });
+  if (copied.ok) return { ok: true, path };
+  return { ok: false, reason: `this program could not be copied there as its agent: ${copied.reason}` };
 }

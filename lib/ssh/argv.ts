@@ -2,7 +2,7 @@
 import type { SshAddress } from "../domain.ts";
 
 export interface SshFiles {
-  /** The socket of the one connection that all calls share. */
+  /** The socket of the one connection that all calls share, from where ssh runs. */
   controlPath: string;
   /** Holds the pinned key alone; null: none is pinned. */
   knownHosts: string | null;
@@ -18,6 +18,8 @@ export const pinnedName = "pinned";
 export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): string[] {
   const { host, user, port, key } = address;
   const options = [
+    // First, and for all: an older ssh does not know every option below, nor the user's own configuration's.
+    "IgnoreUnknown=*",
     "BatchMode=yes",
     "ConnectTimeout=10",
     "ServerAliveInterval=15",
@@ -28,8 +30,14 @@ export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): s
     "PermitLocalCommand=no",
     "RequestTTY=no",
     "RemoteCommand=none",
+    "SessionType=default",
+    "StdinNull=no",
+    "ForkAfterAuthentication=no",
+    // What is wrong is told from what ssh says.
+    "LogLevel=ERROR",
     "ControlMaster=auto",
-    "ControlPersist=60",
+    // Longer than a testbed that waits is left alone.
+    "ControlPersist=180",
     `ControlPath=${quotePath(files.controlPath)}`,
     ...(files.knownHosts === null
       ? ["StrictHostKeyChecking=accept-new"]
@@ -37,6 +45,8 @@ export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): s
           "StrictHostKeyChecking=yes",
           `UserKnownHostsFile=${quotePath(files.knownHosts)}`,
           "GlobalKnownHostsFile=/dev/null",
+          "KnownHostsCommand=none",
+          "VerifyHostKeyDNS=no",
           `HostKeyAlias=${pinnedName}`,
           "CheckHostIP=no",
           "UpdateHostKeys=no",

@@ -16,11 +16,13 @@ export interface Connection {
 export interface ConnectionOptions {
   processes: Processes;
   address: SshAddress;
+  /** Where ssh runs, and its socket is. */
+  directory: string;
   files: SshFiles;
   /** Environment of ssh itself: the user's HOME, PATH and agent. */
   env: Record<string, string>;
   /** Removes a socket that nobody listens on any more. */
-  removeSocket(path: string): Promise<void>;
+  removeSocket(): Promise<void>;
 }
 
 const closeTimeoutMs = 5_000;
@@ -28,6 +30,7 @@ const closeTimeoutMs = 5_000;
 export function openConnection({
   processes,
   address,
+  directory,
   files,
   env,
   removeSocket,
@@ -35,8 +38,14 @@ export function openConnection({
   /** Asks the shared connection itself; its socket goes where nobody answers. */
   async function control(word: "check" | "exit"): Promise<void> {
     const argv = sshArgv(address, files, ["-O", word]);
-    const result = await processes.run({ argv, env, timeoutMs: closeTimeoutMs, maxBytes: 4096 });
-    if (!result.ok || result.exitCode !== 0 || word === "exit") await removeSocket(files.controlPath);
+    const result = await processes.run({
+      argv,
+      env,
+      cwd: directory,
+      timeoutMs: closeTimeoutMs,
+      maxBytes: 4096,
+    });
+    if (!result.ok || result.exitCode !== 0 || word === "exit") await removeSocket();
   }
 
   return {
@@ -46,7 +55,7 @@ export function openConnection({
         argv: words,
         stdin,
         env,
-        cwd: "/",
+        cwd: directory,
         timeoutMs,
         maxBytes: longestAnswerBytes,
       });

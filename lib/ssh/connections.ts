@@ -11,7 +11,7 @@ export interface ConnectionsOptions {
   files: Files;
   /** Environment of ssh itself: HOME, PATH and the user's key agent. */
   env: Record<string, string>;
-  /** Private to this user, and short: sockets, and pinned keys. */
+  /** Private to this user, made when it is needed: sockets, and pinned keys. */
   directory: string;
 }
 
@@ -29,20 +29,27 @@ export function openConnections({ processes, files, env, directory }: Connection
     const connection = openConnection({
       processes,
       address,
-      files: { controlPath: `${directory}/${key}`, knownHosts },
+      // From within the directory: a socket's path may have no more than 104 bytes.
+      directory,
+      files: { controlPath: `./${key}`, knownHosts },
       env,
-      removeSocket: async (path) => await files.removeTree(path),
+      removeSocket: async () => await files.removeTree(`${directory}/${key}`),
     });
-    if (hostKey === null || knownHosts === null) return connection;
-    let isPinned = false;
+    let isReady = false;
     return {
       ...connection,
       run: async (...call) => {
-        if (!isPinned) await files.writePrivate(knownHosts, `${pinnedName} ${hostKey}\n`, { replace: true });
-        isPinned = true;
+        if (!isReady) await prepare(knownHosts, hostKey);
+        isReady = true;
         return await connection.run(...call);
       },
     };
+  }
+
+  async function prepare(knownHosts: string | null, hostKey: string | null): Promise<void> {
+    await files.makePrivate(directory);
+    if (knownHosts === null) return;
+    await files.writePrivate(knownHosts, `${pinnedName} ${hostKey}\n`, { replace: true });
   }
 
   return {
@@ -52,13 +59,14 @@ export function openConnections({ processes, files, env, directory }: Connection
       open.set(key, connection);
       return connection;
     },
+    // Those alone that were made: nothing is asked of hosts that nobody has used.
     close: async () => {
       await Promise.all([...open.values()].map(async (connection) => await connection.close()));
     },
   };
 }
 
-/** The same whatever is learnt of the host later. Short, for it is part of a socket's path. */
+/** The same whatever is learnt of the host later. */
 function keyOf(testbed: string, { host, user, port, key, hostKey }: SshAddress): string {
   return createHash("sha256")
     .update(JSON.stringify([testbed, host, user, port, key, hostKey]))

@@ -2,6 +2,7 @@
 import type { Files } from "../doors/files.ts";
 import type { Random } from "../doors/random.ts";
 import { FactoryError } from "../failure.ts";
+import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 
 interface Piece {
@@ -11,29 +12,23 @@ interface Piece {
   random: Random;
 }
 
-/** Words: mark, path, offset, most bytes. */
-const pieceScript = `
-if [ -f "$2" ]; then
-  printf '%s\\n' "$1 begin" "$(wc -c <"$2")"
-  tail -c "+$(($3 + 1))" "$2" | head -c "$4" | od -An -v -tx1
+/** Words: path, offset, most bytes. */
+const script = `
+if [ -f "$1" ]; then
+  wc -c <"$1"
+  tail -c "+$(($2 + 1))" "$1" | head -c "$3" | od -An -v -tx1
 else
-  printf '%s\\n' "$1 begin" missing
-fi
-printf '%s\\n' "$1 end"`;
+  echo missing
+fi`;
 
 export async function readFarPiece(
-  { run }: Connection,
+  connection: Connection,
   { path, offset, maxBytes, random }: Piece,
 ): ReturnType<Files["readPiece"]> {
-  const mark = Buffer.from(random.bytes(12)).toString("hex");
-  const words = [mark, path, String(offset), String(maxBytes)];
-  const result = await run(["sh", "-c", pieceScript, "sh", ...words], "", 30_000);
-  const [, said] = result.ok ? result.stdout.split(`${mark} begin\n`) : [];
-  const isWhole = said?.includes(`${mark} end`) === true;
-  if (!isWhole || said === undefined) {
-    throw new FactoryError(`Cannot read ${path}: ${result.ok ? "no answer" : result.reason}`);
-  }
-  const [size = "", ...lines] = said.slice(0, said.lastIndexOf(`${mark} end`)).split("\n");
+  const words = [path, String(offset), String(maxBytes)];
+  const reply = await ask(connection, random, { script, words });
+  if (!reply.ok) throw new FactoryError(`Cannot read ${path}: ${reply.reason}`);
+  const [size = "", ...lines] = reply.lines;
   if (size === "missing") return null;
   return { size: Number(size), bytes: Buffer.from(lines.join("").replaceAll(/\s/g, ""), "hex") };
 }

@@ -2,6 +2,7 @@
  * The hosts behind ssh: a connection and a minder for each testbed that hangs there. Which machine a host is stands in a file
  * here, so that another one at its address is found out; all else is learnt again.
  */
+import { z } from "zod";
 import type { Config, Testbed } from "../config.ts";
 import type { Place, SshAddress } from "../domain.ts";
 import type { Files } from "../doors/files.ts";
@@ -10,7 +11,7 @@ import type { Host, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
 import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
-import { copyAgent, type Executable } from "./agent-copy.ts";
+import { copyAgent, type Executable, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import { type Survey, surveyHost } from "./survey.ts";
@@ -29,11 +30,23 @@ export interface SshOptions {
 
 export interface SshHosts {
   reach(testbed: Testbed): Promise<Reached>;
+  /** Why it could not be reached, as far as can be told without changing anything there or here; null: it could. */
+  inspect(testbed: Testbed): Promise<string | null>;
   minderOf(place: Place & { ssh: SshAddress }): Minder;
 }
 
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
 const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
+const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
+
+/**
+ * Before each command, whatever connection it comes over: an address may be another machine's by now. Words: work directory,
+ * machine, the command.
+ */
+const guardScript = `
+if [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi
+echo another-machine >&2
+exit 254`;
 
 export function openSshHosts(options: SshOptions): SshHosts {
   const { config, connections, files, random, lockDirectory } = options;
@@ -44,73 +57,106 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const key = JSON.stringify([testbed, address, directory]);
     const known = minders.get(key);
     if (known !== undefined) return known;
-    const { run } = connections.to(testbed, address);
-    const plain: Transport = (argv, stdin, timeoutMs) => run([...minderPath, ...argv], stdin, timeoutMs);
-    const minder = openMinder({
-      ...elevated(address, plain),
-      random,
-      directory,
-      lockDirectory,
-    });
+    const transport = guarded(connections.to(testbed, address), address, directory);
+    const minder = openMinder({ ...elevated(address, transport), random, directory, lockDirectory });
     minders.set(key, minder);
     return minder;
+  }
+
+  async function survey(testbed: Testbed, isLook: boolean): ReturnType<typeof surveyHost> {
+    const address = addressOf(testbed);
+    const request = {
+      workDirectory: testbed.workDir ?? defaultWorkDirectory,
+      agentPath: testbed.agentPath,
+      isLook,
+    };
+    const seen = await surveyHost(connections.to(testbed.name, address), request, random);
+    if (seen.ok || seen.reason.includes(address.host)) return seen;
+    return { ok: false, reason: `${address.host}: ${seen.reason}` };
   }
 
   async function reach(testbed: Testbed): Promise<Reached> {
     const address = addressOf(testbed);
     const connection = connections.to(testbed.name, address);
-    const survey = await surveyHost(
-      connection,
-      { workDirectory: testbed.workDir ?? defaultWorkDirectory, agentPath: testbed.agentPath },
-      random,
-    );
-    if (!survey.ok) return { ok: false, reason: `${address.host}: ${survey.reason}` };
-    const other = await findOther(testbed, address, survey);
+    const seen = await survey(testbed, false);
+    if (!seen.ok) return seen;
+    const other = await findOther(testbed, address, seen);
     if (other !== null) return { ok: false, reason: other };
-    const agent = await agentAt(testbed, connection, survey);
+    await noteMachine(machineFile(testbed), machineText(address, seen));
+    const agent = await agentAt(testbed, connection, seen);
     if (!agent.ok) return { ok: false, reason: `${address.host}: ${agent.reason}` };
-    const ssh = { ...address, uid: survey.uid, elevation: elevationAt(survey) };
+    const { uid, machine } = seen;
+    const ssh = { ...address, uid, machine, elevation: elevationAt(seen) };
     return {
       ok: true,
       host: {
-        minder: minderAt(testbed.name, ssh, survey.workDirectory),
+        minder: minderAt(testbed.name, ssh, seen.workDirectory),
         agent: agent.agent,
-        workDirectory: survey.workDirectory,
-        path: survey.path,
-        user: { name: survey.user, home: survey.home },
+        workDirectory: seen.workDirectory,
+        path: seen.path,
+        user: { name: seen.user, home: seen.home },
         ssh,
       },
     };
   }
 
+  async function inspect(testbed: Testbed): Promise<string | null> {
+    const seen = await survey(testbed, true);
+    if (!seen.ok) return seen.reason;
+    const { host } = addressOf(testbed);
+    const other = seen.machine === "" ? null : await findOther(testbed, addressOf(testbed), seen);
+    if (other !== null) return other;
+    const agent = agentThere(testbed, seen);
+    if (agent !== null) return agent.ok ? null : `${host}: ${agent.reason}`;
+    const reason = whyNotCopied(seen, await options.executable());
+    return reason === null ? null : `${host}: ${reason}`;
+  }
+
+  async function noteMachine(path: string, text: string): Promise<void> {
+    if ((await files.readText(path)) !== text) await files.writePrivate(path, text, { replace: true });
+  }
+
+  const machineFile = ({ name }: Testbed): string => `${options.machineDirectory}/${name}`;
+
   /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
-  async function findOther(testbed: Testbed, { host }: SshAddress, survey: Survey): Promise<string | null> {
-    const path = `${options.machineDirectory}/${testbed.name}`;
-    const seen = `${host} ${survey.machine}\n`;
-    const before = await files.readText(path);
-    if (before === seen) return null;
-    // The configuration names another host by now: that one is got to know.
-    if (before !== null && before.startsWith(`${host} `)) {
-      return `another machine answers as ${host} than the one that this testbed hung on (${survey.workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+  async function findOther(testbed: Testbed, address: SshAddress, seen: Survey): Promise<string | null> {
+    const path = machineFile(testbed);
+    const text = await files.readText(path);
+    const before = text === null ? null : readKnown(text);
+    const { host } = address;
+    const { workDirectory, machine } = seen;
+    // Where the configuration names another host or directory by now, that one is got to know.
+    if (before?.host !== host || before.workDirectory !== workDirectory) return null;
+    if (before.machine === machine) return null;
+    return `another machine answers as ${host} than the one that this testbed hung on (${workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+  }
+
+  /** The agent that is there, or why none is used; null: this program is, if it can be copied. */
+  function agentThere(
+    testbed: Testbed,
+    seen: Survey,
+  ): { ok: true; agent: Host["agent"] } | { ok: false; reason: string } | null {
+    const isWanted = testbed.agentPath !== null || config.general.agent !== "builtin";
+    if (seen.agent !== null && isWanted) {
+      return { ok: true, agent: { kind: "external", argv: [seen.agent], bmat: [seen.agent] } };
     }
-    await files.writePrivate(path, seen, { replace: true });
-    return null;
+    if (testbed.agentPath === null) return null;
+    return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there, or cannot be run` };
   }
 
   async function agentAt(
     testbed: Testbed,
     connection: Connection,
-    survey: Survey,
+    seen: Survey,
   ): Promise<{ ok: true; agent: Host["agent"] } | { ok: false; reason: string }> {
-    const isWanted = testbed.agentPath !== null || config.general.agent !== "builtin";
-    if (survey.agent !== null && isWanted) {
-      return { ok: true, agent: { kind: "external", argv: [survey.agent], bmat: [survey.agent] } };
-    }
-    if (testbed.agentPath !== null) {
-      return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there, or cannot be run` };
-    }
-    executable ??= options.executable();
-    const copied = await copyAgent(connection, survey, await executable);
+    const there = agentThere(testbed, seen);
+    if (there !== null) return there;
+    executable ??= options.executable().catch((error: unknown) => {
+      // It may have been replaced just now: the next one who asks is told anew.
+      executable = null;
+      throw error;
+    });
+    const copied = await copyAgent(connection, seen, await executable, random);
     if (!copied.ok) return copied;
     const { path } = copied;
     return { ok: true, agent: { kind: "built-in", argv: [path, "agent"], bmat: [path, "bmat"] } };
@@ -125,11 +171,36 @@ export function openSshHosts(options: SshOptions): SshHosts {
 
   return {
     reach,
+    inspect,
     minderOf: ({ ssh, directory }) => {
       const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
       return minderAt(testbed, ssh, work);
     },
   };
+}
+
+/** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
+function guarded({ run }: Connection, { host, machine }: SshAddress, directory: string): Transport {
+  return async (argv, stdin, timeoutMs) => {
+    const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
+    const result = await run(words, stdin, timeoutMs);
+    if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
+    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}`;
+    return { ok: false, reason };
+  };
+}
+
+function machineText({ host }: SshAddress, { workDirectory, machine }: Survey): string {
+  return JSON.stringify({ host, workDirectory, machine });
+}
+
+/** A file that cannot be read says nothing of the machine. */
+function readKnown(text: string): z.infer<typeof knownSchema> | null {
+  try {
+    return knownSchema.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
 function elevated(
@@ -147,5 +218,14 @@ function elevated(
 
 /** As configured; who we are there is learnt when it is reached. */
 export function addressOf({ host, sshUser, sshPort, sshKey, hostKey }: Testbed): SshAddress {
-  return { host: host ?? "", user: sshUser, port: sshPort, key: sshKey, hostKey, elevation: null, uid: -1 };
+  return {
+    host: host ?? "",
+    user: sshUser,
+    port: sshPort,
+    key: sshKey,
+    hostKey,
+    elevation: null,
+    uid: -1,
+    machine: "",
+  };
 }
