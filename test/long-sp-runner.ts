@@ -3,7 +3,6 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { must } from "./lab.ts";
-import { openHost, openLab as openMinderLab } from "./minder-lab.ts";
 import { killInstance, openRunnerLab, type RunnerLab } from "./sp-runner-lab.ts";
 import { drained } from "./ssh-lab.ts";
 import { until } from "./until.ts";
@@ -33,19 +32,6 @@ async function pinged(lab: RunnerLab, count: number): Promise<void> {
 async function workerOf(lab: RunnerLab): Promise<string> {
   const [worker] = must(await lab.factoryApi.workers());
   return worker?.id ?? "";
-}
-
-/** A host whose /work and /input jobs can use, gone with the test. */
-async function openOwnHost(): Promise<{ prefix: string[] } & AsyncDisposable> {
-  const outer = openMinderLab();
-  const host = await openHost(outer);
-  return {
-    prefix: host.signalled,
-    [Symbol.asyncDispose]: async () => {
-      await host.end();
-      await outer.close();
-    },
-  };
 }
 
 describe("a testbed with an sp-runner service", () => {
@@ -323,9 +309,8 @@ describe("a testbed with an sp-runner service", () => {
   });
 
   test.concurrent("without isolation no job is decided by what an earlier one left", async () => {
-    await using host = await openOwnHost();
     await using lab = await openRunnerLab([], { general: ['isolate = "off"'] });
-    const factory = lab.start({ prefix: host.prefix });
+    const factory = lab.start();
     const first = await lab.submit("true", { rules: ["=/work/*.log"] });
     expect((await lab.ended(first)).state).toBe("completed");
     expect(must(await lab.user.outputs(first)).map(({ path }) => path)).toContain("/work/sp-runner.log");
