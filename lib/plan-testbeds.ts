@@ -31,6 +31,11 @@ export function isReached({ host, spRunnerUrl }: Testbed): boolean {
   return host !== null || spRunnerUrl !== null;
 }
 
+/** Whether its jobs run on this host, by its own means. */
+export function usesThisHost({ enabled, host, spRunnerUrl }: Testbed): boolean {
+  return enabled && host === null && spRunnerUrl === null;
+}
+
 /** Whether its instances share their host with no other one. A service's job uses none of the host. */
 export function isAlone(
   { name, host, spRunnerUrl }: Testbed,

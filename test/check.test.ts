@@ -626,6 +626,15 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     { probe: probed({ isolation: { kind: "refused", reason: "no" }, unshared: "mkdir /work" }) },
     [/^error isolation: .*, and mkdir \/work$/],
   ],
+  [
+    "no namespaces and no /work, where a service runs all jobs",
+    {
+      config: configOf('isolate = "off"', 'sp_runner_url = "http://h:9090"'),
+      probe: probed({ isolation: { kind: "refused", reason: "no" }, unshared: "mkdir /work" }),
+      reaches: seen(new Map([["bed-1", null]])),
+    },
+    [],
+  ],
   ["isolation that is off", { config: configOf('isolate = "off"') }, []],
   [
     "elevation that is refused",

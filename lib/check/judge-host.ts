@@ -1,4 +1,5 @@
 /** What this host has for jobs: programs, isolation, elevation, the agent, sp-runner. Pure. */
+import { usesThisHost } from "../plan-testbeds.ts";
 import type { Facts } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 
@@ -57,7 +58,7 @@ export function judgeIsolation(facts: Facts): Finding[] {
   const why =
     isolation.kind === "refused" && !isOff ? `namespaces are refused (${isolation.reason})` : "it is off";
   const allow = "Allow unprivileged user namespaces, or run as root";
-  if (unshared !== null) {
+  if (unshared !== null && config.testbeds.some(usesThisHost)) {
     const hint = isOff ? 'Set general.isolate = "auto", or do that' : `${allow}, or do that`;
     return [error(subject, `${why}, and ${unshared}`, hint)];
   }

@@ -2,6 +2,7 @@
  * Whether a host lets its instances have namespaces of their own: learnt of this one before the first job is asked
  * for, and of each anew with each instance that is armed. What follows from it is plan-testbeds.ts's part.
  */
+import { usesThisHost } from "../plan-testbeds.ts";
 import type { Factory } from "./known.ts";
 
 export async function probeHost(factory: Factory): Promise<void> {
@@ -13,7 +14,8 @@ export async function probeHost(factory: Factory): Promise<void> {
   }
   const isOff = config.general.isolate === "off";
   if (!isOff && host.isolation.kind === "refused") noteRefusal(factory, host.isolation.reason);
-  const unshared = isOff || host.isolation.kind === "refused" ? host.unshared : null;
+  const isAlone = isOff || host.isolation.kind === "refused";
+  const unshared = isAlone && config.testbeds.some(usesThisHost) ? host.unshared : null;
   const wrong = host.unusable ?? unshared;
   if (wrong !== null) log.error(`no job can run on this host as it is: ${wrong}`);
 }
