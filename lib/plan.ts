@@ -56,7 +56,7 @@ export function plan(seen: Observation): Plan {
     const worker = workerView(instance, seen.server);
     const look = seen.looks.get(name);
     const agent = look?.view ?? "unseen";
-    const step = mayResume(instance, worker, agent) ? "resume" : steps[instance.phase][worker][agent];
+    const step = resumeStep(instance, worker, agent) ?? steps[instance.phase][worker][agent];
     if (look?.view === "alive" && worker !== "held" && (step === "wait" || step === "flush")) {
       const limit = passedLimit(instance, look, worker, seen, isDue);
       if (limit !== null) return add({ kind: "end", instance, reason: limit, untold: limit });
@@ -74,12 +74,12 @@ export function plan(seen: Observation): Plan {
    * A hardware test goes on at its service while its agent is dead, and the next agent follows it on. Any other job cannot be
    * gone on with, nor begun twice.
    */
-  function mayResume(instance: OpenInstance, worker: WorkerView, agent: AgentView): boolean {
+  function resumeStep(instance: OpenInstance, worker: WorkerView, agent: AgentView): "resume" | "end" | null {
     const { place, phase } = instance;
-    if (phase !== "running" || place.way !== "sp-runner" || isFormer(instance)) return false;
-    if (worker === "held" || worker === "foreign" || worker === "recycle" || worker === "gone") return false;
-    if (agent !== "exited" && agent !== "dead" && agent !== "absent") return false;
-    return (seen.resumed.get(instanceName(instance)) ?? 0) < mostResumed;
+    if (phase !== "running" || place.way !== "sp-runner" || isFormer(instance)) return null;
+    if (worker === "held" || worker === "foreign" || worker === "recycle" || worker === "gone") return null;
+    if (agent !== "exited" && agent !== "dead" && agent !== "absent") return null;
+    return (seen.resumed.get(instanceName(instance)) ?? 0) < mostResumed ? "resume" : "end";
   }
 
   function planLooks(): void {

@@ -18,7 +18,8 @@ export const placeSchema = z.object({
       hostKey: z.string().nullable(),
       elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
       uid: z.number(),
-      machine: z.string(),
+      // Rows of the first days of ssh do not have it.
+      machine: z.string().default(""),
     })
     .optional(),
   spRunnerUrl: z.string().optional(),

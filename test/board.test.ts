@@ -191,9 +191,15 @@ test("armRequest() names an instance's own directories where a service shares th
   };
   const jsonOf = (spRunnerUrl: string | null): unknown => {
     const testbed = testbedOf({ spRunnerUrl });
-    const spec = armRequest(factory, { ...host, path: "/bin" } as unknown as Host, ended(), testbed);
+    const instance = ended();
+    const { spRunnerUrl: _, ...place } = instance.place;
+    const begun = spRunnerUrl === null ? { ...instance, place } : instance;
+    const spec = armRequest(factory, { ...host, path: "/bin" } as unknown as Host, begun, testbed);
     return JSON.parse(spec.testbedJson);
   };
-  expect(jsonOf(url)).toMatchObject({ input_dir: `${directory}/input`, output_dir: `${directory}/work` });
+  const own = { input_dir: `${directory}/input`, output_dir: `${directory}/work`, sp_runner_url: url };
+  expect(jsonOf(url)).toMatchObject(own);
+  // What was begun at one service is asked for there, whatever the configuration says by now.
+  expect(jsonOf("http://moved")).toMatchObject(own);
   expect(jsonOf(null)).not.toHaveProperty("output_dir");
 });

@@ -127,7 +127,12 @@ describe("a job that is answered", () => {
     expect(it.records).toEqual([
       { phase: "submitting", asked: 1 },
       { phase: "submitted", job: "J", isAdopted: false, asked: 2 },
-      { phase: "ended", verdict: { isGood: true, files: [] }, asked: 7 },
+      {
+        phase: "ended",
+        verdict: { isGood: true, files: [] },
+        lines: ["passed, 42 tests in 9 s"],
+        asked: 7,
+      },
     ]);
     expect(it.told).toEqual([
       "worker: sp-runner: update-rollback from baseline v16",
@@ -231,6 +236,24 @@ describe("before a job is submitted", () => {
     expect(it.told.filter((line) => line.includes("waiting"))).toEqual([
       "worker: sp-runner: waiting for the board: it broke off",
     ]);
+  });
+
+  test("one that is neither free nor at work for five minutes ends the job, with the reason", async () => {
+    const it = play({ boards: [ok([busy("K")]), ok([{ name: "bed-1", status: "failed-needs-recovery" }])] });
+    await it.clock.advance(300_999);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+    expect(it.submitted).toEqual([]);
+    expect(it.told.at(-1)).toBe("worker: sp-runner: the board takes no job: it is failed-needs-recovery");
+  });
+
+  test("one that another job is on is waited for, for as long as it takes", async () => {
+    const it = play({ boards: [ok([busy("K")])] });
+    await it.clock.advance(3_600_000);
+    expect(it.verdict()).toBeNull();
+    it.controller.abort();
+    await it.done;
   });
 
   test("it may be cancelled", async () => {
@@ -518,10 +541,19 @@ describe("an agent that was started again", () => {
     expect(it.asked).toEqual(["status L", "result L"]);
   });
 
-  test("takes the end as it was recorded", async () => {
+  test("gives a submission that was cut off a minute to begin", async () => {
+    const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting" } });
+    await it.clock.advance(59_999);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+  });
+
+  test("takes the end as it was recorded, and tells it again", async () => {
     const verdict = { isGood: true, files: ["r.json"] };
-    const it = play({}, { before: { phase: "ended", verdict } });
+    const it = play({}, { before: { phase: "ended", verdict, lines: ["passed, 42 tests in 9 s"] } });
     expect(await it.done).toEqual(verdict);
+    expect(it.told).toEqual(["worker: sp-runner: passed, 42 tests in 9 s"]);
     expect(it.asked).toEqual([]);
     expect(readdirSync(join(directory, "work"))).toEqual([]);
   });

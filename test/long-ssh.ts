@@ -19,6 +19,13 @@ function kill(pid: number): void {
   }
 }
 
+/** As README has it. */
+function markDestroyed(base: string): void {
+  const database = new Database(join(base, "data.sqlite3"));
+  database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
+  database.close();
+}
+
 describe("a testbed behind ssh", () => {
   test.concurrent("runs a job there, and leaves no process and no secret", async () => {
     await using lab = await openSshLab();
@@ -260,9 +267,18 @@ describe("a testbed behind ssh", () => {
     expect((await lab.job(id)).state).toBe("running");
     await Bun.write(join(lab.directory, "end"), "");
     expect((await lab.ended(id)).state).toBe("completed");
-    await drained(first);
-    second.kill("SIGTERM");
-    expect(await second.exited).toBe(0);
+    // In turns: each finds directories of the other's where its own would be.
+    const isFree = (): boolean => readdirSync(join(lab.directory, "locks")).length === 0;
+    for (const turn of [lab, other, lab, other, lab, other]) {
+      await until("the testbed is free", isFree);
+      expect((await turn.ended(await turn.submit("true"))).state).toBe("completed");
+    }
+    for (const factory of [first, second]) {
+      await drained(factory);
+      expect(factory.log().filter(({ message }) => message.startsWith("no job for this testbed"))).toEqual(
+        [],
+      );
+    }
   });
 
   test.concurrent("another machine at the address in mid-job is told nothing, and frees nothing", async () => {
@@ -278,14 +294,30 @@ describe("a testbed behind ssh", () => {
     await until("it is told", () =>
       factory.log().some(({ message }) => message.includes("another machine answers as bench-1")),
     );
-    const status = lab.start({ command: ["status"] });
-    expect(await status.exited).toBe(0);
-    expect(await status.stdout()).toContain("another machine answers as bench-1");
+    await until("status shows it", async () => {
+      const status = lab.start({ command: ["status"] });
+      return (await status.stdout()).includes("another machine answers as bench-1");
+    });
     expect(processesNaming(`${lab.work}/bed-1_1`).length).toBeGreaterThan(0);
     expect(await lab.factoryApi.workers()).toMatchObject({ value: [{ recycle: true }] });
     writeFileSync(name, own);
     await until("it is stopped there", () => processesNaming(`${lab.work}/bed-1_1`).length === 0);
     await drained(factory);
+  });
+
+  test.concurrent("an operator's word does not leave an agent running on a host that answers", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const id = await lab.submit("echo begun; sleep 600");
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+    markDestroyed(lab.base);
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("failed");
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    expect(processesNaming(`${lab.work}/bed-1_1`)).toEqual([]);
+    await drained(second);
   });
 
   test.concurrent("an instance on a host that never comes back ends by an operator's word", async () => {
@@ -297,9 +329,7 @@ describe("a testbed behind ssh", () => {
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
     for (const pid of processesNaming(`${lab.work}/bed-1_1`)) kill(pid);
-    const database = new Database(join(lab.base, "data.sqlite3"));
-    database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
-    database.close();
+    markDestroyed(lab.base);
     const second = lab.start();
     expect((await lab.ended(id)).state).toBe("failed");
     expect((await lab.said(id)).join()).toContain("it was marked destroyed in the database");

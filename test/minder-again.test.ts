@@ -1,6 +1,6 @@
 /** An instance that ends in part, is begun again, or whose directory is another one's by now. */
 import { afterEach, expect } from "bun:test";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import type { ArmSpec } from "../lib/minder/specification.ts";
 import {
   describe,
@@ -68,6 +68,18 @@ describe.each([
     expect(await lockOwners()).toEqual([]);
   });
 
+  test("quiet() writes how the agent ended where there was no room for that", async () => {
+    lab = openLab({ user });
+    const it = await start("echo ready; exec sleep 1000", spec);
+    // A directory of its name: nothing can be written there.
+    mkdirSync(`${it.directory}/minder/exit.new`);
+    expect((await lab.minder.quiet(it.directory, { graceMs: 0 })).kind).toBe("unkillable");
+    rmSync(`${it.directory}/minder/exit.new`, { recursive: true });
+    expect(await lab.minder.quiet(it.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+    expect(await stateOf(lab, it.directory)).toBe("exited");
+    await lab.minder.stop(it.directory, { graceMs: 0 });
+  });
+
   test("quiet() kills an agent that ignores TERM, after the grace", async () => {
     lab = openLab({ user });
     const it = await start("trap '' TERM; echo ready; while :; do sleep 0.05; done", spec);
@@ -124,6 +136,20 @@ test("one that was armed again and is not told to go leaves what the agent wrote
   expect(await lab.minder.arm({ ...again, expirySeconds: 120 })).toEqual({ kind: "armed", refusal: null });
   expect(await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 })).toEqual({ kind: "stopped" });
   expect(logOf(it)).toBe("ready\n");
+});
+
+test("one that was armed again before it had a job keeps its directory, whoever ends it", async () => {
+  lab = openLab();
+  const it = await start("echo ready; exec sleep 1000");
+  killAll(it.cookie);
+  await until(async () => (await stateOf(lab, it.directory)) === "dead");
+  const again = { ...it, isAgain: true };
+  expect(await lab.minder.arm(again)).toEqual({ kind: "armed", refusal: null });
+  killAll(it.cookie);
+  expect(await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 })).toEqual({ kind: "stopped" });
+  expect(logOf(it)).toBe("ready\n");
+  expect(await lab.minder.arm(again)).toEqual({ kind: "armed", refusal: null });
+  await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 });
 });
 
 test("what is done, alive, gone or another instance's is not begun again", async () => {

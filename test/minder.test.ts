@@ -249,7 +249,9 @@ describe("look", () => {
       expect(await lab.minder.look([spec.directory])).toMatchObject([
         { exit, process: "alive", minder: "alive" },
       ]);
-      expect((await lab.minder.locks()).ok && rolesOf(spec.cookie).first.length).toBe(1);
+      expect((await lab.minder.locks()).ok).toBe(true);
+      // What the first process starts has its arguments for a moment.
+      await until(() => rolesOf(spec.cookie).first.length === 1);
       expect(await lab.minder.stop(spec.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
       expect(await lab.minder.look([spec.directory])).toMatchObject([
         { state: "exited", exit, process: "dead" },

@@ -609,6 +609,7 @@ describe("plan() for free testbeds", () => {
     expect(stepOf("done")).toContain("end");
     expect(stepOf("dead", { resumed: new Map([[name, 2]]) })).toContain("resume");
     expect(stepOf("dead", { resumed: new Map([[name, 3]]) })).toContain("end");
+    expect(stepOf("absent", { resumed: new Map([[name, 3]]) })).toContain("end");
     const local = instanceOf({ testbed: "a", phase: "running" });
     expect(stepOf("dead", {}, local)).toContain("end");
     expect(stepOf("dead", {}, { ...instance, cookie: "" })).toContain("end");

@@ -5,7 +5,7 @@ test("parseRecord() reads what was recorded", () => {
   const records: RunnerRecord[] = [
     { phase: "submitting" },
     { phase: "submitted", job: "J", isAdopted: true },
-    { phase: "ended", verdict: { isGood: true, files: ["f"] } },
+    { phase: "ended", verdict: { isGood: true, files: ["f"] }, lines: ["passed"] },
   ];
   for (const record of records) expect(parseRecord(JSON.stringify(record))).toEqual(record);
   expect(parseRecord(null)).toBeNull();

@@ -1,5 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { appendFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createJobCalls } from "../lib/agent/job-calls.ts";
@@ -17,7 +25,10 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 interface Scene {
+  /** Below the root, with the marks of a rule. */
   rule?: string;
+  /** A rule as it is, instead. */
+  absolute?: string;
   quota?: number;
   /** Called when the server is asked for the quota: after the scan, before the file is opened. */
   onQuota?: () => void;
@@ -27,7 +38,15 @@ interface Scene {
   more?: Partial<Parameters<typeof uploadOutputs>[0]>;
 }
 
-async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, commit, more }: Scene = {}) {
+async function upload({
+  rule = "/*",
+  absolute,
+  quota = 1_000_000_000,
+  onQuota,
+  onChunk,
+  commit,
+  more,
+}: Scene = {}) {
   const clock = openClock();
   const events: string[] = [];
   const chunks: number[] = [];
@@ -52,7 +71,7 @@ async function upload({ rule = "/*", quota = 1_000_000_000, onQuota, onChunk, co
   const [, marks = "", path = ""] = /^([=%!]*)(.*)$/.exec(rule) ?? [];
   const output_rules = [
     {
-      rule: `${root}${path}`,
+      rule: absolute ?? `${root}${path}`,
       ignore: marks.includes("!"),
       require_match: marks.includes("="),
       size_change_ok: marks.includes("%"),
@@ -195,6 +214,20 @@ describe("uploadOutputs()", () => {
       expect(JSON.parse(commits[0] ?? "")).toMatchObject({ path: "/work/report" });
     }
     expect((await upload({ more: { wanted: [join(root, "report")] } })).commits).toHaveLength(2);
+  });
+
+  test("sends nothing from outside of the directories that it is kept within", async () => {
+    for (const name of ["work", "opt"]) mkdirSync(join(root, name));
+    for (const name of ["work/good", "opt/secret"]) writeFileSync(join(root, name), "x");
+    symlinkSync(join(root, "opt/secret"), join(root, "work/link"));
+    const locate = (path: string): string => path.replace(/^\/work(?=\/|$)/, `${root}/work`);
+    const more = { locate, within: [join(root, "work")] };
+    expect((await upload({ absolute: "/work/good", more })).commits).not.toEqual([]);
+    for (const absolute of ["/work/../opt/secret", "/work/link", join(root, "opt/secret"), "/etc/passwd"]) {
+      const { isGood, commits, events } = await upload({ absolute, more });
+      expect({ absolute, isGood, commits }).toEqual({ absolute, isGood: false, commits: [] });
+      expect(events[0]).toEndWith("is not in the job's own directories");
+    }
   });
 
   test("takes what is wanted as it is, though it changes meanwhile", async () => {

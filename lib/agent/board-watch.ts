@@ -6,6 +6,8 @@ import { type JobCalls, JobOver } from "./job-calls.ts";
 export interface BoardLook {
   /** It would take a job now. */
   isFree: boolean;
+  /** A job is on it for certain. */
+  isAtWork: boolean;
   /** The job on it; null where there is none, or its name is not told. */
   job: string | null;
   /** So long it has been seen idle without a break; null where it is not, or that cannot be told. */
@@ -37,11 +39,23 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
       idleSinceMs = null;
       const why = boards.ok ? "the service does not tell of it" : boards.message;
       const state = board === undefined ? why : isAtWork(board) ? "it is at work" : `it is ${board.status}`;
-      return { isFree: false, job: (board?.current_job ?? "") || null, idleMs: null, state };
+      return {
+        isFree: false,
+        isAtWork: board !== undefined && isAtWork(board),
+        job: (board?.current_job ?? "") || null,
+        idleMs: null,
+        state,
+      };
     }
     idleSinceMs ??= clock.uptimeMs();
     const idleMs = clock.uptimeMs() - idleSinceMs;
-    return { isFree: board.status === "available", job: null, idleMs, state: `it is ${board.status}` };
+    return {
+      isFree: board.status === "available",
+      isAtWork: false,
+      job: null,
+      idleMs,
+      state: `it is ${board.status}`,
+    };
   };
 }
 

@@ -29,13 +29,21 @@ interface Taken {
 
 /** The service may refuse a board that it said is available: so often it is asked. */
 const mostRefusals = 3;
+/** A board that is neither free nor at work wants a person, or the factory to recover it. */
+const unfreeMs = 300_000;
+/** So long a service may take to begin what was submitted, with nobody waiting for the answer. */
+const cutOffMs = 60_000;
 const longestSetting = 200;
 const longestText = 4000;
 
 /** Resolves with the true outcome. Rejects with JobOver where the job is not ours any more. */
 export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
   const { before } = test;
-  if (before?.phase === "ended") return before.verdict;
+  if (before?.phase === "ended") {
+    // The agent before this one may not have come to it.
+    for (const line of before.lines) await test.tell("worker", `sp-runner: ${line}`);
+    return before.verdict;
+  }
   const settings = { test_type: setting(test, "SP_TEST_TYPE"), baseline: setting(test, "SP_BASELINE") };
   const bad = Object.entries(settings).find(([, value]) => !isPlain(value));
   if (bad !== undefined) {
@@ -52,7 +60,8 @@ export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
 async function begin(test: HardwareTest, settings: Settings): Promise<Taken | End> {
   const { before } = test;
   if (before?.phase === "submitted") return { ...before, is: "taken" };
-  if (before?.phase === "submitting") return await settle(test);
+  // That submission was cut off, and may be at work in the service yet.
+  if (before?.phase === "submitting") return await settle(test, cutOffMs);
   await test.tell("worker", `sp-runner: ${settings.test_type} from baseline ${settings.baseline}`);
   return await submit(test, settings);
 }
@@ -65,7 +74,8 @@ interface Settings {
 async function submit(test: HardwareTest, settings: Settings): Promise<Taken | End> {
   const { testbed, input_dir, output_dir, disable_watchdog } = test.testbed;
   for (let refusals = 1; ; refusals += 1) {
-    await awaitFreeBoard(test);
+    const unfree = await awaitFreeBoard(test);
+    if (unfree !== null) return { is: "refused", why: `the board takes no job: ${unfree}` };
     test.record({ phase: "submitting" });
     const answer = await test.runner.submit({
       testbed,
@@ -78,7 +88,7 @@ async function submit(test: HardwareTest, settings: Settings): Promise<Taken | E
     if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
     if (answer.refusal === "no answer") {
       await test.tell("worker", `sp-runner: the answer to the submission was lost (${answer.message})`);
-      return await settle(test);
+      return await settle(test, confirmMs);
     }
     const why = `sp-runner does not take the job: ${answer.message}`;
     if (answer.status !== 409) return { is: "refused", why };
@@ -91,12 +101,17 @@ async function submit(test: HardwareTest, settings: Settings): Promise<Taken | E
   }
 }
 
-async function awaitFreeBoard(test: HardwareTest): Promise<void> {
+/** Resolves with null once it would take a job. One that another's job is on is waited for, any other for a while: why not. */
+async function awaitFreeBoard(test: HardwareTest): Promise<string | null> {
+  const { clock } = test;
   const look = watchBoard(test);
+  let sinceMs = clock.uptimeMs();
   for (let isTold = false; ; isTold = true) {
     const board = await look();
-    if (board.isFree) return;
+    if (board.isFree) return null;
     if (!isTold) await test.tell("worker", `sp-runner: waiting for the board: ${board.state}`);
+    if (board.isAtWork) sinceMs = clock.uptimeMs();
+    else if (clock.uptimeMs() - sinceMs >= unfreeMs) return board.state;
     await pause(test);
   }
 }
@@ -111,12 +126,12 @@ async function awaitIdleBoard(test: HardwareTest): Promise<void> {
 }
 
 /** What became of a job that the service gave no name for. One that the board works on is taken for ours, until its end. */
-async function settle(test: HardwareTest): Promise<Taken | End> {
+async function settle(test: HardwareTest, idleForMs: number): Promise<Taken | End> {
   const look = watchBoard(test);
   for (;;) {
     const { job, idleMs } = await look();
     if (job !== null) return { is: "taken", job, isAdopted: true };
-    if (idleMs !== null && idleMs >= confirmMs) {
+    if (idleMs !== null && idleMs >= idleForMs) {
       const why = "the job was submitted and its answer lost, and its board is idle";
       return { is: "lost", why, isOver: true };
     }
@@ -127,7 +142,7 @@ async function settle(test: HardwareTest): Promise<Taken | End> {
 /** The end is on the disk before it is told: an agent that is started again goes on from there. */
 async function conclude(test: HardwareTest, end: End, isAdopted: boolean): Promise<Verdict> {
   const { lines, isOver, ...verdict } = await judge(test, end, isAdopted);
-  if (isOver) test.record({ phase: "ended", verdict });
+  if (isOver) test.record({ phase: "ended", verdict, lines });
   for (const line of lines) await test.tell("worker", `sp-runner: ${line}`);
   return verdict;
 }

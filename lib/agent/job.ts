@@ -72,7 +72,14 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
     });
   if (options.isResumed) await put("worker", "the agent was started again, and goes on");
   const test = openHardwareTest(options);
-  const place = test === null ? {} : { inputDirectory: test.inputDirectory, locate: test.locate };
+  const place =
+    test === null
+      ? {}
+      : {
+          inputDirectory: test.inputDirectory,
+          locate: test.locate,
+          within: [test.output, test.inputDirectory],
+        };
   const files = { ...options, api, calls, put, ...place };
   // Without its inputs the job cannot run, and there is no output to look for. A service that has the job uses them.
   if ((test === null || test.before === null) && !(await downloadInputs(files))) return false;

@@ -15,8 +15,8 @@ export type RunnerRecord =
   | { phase: "submitting" }
   /** `isAdopted`: its name is the board's word, not the answer to the submission. */
   | { phase: "submitted"; job: string; isAdopted: boolean }
-  /** The service said that the job is over, or took none, or the board was seen idle for long enough. */
-  | { phase: "ended"; verdict: Verdict };
+  /** `lines` are for the job's owner. The service said that the job is over, or took none, or the board was seen idle for long enough. */
+  | { phase: "ended"; verdict: Verdict; lines: string[] };
 
 const recordSchema = z.discriminatedUnion("phase", [
   z.object({ phase: z.literal("submitting") }),
@@ -24,6 +24,7 @@ const recordSchema = z.discriminatedUnion("phase", [
   z.object({
     phase: z.literal("ended"),
     verdict: z.object({ isGood: z.boolean(), files: z.array(z.string()) }),
+    lines: z.array(z.string()),
   }),
 ]);
 

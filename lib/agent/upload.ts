@@ -1,6 +1,6 @@
 /** A job's output files on their way to the server, one after another, a piece at a time (protocol/agent.md §7, worker-api.md §8). */
 import { constants } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { open, realpath, stat, type FileHandle } from "node:fs/promises";
 import type { Answer } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Commit, PingJob, WorkerApi } from "../worker-api.ts";
@@ -18,6 +18,8 @@ export interface Upload {
   put(stream: string, payload: string): Promise<void>;
   /** Where a file is that the job knows as `path`. */
   locate?: Locate;
+  /** Real directories; nothing outside of them is a file of the job's. */
+  within?: string[];
   /** Uploaded where they are there, whatever the rules say, and they may change; as the job knows them. */
   wanted?: string[];
   /** An agent before this one may have uploaded some: the server then refuses a second time and has the first. */
@@ -35,7 +37,8 @@ export async function uploadOutputs(upload: Upload): Promise<boolean> {
     isGood = false;
     await upload.put("worker", `upload error: ${error}`);
   };
-  const scan = await addWanted(upload, await scanOutputs(upload.job.output_rules, report, upload.locate));
+  const named = await scanOutputs(upload.job.output_rules, report, upload.locate);
+  const scan = await addWanted(upload, await keepInside(upload, named, report));
   await upload.put("worker", `found ${scan.files.length} output files`);
   const uploaded: string[] = [];
   for (const file of scan.files) {
@@ -51,6 +54,23 @@ export async function uploadOutputs(upload: Upload): Promise<boolean> {
   }
   for (const error of scan.unused(uploaded)) await report(error);
   return isGood;
+}
+
+/** A service's job has the factory's user read for it, and may name what is its own alone. */
+async function keepInside(
+  { locate, within }: Upload,
+  scan: OutputScan,
+  report: (error: string) => Promise<void>,
+): Promise<OutputScan> {
+  if (within === undefined) return scan;
+  const roots = await Promise.all(within.map((root) => realpath(root).catch(() => root)));
+  const files: OutputFile[] = [];
+  for (const file of scan.files) {
+    const real = await realpath(locate?.(file.path) ?? file.path).catch(() => "");
+    if (roots.some((root) => real.startsWith(`${root}/`))) files.push(file);
+    else await report(`file ${debugText(file.path)} is not in the job's own directories`);
+  }
+  return { ...scan, files };
 }
 
 async function addWanted({ locate, wanted = [] }: Upload, scan: OutputScan): Promise<OutputScan> {

@@ -13,7 +13,7 @@ const logCapBytes = 100 * 1024 * 1024;
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
   const { agent, user, path } = host;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
-  const { directory } = instance.place;
+  const { directory, spRunnerUrl } = instance.place;
   return {
     instance: instanceName(instance),
     testbed: instance.testbed,
@@ -35,10 +35,11 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
       sp_runner: withHome(testbed.spRunnerPath, user.home),
       sp_runner_config: withHome(testbed.spRunnerConfig, user.home),
       baseline: testbed.baseline,
-      ...(testbed.spRunnerUrl === null
+      ...(spRunnerUrl === undefined
         ? {}
         : {
-            sp_runner_url: testbed.spRunnerUrl,
+            // As it was begun: a test that was submitted there goes on there.
+            sp_runner_url: spRunnerUrl,
             // As this host names them, never by what a job sees: the service is outside of its namespace.
             input_dir: `${directory}/input`,
             output_dir: `${directory}/work`,

@@ -139,11 +139,15 @@ export function createDaemon(factory: Factory): Daemon {
 
   /** A file event in an instance's directory is a hint to look at it; a missed one costs a look's interval. */
   function watchInstances(): void {
-    for (const name of watchers.keys()) if (!known.instances.has(name)) unwatch(name);
-    for (const [name, instance] of known.instances) {
+    // One that was begun again has another directory of its minder's by the same name.
+    const keyOf = (name: string): string => `${name} ${known.resumed.get(name) ?? 0}`;
+    const wanted = new Set([...known.instances.keys()].map(keyOf));
+    for (const name of watchers.keys()) if (!wanted.has(name)) unwatch(name);
+    for (const [instanceName, instance] of known.instances) {
+      const name = keyOf(instanceName);
       if (instance.phase !== "running" || instance.place.ssh !== undefined || watchers.has(name)) continue;
       const onChange = (): void => {
-        const current = known.instances.get(name);
+        const current = known.instances.get(instanceName);
         if (current !== undefined) hintAt(factory, current);
         wake();
       };

@@ -76,8 +76,11 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
       return done;
     case "elsewhere":
       if (armed.isHost && instance.place.way === "ssh") noteAlone(factory, testbed.name, armed.owner);
-      else noteElsewhere(factory, testbed, armed.owner);
+      noteElsewhere(factory, testbed, armed.owner);
       return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
+    case "taken":
+      // The next one has the next seq.
+      return await giveUp(factory, instance, armed.reason, "may have it again");
     case "failed": {
       const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
       // Where a worker is there already, deciding the end strikes.
@@ -110,10 +113,16 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
 }
 
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
-async function giveUp(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+async function giveUp(
+  factory: Factory,
+  instance: Instance,
+  reason: string,
+  testbedThen: "may have it again" | "was tried" = "was tried",
+): Promise<Outcome> {
   if (instance.phase !== "preparing") return await decideEnd(factory, instance, reason, reason);
   const { job, target, leasedAt, testbed } = instance;
-  const tried = [...(factory.known.tried.get(instanceName(instance)) ?? []), testbed];
+  const before = factory.known.tried.get(instanceName(instance)) ?? [];
+  const tried = testbedThen === "was tried" ? [...before, testbed] : before;
   const dropped = await drop(factory, instance, reason);
   if (dropped === done && job !== null) {
     factory.known.leases.push({ job, target, askedAt: leasedAt, tried });

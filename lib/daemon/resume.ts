@@ -9,6 +9,8 @@ import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 
 const heldMs = 3_000;
+/** Each half a minute after the first few. */
+const mostFailures = 20;
 
 export async function resume(factory: Factory, instance: Instance): Promise<Outcome> {
   const { api, hosts, known, config } = factory;
@@ -28,7 +30,8 @@ export async function resume(factory: Factory, instance: Instance): Promise<Outc
     known.server.isListWanted = true;
     return waiting(heldMs);
   }
-  known.resumed.set(name, (known.resumed.get(name) ?? 0) + 1);
+  // What is in the way may pass, a full disk say: it is tried for some minutes.
+  if ((known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0) >= mostFailures) return giveUp();
   const minder = hosts.minderOf(place);
   const stopped = await minder.stop(place.directory, { cookie, graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot start the agent again: ${stopped.reason}`);
@@ -43,6 +46,7 @@ export async function resume(factory: Factory, instance: Instance): Promise<Outc
       `cannot start the agent again: ${gone.kind === "expired" ? "it was too late" : gone.reason}`,
     );
   }
+  known.resumed.set(name, (known.resumed.get(name) ?? 0) + 1);
   setView(factory, instance, "alive");
   logFor(factory, instance).warn(
     "its agent was gone before the job's end: started again, it follows the same test",

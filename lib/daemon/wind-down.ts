@@ -88,7 +88,7 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
   if (isFormer(instance)) {
     const stopped = await stopFormer(factory, instance);
     if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
-  } else if (!isGivenUp(instance)) {
+  } else {
     const { place, cookie } = instance;
     const minder = factory.hosts.minderOf(place);
     const words = [place.directory, { cookie, graceMs }] as const;
@@ -100,7 +100,8 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
       if (board !== done) return board;
     }
     const stopped = await minder.stop(...words);
-    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+    const isHostGone = stopped.kind === "cannot tell" && isGivenUp(instance);
+    if (stopped.kind !== "stopped" && !isHostGone) return failed(`cannot stop the agent: ${stopped.reason}`);
   }
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
@@ -139,15 +140,15 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
   return done;
 }
 
-/** Its host does not answer any more, and an operator says that nothing of it runs there. */
+/** An operator says that nothing of it runs on its host, which counts where that does not answer any more. */
 function isGivenUp({ place }: Instance): boolean {
   return place.way === "cleared" && place.ssh !== undefined;
 }
 
 async function tidy(factory: Factory, instance: Instance): Promise<Outcome> {
   const { place, cookie } = instance;
-  if (isGivenUp(instance)) return done;
   const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
+  if (tidied.kind === "cannot tell" && isGivenUp(instance)) return done;
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
   return done;

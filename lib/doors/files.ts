@@ -1,13 +1,13 @@
 /** The door to this host's files, for the few that the daemon itself touches. Instance directories are the minder's. */
 import { createHash } from "node:crypto";
 import { createReadStream, watch } from "node:fs";
-import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
 export interface Files {
   /** The file's text, or null where there is none. */
   readText(path: string): Promise<string | null>;
-  /** Up to `maxBytes` of a file from `offset` on, and its size; null where there is none. */
+  /** Up to `maxBytes` of a regular file from `offset` on, and its size; null where there is none. */
   readPiece(
     path: string,
     offset: number,
@@ -90,6 +90,8 @@ async function readPiece(
   maxBytes: number,
 ): Promise<{ bytes: Uint8Array; size: number } | null> {
   try {
+    // What is no file, a pipe say, is waited for when it is opened.
+    if (!(await stat(path)).isFile()) return null;
     await using file = await open(path, "r");
     const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, offset);

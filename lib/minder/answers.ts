@@ -35,7 +35,7 @@ export function readArm(lines: string[]): ArmResult {
   if (word === "armed") return { kind: "armed", refusal: rest === "" ? null : rest };
   if (word === "elsewhere") return { kind: "elsewhere", owner: rest, isHost: false };
   if (word === "host-elsewhere") return { kind: "elsewhere", owner: rest, isHost: true };
-  if (word === "failed") return { kind: "failed", reason: rest };
+  if (word === "failed" || word === "taken") return { kind: word, reason: rest };
   return { kind: "cannot tell", reason: notUnderstood(lines) };
 }
 

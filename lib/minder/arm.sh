@@ -159,7 +159,7 @@ join_or_clear() {
   while [ -d "$directory" ]; do
     read_instance "$directory"
     if [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
-      report "failed $directory is another instance's; an instance directory is never used again"
+      report "taken $directory is another instance's; an instance directory is never used again"
       exit 0
     fi
     if [ "$went" = yes ] || { [ -z "$claimed" ] && [ -e "$directory/minder/armed" ] &&
@@ -170,7 +170,7 @@ join_or_clear() {
     fi
     # Made, and its maker killed before it could write anything; this removes only what is empty.
     if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ] && ! rmdir "$directory" 2>/dev/null; then
-      report "failed $directory is there already; an instance directory is never used again"
+      report "taken $directory is there already; an instance directory is never used again"
       exit 0
     fi
     # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is

@@ -94,7 +94,7 @@ run_agent() {
   # Once, whatever else goes wrong.
   { set -C && printf '' >"$directory/minder/started"; } 2>/dev/null || exit 1
   set +C
-  trapped=no nap='' agent='' pending=
+  trapped=no nap='' agent='' pending='' what=
   trap forward_term TERM
   # From `quiet`: the agent ends, and this stays, and the testbed's lock with it.
   trap 'end_agent TERM' USR1
@@ -128,8 +128,7 @@ run_agent() {
   # ksh adds 256 to a signal's number, all others 128.
   if [ "$status" -gt 256 ]; then status=$((status - 128)); fi
   if [ "$status" -gt 128 ]; then what="signal\":$((status - 128))"; else what="code\":$status"; fi
-  printf '{"%s}\n' "$what" >"$directory/minder/exit.new" &&
-    mv "$directory/minder/exit.new" "$directory/minder/exit.json"
+  record_exit
   [ "$is_stopping" = no ] || exit 0
   while :; do
     # A program of its own, also where sleep is a part of the shell.
@@ -139,6 +138,12 @@ run_agent() {
     # A late word of `quiet` may have ended the wait.
     kill -KILL "$nap" 2>/dev/null
   done
+}
+
+# record_exit: how the agent ended, in $what.
+record_exit() {
+  { printf '{"%s}\n' "$what" >"$directory/minder/exit.new" &&
+    mv "$directory/minder/exit.new" "$directory/minder/exit.json"; } 2>/dev/null
 }
 
 forward_term() {
@@ -153,6 +158,10 @@ forward_term() {
 # end_agent SIGNAL: where there is no agent yet, as soon as it is there.
 end_agent() {
   trapped=yes pending=$1
-  [ -n "$agent" ] || return 0
+  if [ -z "$agent" ]; then
+    # Its end may not have been written: the disk was full.
+    [ -z "$what" ] || [ -s "$directory/minder/exit.json" ] || record_exit
+    return 0
+  fi
   if [ "$isolate" = off ]; then kill "-$1" "-$agent" 2>/dev/null || kill "-$1" "$agent" 2>/dev/null; else kill "-$1" "$agent" 2>/dev/null; fi
 }

@@ -15,6 +15,8 @@ export type ArmResult =
   | { kind: "armed"; refusal: string | null }
   /** Another live instance holds the testbed, or the host where nothing is isolated: no fault of the testbed's. */
   | { kind: "elsewhere"; owner: string; isHost: boolean }
+  /** The directory is another instance's, of another factory perhaps: no fault of the testbed's, and another seq does. */
+  | { kind: "taken"; reason: string }
   /** Nothing was left behind. */
   | { kind: "failed"; reason: string }
   /** No answer: it may or may not be armed. Arm again, or stop. */

@@ -49,7 +49,7 @@ stop() {
     return
   fi
   if [ "$went" = no ]; then
-    if [ -e "$directory/opt/etc/job.json" ]; then
+    if [ -s "$directory/agent.log" ] || [ -e "$directory/opt/etc/job.json" ]; then
       # It went before, and was to go again: what it wrote stays.
       rm -rf "$directory/minder"
     elif [ -d "$directory/minder" ]; then

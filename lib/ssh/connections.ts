@@ -41,7 +41,10 @@ export function openConnections({ processes, files, env, directory }: Connection
       run: async (...call) => {
         if (!isReady) await prepare(knownHosts, hostKey);
         isReady = true;
-        return await connection.run(...call);
+        const result = await connection.run(...call);
+        // Somebody may have removed the directory.
+        if (!result.ok) isReady = false;
+        return result;
       },
     };
   }

@@ -44,7 +44,7 @@ const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), mach
  * machine, the command.
  */
 const guardScript = `
-if [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi
+if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi
 echo another-machine >&2
 exit 254`;
 

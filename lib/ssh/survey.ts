@@ -47,7 +47,9 @@ fi
 if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   # Several testbeds of one host are surveyed at once: the first link is the one that stays.
   draft=$work/testbed-id.$$
-  echo "$id" >"$draft" && ln "$draft" "$work/testbed-id" 2>/dev/null
+  # An empty one is what a power cut left.
+  [ -s "$work/testbed-id" ] || rm -f "$work/testbed-id"
+  echo "$id" >"$draft" && sync && ln "$draft" "$work/testbed-id" 2>/dev/null && sync
   rm -f "$draft"
   [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there" >&2; exit 1; }
 fi
