@@ -240,7 +240,7 @@ describe("before a job is submitted", () => {
 
   test("one that is neither free nor at work for five minutes ends the job, with the reason", async () => {
     const it = play({ boards: [ok([busy("K")]), ok([{ name: "bed-1", status: "failed-needs-recovery" }])] });
-    await it.clock.advance(300_999);
+    await it.clock.advance(299_999);
     expect(it.verdict()).toBeNull();
     await it.clock.advance(1);
     expect(await it.done).toEqual({ isGood: false, files: [] });

@@ -102,7 +102,7 @@ describe("arm() fails with its reason, and leaves nothing", () => {
     chmodSync(lab.work, 0o700);
     writeFileSync(`${spec.directory}/opt/etc/job.json`, "old");
     expect(await lab.minder.arm(spec)).toMatchObject({
-      kind: "failed",
+      kind: "taken",
       reason: expect.stringContaining("never used again"),
     });
     expect(readText(`${spec.directory}/opt/etc/job.json`)).toBe("old");
@@ -110,7 +110,7 @@ describe("arm() fails with its reason, and leaves nothing", () => {
     await lab.minder.arm(other);
     const thief = lab.spec({ seq: 2, agent: ["/bin/true"] });
     expect(await lab.minder.arm(thief)).toMatchObject({
-      kind: "failed",
+      kind: "taken",
       reason: expect.stringContaining("another instance's"),
     });
     await lab.minder.stop(other.directory, { graceMs: 0 });
