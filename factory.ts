@@ -318,7 +318,13 @@ async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
 
 /** The database of a base, for reading; null where no factory has made one yet. */
 async function openForReading(database: string): Promise<StoreReader | null> {
-  if (!(await files.isThere(database))) return null;
+  const isThere = await files.isThere(database).catch((error: unknown) => {
+    throw new FactoryError(`Cannot read the database ${database}: ${errorText(error)}`, {
+      hint: "Run this as the factory's user",
+      cause: error,
+    });
+  });
+  if (!isThere) return null;
   const store = openStoreForReading(database);
   if (store !== null) return store;
   throw new FactoryError(`Cannot read the database ${database}: it has no table of this factory's`, {

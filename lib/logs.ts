@@ -63,7 +63,7 @@ export async function showLog(options: LogsOptions): Promise<number> {
     });
     if (size === null) {
       if (isOver && at === 0) {
-        tell(`${instanceName(instance)} has no ${options.file}: ${path} is not there`);
+        tell(`${instanceName(instance)} has no ${options.file}: ${path} is no file`);
         return 1;
       }
     } else if (size < at) {

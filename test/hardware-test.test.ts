@@ -318,7 +318,9 @@ describe("what cannot be told is waited for", () => {
     ["a word of another version", ok({ status: "meditating" })],
     ["a word of another testbed", ok({ status: "completed", testbed: "bed-2" })],
   ])("%s for an hour ends nothing and is told once; after that an idle board decides", async (_, answer) => {
-    const it = play({ status: [running("one"), answer] });
+    // The result of another board's job would not be believed.
+    const result = answer.ok && answer.value.testbed !== undefined ? [] : [lost];
+    const it = play({ status: [running("one"), answer], result });
     await it.clock.advance(1000 + 3_600_000);
     expect(it.verdict()).toBeNull();
     expect(it.told.filter((line) => line.includes("asked again"))).toHaveLength(1);
@@ -490,7 +492,20 @@ describe("what cannot be told is waited for", () => {
   test("a result that the service has forgotten is looked for in the report", async () => {
     const it = play({ result: [unknown] });
     leave("test-report.json", '{"outcome": "passed"}');
+    await it.clock.advance(9_999);
+    // One odd answer does not hide it.
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
     expect(await it.done).toMatchObject({ isGood: true });
+  });
+
+  test("a job that is over by a word of the service's own is ended by its result, once its board is idle", async () => {
+    const it = play({ status: [running("one"), ok({ status: "aborted" })], boards: [ok([idle])] });
+    await it.clock.advance(1000 + 9_999);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
+    expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.told.at(-1)).toBe("worker: sp-runner: passed, 42 tests in 9 s");
   });
 });
 

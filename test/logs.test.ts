@@ -68,7 +68,7 @@ test("showLog() names the testbeds where none is called so", () => {
 
 test("showLog() says that there is no log", async () => {
   expect(await showLog(optionsFor())).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} is not there`]);
+  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} is no file`]);
 });
 
 test("showLog() gives bytes on as they are, but nothing that steers a terminal", async () => {
@@ -136,7 +136,7 @@ test("showLog() shows another file of the instance's directory, and none outside
   expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
   expect(shown).toBe('{"code":3}\n');
   expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none is not there`]);
+  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none is no file`]);
   for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
     expect(showLog(optionsFor({ file }))).rejects.toThrow("no path within an instance's directory");
   }

@@ -5,7 +5,7 @@
 import type { RunnerResult } from "../sp-runner-api.ts";
 import type { Task } from "../worker-api.ts";
 import { confirmMs, pause, throwIfOver, watchBoard } from "./board-watch.ts";
-import { followJob, type FollowOptions, type JobEnd } from "./runner-job.ts";
+import { followJob, type FollowOptions, type JobEnd, saidBy } from "./runner-job.ts";
 import type { RunnerRecord, Verdict } from "./runner-record.ts";
 import type { RunnerTestbed } from "./runner-testbed.ts";
 import { findFile, findReport, listFiles, type OutputPlace, readReport, usualNames } from "./test-files.ts";
@@ -87,7 +87,7 @@ async function submit(test: HardwareTest, settings: Settings): Promise<Taken | E
     throwIfOver(test);
     if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
     if (answer.refusal === "no answer") {
-      await test.tell("worker", `sp-runner: the answer to the submission was lost (${answer.message})`);
+      await test.tell("worker", `sp-runner: the answer to the submission was lost: ${saidBy(answer)}`);
       return await settle(test, confirmMs);
     }
     const why = `sp-runner does not take the job: ${answer.message}`;
@@ -157,7 +157,8 @@ async function judge(test: HardwareTest, end: End, isAdopted: boolean): Promise<
   if (end.is === "told" && (!isAdopted || (await hasLeftReport(place, end.result)))) {
     const { files, missing, isReportMissing } = await collect(place, end.result);
     const isGood = end.result.outcome === "passed" && !isReportMissing;
-    return { isGood, files, lines: [...missing, showResult(end.result)], isOver: true };
+    const fails = isReportMissing ? ["the job fails, for the report that its result names is not there"] : [];
+    return { isGood, files, lines: [...missing, showResult(end.result), ...fails], isOver: true };
   }
   const all = await listFiles(place);
   switch (end.is) {

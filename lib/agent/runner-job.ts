@@ -51,33 +51,47 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
     } else {
       if (doubt === null) await tell("worker", `sp-runner: ${trouble}; asked again`);
       doubt ??= openDoubt(options, job);
-      const lost = await doubt(!answer.ok && answer.refusal !== "no answer");
-      if (lost !== null) return lost;
+      const isUnknown = !answer.ok && answer.refusal !== "no answer";
+      const end = await doubt({ isUnknown, isOthers: answer.ok && isOthers(answer.value, options) });
+      if (end !== null) return end;
     }
     await pause(options);
   }
 }
 
 /** Why an answer says nothing of the job's state; null where it does. */
-function troubleOf(answer: Answer<RunnerStatus>, { testbed }: FollowOptions): string | null {
-  if (!answer.ok) return answer.message;
+function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string | null {
+  if (!answer.ok) return saidBy(answer);
   const { status, testbed: board } = answer.value;
-  if ((board ?? testbed.testbed) !== testbed.testbed)
-    return `it tells of a job on ${board?.slice(0, longestWord)}`;
+  if (isOthers(answer.value, options)) return `it tells of a job on ${board?.slice(0, longestWord)}`;
   const isKnown = status === "completed" || status === "failed" || activeWords.includes(status);
   return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
 }
 
-/** One look at the board for each round without a usable word, until there is one; non-null when the job is lost. */
-type Doubt = (isUnknown: boolean) => Promise<Extract<JobEnd, { is: "lost" }> | null>;
+function isOthers({ testbed: board }: RunnerStatus, { testbed }: FollowOptions): boolean {
+  return (board ?? testbed.testbed) !== testbed.testbed;
+}
 
-/** `isUnknown`: the service says that it does not know the job. One odd answer does not hide it. */
+/** What a refusal or a lost answer says, with its status where it has one. */
+export function saidBy({ message, status }: Extract<Answer<unknown>, { ok: false }>): string {
+  const text = message.replace(/\.$/, "");
+  return status === null || text.includes(String(status)) ? text : `${text} (status ${status})`;
+}
+
+/** One look at the board for each round without a usable word; non-null when the job is over. */
+type Doubt = (said: {
+  /** The service does not know the job. One odd answer does not hide it. */
+  isUnknown: boolean;
+  /** It tells of another board's job by this name. */
+  isOthers: boolean;
+}) => Promise<JobEnd | null>;
+
 function openDoubt(options: FollowOptions, job: string): Doubt {
   const look = watchBoard(options);
   let absentSinceMs: number | null = null;
   const isAbsent = (board: BoardLook): boolean =>
     board.idleMs !== null || (board.job !== null && board.job !== job);
-  return async (isUnknown) => {
+  return async ({ isUnknown, isOthers: isAnothers }) => {
     const board = await look();
     const nowMs = options.clock.uptimeMs();
     if (isUnknown && isAbsent(board)) absentSinceMs ??= nowMs;
@@ -87,6 +101,12 @@ function openDoubt(options: FollowOptions, job: string): Doubt {
       const what = board.job === null ? "its board is idle" : "its board works on another one";
       const why = `sp-runner does not know the job any more, and ${what}`;
       return { is: "lost", why, isOver: idleMs >= confirmMs };
+    }
+    if (idleMs >= confirmMs && !isAnothers) {
+      // It has a result only of a job that is over, whatever word the service has for that.
+      const answer = await options.runner.result(job);
+      throwIfOver(options);
+      if (answer.ok) return { is: "told", result: answer.value };
     }
     if (idleMs <= silenceMs) return null;
     return { is: "lost", why: "sp-runner told nothing of the job while its board was idle", isOver: true };
@@ -99,14 +119,11 @@ async function fetchResult(options: FollowOptions, job: string): Promise<JobEnd>
     const answer = await options.runner.result(job);
     throwIfOver(options);
     if (answer.ok) return { is: "told", result: answer.value };
-    if (answer.status === 404) {
-      return { is: "lost", why: "sp-runner ran the job, and has no result of it any more", isOver: true };
-    }
     if (doubt === null)
-      await options.tell("worker", `sp-runner: no result yet: ${answer.message}; asked again`);
+      await options.tell("worker", `sp-runner: no result yet: ${saidBy(answer)}; asked again`);
     doubt ??= openDoubt(options, job);
-    const lost = await doubt(false);
-    if (lost !== null) return lost;
+    const end = await doubt({ isUnknown: answer.status === 404, isOthers: false });
+    if (end !== null) return end;
     await pause(options);
   }
 }

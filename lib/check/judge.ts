@@ -100,7 +100,8 @@ function judgeLocks(facts: Facts): Finding[] {
   if (!locks.ok) return [warning("testbeds", `cannot tell which are in use: ${locks.reason}`, null)];
   if (!locks.value.ok)
     return [warning("testbeds", `cannot tell which are in use: ${locks.value.reason}`, null)];
-  const names = new Set(config.testbeds.map(({ name }) => name));
+  // Those of other hosts have their locks there.
+  const names = new Set(config.testbeds.filter(({ host }) => host === null).map(({ name }) => name));
   const own = workDirectory.ok ? `${workDirectory.value.path}/` : null;
   return locks.value.locks
     .filter(({ testbed, owner }) => names.has(testbed) && owner !== "dead")

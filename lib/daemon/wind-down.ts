@@ -10,6 +10,7 @@ import { proveBoardIdle } from "./board.ts";
 import { stopFormer } from "./former.ts";
 import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
+import { noteTrouble } from "./reach.ts";
 
 /** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
 const graceMs = 10_000;
@@ -136,6 +137,8 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
     noteWorker(factory.known.server, read.worker.id, null);
   }
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
+  // Its host answered just now.
+  if (instance.place.ssh !== undefined && !isGivenUp(instance)) noteTrouble(factory, instance.testbed, null);
   logFor(factory, ended).info(`the testbed is free again: ${ended.endReason ?? "ended"}`);
   return done;
 }
