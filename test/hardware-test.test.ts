@@ -45,7 +45,7 @@ function play(
   over: Partial<Answers> = {},
   { env = {}, before = null }: { env?: Record<string, string>; before?: RunnerRecord | null } = {},
 ) {
-  const clock = createSettableClock();
+  const clock = createSettableClock({ bootId: "boot-1", uptimeMs: 1_000_000 });
   const answers: Answers = {
     submit: [ok("J")],
     status: [completed],
@@ -125,7 +125,7 @@ describe("a job that is answered", () => {
     ]);
     expect(it.asked).toEqual(["boards", "submit", ...Array(4).fill("status J"), "result J"]);
     expect(it.records).toEqual([
-      { phase: "submitting", asked: 1 },
+      { phase: "submitting", at: expect.anything(), asked: 1 },
       { phase: "submitted", job: "J", isAdopted: false, asked: 2 },
       {
         phase: "ended",
@@ -336,7 +336,7 @@ describe("what cannot be told is waited for", () => {
     ["a board that cannot be told", { boards: [ok([idle]), lost] }],
     ["a word in between", { status: [...Array.from({ length: 3000 }, () => lost), running("one"), lost] }],
   ])("%s keeps the job waiting", async (_, over) => {
-    const it = play({ status: [lost], ...over });
+    const it = play({ status: [lost], result: [lost], ...over });
     await it.clock.advance(6_500_000);
     expect(it.verdict()).toBeNull();
     it.controller.abort();
@@ -559,6 +559,15 @@ describe("an agent that was started again", () => {
   test("gives a submission that was cut off a minute to begin", async () => {
     const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting" } });
     await it.clock.advance(59_999);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+  });
+
+  test("counts that minute from when it was sent, and ten idle seconds all the same", async () => {
+    const at = { bootId: "boot-1", uptimeMs: 1_000_000 - 50_000 };
+    const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting", at } });
+    await it.clock.advance(9_999);
     expect(it.verdict()).toBeNull();
     await it.clock.advance(1);
     expect(await it.done).toEqual({ isGood: false, files: [] });

@@ -61,7 +61,11 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
   const { before } = test;
   if (before?.phase === "submitted") return { ...before, is: "taken" };
   // That submission was cut off, and may be at work in the service yet.
-  if (before?.phase === "submitting") return await settle(test, cutOffMs);
+  if (before?.phase === "submitting") {
+    const { bootId } = test.clock;
+    const sinceMs = before.at?.bootId === bootId ? test.clock.uptimeMs() - before.at.uptimeMs : 0;
+    return await settle(test, Math.max(confirmMs, cutOffMs - sinceMs));
+  }
   await test.tell("worker", `sp-runner: ${settings.test_type} from baseline ${settings.baseline}`);
   return await submit(test, settings);
 }
@@ -72,11 +76,12 @@ interface Settings {
 }
 
 async function submit(test: HardwareTest, settings: Settings): Promise<Taken | End> {
+  const { clock } = test;
   const { testbed, input_dir, output_dir, disable_watchdog } = test.testbed;
   for (let refusals = 1; ; refusals += 1) {
     const unfree = await awaitFreeBoard(test);
     if (unfree !== null) return { is: "refused", why: `the board takes no job: ${unfree}` };
-    test.record({ phase: "submitting" });
+    test.record({ phase: "submitting", at: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() } });
     const answer = await test.runner.submit({
       testbed,
       input_dir,

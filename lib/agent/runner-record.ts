@@ -3,6 +3,7 @@
  * gone, and where another agent goes on.
  */
 import { z } from "zod";
+import type { Moment } from "../domain.ts";
 
 /** How a hardware test came out. */
 export interface Verdict {
@@ -12,14 +13,18 @@ export interface Verdict {
 }
 
 export type RunnerRecord =
-  | { phase: "submitting" }
+  /** `at`: when it was to be sent. */
+  | { phase: "submitting"; at?: Moment | undefined }
   /** `isAdopted`: its name is the board's word, not the answer to the submission. */
   | { phase: "submitted"; job: string; isAdopted: boolean }
   /** `lines` are for the job's owner. The service said that the job is over, or took none, or the board was seen idle for long enough. */
   | { phase: "ended"; verdict: Verdict; lines: string[] };
 
 const recordSchema = z.discriminatedUnion("phase", [
-  z.object({ phase: z.literal("submitting") }),
+  z.object({
+    phase: z.literal("submitting"),
+    at: z.object({ bootId: z.string(), uptimeMs: z.number() }).optional(),
+  }),
   z.object({ phase: z.literal("submitted"), job: z.string().min(1), isAdopted: z.boolean() }),
   z.object({
     phase: z.literal("ended"),
