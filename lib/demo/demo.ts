@@ -64,8 +64,12 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     factory.exited.then(end, end);
     const signal = AbortSignal.any([interrupted.signal, over.signal]);
     await follow(runs, { user, clock, print, signal });
-    // Whoever interrupts it does not want to wait for what runs.
-    if (interrupted.signal.aborted) return 1;
+    if (interrupted.signal.aborted) {
+      // Whoever interrupts it does not want to wait for what runs; what is just being begun is begun.
+      factory.kill("SIGTERM");
+      await Promise.race([factory.exited, clock.sleep(5_000)]);
+      return 1;
+    }
     await endFactory(factory, runs, user, clock);
     if (!runs.every(isOver)) {
       print(readFileSync(join(directory, "factory.log"), "utf8"));
