@@ -32,8 +32,8 @@ export function isReached({ host, spRunnerUrl }: Testbed): boolean {
 }
 
 /** Whether its jobs run on this host, by its own means. */
-export function usesThisHost({ enabled, host, spRunnerUrl }: Testbed): boolean {
-  return enabled && host === null && spRunnerUrl === null;
+export function usesThisHost(testbed: Testbed): boolean {
+  return testbed.enabled && !isReached(testbed);
 }
 
 /** Whether its instances share their host with no other one. A service's job uses none of the host. */
