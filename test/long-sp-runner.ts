@@ -224,7 +224,8 @@ describe("a testbed with an sp-runner service", () => {
     const factory = lab.start();
     const id = await begun(lab);
     for (let kills = 0; kills <= 3; kills += 1) {
-      killInstance(lab, "bed-1_1", "the agent alone");
+      // Started is not yet running: what is to become the agent may still be a shell.
+      await until("an agent is killed", () => killInstance(lab, "bed-1_1", "the agent alone") > 0);
       const word = kills < 3 ? "started again" : "still works on the board";
       const seen = (): number => factory.log().filter(({ message }) => message.includes(word)).length;
       await until("it is noticed", () => seen() === (kills < 3 ? kills + 1 : 1));

@@ -40,16 +40,21 @@ export function killInstance(
   lab: RunnerLab,
   name: string,
   what: "all of it" | "the agent alone" = "all of it",
-): void {
+): number {
+  let killed = 0;
   for (const pid of lab.processes(`${lab.base}/work/${name}`)) {
     try {
       const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       // The factory names its base alone; a call of the minder is not the instance's.
       const isAgent = argv.includes("agent");
       const isHolder = argv.includes("mind") || argv.includes("first");
-      if (isAgent || (isHolder && what === "all of it")) process.kill(pid, "SIGKILL");
+      if (isAgent || (isHolder && what === "all of it")) {
+        process.kill(pid, "SIGKILL");
+        killed += 1;
+      }
     } catch {
       // It ended with another one.
     }
   }
+  return killed;
 }
