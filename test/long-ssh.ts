@@ -1,7 +1,15 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
@@ -248,6 +256,26 @@ describe("a testbed behind ssh", () => {
     const copies = readdirSync(join(lab.work, ".agent"));
     expect(copies).toEqual([expect.stringMatching(/^[\d.]+-[0-9a-f]{16}$/)]);
     expect(readdirSync(join(lab.work, ".agent", copies[0] ?? ""))).toEqual(["buildomat-factory-sp-test"]);
+  });
+
+  test.concurrent("a copy that nobody asked for in a month goes when another one comes; one in use stays", async () => {
+    await using lab = await openSshLab({ agent: "builtin", isCompiled: true });
+    const agents = join(lab.work, ".agent");
+    const age = (name: string): void => utimesSync(join(agents, name), new Date(0), new Date(0));
+    const run = async (): Promise<void> => {
+      const factory = lab.start();
+      expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+      await drained(factory);
+    };
+    for (const name of ["0.0.1-old", "0.0.2-late"]) mkdirSync(join(agents, name), { recursive: true });
+    age("0.0.1-old");
+    await run();
+    const [ours = "", ...others] = readdirSync(agents).filter((name) => name !== "0.0.2-late");
+    expect(others).toEqual([]);
+    age(ours);
+    await run();
+    expect(readdirSync(agents)).toContain("0.0.2-late");
+    expect(statSync(join(agents, ours)).mtimeMs).toBeGreaterThan(0);
   });
 
   test.concurrent("two factories on one host leave each other's jobs and directories alone", async () => {

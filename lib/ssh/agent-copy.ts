@@ -1,4 +1,7 @@
-/** This executable on a host that has no agent: copied once a version, and used only after its hash was seen there. */
+/**
+ * This executable on a host that has no agent: copied once a version, and used only after its hash was seen there. Copies
+ * that nobody asked for in a month go when another one comes.
+ */
 import type { Random } from "../doors/random.ts";
 import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
@@ -28,7 +31,11 @@ sum_of() {
   sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
     openssl dgst -r -sha256 "$1"
 }
-if [ -x "$target" ] && [ -s "$target" ]; then echo there; elif [ "$4" = copy ]; then
+if [ -x "$target" ] && [ -s "$target" ]; then
+  # Other versions' factories tell by it that the copy is in use.
+  touch "$1"
+  echo there
+elif [ "$4" = copy ]; then
   trap 'rm -f "$copy"' EXIT
   mkdir -p "$1" && cat >"$copy" || exit 1
   case $(sum_of "$copy") in
@@ -36,6 +43,9 @@ if [ -x "$target" ] && [ -s "$target" ]; then echo there; elif [ "$4" = copy ]; 
   *) echo "the copy was cut short, or no program there tells a SHA-256" >&2; exit 1 ;;
   esac
   chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
+  for each in "\${1%/*}"/*; do
+    [ -z "$(find "$each" -prune -mtime +30)" ] || rm -rf "$each" || :
+  done
 fi`;
 
 /** Why it would not run there; null: it would, as far as can be told from here. */
