@@ -136,6 +136,7 @@ describe("a job that is answered", () => {
     ]);
     expect(it.told).toEqual([
       "worker: sp-runner: update-rollback from baseline v16",
+      "worker: sp-runner: it runs as J",
       "stdout: one",
       "stdout: two",
       "stdout: done",
@@ -365,6 +366,7 @@ describe("what cannot be told is waited for", () => {
     await it.clock.advance(3000);
     expect(await it.done).toMatchObject({ isGood: true });
     expect(it.records.at(-2)).toMatchObject({ phase: "submitted", job: "K", isAdopted: true });
+    expect(it.told).toContain("worker: sp-runner: its board works on K, which is taken for this job");
     expect(it.submitted).toHaveLength(1);
     expect(it.asked.slice(-2)).toEqual(["status K", "result K"]);
   });
@@ -554,6 +556,7 @@ describe("an agent that was started again", () => {
     const it = play({}, { before: { phase: "submitted", job: "L", isAdopted: false } });
     expect(await it.done).toEqual({ isGood: true, files: [] });
     expect(it.asked).toEqual(["status L", "result L"]);
+    expect(it.told.join()).not.toContain("runs as");
   });
 
   test("gives a submission that was cut off a minute to begin", async () => {

@@ -54,6 +54,7 @@ export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
   if (taken.is !== "taken") return await conclude(test, taken, false);
   const { job, isAdopted } = taken;
   test.record({ phase: "submitted", job, isAdopted });
+  if (before?.phase !== "submitted") await test.tell("worker", `sp-runner: ${showJob(taken)}`);
   return await conclude(test, await followJob(test, job), isAdopted);
 }
 
@@ -219,6 +220,11 @@ async function collect(
     if (name !== null) files.add(name);
   }
   return { files: [...files], missing, isReportMissing };
+}
+
+function showJob({ job, isAdopted }: Taken): string {
+  const name = job.slice(0, longestSetting);
+  return isAdopted ? `its board works on ${name}, which is taken for this job` : `it runs as ${name}`;
 }
 
 function showResult({ outcome, duration_secs: seconds, tests_run: count, error }: RunnerResult): string {
