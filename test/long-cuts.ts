@@ -116,4 +116,4 @@ test("F47 a connection that is cut at any byte leaves nothing in the way of the 
     await endLeavings(directory);
     rmSync(directory, { recursive: true, force: true });
   }
-});
+}, 600_000);

@@ -352,6 +352,8 @@ describe.each(editions)("not isolated, %s", (_, edit, shell = "sh") => {
     await inner.minder.arm(spec);
     await inner.minder.go({ directory, worker: "W", agentJson: "{}" });
     await until(() => readText(`${directory}/agent.log`) === "ready\n");
+    // Killed before its time, the minder's reminder would leave its sleep, which only /proc would show.
+    await until(() => rolesOf(spec.cookie).minder.length === 1);
     killAll(spec.cookie);
     await until(() => rolesOf(spec.cookie).first.length === 0);
     expect(await inner.minder.look([directory])).toMatchObject([{ state: "alive", process: "alive" }]);
