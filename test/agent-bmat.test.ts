@@ -32,7 +32,7 @@ test("a job's tasks start processes beside themselves, which end with their task
          bmat process start web true; ${wait}`,
       ),
       task(
-        `env | cut -d= -f1 | sort | tr '\\n' ' '; cd /; ${bmat} process start web /bin/sh -c 'echo "[$V$HOME]"; exec /bin/sleep ${nap}'
+        `echo $(env | cut -d= -f1 | sort); cd /; ${bmat} process start web /bin/sh -c 'echo "[$V$HOME]"; exec /bin/sleep ${nap}'
          ${bmat} store put name value; ${bmat} store get name; ${bmat} factory name; ${bmat} address ls -f net -Ho first`,
         { env_clear: true, env: { PATH: "/usr/bin:/bin" } },
       ),
@@ -65,7 +65,12 @@ test("a job's tasks start processes beside themselves, which end with their task
     'stderr: Error: could not start process: background process "web" is already running',
   ]);
   expect(of(1, /^bg\./)).toEqual(["bg.web.stdout: []"]);
-  expect(of(1, /^std/)).toEqual(["stdout: PATH PWD SHLVL _ value", "stdout: lab", "stdout: 192.0.2.7"]);
+  expect(of(1, /^std/)).toEqual([
+    "stdout: PATH PWD SHLVL _",
+    "stdout: value",
+    "stdout: lab",
+    "stdout: 192.0.2.7",
+  ]);
   expect(processesNaming(nap)).toEqual([]);
   await agent.stop();
 });

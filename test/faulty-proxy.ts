@@ -26,6 +26,8 @@ export async function startFaultyProxy(serverUrl: string): Promise<FaultyProxy> 
   const server = createServer((request, response) => {
     handle(request, response).catch(() => request.socket.destroy());
   });
+  // As long as the real server; a shorter time would break a connection just as the factory uses it again.
+  server.keepAliveTimeout = 30_000;
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const { port } = server.address() as AddressInfo;
   const proxy: FaultyProxy = {

@@ -15,7 +15,11 @@ export async function endLeavings(mark: string): Promise<void> {
   await until(`nothing names ${mark}`, () => processesNaming(mark).length === 0, 5000).catch(() => {
     for (const pid of processesNaming(mark)) {
       leavings.push(`${mark}: ${pid} ${read(pid, "cmdline").replaceAll("\0", " ")}`);
-      process.kill(pid, "SIGKILL");
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has ended at last.
+      }
     }
   });
 }

@@ -96,24 +96,25 @@ export async function startSshd(
     "",
   ];
   appendFileSync(join(directory, "ssh_config"), lines.join("\n"));
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of serverProcesses(server.pid)) {
+      try {
+        process.kill(pid, name);
+      } catch {
+        // Its connection has ended.
+      }
+    }
+  };
   return {
     ...weather,
     host,
     hostKey: server.hostKey,
     userKey: server.userKey,
     home,
-    freeze: (isFrozen) => {
-      for (const pid of serverProcesses(server.pid)) {
-        try {
-          process.kill(pid, isFrozen ? "SIGSTOP" : "SIGCONT");
-        } catch {
-          // Its connection has ended.
-        }
-      }
-    },
+    freeze: (isFrozen) => signal(isFrozen ? "SIGSTOP" : "SIGCONT"),
     reboot: () => writeFileSync(placeOf(own, bootFile), `${randomUUID()}\n`),
     stop: async () => {
-      for (const pid of serverProcesses(server.pid)) process.kill(pid, "SIGKILL");
+      signal("SIGKILL");
       await server.stop();
       await stop();
     },
