@@ -87,6 +87,24 @@ describe("the testbed lock", () => {
     await two.minder.stop(second.directory, { graceMs: 1000 });
   });
 
+  test("keeps out another where the shell keeps here-documents in files, and has no room for them", async () => {
+    const place = mkdtempSync(`${tmpdir()}/minder-full-`);
+    const fill =
+      'mount -t tmpfs -o size=4k none "$TMPDIR" && head -c 99999 /dev/zero >"$TMPDIR/fill" 2>/dev/null';
+    // As bash before 5.1.
+    const old = ["env", "BASH_COMPAT=50", `TMPDIR=${place}`];
+    const prefix = ["unshare", "--mount", ...old, "sh", "-c", `${fill}; exec "$@"`, "sh"];
+    const one = openLab({ shell: "/bin/bash", prefix });
+    const two = openLab({ shell: "/bin/bash", prefix, locks: one.locks });
+    labs = [one, two];
+    const [first, second] = [specOf(one), specOf(two)];
+    expect((await one.minder.arm(first)).kind).toBe("armed");
+    expect((await two.minder.arm(second)).kind).toBe("elsewhere");
+    expect(await two.minder.locks()).toMatchObject({ locks: [{ owner: "alive" }] });
+    expect(await one.minder.stop(first.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+    rmSync(place, { recursive: true });
+  });
+
   test("is got by exactly one of three that find it stale at once, each time", async () => {
     const all = openLabs([0, 0, otherUser]);
     for (let round = 1; round <= 12; round++) {
@@ -155,7 +173,7 @@ describe("the testbed lock", () => {
 });
 
 describe("arm() refuses", () => {
-  test("a lock directory that is a link, another's, or not sticky (F67)", async () => {
+  test("a lock directory that is a link, another's, not sticky, or not to be listed (F67)", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
     const place = mkdtempSync(`${tmpdir()}/minder-locks-`);
@@ -167,6 +185,15 @@ describe("arm() refuses", () => {
     mkdirSync(`${place}/real`);
     symlinkSync(`${place}/real`, `${place}/link`);
     expect(await arm(`${place}/link`)).toMatch(/symbolic link/);
+    mkdirSync(`${place}/unlisted`);
+    chmodSync(`${place}/unlisted`, 0o1733);
+    const blind = openLab({ user: otherUser, locks: `${place}/unlisted` });
+    labs.push(blind);
+    chmodSync(place, 0o755);
+    expect(await blind.minder.arm(specOf(blind))).toMatchObject({
+      kind: "failed",
+      reason: expect.stringMatching(/cannot be listed; chmod 1777/),
+    });
     mkdirSync(`${place}/another`);
     Bun.spawnSync(["chown", String(otherUser), `${place}/another`]);
     expect(await arm(`${place}/another`)).toMatch(/belongs to user 12345/);

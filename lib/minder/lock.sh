@@ -56,18 +56,17 @@ judge_lock() {
   fi
 }
 
-# list_locks NAME COOKIE: sets $lock_files, one a line, to the locks of a testbed and an instance ("*": of all).
-list_locks() {
-  lock_files=
+# each_lock NAME COOKIE DO: calls DO with $lock_file for each lock of a testbed and an instance ("*": of all). No here-document:
+# some shells keep those in /tmp, and where that is full their loop does nothing.
+each_lock() {
+  each_do=$3
   set +f
   case $1 in
   '*') set -- "$locks"/*@$2@*@* "$locks"/.host@$2@*@* ;;
   *) set -- "$locks/$1"@$2@*@* ;;
   esac
   set -f
-  for lock_file; do
-    [ -f "$lock_file" ] && lock_files="$lock_files$lock_file$newline"
-  done
+  for lock_file; do [ ! -f "$lock_file" ] || "$each_do"; done
 }
 
 # take_lock NAME: 0 held; 1 not, and $holder says who has it. Each contender announces itself first and looks at the others
@@ -87,23 +86,13 @@ take_lock() {
   [ "$isolate" != off ] || printf 'open\n' >>"$my_lock"
   waited=0
   while :; do
-    must_wait=no holder=
-    list_locks "$1" '*'
-    while IFS= read -r lock_file && [ -n "$lock_file" ]; do
-      [ "$lock_file" != "$my_lock" ] || continue
-      read_lock "$lock_file"
-      judge_lock
-      if [ "$lock_life" = dead ]; then
-        # Its name is never used again, so that nobody else's lock can be hit. In a sticky directory others' stay.
-        rm -f "$lock_file" 2>/dev/null
-      elif [ "$lock_is_held" = yes ] || [ "$lock_life" = unknown ] || is_before "$lock_file" "$my_lock"; then
-        holder="${lock_instance:-an unnamed instance} in ${lock_directory_of:-an unknown directory} (user $lock_uid)"
-      else
-        must_wait=yes
-      fi
-    done <<EOF
-$lock_files
-EOF
+    must_wait=no holder='' is_seen=no
+    each_lock "$1" '*' meet
+    if [ "$is_seen" = no ]; then
+      rm -f "$my_lock"
+      holder="cannot see the locks in $locks"
+      return 2
+    fi
     if [ -n "$holder" ] || [ "$waited" -gt 3000 ]; then
       rm -f "$my_lock"
       holder=${holder:-another factory that is arming}
@@ -115,6 +104,24 @@ EOF
   printf 'held\n' >>"$my_lock"
 }
 
+# meet: one of those that contend for the lock, or have it.
+meet() {
+  if [ "$lock_file" = "$my_lock" ]; then
+    is_seen=yes
+    return
+  fi
+  read_lock "$lock_file"
+  judge_lock
+  if [ "$lock_life" = dead ]; then
+    # Its name is never used again, so that nobody else's lock can be hit. In a sticky directory others' stay.
+    rm -f "$lock_file" 2>/dev/null
+  elif [ "$lock_is_held" = yes ] || [ "$lock_life" = unknown ] || is_before "$lock_file" "$my_lock"; then
+    holder="${lock_instance:-an unnamed instance} in ${lock_directory_of:-an unknown directory} (user $lock_uid)"
+  else
+    must_wait=yes
+  fi
+}
+
 # is_before A B: in byte order, which expr leaves to the locale (C here).
 is_before() {
   expr "x$1" \< "x$2" >/dev/null
@@ -122,31 +129,28 @@ is_before() {
 
 # drop_dead_locks DIRECTORY: removes the locks of an instance whose owners are proved dead.
 drop_dead_locks() {
-  list_locks '*' "${cookie:-*}"
-  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
-    read_lock "$lock_file"
-    # One that was killed before it wrote its directory has its cookie in the name.
-    [ "$lock_directory_of" = "$1" ] || [ "$lock_cookie" = "${cookie:-none}" ] || continue
-    judge_lock
-    [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
-  done <<EOF
-$lock_files
-EOF
+  dropped=$1
+  each_lock '*' "${cookie:-*}" drop_if_dead
+}
+
+drop_if_dead() {
+  read_lock "$lock_file"
+  # One that was killed before it wrote its directory has its cookie in the name.
+  [ "$lock_directory_of" = "$dropped" ] || [ "$lock_cookie" = "${cookie:-none}" ] || return 0
+  judge_lock
+  [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
 }
 
 # is_locked_elsewhere: a live lock names $directory, which is gone; $holder says which.
 is_locked_elsewhere() {
-  list_locks '*' "${cookie:-*}"
-  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
-    read_lock "$lock_file"
-    [ "$lock_directory_of" = "$directory" ] || continue
-    judge_lock
-    [ "$lock_life" = dead ] || {
-      holder=$lock_instance
-      return 0
-    }
-  done <<EOF
-$lock_files
-EOF
-  return 1
+  is_locked=no
+  each_lock '*' "${cookie:-*}" note_if_live
+  [ "$is_locked" = yes ]
+}
+
+note_if_live() {
+  read_lock "$lock_file"
+  [ "$lock_directory_of" = "$directory" ] || return 0
+  judge_lock
+  [ "$lock_life" = dead ] || is_locked=yes holder=$lock_instance
 }

@@ -66,14 +66,12 @@ look_at_logs() {
     [ ! -f "$directory/agent.log" ] || set -- "$@" "$directory/agent.log"
   done
   [ "$#" -gt 0 ] || return 0
-  while read -r mode links owner group size rest; do
+  ls -ldn "$@" 2>/dev/null | while read -r mode links owner group size rest; do
     case $size in '' | *[!0-9]*) continue ;; esac
     log=/${rest#*/}
     answer "log $size ${log%/agent.log}"
     [ "$size" -lt 100000 ] || cut_log "$log" "$size"
-  done <<EOF
-$(ls -ldn "$@" 2>/dev/null)
-EOF
+  done
 }
 
 # cut_log FILE SIZE: keeps the beginning and the end. The agent appends, so that what it writes meanwhile is not lost.

@@ -13,29 +13,30 @@ are_places_safe() {
   done
   [ -d "$2" ] || reason="$reason; as root: mkdir -p -m 1777 $2"
   [ -z "$reason" ] || return 1
-  # A mode, links, owner, group, size, month, day, time and path each, in the order of the paths.
-  place_list=$(ls -ldn "$1" "$2") || return 1
-  while read -r mode links place_of rest; do
-    case "/${rest#*/}" in
-    "$1")
-      what="the work directory $1"
-      case $mode in d????w* | d???????w*) reason="$what can be written by others; chmod go-w it" ;; esac
-      [ "$place_of" = "$place_owner" ] || reason="$what belongs to user $place_of, not to $place_owner"
-      ;;
-    "$2")
-      what="the lock directory $2"
-      case $mode in
-      d????????[tT]*) ;;
-      d????w* | d???????w*) reason="$what is not sticky; chmod 1777 it" ;;
-      *) [ "$place_of" = "$place_owner" ] || [ "$place_of" = 0 ] || reason="$what belongs to user $place_of alone; chmod 1777 it" ;;
-      esac
-      ;;
-    *) reason="$1 and $2 cannot be examined" ;;
-    esac
-  done <<EOF
-$place_list
-EOF
+  what="the work directory $1"
+  read_place "$1"
+  case $mode in
+  d????w* | d???????w*) reason="$what can be written by others; chmod go-w it" ;;
+  d*) ;;
+  *) reason="$what cannot be examined" ;;
+  esac
+  [ "$place_of" = "$place_owner" ] || reason="$what belongs to user $place_of, not to $place_owner"
+  what="the lock directory $2"
+  read_place "$2"
+  case $mode in
+  d????????[tT]*) ;;
+  d????w* | d???????w*) reason="$what is not sticky; chmod 1777 it" ;;
+  d*) [ "$place_of" = "$place_owner" ] || [ "$place_of" = 0 ] || reason="$what belongs to user $place_of alone; chmod 1777 it" ;;
+  *) reason="$what cannot be examined" ;;
+  esac
+  [ -r "$2" ] || reason="$what cannot be listed; chmod 1777 it"
   [ -z "$reason" ]
+}
+
+# read_place PATH: sets $mode and $place_of, the owner.
+read_place() {
+  set -- $(ls -ldn "$1" 2>/dev/null)
+  mode=${1:-} place_of=${3:-nobody}
 }
 
 # is_elevated_enough: or says in $reason why not. pfexec runs what it is given also where it gives no power.
@@ -56,12 +57,9 @@ is_host_usable() {
 
 # read_free_space PATH: sets $free_kb; empty where df does not say.
 read_free_space() {
-  {
-    IFS= read -r line
-    IFS= read -r line
-  } <<EOF
-$(df -Pk "$1" 2>/dev/null)
-EOF
+  line=$(df -Pk "$1" 2>/dev/null)
+  line=${line#*"$newline"}
+  line=${line%%"$newline"*}
   free_kb=
   # The last word before the percentage; a device's name may have spaces in it.
   for word in ${line% [0-9]*%*}; do free_kb=$word; done

@@ -62,24 +62,21 @@ stop() {
 }
 
 # find_by_lock: what the instance's locks know of its processes and its directory does not.
-find_by_lock() {
-  list_locks '*' "${cookie:-*}"
-  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
-    read_lock "$lock_file"
-    [ "$lock_directory_of" = "$directory" ] || continue
-    judge_lock
-    [ -n "$cookie" ] || cookie=$lock_cookie
-    [ "$lock_is_open" = no ] || isolate=off
-    if [ "$lock_minder_life" = alive ] && [ "$minder_life" != alive ]; then
-      minder_life=alive minder_boot=$lock_boot minder_space=$lock_space minder_pid=$lock_pid minder_start=$lock_start
-    fi
-    if [ "$lock_first_life" != dead ] && [ "$first_life" != alive ]; then
-      first_life=$lock_first_life first_boot=$lock_boot first_space=$lock_space
-      first_pid=$lock_first first_start=$lock_start_first
-    fi
-  done <<EOF
-$lock_files
-EOF
+find_by_lock() { each_lock '*' "${cookie:-*}" learn_from_lock; }
+
+learn_from_lock() {
+  read_lock "$lock_file"
+  [ "$lock_directory_of" = "$directory" ] || return 0
+  judge_lock
+  [ -n "$cookie" ] || cookie=$lock_cookie
+  [ "$lock_is_open" = no ] || isolate=off
+  if [ "$lock_minder_life" = alive ] && [ "$minder_life" != alive ]; then
+    minder_life=alive minder_boot=$lock_boot minder_space=$lock_space minder_pid=$lock_pid minder_start=$lock_start
+  fi
+  if [ "$lock_first_life" != dead ] && [ "$first_life" != alive ]; then
+    first_life=$lock_first_life first_boot=$lock_boot first_space=$lock_space
+    first_pid=$lock_first first_start=$lock_start_first
+  fi
 }
 
 # end_first: TERM, the grace, KILL; each only to the process on record.

@@ -74,16 +74,14 @@ remove() {
 print_locks() {
   locks=$1
   know_host
-  list_locks '*' '*'
-  while IFS= read -r lock_file && [ -n "$lock_file" ]; do
-    read_lock "$lock_file"
-    judge_lock
-    [ -e "$lock_file" ] || continue
-    answer "lock $lock_testbed $lock_cookie ${lock_uid:-none} $lock_life" "instance $lock_instance" \
-      "directory $lock_directory_of"
-  done <<EOF
-$lock_files
-EOF
+  each_lock '*' '*' print_lock
+}
+
+print_lock() {
+  read_lock "$lock_file"
+  judge_lock
+  [ ! -e "$lock_file" ] || answer "lock $lock_testbed $lock_cookie ${lock_uid:-none} $lock_life" \
+    "instance $lock_instance" "directory $lock_directory_of"
 }
 
 # recall WORK: "directory TEXT", "intent JSON" and, once told to go, "worker JSON" for each instance directory.
