@@ -139,6 +139,12 @@ export interface SshAddress {
   machine: string;
 }
 
+/** Whether two lead to the same user of the same machine, by whatever way. */
+export function isSameHost(a: SshAddress | undefined, b: SshAddress | undefined): boolean {
+  const keys = ["host", "user", "uid", "machine", "elevation"] as const;
+  return keys.every((key) => a?.[key] === b?.[key]);
+}
+
 /** An uptime of a named boot, in ms: comparable only within that boot. */
 export interface Moment {
   bootId: string;

@@ -11,10 +11,10 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
-  // Without isolation there is a lock of the whole host beside the testbeds' own.
-  const isHostLocked = testbed.host === null && isAlone(testbed, seen);
-  const owner = seen.elsewhere.get(testbed.name) ?? (isHostLocked ? seen.elsewhere.get(".host") : undefined);
-  if (owner !== undefined) return `in use elsewhere: ${owner}`;
+  // The locks of this host; without isolation there is one of all of it beside the testbeds' own.
+  const locks = testbed.host === null ? [testbed.name, ...(isAlone(testbed, seen) ? [".host"] : [])] : [];
+  const held = locks.find((name) => seen.elsewhere.has(name));
+  if (held !== undefined) return `in use elsewhere: ${seen.elsewhere.get(held)}`;
   if (isAlone(testbed, seen) && seen.instances.some((each) => isOpen(each.phase) && isAt(each, testbed))) {
     return "without isolation one instance at a time runs on its host";
   }

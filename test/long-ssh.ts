@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -399,6 +400,26 @@ describe("a testbed behind ssh", () => {
     const factory = lab.start();
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
     await drained(factory);
+  });
+
+  test.concurrent("a key that is corrected in the configuration serves what runs there, too", async () => {
+    await using lab = await openSshLab();
+    const first = lab.start();
+    const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    first.kill("SIGTERM");
+    expect(await first.exited).toBe(0);
+    const moved = `${lab.sshd.userKey}.moved`;
+    renameSync(lab.sshd.userKey, moved);
+    lab.sshd.cut();
+    await Bun.write(join(lab.directory, "end"), "");
+    const { hostKey, port } = lab.sshd;
+    const way = [`ssh_key = "${moved}"`, `host_key = "${hostKey}"`, `ssh_port = ${port}`];
+    lab.configure({ testbeds: { "bed-1": [...lab.bed, ...way] } });
+    const second = lab.start();
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(second);
   });
 
   test.concurrent("a key that is not let in is told, with what to look at", async () => {

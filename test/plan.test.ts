@@ -790,6 +790,8 @@ describe("whyNotFree()", () => {
     expect(why({ config, instances: [instanceOf({ testbed: "b" })] })).toMatch(/one instance at a time/);
     const far = testbedOf({ host: "lab-3" });
     expect(why({}, far)).toBe("lab-3 was not reached yet");
+    // A testbed of this host that has the same name is another one.
+    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) }, far)).toBe("lab-3 was not reached yet");
     const reached = (over: { ok: true } | { ok: false; reason: string }): Partial<Observation> => ({
       reached: new Map([["a", { ...over, atMs: nowMs }]]),
     });

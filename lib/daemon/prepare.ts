@@ -3,7 +3,7 @@
  * has the effect, commits the result, and can be repeated after a crash at any point.
  */
 import type { Testbed } from "../config.ts";
-import { directoryName, type Instance, instanceName } from "../domain.ts";
+import { directoryName, type Instance, instanceName, isSameHost } from "../domain.ts";
 import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
@@ -106,7 +106,7 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
   if (!reached.ok) return { kind: "cannot tell", reason: reached.reason };
   // What was recorded is where it is looked for ever after.
   const isMoved = (testbed.spRunnerUrl ?? undefined) !== instance.place.spRunnerUrl;
-  if (isMoved || !Bun.deepEquals(reached.host.ssh, instance.place.ssh ?? null)) {
+  if (isMoved || !isSameHost(reached.host.ssh ?? undefined, instance.place.ssh)) {
     return { kind: "failed", reason: "its host is configured otherwise by now" };
   }
   return await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));

@@ -174,9 +174,16 @@ export function openSshHosts(options: SshOptions): SshHosts {
     inspect,
     minderOf: ({ ssh, directory }) => {
       const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
-      return minderAt(testbed, ssh, work);
+      return minderAt(testbed, asKnownToday(testbed, ssh), work);
     },
   };
+
+  /** The way there may have changed since an instance was begun: a new key, another port. Who and where it is has not. */
+  function asKnownToday(testbed: string, address: SshAddress): SshAddress {
+    const today = config.testbeds.find(({ name }) => name === testbed);
+    if (today?.host !== address.host || today.sshUser !== address.user) return address;
+    return { ...address, port: today.sshPort, key: today.sshKey, hostKey: today.hostKey };
+  }
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
