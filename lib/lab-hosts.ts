@@ -148,5 +148,6 @@ async function readOwnExecutable({
     maxBytes: 256,
   });
   const [system = "", cpu = ""] = asked.ok ? asked.stdout.trim().split(" ") : [];
-  return { path, version: version.version, sha256: await files.sha256(path), system, cpu };
+  const { size: bytes = 0 } = (await files.readPiece(path, 0, 0)) ?? {};
+  return { path, version: version.version, sha256: await files.sha256(path), bytes, system, cpu };
 }

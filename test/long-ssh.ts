@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -259,7 +260,7 @@ describe("a testbed behind ssh", () => {
     expect(readdirSync(join(lab.work, ".agent", copies[0] ?? ""))).toEqual(["buildomat-factory-sp-test"]);
   });
 
-  test.concurrent("a copy that nobody asked for in a month goes when another one comes; one in use stays", async () => {
+  test.concurrent("a copy that nobody asked for in a month goes when another one comes; one in use stays, and is mended", async () => {
     await using lab = await openSshLab({ agent: "builtin", isCompiled: true });
     const agents = join(lab.work, ".agent");
     const age = (name: string): void => utimesSync(join(agents, name), new Date(0), new Date(0));
@@ -277,6 +278,8 @@ describe("a testbed behind ssh", () => {
     await run();
     expect(readdirSync(agents)).toContain("0.0.2-late");
     expect(statSync(join(agents, ours)).mtimeMs).toBeGreaterThan(0);
+    truncateSync(join(agents, ours, "buildomat-factory-sp-test"), 1_000_000);
+    await run();
   });
 
   test.concurrent("two factories on one host leave each other's jobs and directories alone", async () => {

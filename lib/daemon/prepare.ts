@@ -82,6 +82,8 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
       // The next one has the next seq.
       return await giveUp(factory, instance, armed.reason, "may have it again");
     case "failed": {
+      // What it was found with may be gone, the agent say.
+      if (instance.place.way === "ssh") factory.known.reached.delete(testbed.name);
       const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
       // Where a worker is there already, deciding the end strikes.
       if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, armed.reason);

@@ -12,6 +12,7 @@ export interface Executable {
   version: string;
   /** Hex. */
   sha256: string;
+  bytes: number;
   /** As uname says of the host that it was built for. */
   system: string;
   cpu: string;
@@ -21,21 +22,21 @@ const copyTimeoutMs = 300_000;
 const name = "buildomat-factory-sp-test";
 
 /**
- * Words: directory, file name, hash, `ask` or `copy` with the bytes on stdin. What has the name was verified, has run and lasts;
- * an empty one is what a power cut left.
+ * Words: directory, file name, hash, size, `ask` or `copy` with the bytes on stdin. What has the name was verified and has
+ * run; one of another size is what a power cut or a full disk left of it.
  */
 const script = `
 umask 077
-target=$1/$2 copy=$1/$2.$$ wanted=$3
+target=$1/$2 copy=$1/$2.$$ wanted=$3 size=$4
 sum_of() {
   sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
     openssl dgst -r -sha256 "$1"
 }
-if [ -x "$target" ] && [ -s "$target" ]; then
+if [ -x "$target" ] && [ "$(wc -c <"$target")" -eq "$size" ]; then
   # Other versions' factories tell by it that the copy is in use.
   touch "$1"
   echo there
-elif [ "$4" = copy ]; then
+elif [ "$5" = copy ]; then
   trap 'rm -f "$copy"' EXIT
   mkdir -p "$1" && cat >"$copy" || exit 1
   case $(sum_of "$copy") in
@@ -68,7 +69,7 @@ export async function copyAgent(
   const { workDirectory } = survey;
   const directory = `${workDirectory}/.agent/${executable.version}-${executable.sha256.slice(0, 16)}`;
   const path = `${directory}/${name}`;
-  const words = [directory, name, executable.sha256];
+  const words = [directory, name, executable.sha256, String(executable.bytes)];
   const asked = await ask(connection, random, { script, words: [...words, "ask"], timeoutMs: 60_000 });
   if (!asked.ok) return asked;
   if (asked.lines.includes("there")) return { ok: true, path };
