@@ -28,9 +28,10 @@ export type Refusal =
   /** Any other 4xx: the call itself is wrong, and would be again. */
   | "rejected";
 
+/** `isUnsent`: there was nobody to send it to, so that it was not done. */
 export type Answer<T> =
   | { ok: true; value: T }
-  | { ok: false; refusal: Refusal; status: number | null; message: string };
+  | { ok: false; refusal: Refusal; status: number | null; message: string; isUnsent?: true };
 
 export interface Call<T> {
   method: HttpRequest["method"];
@@ -47,9 +48,14 @@ export interface Call<T> {
 export const callTimeoutMs = 30_000;
 export const maxReplyBytes = 8 * 1024 * 1024;
 
+const unsentCodes = ["ECONNREFUSED", "ENOTFOUND"];
+
 export async function callServer<T>(server: Server, call: Call<T>): Promise<Answer<T>> {
   const reply = await server.http.request(requestFor(server, call));
-  if (!reply.ok) return { ok: false, refusal: "no answer", status: null, message: reply.reason };
+  if (!reply.ok) {
+    const unsent = unsentCodes.includes(reply.code ?? "") ? { isUnsent: true as const } : {};
+    return { ok: false, refusal: "no answer", status: null, message: reply.reason, ...unsent };
+  }
   const text = new TextDecoder().decode(reply.body);
   if (reply.status < 200 || reply.status > 299) return refused(reply.status, text);
   if (call.reply === null) return { ok: true, value: undefined as T };
@@ -94,16 +100,16 @@ export function refused(status: number, text: string): Answer<never> {
   return { ok: false, refusal: byStatus[status] ?? (isFinal ? "rejected" : "no answer"), status, message };
 }
 
-/** The empty text where there is none: of a proxy's page, say. */
+/** The server's own message; where there is none, what it sent, but for a proxy's page. */
 function readMessage(text: string): string {
   try {
     const body: unknown = JSON.parse(text);
-    const hasOne = typeof body === "object" && body !== null && "message" in body;
-    return hasOne ? String(body.message) : "";
+    if (typeof body === "object" && body !== null && "message" in body) return String(body.message);
   } catch {
-    const plain = text.replace(/\p{Cc}+/gu, " ").trim();
-    return plain.startsWith("<") ? "" : plain;
+    // It is no JSON.
   }
+  const plain = text.replace(/\p{Cc}+/gu, " ").trim();
+  return plain.startsWith("<") ? "" : plain;
 }
 
 function unusable(status: number, why: string): Answer<never> {

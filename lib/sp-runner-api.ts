@@ -43,7 +43,7 @@ const resultSchema = z.object({
   tests_run: shownNumber,
   error: shownText,
 });
-const recoverySchema = z.object({ status: z.string(), message: z.string() });
+const recoverySchema = z.object({ status: z.string(), message: shownText });
 
 export type Board = z.infer<typeof boardSchema>;
 export type RunnerStatus = z.infer<typeof statusSchema>;
@@ -55,7 +55,12 @@ export interface SpRunnerApi {
   submit(submission: Submission): Promise<Answer<string>>;
   status(job: string): Promise<Answer<RunnerStatus>>;
   result(job: string): Promise<Answer<RunnerResult>>;
-  recover(board: string): Promise<Answer<{ status: string; message: string }>>;
+  recover(board: string): Promise<Answer<{ status: string; message?: string | null | undefined }>>;
+}
+
+/** Whether the service has the job and is not done with it. */
+export function isActive({ status }: RunnerStatus): boolean {
+  return status === "pending" || status === "running";
 }
 
 export type BoardAnswer = { ok: true; board: Board } | { ok: false; reason: string };
@@ -91,6 +96,9 @@ const idleWords = ["available", "offline", "failed-needs-recovery"];
 export function isIdle(board: Board): boolean {
   return idleWords.includes(board.status) && !isAtWork(board);
 }
+
+/** So long a service may take to begin what was submitted, with nobody waiting for the answer. */
+export const cutOffMs = 60_000;
 
 /** As long as the service's own client waits: it may get the board ready before it answers. */
 const submitTimeoutMs = 3_600_000;

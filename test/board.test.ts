@@ -12,7 +12,7 @@ import type { Instance } from "../lib/domain.ts";
 import { openFiles } from "../lib/doors/files.ts";
 import type { Host, Hosts } from "../lib/host.ts";
 import type { Log } from "../lib/log.ts";
-import type { Board, SpRunnerApi } from "../lib/sp-runner-api.ts";
+import type { Board, RunnerStatus, SpRunnerApi } from "../lib/sp-runner-api.ts";
 import { openStore, type Store } from "../lib/store.ts";
 import { configOf, instanceOf, testbedOf } from "./plan-scenes.ts";
 import { createSettableClock } from "./settable-clock.ts";
@@ -36,10 +36,15 @@ afterEach(() => {
 
 function stage() {
   const clock = createSettableClock();
-  const said: { board: Board | null; recoveries: number } = { board: boardOf(), recoveries: 0 };
+  const said: { board: Board | null; status: Answer<RunnerStatus>; recoveries: number } = {
+    board: boardOf(),
+    status: { ok: false, refusal: "rejected", status: 404, message: "no such job" },
+    recoveries: 0,
+  };
   const runner = {
     health: () => Promise.resolve({ ok: true, value: { status: "healthy" } }),
     boards: () => Promise.resolve(said.board === null ? lost : { ok: true, value: [said.board] }),
+    status: () => Promise.resolve(said.status),
     recover: () => {
       said.recoveries += 1;
       return Promise.resolve({ ok: true, value: { status: "started", message: "" } });
@@ -76,8 +81,6 @@ describe("proveBoardIdle()", () => {
   test.each<[string, Board | null]>([
     ["at work", boardOf({ status: "busy" })],
     ["available with a job on it", boardOf({ current_job: "K" })],
-    ["not told of", null],
-    ["of another name", boardOf({ name: "b" })],
     ["in a state of another version", boardOf({ status: "dozing" })],
   ])("begins anew after a look at which the board is %s", async (_, board) => {
     const { factory, clock, said } = stage();
@@ -90,6 +93,44 @@ describe("proveBoardIdle()", () => {
     said.board = boardOf({ status: "offline" });
     expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
     await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test.each<[string, Board | null]>([
+    ["is not told of", null],
+    ["has another name", boardOf({ name: "b" })],
+  ])("takes a look at which the board %s for none", async (_, board) => {
+    const { factory, clock, said } = stage();
+    await proveBoardIdle(factory, ended());
+    await clock.advance(9_000);
+    said.board = board;
+    expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+    await clock.advance(1000);
+    expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+    said.board = boardOf();
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test.each(["pending", "running"])("waits for a job that is %s, whatever the board says", async (status) => {
+    const { factory, clock, said } = stage();
+    said.status = { ok: true, value: { status, testbed: "a" } };
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(60_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    said.status = { ok: true, value: { status, testbed: "another" } };
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test("gives a submission that was cut off a minute to begin", async () => {
+    const { factory, clock } = stage();
+    const at = { bootId: clock.bootId, uptimeMs: clock.uptimeMs() - 40_000 };
+    leave("sp-runner.json", JSON.stringify({ phase: "submitting", at }));
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(19_999);
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(1);
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 

@@ -104,6 +104,14 @@ function play(
   return { clock, asked, submitted, records, told, controller, done, verdict: () => verdict };
 }
 
+/** Ends it, second by second: what reads files is not done within a turn of the event loop. */
+async function playOut(it: ReturnType<typeof play>): Promise<void> {
+  await until("it ends", async () => {
+    await it.clock.advance(1000);
+    return it.verdict() !== null;
+  });
+}
+
 function leave(name: string, text = "{}"): void {
   writeFileSync(join(directory, "work", name), text);
 }
@@ -267,6 +275,24 @@ describe("before a job is submitted", () => {
   });
 });
 
+describe("a submission that reaches nobody", () => {
+  const unsent: Answer<never> = { ...lost, isUnsent: true };
+
+  test("is made again, once the service answers", async () => {
+    const it = play({
+      submit: [unsent, ok("J")],
+      boards: [ok([idle]), ...Array.from({ length: 400 }, () => lost), ok([idle])],
+    });
+    await it.clock.advance(400_000);
+    expect(it.verdict()).toBeNull();
+    expect(it.submitted).toHaveLength(1);
+    expect(it.records.at(-1)).toMatchObject({ phase: "refused" });
+    await it.clock.advance(1000);
+    expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.submitted).toHaveLength(2);
+  });
+});
+
 describe("a submission that is refused", () => {
   test.each([400, 403, 404, 422])(
     "with %d fails the job at once, with the service's words",
@@ -390,12 +416,24 @@ describe("what cannot be told is waited for", () => {
     async (path) => {
       const result = [ok({ ...passed, report_path: path })];
       const it = play({ submit: [lost], boards: [ok([idle]), ok([busy("K")])], result });
+      await playOut(it);
       expect(await it.done).toEqual({ isGood: false, files: [] });
       expect(it.told.at(-1)).toContain("left nothing in this job's directory");
       // Ours may be on the board yet.
       expect(it.records.at(-1)).toMatchObject({ phase: "submitted", isAdopted: true });
     },
   );
+
+  test("a board that is seen idle twice, 10 s apart, is idle, whatever was not answered in between", async () => {
+    const it = play({
+      submit: [lost],
+      boards: [ok([idle]), ok([idle]), ...Array.from({ length: 9 }, () => lost), ok([idle])],
+    });
+    await it.clock.advance(9_999);
+    expect(it.verdict()).toBeNull();
+    await it.clock.advance(1);
+    expect(await it.done).toEqual({ isGood: false, files: [] });
+  });
 
   test("a board must be idle for 10 s on end; what did not tell of it counts for nothing", async () => {
     const boards = [ok([idle]), ok([idle]), lost, ok([]), ok([idle]), ok([busy()]), ok([idle])];
@@ -512,6 +550,25 @@ describe("what cannot be told is waited for", () => {
 });
 
 describe("the files of a result", () => {
+  test("are waited for, 20 s at most: a shared file system may show them late", async () => {
+    const result = [ok({ ...passed, report_path: "/far/work/r.json" })];
+    const late = play({ result });
+    await until("it waits", () => late.clock.waiting() > 0);
+    expect(late.told).toContain("worker: sp-runner: waiting for the files that its result names");
+    leave("r.json");
+    await playOut(late);
+    expect(await late.done).toEqual({ isGood: true, files: ["r.json"] });
+    rmSync(join(directory, "work/r.json"));
+    const never = play({ result });
+    const beganMs = never.clock.uptimeMs();
+    await playOut(never);
+    expect(await never.done).toEqual({ isGood: false, files: [] });
+    expect(never.clock.uptimeMs() - beganMs).toBeGreaterThanOrEqual(20_000);
+    // What is elsewhere never comes.
+    const elsewhere = play({ result: [ok({ ...passed, log_path: "/var/log/sp-runner.log" })] });
+    expect(await elsewhere.done).toEqual({ isGood: true, files: [] });
+  });
+
   test("are the ones it names, and the usual ones", async () => {
     for (const name of ["r.json", "test-summary.json", "run.log"]) leave(name);
     const it = play({
@@ -533,11 +590,13 @@ describe("the files of a result", () => {
     symlinkSync("/etc/passwd", join(directory, "work/link"));
     mkdirSync(join(directory, "work/sub"));
     const bad = play({ result: [ok({ ...passed, report_path: path })] });
+    await playOut(bad);
     expect(await bad.done).toEqual({ isGood: false, files: [] });
     expect(bad.told).toContain(
       `worker: sp-runner: its report_path ${path} is no file in the output directory`,
     );
     const good = play({ result: [ok({ ...passed, summary_path: path, log_path: path })] });
+    await playOut(good);
     expect(await good.done).toEqual({ isGood: true, files: [] });
     expect(good.told).toContain(`worker: sp-runner: its log_path ${path} is no file in the output directory`);
   });
@@ -550,6 +609,17 @@ describe("an agent that was started again", () => {
     expect(await it.done).toEqual({ isGood: true, files: ["test-report.json"] });
     expect(it.submitted).toEqual([]);
     expect(it.asked).toEqual(["boards", "status K", "result K"]);
+  });
+
+  test("submits what was refused, once the board is idle", async () => {
+    const boards = [ok([busy("K")]), ok([idle])];
+    const it = play({ boards }, { before: { phase: "refused" } });
+    await it.clock.advance(1000 + 9_999);
+    expect(it.submitted).toEqual([]);
+    await it.clock.advance(1);
+    expect(await it.done).toMatchObject({ isGood: true });
+    expect(it.submitted).toHaveLength(1);
+    expect(it.asked).not.toContain("status K");
   });
 
   test("follows the job that was submitted", async () => {

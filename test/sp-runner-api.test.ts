@@ -203,6 +203,21 @@ test("a refusal in plain text is its message", async () => {
   expect(await refusal("x".repeat(600))).toBe("x".repeat(500));
   expect(await refusal(" <html>")).toBe("status 409");
   expect(await refusal("\n")).toBe("status 409");
-  expect(await refusal('{"error": "busy"}')).toBe("status 409");
+  expect(await refusal('{"detail": "busy"}')).toBe('{"detail": "busy"}');
   expect(await refusal('{"message": "busy"}')).toBe("busy");
+});
+
+test("what reached nobody is known to be unsent; what broke off is not", async () => {
+  const cutting = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket) => socket.terminate() },
+  });
+  const { port } = cutting;
+  const api = openSpRunnerApi({ http, baseurl: `http://127.0.0.1:${port}` });
+  const brokenOff = await api.submit(submission);
+  cutting.stop(true);
+  expect(await api.submit(submission)).toMatchObject({ ok: false, isUnsent: true });
+  expect(brokenOff).toMatchObject({ ok: false, refusal: "no answer" });
+  expect(brokenOff).not.toHaveProperty("isUnsent");
 });

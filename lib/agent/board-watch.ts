@@ -4,13 +4,15 @@ import { isAtWork, isIdle, type SpRunnerApi } from "../sp-runner-api.ts";
 import { type JobCalls, JobOver } from "./job-calls.ts";
 
 export interface BoardLook {
+  /** The service told of its boards. */
+  isAnswered: boolean;
   /** It would take a job now. */
   isFree: boolean;
   /** A job is on it for certain. */
   isAtWork: boolean;
   /** The job on it; null where there is none, or its name is not told. */
   job: string | null;
-  /** So long it has been seen idle without a break; null where it is not, or that cannot be told. */
+  /** So long ago it was first seen idle, and never otherwise since; null where it is not, or that cannot be told. */
   idleMs: number | null;
   /** For people. */
   state: string;
@@ -36,10 +38,12 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
     throwIfOver(options);
     const board = boards.ok ? boards.value.find(({ name }) => name === testbed.testbed) : undefined;
     if (board === undefined || !isIdle(board)) {
-      idleSinceMs = null;
+      // No answer proves neither.
+      if (board !== undefined) idleSinceMs = null;
       const why = boards.ok ? "the service does not tell of it" : boards.message;
       const state = board === undefined ? why : isAtWork(board) ? "it is at work" : `it is ${board.status}`;
       return {
+        isAnswered: boards.ok,
         isFree: false,
         isAtWork: board !== undefined && isAtWork(board),
         job: (board?.current_job ?? "") || null,
@@ -50,6 +54,7 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
     idleSinceMs ??= clock.uptimeMs();
     const idleMs = clock.uptimeMs() - idleSinceMs;
     return {
+      isAnswered: true,
       isFree: board.status === "available",
       isAtWork: false,
       job: null,

@@ -89,7 +89,11 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
     if (test === null) {
       isGood = await playTask(task, options, put);
     } else if (index === 0) {
-      const tell: HardwareTest["tell"] = (stream, payload) => put(stream, payload, task.id);
+      const tell: HardwareTest["tell"] = (stream, payload) => {
+        // An agent that wrote nothing would be taken for one that hangs (silence_timeout).
+        options.log.info(payload);
+        return put(stream, payload, task.id);
+      };
       const verdict = await runHardwareTest({ ...test, tell });
       isGood = verdict.isGood;
       wanted = verdict.files.map((name) => `/work/${name}`);

@@ -3,7 +3,7 @@
  * is lost is believed only when the board says so too.
  */
 import type { Answer } from "../buildomat.ts";
-import type { RunnerResult, RunnerStatus } from "../sp-runner-api.ts";
+import { isActive, type RunnerResult, type RunnerStatus } from "../sp-runner-api.ts";
 import {
   type BoardLook,
   confirmMs,
@@ -30,11 +30,11 @@ const longestProgress = 4000;
 const longestWord = 200;
 /** A job that the lab failed may have no result. */
 const brokenTries = 3;
-const activeWords = ["pending", "running"];
 
 export async function followJob(options: FollowOptions, job: string): Promise<JobEnd> {
   const { runner, tell } = options;
   let told: string | null = null;
+  let doubted: string | null = null;
   let doubt: Doubt | null = null;
   for (;;) {
     const answer = await runner.status(job);
@@ -49,7 +49,9 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
       if (status === "completed") return await fetchResult(options, job);
       if (status === "failed") return await fetchBroken(options, job, error ?? null);
     } else {
-      if (doubt === null) await tell("worker", `sp-runner: ${trouble}; asked again`);
+      // What comes and goes is told once.
+      if (trouble !== doubted) await tell("worker", `sp-runner: ${trouble}; asked again`);
+      doubted = trouble;
       doubt ??= openDoubt(options, job);
       const isUnknown = !answer.ok && answer.refusal !== "no answer";
       const end = await doubt({ isUnknown, isOthers: answer.ok && isOthers(answer.value, options) });
@@ -64,7 +66,7 @@ function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string
   if (!answer.ok) return saidBy(answer);
   const { status, testbed: board } = answer.value;
   if (isOthers(answer.value, options)) return `it tells of a job on ${board?.slice(0, longestWord)}`;
-  const isKnown = status === "completed" || status === "failed" || activeWords.includes(status);
+  const isKnown = status === "completed" || status === "failed" || isActive(answer.value);
   return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
 }
 
@@ -94,10 +96,12 @@ function openDoubt(options: FollowOptions, job: string): Doubt {
   return async ({ isUnknown, isOthers: isAnothers }) => {
     const board = await look();
     const nowMs = options.clock.uptimeMs();
-    if (isUnknown && isAbsent(board)) absentSinceMs ??= nowMs;
-    else absentSinceMs = null;
+    const isGone = isUnknown && isAbsent(board);
+    // An answer that was lost says nothing of it.
+    if (isGone) absentSinceMs ??= nowMs;
+    else if (board.isAtWork && !isAbsent(board)) absentSinceMs = null;
     const idleMs = board.idleMs ?? 0;
-    if (absentSinceMs !== null && nowMs - absentSinceMs >= confirmMs) {
+    if (isGone && absentSinceMs !== null && nowMs - absentSinceMs >= confirmMs) {
       const what = board.job === null ? "its board is idle" : "its board works on another one";
       const why = `sp-runner does not know the job any more, and ${what}`;
       return { is: "lost", why, isOver: idleMs >= confirmMs };
@@ -122,7 +126,9 @@ async function fetchResult(options: FollowOptions, job: string): Promise<JobEnd>
     if (doubt === null)
       await options.tell("worker", `sp-runner: no result yet: ${saidBy(answer)}; asked again`);
     doubt ??= openDoubt(options, job);
-    const end = await doubt({ isUnknown: answer.status === 404, isOthers: false });
+    // A conflict is how a service says "not yet".
+    const isUnknown = answer.refusal !== "no answer" && answer.refusal !== "conflict";
+    const end = await doubt({ isUnknown, isOthers: false });
     if (end !== null) return end;
     await pause(options);
   }

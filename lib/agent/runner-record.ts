@@ -15,6 +15,8 @@ export interface Verdict {
 export type RunnerRecord =
   /** `at`: when it was to be sent. */
   | { phase: "submitting"; at?: Moment | undefined }
+  /** It did not reach the service, or was refused because of the job on the board: it is submitted again, once the board is idle. */
+  | { phase: "refused" }
   /** `isAdopted`: its name is the board's word, not the answer to the submission. */
   | { phase: "submitted"; job: string; isAdopted: boolean }
   /** `lines` are for the job's owner. The service said that the job is over, or took none, or the board was seen idle for long enough. */
@@ -25,6 +27,7 @@ const recordSchema = z.discriminatedUnion("phase", [
     phase: z.literal("submitting"),
     at: z.object({ bootId: z.string(), uptimeMs: z.number() }).optional(),
   }),
+  z.object({ phase: z.literal("refused") }),
   z.object({ phase: z.literal("submitted"), job: z.string().min(1), isAdopted: z.boolean() }),
   z.object({
     phase: z.literal("ended"),

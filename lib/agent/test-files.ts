@@ -31,6 +31,11 @@ export async function findFile(place: OutputPlace, path: string): Promise<string
   }
 }
 
+/** Whether a path of the service's leads into the output directory, where a file may be yet to come. */
+export async function isInside(place: OutputPlace, path: string): Promise<boolean> {
+  return (await relativeName(place, path)) !== null;
+}
+
 export async function findReport(place: OutputPlace): Promise<string | null> {
   return await findFile(place, reportName);
 }

@@ -4,11 +4,20 @@
  */
 import { z } from "zod";
 import type { Testbed } from "../config.ts";
-import { type Instance, instanceName, isFormer } from "../domain.ts";
+import { elapsedMs, type Instance, instanceName, isFormer } from "../domain.ts";
 import { errorText } from "../failure.ts";
 import type { Reached } from "../host.ts";
 import { intervals } from "../plan-observation.ts";
-import { askForBoard, findBoard, isAtWork, isIdle } from "../sp-runner-api.ts";
+import {
+  askForBoard,
+  cutOffMs,
+  findBoard,
+  isActive,
+  isAtWork,
+  isIdle,
+  type SpRunnerApi,
+} from "../sp-runner-api.ts";
+import { momentSchema } from "../store-row.ts";
 import { type Factory, logFor } from "./known.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 
@@ -56,16 +65,22 @@ async function recoverBoard(
   const answer = await openRunner(url).recover(name);
   // Only now: the service may answer when it is done.
   known.recoveringSinceMs.set(name, clock.uptimeMs());
-  const said = answer.ok ? `${answer.value.status}: ${answer.value.message}` : answer.message;
+  const said = answer.ok ? `${answer.value.status}: ${answer.value.message ?? ""}` : answer.message;
   log.warn(`told sp-runner to recover the board: ${said}`, { testbed: name });
   return recovering;
 }
 
-const recordSchema = z.object({ phase: z.string() });
+const recordSchema = z.object({
+  phase: z.string(),
+  job: z.string().optional().catch(undefined),
+  at: momentSchema.optional().catch(undefined),
+});
+type BoardRecord = z.infer<typeof recordSchema>;
 
 /**
  * Whether the service is done with the board, after the agent's end. Only the agent's own record can tell: the job's end was
- * seen, or the agent is done and nothing was submitted. Else the board must be idle twice, 10 s apart.
+ * seen, or the agent is done and nothing was submitted. Else the board must be idle twice, 10 s apart, and the job be neither
+ * waiting in the service nor just on its way there.
  */
 export async function proveBoardIdle(factory: Factory, instance: Instance): Promise<Outcome> {
   const { known, clock } = factory;
@@ -73,49 +88,71 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   // Without a worker no agent was ever told to go; the row's own word for that may have been lost in a crash.
   if (url === undefined || isFormer(instance) || instance.worker === null) return done;
   const name = instanceName(instance);
-  const cannotTell = (reason: string): Outcome => {
-    known.idleSinceMs.delete(name);
-    return failed(`cannot tell whether the board is idle: ${reason}; the testbed stays reserved`);
-  };
-  const record = await readRecord(factory, instance);
-  if ("unreadable" in record) return cannotTell(record.unreadable);
-  if (record.isOver) return done;
-  const asked = await findBoard(factory.openRunner(url), url, instance.testbed);
+  const cannotTell = (reason: string): Outcome =>
+    failed(`cannot tell whether the board is idle: ${reason}; the testbed stays reserved`);
+  const read = await readRecord(factory, instance);
+  if ("unreadable" in read) return cannotTell(read.unreadable);
+  const { record, isDone } = read;
+  if (record === null ? isDone : record.phase === "ended") return done;
+  const runner = factory.openRunner(url);
+  const asked = await findBoard(runner, url, instance.testbed);
+  // No answer proves neither.
   if (!asked.ok) return cannotTell(asked.reason);
   const { board } = asked;
-  if (isAtWork(board)) {
+  if (isAtWork(board) || (await isWaiting(runner, record, instance))) {
     if (known.idleSinceMs.get(name) !== Number.POSITIVE_INFINITY) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
     known.idleSinceMs.set(name, Number.POSITIVE_INFINITY);
     return waiting(lookAgainMs);
   }
-  if (!isIdle(board)) return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
+  if (!isIdle(board)) {
+    known.idleSinceMs.delete(name);
+    return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
+  }
   const sinceMs = Math.min(known.idleSinceMs.get(name) ?? Number.POSITIVE_INFINITY, clock.uptimeMs());
   known.idleSinceMs.set(name, sinceMs);
-  return clock.uptimeMs() - sinceMs >= intervals.confirmMs ? done : waiting(lookAgainMs);
+  const isIdleLong = clock.uptimeMs() - sinceMs >= intervals.confirmMs;
+  return isIdleLong && !isOnItsWay(factory, record) ? done : waiting(lookAgainMs);
+}
+
+/** A service that has a queue shows the board of a job that waits there as available. */
+async function isWaiting(
+  runner: SpRunnerApi,
+  record: BoardRecord | null,
+  { testbed }: Instance,
+): Promise<boolean> {
+  if (record?.phase !== "submitted" || record.job === undefined) return false;
+  const status = await runner.status(record.job);
+  return status.ok && isActive(status.value) && (status.value.testbed ?? testbed) === testbed;
+}
+
+/** A submission that was cut off may begin yet. */
+function isOnItsWay({ clock }: Factory, record: BoardRecord | null): boolean {
+  if (record?.phase !== "submitting" || record.at === undefined) return false;
+  return elapsedMs(record.at, { bootId: clock.bootId, uptimeMs: clock.uptimeMs() }) < cutOffMs;
 }
 
 /** A record whose words are not understood proves nothing, and neither does the absence of one where the agent is not done. */
 async function readRecord(
   { files }: Factory,
   { place }: Instance,
-): Promise<{ isOver: boolean } | { unreadable: string }> {
+): Promise<{ record: BoardRecord | null; isDone: boolean } | { unreadable: string }> {
   const directory = `${place.directory}/opt/etc`;
   try {
     const text = await files.readText(`${directory}/sp-runner.json`);
-    if (text === null) return { isOver: await files.isThere(`${directory}/job-done.json`) };
-    return { isOver: phaseOf(text) === "ended" };
+    const isDone = await files.isThere(`${directory}/job-done.json`);
+    return { record: text === null ? null : parseRecord(text), isDone };
   } catch (error) {
     return { unreadable: `the agent's record cannot be read (${errorText(error)})` };
   }
 }
 
-function phaseOf(text: string): string | null {
+function parseRecord(text: string): BoardRecord {
+  const unknown = { phase: "unknown" };
   try {
-    const record = recordSchema.safeParse(JSON.parse(text));
-    return record.success ? record.data.phase : null;
+    return recordSchema.safeParse(JSON.parse(text)).data ?? unknown;
   } catch {
-    return null;
+    return unknown;
   }
 }

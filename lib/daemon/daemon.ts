@@ -129,7 +129,11 @@ export function createDaemon(factory: Factory): Daemon {
     }
     known.failures.delete(key);
     known.retryAtMs.delete(key);
-    if (outcome.kind === "waiting") known.retryAtMs.set(key, nowMs + outcome.ms);
+    if (outcome.kind === "waiting") {
+      known.retryAtMs.set(key, nowMs + outcome.ms);
+      // What comes and goes is told once.
+      if (before !== undefined) known.failures.set(key, { ...before, count: 0 });
+    }
     if (before !== undefined && outcome.kind === "done") log.info(`${action.kind}: right again`, about);
     if (isServerWide) {
       if (known.failures.delete("server")) log.info("the server answers again");
