@@ -189,19 +189,23 @@ describe("a testbed behind ssh", () => {
     },
   );
 
-  test.concurrent.each(["/bin/sh", "/bin/bash", "/bin/ksh93", "/usr/bin/zsh", "/usr/bin/fish"])(
-    "another user there, with the login shell %s and the usual work directory",
-    async (shell) => {
-      await using lab = await openSshLab({ agent: "builtin", isCompiled: true, machine: { shell } });
-      const factory = lab.start();
-      const id = await lab.submit(String.raw`printf '%s\n' "it's" '\\' '$HOME' "$(id -un)"`);
-      expect((await lab.ended(id)).state).toBe("completed");
-      expect(await lab.said(id, "stdout")).toEqual(["it's", String.raw`\\`, "$HOME", "lab"]);
-      await drained(factory);
-      expect(factory.log().filter(({ level }) => level !== "info")).toEqual([]);
-      expect(statSync(join(lab.work, "bed-1_1")).uid).toBe(labUser);
-    },
-  );
+  test.concurrent.each([
+    "/bin/sh",
+    "/bin/bash",
+    "/bin/ksh93",
+    "/usr/bin/zsh",
+    "/usr/bin/fish",
+    "/usr/bin/tcsh",
+  ])("another user there, with the login shell %s and the usual work directory", async (shell) => {
+    await using lab = await openSshLab({ agent: "builtin", isCompiled: true, machine: { shell } });
+    const factory = lab.start();
+    const id = await lab.submit(String.raw`printf '%s\n' "it's" '\\' '$HOME' "$(id -un)"`);
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual(["it's", String.raw`\\`, "$HOME", "lab"]);
+    await drained(factory);
+    expect(factory.log().filter(({ level }) => level !== "info")).toEqual([]);
+    expect(statSync(join(lab.work, "bed-1_1")).uid).toBe(labUser);
+  });
 
   test.concurrent("with elevation a user there becomes root by sudo, and without its leave takes no job", async () => {
     const general = ["use_privilege_elevation = true"];
