@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import { must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
+import { openSession } from "./pty.ts";
 import { drained, openSshLab, type SshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
 import { until } from "./until.ts";
@@ -465,6 +466,20 @@ describe("a testbed behind ssh", () => {
     const jump = ["ProxyJump jump", "Host jump", ...known, `UserKnownHostsFile ${lab.directory}/none`, ""];
     appendFileSync(join(lab.directory, "ssh_config"), jump.join("\n"));
     expect(await checked(lab)).toContain("run ssh bench-1 by hand: a jump host");
+  });
+
+  test.concurrent("on a terminal nothing that ssh runs can ask there", async () => {
+    await using lab = await openSshLab();
+    const seen = join(lab.directory, "seen");
+    const way = `ProxyCommand sh -c 'if (: </dev/tty) 2>/dev/null; then echo asks; else echo silent; fi >>${seen}'\n`;
+    appendFileSync(join(lab.directory, "ssh_config"), way);
+    const path = `${lab.directory}/bin:${process.env["PATH"]}`;
+    const env = { PATH: path, HOME: lab.base, FACTORY_LOCK_DIR: join(lab.directory, "locks") };
+    const program = [process.execPath, join(import.meta.dir, "../factory.ts"), "check"];
+    const session = openSession([...program, "--base-dir", lab.base], { cwd: "/", env });
+    expect(await session.exited).toBe(1);
+    expect(session.shown()).toContain("cannot reach bench-1");
+    expect(readFileSync(seen, "utf8")).toBe("silent\n");
   });
 
   test.concurrent("its log is shown from here, while it runs and after", async () => {

@@ -27,6 +27,9 @@ export interface ConnectionOptions {
 
 const closeTimeoutMs = 5_000;
 
+/** What ssh starts itself, for a jump host say, does not know that nobody may be asked. */
+const isDetached = true;
+
 export function openConnection({
   processes,
   address,
@@ -42,6 +45,7 @@ export function openConnection({
       argv,
       env,
       cwd: directory,
+      isDetached,
       timeoutMs: closeTimeoutMs,
       maxBytes: 4096,
     });
@@ -56,6 +60,7 @@ export function openConnection({
         stdin,
         env,
         cwd: directory,
+        isDetached,
         timeoutMs,
         maxBytes: longestAnswerBytes,
       });
