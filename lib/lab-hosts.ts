@@ -108,6 +108,8 @@ export function openLabConnections(directory: string, program: Program): Connect
       USER: user,
       LOGNAME: user,
       LC_ALL: "C",
+      // Nor is anybody asked in a window.
+      SSH_ASKPASS_REQUIRE: "never",
       ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
     },
     directory,

@@ -1,5 +1,8 @@
 /** The one place where ssh's arguments are made, and the one that quotes for the shell that it meets: held against real shells. */
 import { describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { SshAddress } from "../lib/domain.ts";
 import { quoteCommand, sshArgv } from "../lib/ssh/argv.ts";
 
@@ -91,6 +94,7 @@ const shells = [
   ["/bin/ksh93"],
   ["/usr/bin/zsh"],
   ["/usr/bin/fish", "--no-config"],
+  ["/usr/bin/tcsh", "-f"],
 ];
 const isThere = await Promise.all(shells.map(([path = ""]) => Bun.file(path).exists()));
 const found = shells.filter((_, index) => isThere[index]);
@@ -107,21 +111,48 @@ function hostileWords(): string[] {
     "\\'",
     "'\\",
     "$(id)",
+    "$x",
+    String.raw`\n`,
+    String.raw`\c`,
+    String.raw`\0101`,
+    "%s",
     "--",
     "-n",
     "",
   ];
   const pairs = signs.flatMap((one) => signs.map((other) => `${one}${other}`));
-  return [...signs, ...pairs, ...pairs.map((pair) => `a${pair}z`)];
+  return [...signs, ...pairs, ...pairs.map((pair) => `a${pair}z`), "\n\n\n", "a\n\n"];
+}
+
+/** Those without a line break apart: what has one is sent another way. */
+function bringThrough(shell: string[], path: string): void {
+  for (const hasBreak of [false, true]) {
+    const words = hostileWords().filter((word) => word.includes("\n") === hasBreak);
+    for (let at = 0; at < words.length; at += 300) {
+      const some = words.slice(at, at + 300);
+      const line = quoteCommand(["sh", "-c", String.raw`printf '%s\0' "$@"`, "sh", ...some]);
+      const child = Bun.spawnSync([...shell, "-c", line], { env: { ...process.env, PATH: path } });
+      expect(child.stderr.toString()).toBe("");
+      expect(child.stdout.toString().split("\0").slice(0, -1)).toEqual(some);
+    }
+  }
 }
 
 test.each(found)("F68 quoteCommand() brings every word through %s %s as it is", (...shell) => {
-  const words = hostileWords();
-  for (let at = 0; at < words.length; at += 300) {
-    const some = words.slice(at, at + 300);
-    const line = quoteCommand(["sh", "-c", String.raw`printf '%s\0' "$@"`, "sh", ...some]);
-    const child = Bun.spawnSync([...shell.filter((word) => word !== undefined), "-c", line]);
-    expect(child.stderr.toString()).toBe("");
-    expect(child.stdout.toString().split("\0").slice(0, -1)).toEqual(some);
+  bringThrough(
+    shell.filter((word) => word !== undefined),
+    "/usr/bin:/bin",
+  );
+});
+
+const posix = ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/ksh93", "/usr/bin/zsh"];
+
+test.each(posix.filter((path) => existsSync(path)))("... and what decodes it may be %s", (path) => {
+  const directory = mkdtempSync(join(tmpdir(), "argv-"));
+  try {
+    symlinkSync(path, join(directory, "sh"));
+    bringThrough(["/bin/sh"], `${directory}:/usr/bin:/bin`);
+  } finally {
+    rmSync(directory, { recursive: true });
   }
 });

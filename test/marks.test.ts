@@ -26,8 +26,24 @@ describe("between()", () => {
   test("takes nothing for an answer that is not whole", () => {
     expect(said("m1 begin\none\n", "noise\nit broke\n", 1)).toEqual({ ok: false, reason: "it broke" });
     expect(said("one\nm1 end\n", "", 3)).toEqual({ ok: false, reason: "no answer, exit code 3" });
+    expect(said("m1 begin\none\n", "", 1)).toEqual({ ok: false, reason: "no answer, exit code 1" });
     expect(between({ ok: false, reason: "gone" }, "m1")).toEqual({ ok: false, reason: "gone" });
   });
+});
+
+test("between() tells what was printed instead of an answer", () => {
+  const result = {
+    ok: true,
+    stdout: "Welcome\nThis account is closed.\r\n\n",
+    stderr: "",
+    exitCode: 3,
+  } as const;
+  expect(between(result, "m1")).toEqual({
+    ok: false,
+    reason: "no answer, exit code 3: This account is closed.",
+  });
+  const long = between({ ...result, stdout: "x".repeat(10_000) }, "m1");
+  expect(long).toEqual({ ok: false, reason: `no answer, exit code 3: ${"x".repeat(500)}` });
 });
 
 describe("the minder's script", () => {

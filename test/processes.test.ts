@@ -1,7 +1,11 @@
 /** The door to other programs. */
 import { expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { openClock } from "../lib/doors/clock.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
+import { until } from "./until.ts";
 
 const processes = openProcesses({ clock: openClock() });
 const env = { PATH: process.env["PATH"] ?? "" };
@@ -32,13 +36,38 @@ test("run() says why a program cannot be started", async () => {
   expect(result.ok).toBe(false);
 });
 
-test("run() ends at its deadline, also when a grandchild holds the output open", async () => {
+test.each([
+  ["ends", false],
+  ["that is detached ends", true],
+])("run() %s at its deadline, also when a grandchild holds the output open", async (_, isDetached) => {
   // The grandchild lives longer than this test may: waiting for it would fail the test.
   const result = await processes.run({
     argv: ["sh", "-c", "sleep 15; true"],
     env,
     timeoutMs: 200,
     maxBytes: 10,
+    isDetached,
   });
   expect(result).toEqual({ ok: false, reason: "sh did not end within 0.2 s" });
+});
+
+test("run() that is detached leads a session of its own, and is killed all the same", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "processes-"));
+  const file = join(directory, "session");
+  const stop = new AbortController();
+  const ended = processes.run({
+    argv: ["sh", "-c", 'echo $$ $(ps -o sid= -p $$) >"$1"; exec sleep 40', "sh", file],
+    env,
+    timeoutMs: 30_000,
+    maxBytes: 1000,
+    isDetached: true,
+    signal: stop.signal,
+  });
+  const said = await until("it runs", () => existsSync(file) && readFileSync(file, "utf8"));
+  stop.abort();
+  expect(await ended).toEqual({ ok: false, reason: "cancelled" });
+  const [pid, session] = said.trim().split(" ");
+  expect(session).toBe(pid);
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  rmSync(directory, { recursive: true });
 });

@@ -11,6 +11,8 @@ export interface Run {
   timeoutMs: number;
   /** Each of stdout and stderr is kept up to this; the rest is read and thrown away. */
   maxBytes: number;
+  /** In a session of its own: neither it nor what it starts can ask on this program's terminal. */
+  isDetached?: boolean;
   signal?: AbortSignal;
 }
 
@@ -25,7 +27,7 @@ export interface Processes {
 
 export function openProcesses({ clock }: { clock: Clock }): Processes {
   return {
-    run: async ({ argv, stdin, env, cwd, timeoutMs, maxBytes, signal }) => {
+    run: async ({ argv, stdin, env, cwd, timeoutMs, maxBytes, isDetached = false, signal }) => {
       const deadline = clock.deadline(timeoutMs);
       try {
         const child = Bun.spawn(argv, {
@@ -33,6 +35,7 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
           stdout: "pipe",
           stderr: "pipe",
           env,
+          detached: isDetached,
           ...(cwd === undefined ? {} : { cwd }),
           signal: AbortSignal.any([deadline.signal, ...(signal === undefined ? [] : [signal])]),
           killSignal: "SIGKILL",

@@ -19,9 +19,17 @@ export function between(result: RunResult, mark: string): Reply {
   const begin = stdout.indexOf(`${mark} begin\n`);
   const end = stdout.lastIndexOf(`${mark} end`);
   if (begin === -1 || end === -1) {
-    const said = stderr.trim().split("\n").at(-1) ?? "";
-    return { ok: false, reason: said.slice(0, 500) || `no answer, exit code ${exitCode}` };
+    const said = lastLine(stderr);
+    if (said !== "") return { ok: false, reason: said };
+    // What no script of ours began, as of an account that is closed, is told by whatever came instead.
+    const instead = stdout.includes(mark) ? "" : lastLine(stdout);
+    const none = `no answer, exit code ${exitCode}`;
+    return { ok: false, reason: instead === "" ? none : `${none}: ${instead}` };
   }
   const text = stdout.slice(begin + mark.length + " begin\n".length, end);
   return { ok: true, lines: text.split("\n").slice(0, -1) };
+}
+
+function lastLine(text: string): string {
+  return (text.trim().split("\n").at(-1) ?? "").slice(0, 500);
 }

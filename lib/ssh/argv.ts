@@ -70,15 +70,25 @@ function quotePath(path: string): string {
   return `"${path.replaceAll("%", "%%")}"`;
 }
 
+/** Runs the words that follow `sh`, encoded as below. The dot keeps line breaks at a word's end from `$()`. */
+const decoder = `for word do shift; word=$(printf %b. "$word"); set -- "$@" "\${word%.}"; done; exec "$@"`;
+
 /**
  * One command line for any login shell: each word that is not plain stands in single quotes. A backslash stands outside of
- * them, for fish knows it within, too.
+ * them, for fish knows it within, too; so does an exclamation mark, for csh. Nor may csh meet a line break within: words that
+ * have one are sent encoded, and an sh there decodes them.
  */
 export function quoteCommand(argv: string[]): string {
-  return argv.map(quoteWord).join(" ");
+  const hasBreak = argv.some((word) => word.includes("\n"));
+  const words = hasBreak ? ["sh", "-c", decoder, "sh", ...argv.map(encodeWord)] : argv;
+  return words.map(quoteWord).join(" ");
+}
+
+function encodeWord(word: string): string {
+  return word.replaceAll("\\", String.raw`\\`).replaceAll("\n", String.raw`\n`);
 }
 
 function quoteWord(word: string): string {
   if (/^[A-Za-z0-9_./:@%+,-]+$/.test(word)) return word;
-  return `'${word.replaceAll(/['\\]/g, String.raw`'\$&'`)}'`;
+  return `'${word.replaceAll(/['\\!]/g, String.raw`'\$&'`)}'`;
 }

@@ -27,6 +27,9 @@ export interface ConnectionOptions {
 
 const closeTimeoutMs = 5_000;
 
+/** What ssh starts itself, for a jump host say, does not know that nobody may be asked. */
+const isDetached = true;
+
 export function openConnection({
   processes,
   address,
@@ -42,6 +45,7 @@ export function openConnection({
       argv,
       env,
       cwd: directory,
+      isDetached,
       timeoutMs: closeTimeoutMs,
       maxBytes: 4096,
     });
@@ -56,6 +60,7 @@ export function openConnection({
         stdin,
         env,
         cwd: directory,
+        isDetached,
         timeoutMs,
         maxBytes: longestAnswerBytes,
       });
@@ -71,15 +76,24 @@ export function openConnection({
 
 /** What ssh says in many lines, in one, with the mend. */
 function explain(host: string, said: string, otherwise: string): string {
+  const lines = said.split("\n").map((line) => line.trim().slice(0, 300));
+  const lineWith = (signs: RegExp): string | undefined => lines.find((line) => signs.test(line));
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
     return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, correct host_key or run ssh-keygen -R for it`;
   }
-  if (/Permission denied|Too many authentication failures/.test(said)) {
-    return `ssh to ${host} is refused (${lastLine(said)}): a key that needs no passphrase must be accepted there; see ssh_user and ssh_key`;
+  const refusal = lineWith(/Permission denied|Too many authentication failures/);
+  if (refusal !== undefined) {
+    // Why a key was not even tried stands in a line before.
+    const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
+    const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
+    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; see ssh_user and ssh_key`;
   }
-  return `cannot reach ${host} over ssh: ${lastLine(said) || otherwise}`;
-}
-
-function lastLine(text: string): string {
-  return (text.trim().split("\n").at(-1) ?? "").trim().slice(0, 300);
+  if (lineWith(/Session open refused by peer/) !== undefined) {
+    return `cannot reach ${host} over ssh: it opens no session; see MaxSessions in its sshd_config`;
+  }
+  const last = lines.findLast((line) => line !== "") ?? otherwise;
+  // What a jump host's own ssh says is lost: a shared connection that persists throws it away.
+  const isCut = last.includes("exchange_identification: Connection closed");
+  const hint = `; run ssh ${host} by hand: a jump host before it may not be known yet, or refuse the key`;
+  return `cannot reach ${host} over ssh: ${last}${isCut ? hint : ""}`;
 }

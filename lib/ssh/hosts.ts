@@ -40,13 +40,11 @@ const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
 const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
 
 /**
- * Before each command, whatever connection it comes over: an address may be another machine's by now. Words: work directory,
- * machine, the command.
+ * Before each command, whatever connection it comes over: an address may be another machine's by now. One line, so that the
+ * login shell there takes it as it is. Words: work directory, machine, the command.
  */
-const guardScript = `
-if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi
-echo another-machine >&2
-exit 254`;
+const guardScript =
+  'if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi; echo another-machine >&2; exit 254';
 
 export function openSshHosts(options: SshOptions): SshHosts {
   const { config, connections, files, random, lockDirectory } = options;
