@@ -7,20 +7,14 @@ import type { HttpFailure, HttpReply } from "../doors/http.ts";
 import type { RunResult } from "../doors/processes.ts";
 import type { Worker } from "../factory-api.ts";
 import type { LocksResult, ProbeResult } from "../minder/replies.ts";
+import type { SeenDirectory } from "../work-directory.ts";
 
 /** What was seen, or why it could not be. */
 export type Look<T> = { ok: true; value: T } | { ok: false; reason: string };
 
 /** A path as this user finds it. */
-export interface Place {
-  path: string;
-  kind: "missing" | "directory" | "file" | "link" | "other";
-  /** Permission bits, sticky bit included; 0 where it is missing. */
-  mode: number;
-  uid: number;
+export interface Place extends SeenDirectory {
   isReadable: boolean;
-  /** A directory also needs `x` for that. Of one that is missing: whether it can be made. */
-  isWritable: boolean;
   isExecutable: boolean;
 }
 

@@ -11,6 +11,7 @@ import type { Host, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
 import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
+import { type Fault, faultOf, lackOfRoom } from "../work-directory.ts";
 import { copyAgent, type Executable, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
@@ -104,8 +105,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const seen = await survey(testbed, true);
     if (!seen.ok) return seen.reason;
     const { host } = addressOf(testbed);
-    const other = seen.machine === "" ? null : await findOther(testbed, addressOf(testbed), seen);
-    if (other !== null) return other;
+    const fault = faultThere(testbed, seen);
+    const other = await findOther(testbed, addressOf(testbed), seen);
+    // In a directory that is closed to us no name of a machine can be read.
+    if (other !== null && (seen.machine !== "" || fault === null)) return other;
+    if (fault !== null) return `${host}: ${fault}`;
     const agent = agentThere(testbed, seen);
     if (agent !== null) return agent.ok ? null : `${host}: ${agent.reason}`;
     const reason = whyNotCopied(seen, await options.executable());
@@ -128,7 +132,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
     // Where the configuration names another host or directory by now, that one is got to know.
     if (before?.host !== host || before.workDirectory !== workDirectory) return null;
     if (before.machine === machine) return null;
-    return `another machine answers as ${host} than the one that this testbed hung on (${workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+    const what = `another machine answers as ${host} than the one that this testbed hung on`;
+    const name = `${workDirectory}/testbed-id`;
+    const why =
+      machine === "" ? `, or its disk is not mounted (${name} is missing or empty)` : ` (${name} differs)`;
+    return `${what}${why}; if it is the right one, remove ${path}`;
   }
 
   /** The agent that is there, or why none is used; null: this program is, if it can be copied. */
@@ -177,6 +185,19 @@ export function openSshHosts(options: SshOptions): SshHosts {
       return minderAt(testbed, ssh, work);
     },
   };
+}
+
+/** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
+function faultThere({ name }: Testbed, { place, freeBytes, uid, workDirectory }: Survey): string | null {
+  const setting = `testbed.${name}.work_dir`;
+  const fault =
+    (place === null ? null : faultOf(place, uid, setting)) ??
+    (freeBytes === null ? null : lackOfRoom(freeBytes, ` in ${workDirectory}`, setting));
+  return fault === null ? null : inOne(fault);
+}
+
+function inOne({ message, mend }: Fault): string {
+  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */

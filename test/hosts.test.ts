@@ -1,0 +1,140 @@
+/** What `check` finds on a host behind ssh; here every word of its questions is run by each shell that such a host may have. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openClock } from "../lib/doors/clock.ts";
+import { openFiles } from "../lib/doors/files.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { openSshHosts, type SshHosts } from "../lib/ssh/hosts.ts";
+import { configOf, testbedOf } from "./plan-scenes.ts";
+
+const processes = openProcesses({ clock: openClock() });
+const shells = [["/bin/dash"], ["/bin/bash"], ["/usr/bin/busybox", "ash"], ["/bin/ksh93"]];
+const uid = process.getuid?.() ?? 0;
+
+let directory = "";
+let work = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "hosts-"));
+  work = join(directory, "far");
+  writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const bed = () =>
+  testbedOf({ name: "bed-1", host: "bench-1", agentPath: join(directory, "agent"), workDir: work });
+
+/** This host by its shell, instead of another one by its sshd. */
+function openHosts(
+  shell: string[],
+  { path = "/usr/bin:/bin", edit = (script: string) => script } = {},
+): SshHosts {
+  return openSshHosts({
+    config: configOf([bed()]),
+    connections: {
+      to: () => ({
+        run: async (argv, stdin, timeoutMs) =>
+          await processes.run({
+            argv: [...shell, ...argv.slice(1).map(edit)],
+            stdin,
+            env: { PATH: path, HOME: directory },
+            timeoutMs,
+            maxBytes: 65_536,
+          }),
+        close: () => Promise.resolve(),
+      }),
+      close: () => Promise.resolve(),
+    },
+    files: openFiles(),
+    random: openRandom(),
+    machineDirectory: join(directory, "machines"),
+    lockDirectory: join(directory, "locks"),
+    executable: () => Promise.resolve(null),
+  });
+}
+
+describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...shell) => {
+  const words = shell.filter((word) => typeof word === "string");
+
+  test("inspect() finds nothing wrong with a host that has all, and makes nothing there", async () => {
+    work = join(directory, "deep/er/far");
+    expect(await openHosts(words).inspect(bed())).toBeNull();
+    expect(readdirSync(directory)).toEqual(["agent"]);
+    mkdirSync(work, { recursive: true, mode: 0o700 });
+    expect(await openHosts(words).inspect(bed())).toBeNull();
+    expect(readdirSync(work)).toEqual([]);
+  });
+
+  test("inspect() names a work directory that others can write, with the mend", async () => {
+    mkdirSync(work);
+    chmodSync(work, 0o1777);
+    expect(await openHosts(words).inspect(bed())).toBe(
+      `bench-1: ${work} can be written by others (mode 1777); chmod go-w ${work}`,
+    );
+  });
+
+  test.skipIf(uid !== 0)("inspect() names a work directory of another user's, with the mend", async () => {
+    mkdirSync(work, { mode: 0o700 });
+    chownSync(work, 1234, 1234);
+    expect(await openHosts(words).inspect(bed())).toBe(
+      `bench-1: ${work} belongs to user 1234, not to 0; run as that user, or chown 0 ${work}, or set testbed.bed-1.work_dir`,
+    );
+  });
+
+  test("inspect() names a work directory that cannot be made, with the mend", async () => {
+    writeFileSync(join(directory, "file"), "");
+    work = join(directory, "file/far");
+    expect(await openHosts(words).inspect(bed())).toBe(
+      `bench-1: ${work} is not there and cannot be made by this user; make it, or set testbed.bed-1.work_dir`,
+    );
+  });
+
+  test("inspect() names a disk that is full, with the mend", async () => {
+    const edit = (script: string): string =>
+      script.replace('df -Pk "$near"', "printf '%s\\n' head '/dev/my disk 9000 8990 10 100% /mnt'");
+    expect(await openHosts(words, { edit }).inspect(bed())).toBe(
+      `bench-1: 0 MiB free in ${work}; no job starts with less than 64 MiB; make room, lower general.keep, or set testbed.bed-1.work_dir to a larger disk`,
+    );
+  });
+
+  test("inspect() of a host where df and ls tell nothing finds nothing wrong", async () => {
+    const bin = join(directory, "bin");
+    mkdirSync(bin);
+    mkdirSync(work, { mode: 0o700 });
+    for (const name of ["uname", "id", "cat"]) symlinkSync(`/usr/bin/${name}`, join(bin, name));
+    expect(await openHosts(words, { path: bin }).inspect(bed())).toBeNull();
+  });
+
+  test("inspect() says that testbed-id is gone where the host was known, and reach() as ever", async () => {
+    const hosts = openHosts(words);
+    expect(await hosts.reach(bed())).toMatchObject({ ok: true });
+    expect(await hosts.inspect(bed())).toBeNull();
+    const id = join(work, "testbed-id");
+    const known = join(directory, "machines/bed-1");
+    const gone = `another machine answers as bench-1 than the one that this testbed hung on, or its disk is not mounted (${id} is missing or empty); if it is the right one, remove ${known}`;
+    writeFileSync(id, "");
+    expect(await hosts.inspect(bed())).toBe(gone);
+    rmSync(id);
+    expect(await hosts.inspect(bed())).toBe(gone);
+    rmSync(work, { recursive: true });
+    expect(await hosts.inspect(bed())).toBe(gone);
+    expect(existsSync(work)).toBe(false);
+    const other = `another machine answers as bench-1 than the one that this testbed hung on (${id} differs); if it is the right one, remove ${known}`;
+    expect(await hosts.reach(bed())).toEqual({ ok: false, reason: other });
+    expect(await hosts.inspect(bed())).toBe(other);
+    rmSync(known);
+    expect(await hosts.inspect(bed())).toBeNull();
+  });
+});
