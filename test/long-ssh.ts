@@ -2,18 +2,22 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { Finding } from "../lib/check/finding.ts";
 import { must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
-import { drained, openSshLab } from "./ssh-lab.ts";
+import { drained, openSshLab, type SshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
 import { until } from "./until.ts";
 
@@ -32,6 +36,15 @@ function markDestroyed(base: string): void {
   const database = new Database(join(base, "data.sqlite3"));
   database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
   database.close();
+}
+
+/** What `check` says is wrong with the testbed; empty: nothing. */
+async function checked({ start }: SshLab): Promise<string> {
+  const check = start({ command: ["check", "--json"] });
+  const { findings } = JSON.parse(await check.stdout()) as { findings: Finding[] };
+  const found = findings.filter(({ severity, subject }) => severity !== "ok" && subject === "testbed.bed-1");
+  if (found.length > 0) expect(await check.exited).toBe(1);
+  return found.map(({ severity, message }) => `${severity}: ${message}`).join("\n");
 }
 
 describe("a testbed behind ssh", () => {
@@ -413,6 +426,66 @@ describe("a testbed behind ssh", () => {
     expect(await check.stdout()).toMatch(/error +testbed\.bed-1 +ssh to bench-1 is refused/);
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
+  });
+
+  test.concurrent("check finds nothing wrong with a host that jobs run on, before and after, and makes nothing", async () => {
+    await using lab = await openSshLab();
+    expect(await checked(lab)).toBe("");
+    expect(existsSync(lab.work)).toBe(false);
+    const factory = lab.start();
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    expect(await checked(lab)).toBe("");
+    await drained(factory);
+  });
+
+  test.concurrent.each([
+    ["is full", "size=2m,mode=700", /^error: bench-1: 2 MiB free in \S+\/far; .* 64 MiB; make room, /],
+    [
+      "is read-only",
+      "ro,mode=700",
+      /^error: bench-1: \S+\/far cannot be written, .*: mount it for writing, or set testbed.bed-1.work_dir$/,
+    ],
+  ])("check tells that the disk there %s", async (_, disk, said) => {
+    await using lab = await openSshLab({ disk });
+    expect(await checked(lab)).toMatch(said);
+  });
+
+  test.concurrent("check tells that another user's directory is in the way there, or that others may write to it", async () => {
+    await using lab = await openSshLab({ agent: "builtin", isCompiled: true, machine: {} });
+    // As root: its own user may not even go there.
+    mkdirSync(lab.work, { recursive: true });
+    chmodSync(lab.work, 0o700);
+    expect(await checked(lab)).toBe(
+      `error: bench-1: ${lab.work} belongs to user 0, not to ${labUser}; run as that user, or chown ${labUser} ${lab.work}, or set testbed.bed-1.work_dir`,
+    );
+    chownSync(lab.work, labUser, labUser);
+    expect(await checked(lab)).toBe("");
+    chmodSync(lab.work, 0o770);
+    expect(await checked(lab)).toBe(
+      `error: bench-1: ${lab.work} can be written by others (mode 0770); chmod go-w ${lab.work}`,
+    );
+    rmSync(lab.work, { recursive: true });
+    expect(await checked(lab)).toBe(
+      `error: bench-1: ${lab.work} is not there and cannot be made by this user; make it, or set testbed.bed-1.work_dir`,
+    );
+  });
+
+  test.concurrent("check tells that testbed-id is gone there, and does not make it again", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(factory);
+    const name = join(lab.work, "testbed-id");
+    rmSync(name);
+    const said = await checked(lab);
+    expect(said).toMatch(/^error: another machine answers as bench-1 than .* is missing or empty\)/);
+    const [, known = ""] = /; if it is the right one, remove (\S+)$/.exec(said) ?? [];
+    expect(existsSync(name)).toBe(false);
+    rmSync(known);
+    expect(await checked(lab)).toBe("");
+    const second = lab.start();
+    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
+    await drained(second);
   });
 
   test.concurrent("its log is shown from here, while it runs and after", async () => {
