@@ -488,6 +488,23 @@ describe("a testbed behind ssh", () => {
     await drained(second);
   });
 
+  test.concurrent("check repeats what the running factory said last, where it finds nothing itself", async () => {
+    await using lab = await openSshLab();
+    lab.sshd.refuse(true);
+    const factory = lab.start();
+    await until("it is told", () =>
+      factory.log().some(({ message }) => message.startsWith("cannot reach bench-1")),
+    );
+    // It cannot see now that the host is back.
+    factory.kill("SIGSTOP");
+    lab.sshd.refuse(false);
+    expect(await checked(lab)).toMatch(/^error: the running factory says: cannot reach bench-1 over ssh: /);
+    factory.kill("SIGCONT");
+    await until("it is used again", async () => (await checked(lab)) === "");
+    await drained(factory);
+    expect(await checked(lab)).toBe("");
+  });
+
   test.concurrent("its log is shown from here, while it runs and after", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();

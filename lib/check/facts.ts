@@ -53,6 +53,8 @@ export interface Facts {
   /** Where instance directories are, or will be. */
   freeBytes: Look<number>;
   isFactoryRunning: Look<boolean>;
+  /** By testbed: what the factory that is running said last keeps jobs from it. Empty where none is. */
+  troubles: Look<Map<string, string>>;
   locks: Look<LocksResult>;
   /** Those that are not there. */
   missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;

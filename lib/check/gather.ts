@@ -71,6 +71,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
     isFactoryRunning: look(() => isFactoryRunning(base.database)),
+    troubles: look(() => readTroubles(base.database)),
     locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
     missingPrograms: look(() => findMissingPrograms(config, ground)),
     probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
@@ -191,6 +192,15 @@ async function tryDatabase(database: string, scratch: string): Promise<string | 
 /** The lock's file is made by the first factory. */
 async function isFactoryRunning(database: string): Promise<boolean> {
   return (await lookAt(`${database}.lock`)).kind !== "missing" && isLocked(database);
+}
+
+/** What is left of a factory that has ended says nothing of now, and reading it would leave files beside it. */
+async function readTroubles(database: string): Promise<Map<string, string>> {
+  const isThere = (await lookAt(database)).kind === "file";
+  const store = isThere && (await isFactoryRunning(database)) ? openStoreForReading(database) : null;
+  const troubles = [...(store?.troubles() ?? [])];
+  store?.close();
+  return new Map(troubles.map(([testbed, { reason }]) => [testbed, reason]));
 }
 
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {
