@@ -5,6 +5,8 @@
 
 /** What the minder's preflight asks for. */
 const leastFreeBytes = 64 * 1024 ** 2;
+/** What a lab wants to know of before jobs are refused. */
+export const fewFreeBytes = 1024 ** 3;
 
 /** A path as its user finds it. */
 export interface SeenDirectory {

@@ -121,7 +121,7 @@ ${more}`;
         http,
         processes,
         openMinder: (_, places) => openWillingMinder(places),
-        reach: () => Promise.resolve(null),
+        reach: () => Promise.resolve({ ok: true, remarks: [] }),
         searchPath: `${directory}/bin:/usr/bin:/bin`,
         temporaryDirectory: join(directory, "tmp"),
         isJson: true,
@@ -353,7 +353,7 @@ test("runCheck() repeats what a running factory said of testbeds elsewhere, and 
   for await (const _ of factory.stdout) break;
   chmodSync(path, 0o600);
   const reach: CheckOptions["reach"] = (_, { name }) =>
-    Promise.resolve(name === "bed-3" ? "bed-3: no room" : null);
+    Promise.resolve(name === "bed-3" ? { ok: false, reason: "bed-3: no room" } : { ok: true, remarks: [] });
   const said = faults(await it.check({ reach }));
   await factory.stdin.end();
   await factory.exited;
@@ -551,7 +551,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a testbed of another host that cannot be reached",
     {
       config: configOf("", 'host = "lab-3"'),
-      reaches: seen(new Map([["bed-1", "cannot reach lab-3 over ssh: refused"]])),
+      reaches: seen(new Map([["bed-1", { ok: false, reason: "cannot reach lab-3 over ssh: refused" }]])),
     },
     [
       /^error testbed.bed-1: cannot reach lab-3 over ssh: refused$/,
@@ -560,14 +560,25 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   ],
   [
     "a testbed of another host that answers",
-    { config: configOf("", 'host = "lab-3"'), reaches: seen(new Map([["bed-1", null]])) },
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
+    },
     [],
+  ],
+  [
+    "a testbed of another host that lacks something",
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: ["lab-3: no bash"] }]])),
+    },
+    [/^warning testbed.bed-1: lab-3: no bash$/],
   ],
   [
     "a testbed of another host that answers, but not to the running factory",
     {
       config: configOf("", 'host = "lab-3"'),
-      reaches: seen(new Map([["bed-1", null]])),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
       troubles: seen(new Map([["bed-1", "no route"]])),
     },
     [
@@ -582,7 +593,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     `a testbed elsewhere of which the running factory says: ${reason}`,
     {
       config: configOf("", 'host = "lab-3"'),
-      reaches: seen(new Map([["bed-1", null]])),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
       troubles: seen(new Map([["bed-1", reason]])),
     },
     [/^warning testbed.bed-1: the running factory says: /],
@@ -601,7 +612,9 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a testbed whose sp-runner service has trouble",
     {
       config: configOf("", 'sp_runner_url = "http://lab-3:1"'),
-      reaches: seen(new Map([["bed-1", "sp-runner http://lab-3:1 does not answer: refused"]])),
+      reaches: seen(
+        new Map([["bed-1", { ok: false, reason: "sp-runner http://lab-3:1 does not answer: refused" }]]),
+      ),
     },
     [
       /^error testbed.bed-1: sp-runner http:\/\/lab-3:1 does not answer: refused$/,
@@ -696,7 +709,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     {
       config: configOf('isolate = "off"', 'sp_runner_url = "http://h:9090"'),
       probe: probed({ isolation: { kind: "refused", reason: "no" }, unshared: "mkdir /work" }),
-      reaches: seen(new Map([["bed-1", null]])),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
     },
     [],
   ],

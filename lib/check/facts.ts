@@ -6,6 +6,7 @@ import type { Config } from "../config.ts";
 import type { HttpFailure, HttpReply } from "../doors/http.ts";
 import type { RunResult } from "../doors/processes.ts";
 import type { Worker } from "../factory-api.ts";
+import type { Inspected } from "../host.ts";
 import type { LocksResult, ProbeResult } from "../minder/replies.ts";
 import type { SeenDirectory } from "../work-directory.ts";
 
@@ -44,8 +45,8 @@ export interface Facts {
   configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
-  /** By testbed on another host or at an sp-runner service: why that cannot be used; null: it can. */
-  reaches: Look<Map<string, string | null>>;
+  /** By testbed on another host or at an sp-runner service: whether that can be used. */
+  reaches: Look<Map<string, Inspected>>;
   /** Why its content cannot be used; null: it can, or there is none. */
   databaseTrouble: Look<string | null>;
   workDirectory: Look<Place>;

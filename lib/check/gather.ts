@@ -16,6 +16,7 @@ import type { Http } from "../doors/http.ts";
 import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
+import type { Inspected } from "../host.ts";
 import type { Minder } from "../minder/minder.ts";
 import { isReached } from "../plan-testbeds.ts";
 import { isLocked, openStoreForReading } from "../store.ts";
@@ -30,8 +31,8 @@ export interface Ground {
   processes: Processes;
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
-  /** Why the host or the sp-runner service of a testbed cannot be used; null: it can. Nothing is left there. */
-  reach(config: Config, testbed: Testbed, scratch: string): Promise<string | null>;
+  /** Whether the host or the sp-runner service of a testbed can be used. Nothing is left there. */
+  reach(config: Config, testbed: Testbed, scratch: string): Promise<Inspected>;
   /** Where programs of jobs are searched. */
   searchPath: string;
   /** Where the scratch directory is made. */
@@ -168,7 +169,7 @@ async function reachHosts(
   config: Config,
   { reach }: Ground,
   scratch: string,
-): Promise<Map<string, string | null>> {
+): Promise<Map<string, Inspected>> {
   const far = config.testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
   const reached = far.map(async (testbed) => [testbed.name, await reach(config, testbed, scratch)] as const);
   return new Map(await Promise.all(reached));

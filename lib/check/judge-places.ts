@@ -1,10 +1,7 @@
 /** What is wrong with the directories and files that a factory uses: theirs to write, and nobody else's to read. Pure. */
-import { faultOf, lackOfRoom, makeRoom, octal, showBytes } from "../work-directory.ts";
+import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showBytes } from "../work-directory.ts";
 import type { Facts, Look, Place } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
-
-/** What a lab wants to know of before jobs are refused. */
-const fewFreeBytes = 1024 ** 3;
 
 export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
   if (!tokenFiles.ok) return [warning("token", `cannot tell who may read it: ${tokenFiles.reason}`, null)];

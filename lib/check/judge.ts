@@ -66,7 +66,7 @@ function judgeTestbeds(facts: Facts): Finding[] {
   const { config } = facts;
   const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
   const canRun = findings.some(({ mayTake }) => mayTake);
-  const told = findings.map(({ finding }) => finding);
+  const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
   if (canRun) return [...told, ...judgeLocks(facts)];
   const hint =
     "At least one [testbed.*] must be enabled, on a host that answers, and serve a target that has an id";
@@ -82,8 +82,8 @@ function judgeTestbed(
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
   if (isReached(testbed)) {
-    const reason = reaches.ok ? reaches.value.get(name) : reaches.reason;
-    if (reason !== null && reason !== undefined) return refuse(error(subject, reason, null));
+    const reached = reaches.ok ? reaches.value.get(name) : reaches;
+    if (reached?.ok === false) return refuse(error(subject, reached.reason, null));
   }
   // Of one that hangs here by now the factory does not speak.
   const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
@@ -101,6 +101,13 @@ function judgeTestbed(
   if (trouble !== undefined) return { finding: warning(subject, said, null), mayTake: true };
   const words = served.map((target) => target.name).join(", ");
   return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
+}
+
+function judgeRemarks({ reaches }: Facts): Finding[] {
+  if (!reaches.ok) return [];
+  return [...reaches.value].flatMap(([name, reached]) =>
+    reached.ok ? reached.remarks.map((remark) => warning(`testbed.${name}`, remark, null)) : [],
+  );
 }
 
 /** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */

@@ -26,6 +26,8 @@ export interface Survey {
   /** The work directory as a look finds it, and what is free there; null: nobody looked, or it cannot be told. */
   place: SeenDirectory | null;
   freeBytes: number | null;
+  /** Jobs are bash scripts. */
+  hasBash: boolean;
 }
 
 export interface SurveyRequest {
@@ -61,6 +63,8 @@ if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   rm -f "$draft"
   [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there" >&2; exit 1; }
 fi
+has_bash=no
+[ ! -x /bin/bash ] || has_bash=yes
 is_writable=no near=$work listed= disk=
 if [ -z "$id" ]; then
   # What is there of it: in this it would be made.
@@ -73,7 +77,7 @@ if [ -z "$id" ]; then
 fi
 [ -n "$agent" ] || agent=$(command -v buildomat-agent)
 [ -f "$agent" ] && [ -x "$agent" ] || agent=
-printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent" writable $is_writable listed "$listed" disk "$disk"`;
+printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent" writable $is_writable bash $has_bash listed "$listed" disk "$disk"`;
 
 export async function surveyHost(
   connection: Connection,
@@ -102,6 +106,7 @@ export async function surveyHost(
     agent: word("agent") === "" ? null : word("agent"),
     place: placeOf(where, word("listed"), word("writable") === "yes"),
     freeBytes: freeBytesOf(word("disk")),
+    hasBash: word("bash") === "yes",
   };
 }
 
