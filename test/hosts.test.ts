@@ -99,6 +99,27 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     );
   });
 
+  test.skipIf(uid !== 0)(
+    "inspect() as no root tells of a directory that is closed, or not its to write",
+    async () => {
+      const as = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", ...words];
+      chmodSync(directory, 0o755);
+      mkdirSync(work);
+      chmodSync(work, 0o700);
+      expect(await inspect(openHosts(as))).toMatch(/^bench-1: \S+\/far belongs to user 0, not to 12345; /);
+      chownSync(work, 12_345, 12_345);
+      expect(await inspect(openHosts(as))).toBeNull();
+      for (const mode of [0o500, 0o600]) {
+        chmodSync(work, mode);
+        expect(await inspect(openHosts(as))).toBe(
+          `bench-1: ${work} cannot be written by this user; chmod u+wx ${work}`,
+        );
+      }
+      rmSync(work, { recursive: true });
+      expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
+    },
+  );
+
   test("inspect() names a work directory that cannot be made, with the mend", async () => {
     writeFileSync(join(directory, "file"), "");
     work = join(directory, "file/far");
