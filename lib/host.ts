@@ -22,6 +22,9 @@ export interface Host {
 /** `reason` is for people, and may name what an operator must do. */
 export type Reached = { ok: true; host: Host } | { ok: false; reason: string };
 
+/** What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run. */
+export type Inspected = { ok: true; remarks: string[] } | { ok: false; reason: string };
+
 export interface Hosts {
   here: Host;
   /** The agent of testbeds with an sp-runner service: no other one knows how to ask it. */

@@ -8,7 +8,7 @@ import type { Config, Testbed } from "./config.ts";
 import type { Files } from "./doors/files.ts";
 import type { Processes } from "./doors/processes.ts";
 import type { Random } from "./doors/random.ts";
-import type { Host, Hosts } from "./host.ts";
+import type { Host, Hosts, Inspected } from "./host.ts";
 import { elevatedShell, openElevated } from "./minder/elevation.ts";
 import { type Minder, openMinder } from "./minder/minder.ts";
 import { localTransport } from "./minder/transport.ts";
@@ -78,13 +78,13 @@ export function openLabHosts(config: Config, places: Places, program: Program): 
   };
 }
 
-/** Why a testbed's host could not be reached, changing nothing there; null: it could. `scratch` is for this call alone. */
+/** Whether jobs could run on a testbed's host; nothing is changed there. `scratch` is for this call alone. */
 export async function inspectFarHost(
   config: Config,
   testbed: Testbed,
   { scratch, ...places }: Places & { scratch: string },
   program: Program,
-): Promise<string | null> {
+): Promise<Inspected> {
   const connections = openLabConnections(scratch, program);
   try {
     return await openFarHosts(config, connections, places, program).inspect(testbed);

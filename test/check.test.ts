@@ -121,7 +121,7 @@ ${more}`;
         http,
         processes,
         openMinder: (_, places) => openWillingMinder(places),
-        reach: () => Promise.resolve(null),
+        reach: () => Promise.resolve({ ok: true, remarks: [] }),
         searchPath: `${directory}/bin:/usr/bin:/bin`,
         temporaryDirectory: join(directory, "tmp"),
         isJson: true,
@@ -334,6 +334,36 @@ test("runCheck() beside a running factory says so, and leaves its lock to it", a
   await next.exited;
 });
 
+test("runCheck() repeats what a running factory said of testbeds elsewhere, and nothing of one that ended", async () => {
+  await using it = await openDesk();
+  const far = (name: string): string =>
+    `[testbed.${name}]\nsp_type = "gimlet"\ntargets = ["sp-gimlet"]\nhost = "${name}"\n`;
+  it.configure({ more: far("bed-2") + far("bed-3") });
+  const path = join(it.base, "data.sqlite3");
+  // It holds the lock from here on; a factory's own is in another process, too.
+  const child = `
+    import { lockStore, openStore } from "${join(import.meta.dir, "../lib/store.ts")}";
+    lockStore(${JSON.stringify(path)});
+    const store = openStore({ path: ${JSON.stringify(path)}, nowMs: 0, directoryOf: () => "/nowhere" });
+    const trouble = { reason: "no route", sinceMs: 1, recoveries: 0 };
+    for (const name of ["bed-1", "bed-2", "bed-3"]) store.setTrouble(name, trouble);
+    console.log("held");
+    await new Promise((end) => process.stdin.on("end", end).resume());`;
+  const factory = Bun.spawn([process.execPath, "-e", child], { stdin: "pipe", stdout: "pipe" });
+  for await (const _ of factory.stdout) break;
+  chmodSync(path, 0o600);
+  const reach: CheckOptions["reach"] = (_, { name }) =>
+    Promise.resolve(name === "bed-3" ? { ok: false, reason: "bed-3: no room" } : { ok: true, remarks: [] });
+  const said = faults(await it.check({ reach }));
+  await factory.stdin.end();
+  await factory.exited;
+  expect(said).toEqual([
+    "error testbed.bed-2: the running factory says: no route",
+    "error testbed.bed-3: bed-3: no room",
+  ]);
+  expect(faults(await it.check({ reach }))).toEqual(["error testbed.bed-3: bed-3: no room"]);
+});
+
 test("runCheck() tries the agent: one that cannot be run is told with its reason", async () => {
   await using it = await openDesk();
   const agent = join(it.directory, "bin/agent");
@@ -457,6 +487,7 @@ const good: Facts = {
   lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
   freeBytes: seen(1e12),
   isFactoryRunning: seen(false),
+  troubles: seen(new Map()),
   locks: seen({ ok: true, locks: [] }),
   missingPrograms: seen({ ofJobs: [], ofIsolation: [] }),
   probe: seen({
@@ -520,7 +551,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a testbed of another host that cannot be reached",
     {
       config: configOf("", 'host = "lab-3"'),
-      reaches: seen(new Map([["bed-1", "cannot reach lab-3 over ssh: refused"]])),
+      reaches: seen(new Map([["bed-1", { ok: false, reason: "cannot reach lab-3 over ssh: refused" }]])),
     },
     [
       /^error testbed.bed-1: cannot reach lab-3 over ssh: refused$/,
@@ -529,14 +560,61 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   ],
   [
     "a testbed of another host that answers",
-    { config: configOf("", 'host = "lab-3"'), reaches: seen(new Map([["bed-1", null]])) },
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
+    },
     [],
+  ],
+  [
+    "a testbed of another host that lacks something",
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: ["lab-3: no bash"] }]])),
+    },
+    [/^warning testbed.bed-1: lab-3: no bash$/],
+  ],
+  [
+    "a testbed of another host that answers, but not to the running factory",
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
+      troubles: seen(new Map([["bed-1", "no route"]])),
+    },
+    [
+      /^error testbed.bed-1: the running factory says: no route$/,
+      /^error testbeds: no testbed can take a job$/,
+    ],
+  ],
+  ...[
+    "in use elsewhere: bed-1/4 in /far/bed-1_4 on lab-3",
+    "sp-runner http://h says that its board is busy",
+  ].map((reason): (typeof verdicts)[number] => [
+    `a testbed elsewhere of which the running factory says: ${reason}`,
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
+      troubles: seen(new Map([["bed-1", reason]])),
+    },
+    [/^warning testbed.bed-1: the running factory says: /],
+  ]),
+  [
+    "a testbed of which a running factory said something when it hung elsewhere",
+    { troubles: seen(new Map([["bed-1", "no route"]])) },
+    [],
+  ],
+  [
+    "a running factory whose word cannot be read",
+    { isFactoryRunning: seen(true), troubles: { ok: false, reason: "EACCES" } },
+    [/^warning factory: cannot tell what it said last: EACCES$/],
   ],
   [
     "a testbed whose sp-runner service has trouble",
     {
       config: configOf("", 'sp_runner_url = "http://lab-3:1"'),
-      reaches: seen(new Map([["bed-1", "sp-runner http://lab-3:1 does not answer: refused"]])),
+      reaches: seen(
+        new Map([["bed-1", { ok: false, reason: "sp-runner http://lab-3:1 does not answer: refused" }]]),
+      ),
     },
     [
       /^error testbed.bed-1: sp-runner http:\/\/lab-3:1 does not answer: refused$/,
@@ -631,7 +709,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     {
       config: configOf('isolate = "off"', 'sp_runner_url = "http://h:9090"'),
       probe: probed({ isolation: { kind: "refused", reason: "no" }, unshared: "mkdir /work" }),
-      reaches: seen(new Map([["bed-1", null]])),
+      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
     },
     [],
   ],

@@ -2,7 +2,6 @@
 import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
-  appendFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -16,8 +15,7 @@ import {
 import { join } from "node:path";
 import { must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
-import { openSession } from "./pty.ts";
-import { drained, openSshLab, type SshLab } from "./ssh-lab.ts";
+import { drained, openSshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
 import { until } from "./until.ts";
 
@@ -36,13 +34,6 @@ function markDestroyed(base: string): void {
   const database = new Database(join(base, "data.sqlite3"));
   database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
   database.close();
-}
-
-/** What `check` finds wrong. */
-async function checked(lab: SshLab): Promise<string> {
-  const check = lab.start({ command: ["check"] });
-  expect(await check.exited).toBe(1);
-  return await check.stdout();
 }
 
 describe("a testbed behind ssh", () => {
@@ -450,60 +441,6 @@ describe("a testbed behind ssh", () => {
     expect(await check.stdout()).toMatch(/error +testbed\.bed-1 +ssh to bench-1 is refused/);
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
-  });
-
-  test.concurrent("a key that ssh cannot use is told, with what is wrong with it", async () => {
-    await using lab = await openSshLab();
-    const { port, userKey } = lab.sshd;
-    const at = (name: string): string => join(lab.directory, name);
-    writeFileSync(at("open"), readFileSync(userKey), { mode: 0o644 });
-    writeFileSync(at("garbage"), "this is no key\n", { mode: 0o600 });
-    const host = ['host = "127.0.0.1"', `ssh_port = ${port}`];
-    const rest = lab.bed.filter((line) => !line.startsWith("host ="));
-    for (const [name, wrong] of [
-      ["missing", `Identity file ${at("missing")} not accessible: No such file or directory`],
-      ["open", `Permissions 0644 for '${at("open")}' are too open`],
-      ["garbage", `Load key "${at("garbage")}": `],
-    ] as const) {
-      lab.configure({ testbeds: { "bed-1": [...host, ...rest, `ssh_key = "${at(name)}"`] } });
-      expect(await checked(lab)).toContain(wrong);
-    }
-  });
-
-  test.concurrent.each([
-    ["/usr/sbin/nologin", "bench-1: no answer, exit code 1: This account is currently not available."],
-    ["/bin/false", "bench-1: no answer, exit code 1"],
-  ])("a user there whose login shell is %s: %s", async (shell, said) => {
-    await using lab = await openSshLab({ machine: { shell } });
-    expect(await checked(lab)).toContain(said);
-  });
-
-  test.concurrent("a host that opens no session is told, with where to look", async () => {
-    await using lab = await openSshLab({ config: ["MaxSessions 0"] });
-    expect(await checked(lab)).toContain("it opens no session; see MaxSessions in its sshd_config");
-  });
-
-  test.concurrent("a jump host whose key is not known is told, with what to do", async () => {
-    await using lab = await openSshLab();
-    const { port, userKey } = lab.sshd;
-    const known = ["HostName 127.0.0.1", "User root", `Port ${port}`, `IdentityFile ${userKey}`];
-    const jump = ["ProxyJump jump", "Host jump", ...known, `UserKnownHostsFile ${lab.directory}/none`, ""];
-    appendFileSync(join(lab.directory, "ssh_config"), jump.join("\n"));
-    expect(await checked(lab)).toContain("run ssh bench-1 by hand: a jump host");
-  });
-
-  test.concurrent("on a terminal nothing that ssh runs can ask there", async () => {
-    await using lab = await openSshLab();
-    const seen = join(lab.directory, "seen");
-    const way = `ProxyCommand sh -c 'if (: </dev/tty) 2>/dev/null; then echo asks; else echo silent; fi >>${seen}'\n`;
-    appendFileSync(join(lab.directory, "ssh_config"), way);
-    const path = `${lab.directory}/bin:${process.env["PATH"]}`;
-    const env = { PATH: path, HOME: lab.base, FACTORY_LOCK_DIR: join(lab.directory, "locks") };
-    const program = [process.execPath, join(import.meta.dir, "../factory.ts"), "check"];
-    const session = openSession([...program, "--base-dir", lab.base], { cwd: "/", env });
-    expect(await session.exited).toBe(1);
-    expect(session.shown()).toContain("cannot reach bench-1");
-    expect(readFileSync(seen, "utf8")).toBe("silent\n");
   });
 
   test.concurrent("its log is shown from here, while it runs and after", async () => {

@@ -18,12 +18,15 @@ export interface SshLab extends Lab {
 export interface SshLabOptions extends LabOptions, Pick<SshdOptions, "config" | "machine" | "hasBoot"> {
   /** Lines of the testbed's section beyond the usual ones. */
   bed?: string[];
+  /** Options of a file system in memory that is the work directory there. */
+  disk?: string;
 }
 
 export async function openSshLab({
   bed = [],
   config,
   machine,
+  disk,
   hasBoot = false,
   ...options
 }: SshLabOptions = {}): Promise<SshLab> {
@@ -32,6 +35,7 @@ export async function openSshLab({
   const sshd = await startSshd(lab.directory, {
     ...(config === undefined ? {} : { config }),
     ...(isOwn ? { machine } : {}),
+    ...(disk === undefined ? {} : { disk: { place: join(lab.directory, "far"), options: disk } }),
     hasBoot,
   });
   // The user of a machine of its own has the usual place.

@@ -54,6 +54,8 @@ export interface SshdOptions {
   config?: string[];
   /** A machine of its own: it has a user `lab`, with this login shell and what sudo lets that user do. */
   machine?: { shell?: string; sudoers?: string };
+  /** A disk of its own is mounted there: where, and the options of this file system in memory. */
+  disk?: { place: string; options: string };
   /** It has a boot of its own. What it covers of /proc keeps users other than root from isolating instances there. */
   hasBoot?: boolean;
 }
@@ -64,7 +66,7 @@ const parts = { clock: openClock(), processes: openProcesses({ clock: openClock(
 /** Everything is in `directory`, which also is the mark of its processes. */
 export async function startSshd(
   directory: string,
-  { host = "bench-1", config = [], machine, hasBoot = false }: SshdOptions = {},
+  { host = "bench-1", config = [], machine, disk, hasBoot = false }: SshdOptions = {},
 ): Promise<Sshd> {
   const place = join(directory, `sshd-${host}`);
   const own = join(directory, `machine-${host}`);
@@ -74,7 +76,10 @@ export async function startSshd(
     {
       directory: place,
       config: machine === undefined ? config : [...config, "AllowUsers lab"],
-      prefix: Object.keys(files).length === 0 ? [] : makeMachine(own, files),
+      prefix: [
+        ...(Object.keys(files).length === 0 ? [] : makeMachine(own, files)),
+        ...(disk === undefined ? [] : mountDisk(disk)),
+      ],
       env: { LAB: directory },
     },
     parts,
@@ -150,6 +155,12 @@ function makeMachine(own: string, files: Record<string, string>): string[] {
   const script =
     'while [ "$1" != -- ]; do mount --bind "$1" "$2" && shift 2 || exit 1; done; shift; exec "$@"';
   return ["unshare", "--mount", "sh", "-c", script, "sh", ...pairs.flat(), "--"];
+}
+
+function mountDisk({ place, options }: { place: string; options: string }): string[] {
+  mkdirSync(place, { recursive: true });
+  const script = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", script, "sh", options, place];
 }
 
 /** The server and the processes of its connections, not what runs for them. */

@@ -6,21 +6,16 @@ import type { Config } from "../config.ts";
 import type { HttpFailure, HttpReply } from "../doors/http.ts";
 import type { RunResult } from "../doors/processes.ts";
 import type { Worker } from "../factory-api.ts";
+import type { Inspected } from "../host.ts";
 import type { LocksResult, ProbeResult } from "../minder/replies.ts";
+import type { SeenDirectory } from "../work-directory.ts";
 
 /** What was seen, or why it could not be. */
 export type Look<T> = { ok: true; value: T } | { ok: false; reason: string };
 
 /** A path as this user finds it. */
-export interface Place {
-  path: string;
-  kind: "missing" | "directory" | "file" | "link" | "other";
-  /** Permission bits, sticky bit included; 0 where it is missing. */
-  mode: number;
-  uid: number;
+export interface Place extends SeenDirectory {
   isReadable: boolean;
-  /** A directory also needs `x` for that. Of one that is missing: whether it can be made. */
-  isWritable: boolean;
   isExecutable: boolean;
 }
 
@@ -50,8 +45,8 @@ export interface Facts {
   configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
-  /** By testbed on another host or at an sp-runner service: why that cannot be used; null: it can. */
-  reaches: Look<Map<string, string | null>>;
+  /** By testbed on another host or at an sp-runner service: whether that can be used. */
+  reaches: Look<Map<string, Inspected>>;
   /** Why its content cannot be used; null: it can, or there is none. */
   databaseTrouble: Look<string | null>;
   workDirectory: Look<Place>;
@@ -59,6 +54,8 @@ export interface Facts {
   /** Where instance directories are, or will be. */
   freeBytes: Look<number>;
   isFactoryRunning: Look<boolean>;
+  /** By testbed: what the factory that is running said last keeps jobs from it. Empty where none is. */
+  troubles: Look<Map<string, string>>;
   locks: Look<LocksResult>;
   /** Those that are not there. */
   missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;

@@ -16,6 +16,7 @@ import type { Http } from "../doors/http.ts";
 import type { Processes } from "../doors/processes.ts";
 import { openFactoryApi } from "../factory-api.ts";
 import { errorText } from "../failure.ts";
+import type { Inspected } from "../host.ts";
 import type { Minder } from "../minder/minder.ts";
 import { isReached } from "../plan-testbeds.ts";
 import { isLocked, openStoreForReading } from "../store.ts";
@@ -30,8 +31,8 @@ export interface Ground {
   processes: Processes;
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
-  /** Why the host or the sp-runner service of a testbed cannot be used; null: it can. Nothing is left there. */
-  reach(config: Config, testbed: Testbed, scratch: string): Promise<string | null>;
+  /** Whether the host or the sp-runner service of a testbed can be used. Nothing is left there. */
+  reach(config: Config, testbed: Testbed, scratch: string): Promise<Inspected>;
   /** Where programs of jobs are searched. */
   searchPath: string;
   /** Where the scratch directory is made. */
@@ -71,6 +72,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
     isFactoryRunning: look(() => isFactoryRunning(base.database)),
+    troubles: look(() => readTroubles(base.database)),
     locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
     missingPrograms: look(() => findMissingPrograms(config, ground)),
     probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
@@ -167,7 +169,7 @@ async function reachHosts(
   config: Config,
   { reach }: Ground,
   scratch: string,
-): Promise<Map<string, string | null>> {
+): Promise<Map<string, Inspected>> {
   const far = config.testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
   const reached = far.map(async (testbed) => [testbed.name, await reach(config, testbed, scratch)] as const);
   return new Map(await Promise.all(reached));
@@ -191,6 +193,15 @@ async function tryDatabase(database: string, scratch: string): Promise<string | 
 /** The lock's file is made by the first factory. */
 async function isFactoryRunning(database: string): Promise<boolean> {
   return (await lookAt(`${database}.lock`)).kind !== "missing" && isLocked(database);
+}
+
+/** What is left of a factory that has ended says nothing of now, and reading it would leave files beside it. */
+async function readTroubles(database: string): Promise<Map<string, string>> {
+  const isThere = (await lookAt(database)).kind === "file";
+  const store = isThere && (await isFactoryRunning(database)) ? openStoreForReading(database) : null;
+  const troubles = [...(store?.troubles() ?? [])];
+  store?.close();
+  return new Map(troubles.map(([testbed, { reason }]) => [testbed, reason]));
 }
 
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {

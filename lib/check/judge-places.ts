@@ -1,10 +1,7 @@
 /** What is wrong with the directories and files that a factory uses: theirs to write, and nobody else's to read. Pure. */
+import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showBytes } from "../work-directory.ts";
 import type { Facts, Look, Place } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
-
-/** What the minder's preflight asks for, and what a lab wants to know of before. */
-const leastFreeBytes = 64 * 1024 ** 2;
-const fewFreeBytes = 1024 ** 3;
 
 export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
   if (!tokenFiles.ok) return [warning("token", `cannot tell who may read it: ${tokenFiles.reason}`, null)];
@@ -87,33 +84,13 @@ function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid:
   return [ok(subject, `${path} is there`)];
 }
 
-/** As strict as the minder, which arms nothing in a directory that somebody else could have prepared. */
 export function judgeWork({ workDirectory, uid }: Facts): Finding[] {
   const subject = "work directory";
-  return judgeLook(subject, workDirectory, ({ path, kind, mode, uid: owner, isWritable }) => {
-    if (kind === "link") {
-      return [error(subject, `${path} is a symbolic link`, "Name the directory itself in general.work_dir")];
-    }
-    if (kind === "missing") {
-      if (isWritable) return [ok(subject, `${path} will be made at the first start`)];
-      return [
-        error(
-          subject,
-          `${path} is not there and cannot be made by this user`,
-          "Make it, or set general.work_dir",
-        ),
-      ];
-    }
-    if (kind !== "directory")
-      return [error(subject, `${path} is no directory`, "Set general.work_dir to one")];
-    if (uid !== null && owner !== uid) {
-      const hint = `Run as that user, or chown ${uid} ${path}, or set general.work_dir`;
-      return [error(subject, `${path} belongs to user ${owner}, not to ${uid}`, hint)];
-    }
-    if ((mode & 0o022) !== 0) {
-      return [error(subject, `${path} can be written by others (mode ${octal(mode)})`, `chmod go-w ${path}`)];
-    }
-    if (!isWritable) return [error(subject, `${path} cannot be written by this user`, `chmod u+wx ${path}`)];
+  return judgeLook(subject, workDirectory, (place) => {
+    const fault = faultOf(place, uid, "general.work_dir");
+    if (fault !== null) return [error(subject, fault.message, fault.mend)];
+    const { path, kind } = place;
+    if (kind === "missing") return [ok(subject, `${path} will be made at the first start`)];
     return [ok(subject, `${path} is this user's alone to write`)];
   });
 }
@@ -147,24 +124,16 @@ export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   const subject = "disk space";
   if (!freeBytes.ok) return [warning(subject, `cannot be told: ${freeBytes.reason}`, null)];
   const where = workDirectory.ok ? ` in ${workDirectory.value.path}` : "";
+  const setting = "general.work_dir";
+  const lack = lackOfRoom(freeBytes.value, where, setting);
+  if (lack !== null) return [error(subject, lack.message, lack.mend)];
   const message = `${showBytes(freeBytes.value)} free${where}`;
-  const hint = "Make room, lower general.keep, or set general.work_dir to a larger disk";
-  if (freeBytes.value < leastFreeBytes) {
-    return [error(subject, `${message}; no job starts with less than 64 MiB`, hint)];
-  }
-  return [freeBytes.value < fewFreeBytes ? warning(subject, message, hint) : ok(subject, message)];
+  return [
+    freeBytes.value < fewFreeBytes ? warning(subject, message, makeRoom(setting)) : ok(subject, message),
+  ];
 }
 
 function judgeLook<T>(subject: string, look: Look<T>, judge: (value: T) => Finding[]): Finding[] {
   if (look.ok) return judge(look.value);
   return [error(subject, `cannot be looked at: ${look.reason}`, "Run as the factory's user")];
-}
-
-function octal(mode: number): string {
-  return mode.toString(8).padStart(4, "0");
-}
-
-function showBytes(bytes: number): string {
-  const isLarge = bytes >= 1024 ** 3;
-  return isLarge ? `${(bytes / 1024 ** 3).toFixed(1)} GiB` : `${Math.floor(bytes / 1024 ** 2)} MiB`;
 }

@@ -4,6 +4,7 @@
  */
 import { ConfigError } from "../config.ts";
 import { errorText, FactoryError } from "../failure.ts";
+import { isReached } from "../plan-testbeds.ts";
 import type { Facts, Look } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 import {
@@ -50,20 +51,22 @@ export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
   return [error("configuration", errorText(thrown), thrown.hint ?? null)];
 }
 
-function judgeRunning({ base }: Facts, isRunning: Look<boolean>): Finding[] {
+function judgeRunning({ base, troubles }: Facts, isRunning: Look<boolean>): Finding[] {
   if (!isRunning.ok) {
     const hint = `${base.database}.lock must be readable and writable by the factory's user`;
     return [warning("factory", `cannot tell whether one is running: ${isRunning.reason}`, hint)];
   }
   if (!isRunning.value) return [ok("factory", `none is running on ${base.database}`)];
-  return [ok("factory", `one is running on ${base.database}; a second one would not start`)];
+  const one = ok("factory", `one is running on ${base.database}; a second one would not start`);
+  if (troubles.ok) return [one];
+  return [one, warning("factory", `cannot tell what it said last: ${troubles.reason}`, null)];
 }
 
 function judgeTestbeds(facts: Facts): Finding[] {
   const { config } = facts;
   const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
   const canRun = findings.some(({ mayTake }) => mayTake);
-  const told = findings.map(({ finding }) => finding);
+  const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
   if (canRun) return [...told, ...judgeLocks(facts)];
   const hint =
     "At least one [testbed.*] must be enabled, on a host that answers, and serve a target that has an id";
@@ -71,15 +74,22 @@ function judgeTestbeds(facts: Facts): Finding[] {
 }
 
 function judgeTestbed(
-  { config, reaches }: Facts,
-  { name, enabled, host, spRunnerUrl, spType, targets }: Facts["config"]["testbeds"][number],
+  { config, reaches, troubles }: Facts,
+  testbed: Facts["config"]["testbeds"][number],
 ): { finding: Finding; mayTake: boolean } {
+  const { name, enabled, spType, targets } = testbed;
   const subject = `testbed.${name}`;
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
-  if (host !== null || spRunnerUrl !== null) {
-    const reason = reaches.ok ? reaches.value.get(name) : reaches.reason;
-    if (reason !== null && reason !== undefined) return refuse(error(subject, reason, null));
+  if (isReached(testbed)) {
+    const reached = reaches.ok ? reaches.value.get(name) : reaches;
+    if (reached?.ok === false) return refuse(error(subject, reached.reason, null));
+  }
+  // Of one that hangs here by now the factory does not speak.
+  const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
+  const said = `the running factory says: ${trouble}`;
+  if (trouble !== undefined && !isInUse(trouble)) {
+    return refuse(error(subject, said, "Where that is mended by now, it finds out within a minute"));
   }
   const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
   if (served.length === 0) {
@@ -88,8 +98,21 @@ function judgeTestbed(
       warning(subject, `takes no jobs: none of its targets (${targets.join(", ")}) has an id`, hint),
     );
   }
+  if (trouble !== undefined) return { finding: warning(subject, said, null), mayTake: true };
   const words = served.map((target) => target.name).join(", ");
   return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
+}
+
+function judgeRemarks({ reaches }: Facts): Finding[] {
+  if (!reaches.ok) return [];
+  return [...reaches.value].flatMap(([name, reached]) =>
+    reached.ok ? reached.remarks.map((remark) => warning(`testbed.${name}`, remark, null)) : [],
+  );
+}
+
+/** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */
+function isInUse(trouble: string): boolean {
+  return /^in use elsewhere: | its board is (?:busy$|.*, with a job on it$)/.test(trouble);
 }
 
 /** What other factories of this host hold. Their own instances are a factory's daily work. */

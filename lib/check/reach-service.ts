@@ -1,14 +1,15 @@
 /** Whether an sp-runner service can take a testbed's jobs, for `check`. */
+import type { Inspected } from "../host.ts";
 import { askForBoard, isAtWork, openSpRunnerApi } from "../sp-runner-api.ts";
 
-/** Why it cannot; null: it can, now or after the job that it works on. */
+/** A board that works on a job can take the next one. */
 export async function reachService(
   server: Parameters<typeof openSpRunnerApi>[0],
   testbed: string,
-): Promise<string | null> {
+): Promise<Inspected> {
   const asked = await askForBoard(openSpRunnerApi(server), server.baseurl, testbed);
-  if (!asked.ok) return asked.reason;
+  if (!asked.ok) return asked;
   const { status } = asked.board;
-  if (status === "available" || isAtWork(asked.board)) return null;
-  return `sp-runner ${server.baseurl} says that its board is ${status}`;
+  if (status === "available" || isAtWork(asked.board)) return { ok: true, remarks: [] };
+  return { ok: false, reason: `sp-runner ${server.baseurl} says that its board is ${status}` };
 }

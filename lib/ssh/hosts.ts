@@ -7,10 +7,11 @@ import type { Config, Testbed } from "../config.ts";
 import type { Place, SshAddress } from "../domain.ts";
 import type { Files } from "../doors/files.ts";
 import type { Random } from "../doors/random.ts";
-import type { Host, Reached } from "../host.ts";
+import type { Host, Inspected, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
 import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
+import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showBytes } from "../work-directory.ts";
 import { copyAgent, type Executable, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
@@ -30,8 +31,8 @@ export interface SshOptions {
 
 export interface SshHosts {
   reach(testbed: Testbed): Promise<Reached>;
-  /** Why it could not be reached, as far as can be told without changing anything there or here; null: it could. */
-  inspect(testbed: Testbed): Promise<string | null>;
+  /** Whether jobs could run there, as far as can be told without changing anything there or here. */
+  inspect(testbed: Testbed): Promise<Inspected>;
   minderOf(place: Place & { ssh: SshAddress }): Minder;
 }
 
@@ -98,16 +99,20 @@ export function openSshHosts(options: SshOptions): SshHosts {
     };
   }
 
-  async function inspect(testbed: Testbed): Promise<string | null> {
+  async function inspect(testbed: Testbed): Promise<Inspected> {
     const seen = await survey(testbed, true);
-    if (!seen.ok) return seen.reason;
+    if (!seen.ok) return seen;
     const { host } = addressOf(testbed);
-    const other = seen.machine === "" ? null : await findOther(testbed, addressOf(testbed), seen);
-    if (other !== null) return other;
+    const fault = faultThere(testbed, seen);
+    const other = await findOther(testbed, addressOf(testbed), seen);
+    // In a directory that is closed to us no name of a machine can be read.
+    if (other !== null && (seen.machine !== "" || fault === null)) return { ok: false, reason: other };
     const agent = agentThere(testbed, seen);
-    if (agent !== null) return agent.ok ? null : `${host}: ${agent.reason}`;
-    const reason = whyNotCopied(seen, await options.executable());
-    return reason === null ? null : `${host}: ${reason}`;
+    const reason =
+      fault ??
+      (agent === null ? whyNotCopied(seen, await options.executable()) : agent.ok ? null : agent.reason);
+    if (reason !== null) return { ok: false, reason: `${host}: ${reason}` };
+    return { ok: true, remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`) };
   }
 
   async function noteMachine(path: string, text: string): Promise<void> {
@@ -126,7 +131,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
     // Where the configuration names another host or directory by now, that one is got to know.
     if (before?.host !== host || before.workDirectory !== workDirectory) return null;
     if (before.machine === machine) return null;
-    return `another machine answers as ${host} than the one that this testbed hung on (${workDirectory}/testbed-id differs); if it is the right one, remove ${path}`;
+    const what = `another machine answers as ${host} than the one that this testbed hung on`;
+    const name = `${workDirectory}/testbed-id`;
+    const why =
+      machine === "" ? `, or its disk is not mounted (${name} is missing or empty)` : ` (${name} differs)`;
+    return `${what}${why}; if it is the right one, remove ${path}`;
   }
 
   /** The agent that is there, or why none is used; null: this program is, if it can be copied. */
@@ -182,6 +191,31 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (today?.host !== address.host || today.sshUser !== address.user) return address;
     return { ...address, port: today.sshPort, key: today.sshKey, hostKey: today.hostKey };
   }
+}
+
+/** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
+function faultThere(testbed: Testbed, { place, freeBytes, uid, workDirectory }: Survey): string | null {
+  const setting = workSetting(testbed);
+  const fault =
+    (place === null ? null : faultOf(place, uid, setting)) ??
+    (freeBytes === null ? null : lackOfRoom(freeBytes, ` in ${workDirectory}`, setting));
+  return fault === null ? null : inOne(fault);
+}
+
+const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
+
+function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash }: Survey): string[] {
+  const faults: Fault[] = [];
+  if (!hasBash) faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
+  if (freeBytes !== null && freeBytes < fewFreeBytes) {
+    const message = `${showBytes(freeBytes)} free in ${workDirectory}`;
+    faults.push({ message, mend: makeRoom(workSetting(testbed)) });
+  }
+  return faults.map(inOne);
+}
+
+function inOne({ message, mend }: Fault): string {
+  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */

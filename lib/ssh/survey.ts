@@ -2,8 +2,10 @@
  * What a host behind ssh is and has, learnt in one call: who we are there, where instance directories go, which machine it is,
  * and whether an agent is there.
  */
+import { expandHome } from "../config-paths.ts";
 import type { Random } from "../doors/random.ts";
 import { newMark } from "../minder/marks.ts";
+import type { SeenDirectory } from "../work-directory.ts";
 import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 
@@ -21,6 +23,11 @@ export interface Survey {
   machine: string;
   /** The agent that was asked for; else one on the PATH; null: it is not there, or cannot be run. */
   agent: string | null;
+  /** The work directory as a look finds it, and what is free there; null: nobody looked, or it cannot be told. */
+  place: SeenDirectory | null;
+  freeBytes: number | null;
+  /** Jobs are bash scripts. */
+  hasBash: boolean;
 }
 
 export interface SurveyRequest {
@@ -43,7 +50,10 @@ if [ -L "$work" ] || { [ ! -d "$work" ] && { [ -n "$id" ] || [ -e "$work" ]; }; 
   echo "the work directory $work cannot be made there, or is a link" >&2
   exit 1
 fi
-[ ! -d "$work" ] || work=$(cd "$work" && pwd) || exit 1
+there=
+# Another user's may be closed to us: a look tells whose it is.
+[ ! -d "$work" ] || there=$(cd "$work" && pwd) || [ -z "$id" ] || exit 1
+work=\${there:-$work}
 if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   # Several testbeds of one host are surveyed at once: the first link is the one that stays.
   draft=$work/testbed-id.$$
@@ -53,9 +63,21 @@ if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   rm -f "$draft"
   [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there" >&2; exit 1; }
 fi
+has_bash=no
+[ ! -x /bin/bash ] || has_bash=yes
+is_writable=no near=$work listed= disk=
+if [ -z "$id" ]; then
+  # What is there of it: in this it would be made.
+  while [ ! -e "$near" ] && [ -n "$near" ]; do near=\${near%/*}; done
+  near=\${near:-/}
+  [ ! -d "$near" ] || [ ! -w "$near" ] || [ ! -x "$near" ] || is_writable=yes
+  listed=missing
+  [ ! -d "$work" ] || listed=$(ls -ldn "$work" 2>/dev/null)
+  disk=$(df -Pk "$near" 2>/dev/null | sed -n 2p)
+fi
 [ -n "$agent" ] || agent=$(command -v buildomat-agent)
 [ -f "$agent" ] && [ -x "$agent" ] || agent=
-printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent"`;
+printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent" writable $is_writable bash $has_bash listed "$listed" disk "$disk"`;
 
 export async function surveyHost(
   connection: Connection,
@@ -69,6 +91,8 @@ export async function surveyHost(
     reply.lines.map((line) => [line.split(" ", 1)[0], line.slice(line.indexOf(" ") + 1)] as const),
   );
   const word = (name: string): string => said.get(name) ?? "";
+  // As pwd says it, also where it is not there yet.
+  const where = expandHome(word("work"), word("home"));
   return {
     ok: true,
     system: word("system"),
@@ -77,8 +101,31 @@ export async function surveyHost(
     uid: Number(word("uid")),
     home: word("home"),
     path: word("path"),
-    workDirectory: word("work"),
+    workDirectory: where,
     machine: word("machine"),
     agent: word("agent") === "" ? null : word("agent"),
+    place: placeOf(where, word("listed"), word("writable") === "yes"),
+    freeBytes: freeBytesOf(word("disk")),
+    hasBash: word("bash") === "yes",
   };
+}
+
+/** `listed` is a line of ls, `missing`, or nothing. */
+function placeOf(path: string, listed: string, isWritable: boolean): SeenDirectory | null {
+  if (listed === "missing") return { path, kind: "missing", mode: 0, uid: 0, isWritable };
+  const [, letters = "", owner] = /^d(\S{9})\S* +\d+ +(\d+) /.exec(listed) ?? [];
+  if (owner === undefined) return null;
+  return { path, kind: "directory", mode: modeOf(letters), uid: Number(owner), isWritable };
+}
+
+/** The bits of `rwxr-x--t`. */
+function modeOf(letters: string): number {
+  const bits = letters.replaceAll(/[rwxst]/g, "1").replaceAll(/[^1]/g, "0");
+  return Number.parseInt(bits, 2) + (/[tT]$/.test(letters) ? 0o1000 : 0);
+}
+
+/** From a line of df; a device's name may have spaces in it. */
+function freeBytesOf(line: string): number | null {
+  const [, freeKb] = / (\d+) +\d+% /.exec(line) ?? [];
+  return freeKb === undefined ? null : Number(freeKb) * 1024;
 }

@@ -1,0 +1,181 @@
+/** What `check` finds on a host behind ssh; here every word of its questions is run by each shell that such a host may have. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openClock } from "../lib/doors/clock.ts";
+import { openFiles } from "../lib/doors/files.ts";
+import { openProcesses } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { openSshHosts, type SshHosts } from "../lib/ssh/hosts.ts";
+import { configOf, testbedOf } from "./plan-scenes.ts";
+
+const processes = openProcesses({ clock: openClock() });
+const shells = [["/bin/dash"], ["/bin/bash"], ["/usr/bin/busybox", "ash"], ["/bin/ksh93"]];
+const uid = process.getuid?.() ?? 0;
+
+let directory = "";
+let work = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "hosts-"));
+  work = join(directory, "far");
+  writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const bed = () =>
+  testbedOf({ name: "bed-1", host: "bench-1", agentPath: join(directory, "agent"), workDir: work });
+
+/** This host by its shell, instead of another one by its sshd. */
+function openHosts(
+  shell: string[],
+  { path = "/usr/bin:/bin", edit = (script: string) => script } = {},
+): SshHosts {
+  return openSshHosts({
+    config: configOf([bed()]),
+    connections: {
+      to: () => ({
+        run: async (argv, stdin, timeoutMs) =>
+          await processes.run({
+            argv: [...shell, ...argv.slice(1).map(edit)],
+            stdin,
+            env: { PATH: path, HOME: directory },
+            timeoutMs,
+            maxBytes: 65_536,
+          }),
+        close: () => Promise.resolve(),
+      }),
+      close: () => Promise.resolve(),
+    },
+    files: openFiles(),
+    random: openRandom(),
+    machineDirectory: join(directory, "machines"),
+    lockDirectory: join(directory, "locks"),
+    executable: () => Promise.resolve(null),
+  });
+}
+
+/** What is wrong there, or else what is remarked; null: nothing. */
+async function inspect(hosts: SshHosts): Promise<string | null> {
+  const found = await hosts.inspect(bed());
+  return found.ok ? found.remarks.join() || null : found.reason;
+}
+
+describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...shell) => {
+  const words = shell.filter((word) => typeof word === "string");
+
+  test("inspect() finds nothing wrong with a host that has all, and makes nothing there", async () => {
+    work = join(directory, "deep/er/far");
+    expect(await inspect(openHosts(words))).toBeNull();
+    expect(readdirSync(directory)).toEqual(["agent"]);
+    mkdirSync(work, { recursive: true, mode: 0o700 });
+    expect(await inspect(openHosts(words))).toBeNull();
+    expect(readdirSync(work)).toEqual([]);
+  });
+
+  test("inspect() names a work directory that others can write, with the mend", async () => {
+    mkdirSync(work);
+    chmodSync(work, 0o1777);
+    expect(await inspect(openHosts(words))).toBe(
+      `bench-1: ${work} can be written by others (mode 1777); chmod go-w ${work}`,
+    );
+  });
+
+  test.skipIf(uid !== 0)("inspect() names a work directory of another user's, with the mend", async () => {
+    mkdirSync(work, { mode: 0o700 });
+    chownSync(work, 1234, 1234);
+    expect(await inspect(openHosts(words))).toBe(
+      `bench-1: ${work} belongs to user 1234, not to 0; run as that user, or chown 0 ${work}, or set testbed.bed-1.work_dir`,
+    );
+  });
+
+  test.skipIf(uid !== 0)(
+    "inspect() as no root tells of a directory that is closed, or not its to write",
+    async () => {
+      const as = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", ...words];
+      chmodSync(directory, 0o755);
+      mkdirSync(work);
+      chmodSync(work, 0o700);
+      expect(await inspect(openHosts(as))).toMatch(/^bench-1: \S+\/far belongs to user 0, not to 12345; /);
+      chownSync(work, 12_345, 12_345);
+      expect(await inspect(openHosts(as))).toBeNull();
+      for (const mode of [0o500, 0o600]) {
+        chmodSync(work, mode);
+        expect(await inspect(openHosts(as))).toBe(
+          `bench-1: ${work} cannot be written by this user; chmod u+wx ${work}`,
+        );
+      }
+      rmSync(work, { recursive: true });
+      expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
+    },
+  );
+
+  test("inspect() names a work directory that cannot be made, with the mend", async () => {
+    writeFileSync(join(directory, "file"), "");
+    work = join(directory, "file/far");
+    expect(await inspect(openHosts(words))).toBe(
+      `bench-1: ${work} is not there and cannot be made by this user; make it, or set testbed.bed-1.work_dir`,
+    );
+  });
+
+  test("inspect() names a disk that is full, with the mend", async () => {
+    const edit = (script: string): string =>
+      script.replace('df -Pk "$near"', "printf '%s\\n' head '/dev/my disk 9000 8990 10 100% /mnt'");
+    expect(await inspect(openHosts(words, { edit }))).toBe(
+      `bench-1: 0 MiB free in ${work}; no job starts with less than 64 MiB; make room, lower general.keep, or set testbed.bed-1.work_dir to a larger disk`,
+    );
+  });
+
+  test("inspect() remarks that bash is not there, and that few bytes are free", async () => {
+    const edit = (script: string): string =>
+      script
+        .replace("-x /bin/bash", "-x /bin/no-bash")
+        .replace('df -Pk "$near"', "printf '%s\\n' head '/dev/disk 9000000 8900000 100000 99% /mnt'");
+    expect(await openHosts(words, { edit }).inspect(bed())).toEqual({
+      ok: true,
+      remarks: [
+        "bench-1: there is no /bin/bash: jobs are bash scripts; install it",
+        `bench-1: 97 MiB free in ${work}; make room, lower general.keep, or set testbed.bed-1.work_dir to a larger disk`,
+      ],
+    });
+  });
+
+  test("inspect() of a host where df and ls tell nothing finds nothing wrong", async () => {
+    const bin = join(directory, "bin");
+    mkdirSync(bin);
+    mkdirSync(work, { mode: 0o700 });
+    for (const name of ["uname", "id", "cat"]) symlinkSync(`/usr/bin/${name}`, join(bin, name));
+    expect(await inspect(openHosts(words, { path: bin }))).toBeNull();
+  });
+
+  test("inspect() says that testbed-id is gone where the host was known, and reach() as ever", async () => {
+    const hosts = openHosts(words);
+    expect(await hosts.reach(bed())).toMatchObject({ ok: true });
+    expect(await inspect(hosts)).toBeNull();
+    const id = join(work, "testbed-id");
+    const known = join(directory, "machines/bed-1");
+    const gone = `another machine answers as bench-1 than the one that this testbed hung on, or its disk is not mounted (${id} is missing or empty); if it is the right one, remove ${known}`;
+    writeFileSync(id, "");
+    expect(await inspect(hosts)).toBe(gone);
+    rmSync(id);
+    expect(await inspect(hosts)).toBe(gone);
+    rmSync(work, { recursive: true });
+    expect(await inspect(hosts)).toBe(gone);
+    expect(existsSync(work)).toBe(false);
+    const other = `another machine answers as bench-1 than the one that this testbed hung on (${id} differs); if it is the right one, remove ${known}`;
+    expect(await hosts.reach(bed())).toEqual({ ok: false, reason: other });
+    expect(await inspect(hosts)).toBe(other);
+    rmSync(known);
+    expect(await inspect(hosts)).toBeNull();
+  });
+});
