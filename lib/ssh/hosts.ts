@@ -224,7 +224,7 @@ function guarded({ run }: Connection, { host, machine }: SshAddress, directory: 
     const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
     const result = await run(words, stdin, timeoutMs);
     if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
-    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}`;
+    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, write that into it`;
     return { ok: false, reason };
   };
 }
