@@ -11,10 +11,10 @@ import type { Host, Inspected, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
 import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
-import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showBytes } from "../work-directory.ts";
 import { copyAgent, type Executable, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
+import { faultThere, remarksOn } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";
 
 export interface SshOptions {
@@ -191,31 +191,6 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (today?.host !== address.host || today.sshUser !== address.user) return address;
     return { ...address, port: today.sshPort, key: today.sshKey, hostKey: today.hostKey };
   }
-}
-
-/** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
-function faultThere(testbed: Testbed, { place, freeBytes, uid, workDirectory }: Survey): string | null {
-  const setting = workSetting(testbed);
-  const fault =
-    (place === null ? null : faultOf(place, uid, setting)) ??
-    (freeBytes === null ? null : lackOfRoom(freeBytes, ` in ${workDirectory}`, setting));
-  return fault === null ? null : inOne(fault);
-}
-
-const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
-
-function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash }: Survey): string[] {
-  const faults: Fault[] = [];
-  if (!hasBash) faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
-  if (freeBytes !== null && freeBytes < fewFreeBytes) {
-    const message = `${showBytes(freeBytes)} free in ${workDirectory}`;
-    faults.push({ message, mend: makeRoom(workSetting(testbed)) });
-  }
-  return faults.map(inOne);
-}
-
-function inOne({ message, mend }: Fault): string {
-  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */

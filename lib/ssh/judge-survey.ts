@@ -1,0 +1,33 @@
+/** What `check` makes of a host behind ssh, by the rules for this host. Pure. */
+import type { Testbed } from "../config.ts";
+import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showBytes } from "../work-directory.ts";
+import type { Survey } from "./survey.ts";
+
+/** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
+export function faultThere(
+  testbed: Testbed,
+  { place, freeBytes, uid, workDirectory }: Survey,
+): string | null {
+  const setting = workSetting(testbed);
+  const fault =
+    (place === null ? null : faultOf(place, uid, setting)) ??
+    (freeBytes === null ? null : lackOfRoom(freeBytes, ` in ${workDirectory}`, setting));
+  return fault === null ? null : inOne(fault);
+}
+
+const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
+
+/** What a lab wants to know of, though jobs can run. */
+export function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash }: Survey): string[] {
+  const faults: Fault[] = [];
+  if (!hasBash) faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
+  if (freeBytes !== null && freeBytes < fewFreeBytes) {
+    const message = `${showBytes(freeBytes)} free in ${workDirectory}`;
+    faults.push({ message, mend: makeRoom(workSetting(testbed)) });
+  }
+  return faults.map(inOne);
+}
+
+function inOne({ message, mend }: Fault): string {
+  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
+}
