@@ -63,6 +63,10 @@ export function isActive({ status }: RunnerStatus): boolean {
   return status === "pending" || status === "running";
 }
 
+export function isTerminal({ status }: RunnerStatus): boolean {
+  return status === "completed" || status === "failed";
+}
+
 export type BoardAnswer = { ok: true; board: Board } | { ok: false; reason: string };
 
 /** What the service says of one board, where it is well and knows of it. `url` is for people. */
@@ -97,8 +101,26 @@ export function isIdle(board: Board): boolean {
   return idleWords.includes(board.status) && !isAtWork(board);
 }
 
+/** A board seen idle, and not otherwise in between. */
+export interface IdleSpan {
+  sinceMs: number;
+  seenMs: number;
+}
+
+/** Longer without a look that told of the board, and much may have happened on it. */
+const longestGapMs = 60_000;
+
+/** After a further look at which it is idle. A look without an answer proves neither, and is left out. */
+export function seenIdle(before: IdleSpan | null, nowMs: number): IdleSpan {
+  const isOne = before !== null && nowMs - before.seenMs <= longestGapMs;
+  return { sinceMs: isOne ? before.sinceMs : nowMs, seenMs: nowMs };
+}
+
 /** So long a service may take to begin what was submitted, with nobody waiting for the answer. */
 export const cutOffMs = 60_000;
+
+/** After so long without a usable word of a job, an idle board decides. */
+export const silenceMs = 3_600_000;
 
 /** As long as the service's own client waits: it may get the board ready before it answers. */
 const submitTimeoutMs = 3_600_000;

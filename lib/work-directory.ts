@@ -53,13 +53,17 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   return fault("cannot be written, though its mode allows it", mend);
 }
 
-/** Why no job starts with so many bytes free; null: there is room. `where` is the path with a word before it, or nothing. */
-export function lackOfRoom(freeBytes: number, where: string, setting: string): Fault | null {
+/** Why no job starts with so many bytes free; null: there is room. `place`: where; null where that is told beside it. */
+export function lackOfRoom(freeBytes: number, place: string | null, setting: string): Fault | null {
   if (freeBytes >= leastFreeBytes) return null;
   return {
-    message: `${showBytes(freeBytes)} free${where}; no job starts with less than ${showBytes(leastFreeBytes)}`,
+    message: `${showRoom(freeBytes, place)}; no job starts with less than ${showBytes(leastFreeBytes)}`,
     mend: makeRoom(setting),
   };
+}
+
+export function showRoom(freeBytes: number, place: string | null): string {
+  return `${showBytes(freeBytes)} free${place === null ? "" : ` in ${place}`}`;
 }
 
 export function makeRoom(setting: string): string {
@@ -70,7 +74,7 @@ export function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }
 
-export function showBytes(bytes: number): string {
+function showBytes(bytes: number): string {
   const isLarge = bytes >= 1024 ** 3;
   return isLarge ? `${(bytes / 1024 ** 3).toFixed(1)} GiB` : `${Math.floor(bytes / 1024 ** 2)} MiB`;
 }

@@ -12,7 +12,7 @@ import type { Instance } from "../lib/domain.ts";
 import { openFiles } from "../lib/doors/files.ts";
 import type { Host, Hosts } from "../lib/host.ts";
 import type { Log } from "../lib/log.ts";
-import type { Board, RunnerStatus, SpRunnerApi } from "../lib/sp-runner-api.ts";
+import type { Board, RunnerResult, RunnerStatus, SpRunnerApi } from "../lib/sp-runner-api.ts";
 import { openStore, type Store } from "../lib/store.ts";
 import { configOf, instanceOf, testbedOf } from "./plan-scenes.ts";
 import { createSettableClock } from "./settable-clock.ts";
@@ -36,8 +36,14 @@ afterEach(() => {
 
 function stage() {
   const clock = createSettableClock();
-  const said: { board: Board | null; status: Answer<RunnerStatus>; recoveries: number } = {
+  const said: {
+    board: Board | null;
+    status: Answer<RunnerStatus>;
+    result: Answer<RunnerResult>;
+    recoveries: number;
+  } = {
     board: boardOf(),
+    result: lost,
     status: { ok: false, refusal: "rejected", status: 404, message: "no such job" },
     recoveries: 0,
   };
@@ -45,6 +51,7 @@ function stage() {
     health: () => Promise.resolve({ ok: true, value: { status: "healthy" } }),
     boards: () => Promise.resolve(said.board === null ? lost : { ok: true, value: [said.board] }),
     status: () => Promise.resolve(said.status),
+    result: () => Promise.resolve(said.result),
     recover: () => {
       said.recoveries += 1;
       return Promise.resolve({ ok: true, value: { status: "started", message: "" } });
@@ -123,14 +130,44 @@ describe("proveBoardIdle()", () => {
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 
-  test("gives a submission that was cut off a minute to begin", async () => {
+  test.each<[string, Answer<RunnerStatus>]>([
+    ["does not answer", lost],
+    ["has a word of its own", { ok: true, value: { status: "queued" } }],
+  ])("a service that %s of the job frees no board for an hour", async (_, status) => {
+    const { factory, clock, said } = stage();
+    said.status = status;
+    for (let minutes = 0; minutes < 60; minutes += 1) {
+      expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+      await clock.advance(60_000);
+    }
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test("a job that has a result is over, whatever the service's word for that", async () => {
+    const { factory, clock, said } = stage();
+    said.status = { ok: true, value: { status: "aborted" } };
+    said.result = { ok: true, value: { outcome: "failed" } };
+    await proveBoardIdle(factory, ended());
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test("begins anew after more than a minute in which nothing was told", async () => {
     const { factory, clock } = stage();
-    const at = { bootId: clock.bootId, uptimeMs: clock.uptimeMs() - 40_000 };
-    leave("sp-runner.json", JSON.stringify({ phase: "submitting", at }));
+    await proveBoardIdle(factory, ended());
+    await clock.advance(60_001);
     expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
-    await clock.advance(19_999);
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
-    await clock.advance(1);
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
+  test.each(['{"phase":"submitting"}', "{"])("wants a minute where the record is %j", async (text) => {
+    const { factory, clock } = stage();
+    leave("sp-runner.json", text);
+    for (const ms of [30_000, 29_999, 1]) {
+      expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+      await clock.advance(ms);
+    }
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 

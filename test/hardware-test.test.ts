@@ -43,7 +43,11 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 function play(
   over: Partial<Answers> = {},
-  { env = {}, before = null }: { env?: Record<string, string>; before?: RunnerRecord | null } = {},
+  {
+    env = {},
+    before = null,
+    isCancelledThen = false,
+  }: { env?: Record<string, string>; before?: RunnerRecord | null; isCancelledThen?: boolean } = {},
 ) {
   const clock = createSettableClock({ bootId: "boot-1", uptimeMs: 1_000_000 });
   const answers: Answers = {
@@ -80,6 +84,7 @@ function play(
       boards: () => next("boards", answers.boards),
       submit: (submission) => {
         submitted.push(submission);
+        if (isCancelledThen) controller.abort();
         return next("submit", answers.submit);
       },
       status: (job) => next(`status ${job}`, answers.status),
@@ -133,7 +138,7 @@ describe("a job that is answered", () => {
     ]);
     expect(it.asked).toEqual(["boards", "submit", ...Array(4).fill("status J"), "result J"]);
     expect(it.records).toEqual([
-      { phase: "submitting", at: expect.anything(), asked: 1 },
+      { phase: "submitting", asked: 1 },
       { phase: "submitted", job: "J", isAdopted: false, asked: 2 },
       {
         phase: "ended",
@@ -196,6 +201,14 @@ describe("a job that is answered", () => {
     await it.done;
     const said = it.told.filter((line) => line.startsWith("stdout: "));
     expect(said).toEqual([`stdout: ${"x".repeat(4000)}`, "stdout: done"]);
+  });
+
+  test("is written down also where it was cancelled while its submission was answered", async () => {
+    const it = play({}, { isCancelledThen: true });
+    await it.done;
+    expect(it.verdict()).toBeInstanceOf(JobOver);
+    expect(it.asked).toEqual(["boards", "submit"]);
+    expect(it.records.at(-1)).toMatchObject({ phase: "submitted", job: "J" });
   });
 
   test("may choose test type and baseline by its task's environment", async () => {
@@ -637,11 +650,12 @@ describe("an agent that was started again", () => {
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });
 
-  test("counts that minute from when it was sent, and ten idle seconds all the same", async () => {
-    const at = { bootId: "boot-1", uptimeMs: 1_000_000 - 50_000 };
-    const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting", at } });
+  test("counts that minute from when it was found, and ten idle seconds all the same", async () => {
+    const cutOffAt = { bootId: "boot-1", uptimeMs: 1_000_000 - 50_000 };
+    const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting", cutOffAt } });
     await it.clock.advance(9_999);
     expect(it.verdict()).toBeNull();
+    expect(it.records).toMatchObject([{ phase: "submitting", cutOffAt }]);
     await it.clock.advance(1);
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });

@@ -83,6 +83,14 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     expect(readdirSync(work)).toEqual([]);
   });
 
+  test.each(["~", "~/far"])("the work directory %s is where the user's home is", async (path) => {
+    work = path;
+    expect(await inspect(openHosts(words))).toBeNull();
+    expect(readdirSync(directory)).toEqual(["agent"]);
+    const where = path.replace("~", directory);
+    expect(await openHosts(words).reach(bed())).toMatchObject({ ok: true, host: { workDirectory: where } });
+  });
+
   test("inspect() names a work directory that others can write, with the mend", async () => {
     mkdirSync(work);
     chmodSync(work, 0o1777);

@@ -90,7 +90,7 @@ describe("the testbed lock", () => {
   test("keeps out another where the shell keeps here-documents in files, and has no room for them", async () => {
     const place = mkdtempSync(`${tmpdir()}/minder-full-`);
     const fill =
-      'mount -t tmpfs -o size=4k none "$TMPDIR" && head -c 99999 /dev/zero >"$TMPDIR/fill" 2>/dev/null';
+      'mount -t tmpfs -o size=4k none "$TMPDIR" || exit; ! head -c 99999 /dev/zero >"$TMPDIR/fill" 2>/dev/null || exit';
     // As bash before 5.1.
     const old = ["env", "BASH_COMPAT=50", `TMPDIR=${place}`];
     const prefix = ["unshare", "--mount", ...old, "sh", "-c", `${fill}; exec "$@"`, "sh"];

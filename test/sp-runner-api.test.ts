@@ -217,7 +217,8 @@ test("what reached nobody is known to be unsent; what broke off is not", async (
   const api = openSpRunnerApi({ http, baseurl: `http://127.0.0.1:${port}` });
   const brokenOff = await api.submit(submission);
   cutting.stop(true);
-  expect(await api.submit(submission)).toMatchObject({ ok: false, isUnsent: true });
+  const none = openSpRunnerApi({ http, baseurl: "http://127.0.0.1:1" });
+  expect(await none.submit(submission)).toMatchObject({ ok: false, isUnsent: true });
   expect(brokenOff).toMatchObject({ ok: false, refusal: "no answer" });
   expect(brokenOff).not.toHaveProperty("isUnsent");
 });

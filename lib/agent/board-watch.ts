@@ -1,6 +1,6 @@
 /** The board that a hardware test is for, as its service tells of it, looked at again and again. */
 import type { Clock } from "../doors/clock.ts";
-import { isAtWork, isIdle, type SpRunnerApi } from "../sp-runner-api.ts";
+import { type IdleSpan, isAtWork, isIdle, seenIdle, type SpRunnerApi } from "../sp-runner-api.ts";
 import { type JobCalls, JobOver } from "./job-calls.ts";
 
 export interface BoardLook {
@@ -32,14 +32,13 @@ const pollMs = 1000;
 /** Each call looks once. Rejects with JobOver. */
 export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
   const { testbed, runner, clock } = options;
-  let idleSinceMs: number | null = null;
+  let idle: IdleSpan | null = null;
   return async () => {
     const boards = await runner.boards();
     throwIfOver(options);
     const board = boards.ok ? boards.value.find(({ name }) => name === testbed.testbed) : undefined;
     if (board === undefined || !isIdle(board)) {
-      // No answer proves neither.
-      if (board !== undefined) idleSinceMs = null;
+      if (board !== undefined) idle = null;
       const why = boards.ok ? "the service does not tell of it" : boards.message;
       const state = board === undefined ? why : isAtWork(board) ? "it is at work" : `it is ${board.status}`;
       return {
@@ -51,8 +50,8 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
         state,
       };
     }
-    idleSinceMs ??= clock.uptimeMs();
-    const idleMs = clock.uptimeMs() - idleSinceMs;
+    idle = seenIdle(idle, clock.uptimeMs());
+    const idleMs = idle.seenMs - idle.sinceMs;
     return {
       isAnswered: true,
       isFree: board.status === "available",

@@ -2,6 +2,7 @@
  * A job that an sp-runner service runs on the board, in place of its tasks' scripts (protocol/sp-runner-api.md): submitted
  * once, followed until its true end. A submission whose answer is lost is never repeated; the board tells what became of it.
  */
+import { elapsedMs } from "../domain.ts";
 import { cutOffMs } from "../sp-runner-api.ts";
 import type { Task } from "../worker-api.ts";
 import { confirmMs, pause, throwIfOver, watchBoard } from "./board-watch.ts";
@@ -47,6 +48,7 @@ export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
   if (taken.is !== "taken") return await conclude(test, taken, false);
   const { job, isAdopted } = taken;
   test.record({ phase: "submitted", job, isAdopted });
+  throwIfOver(test);
   if (before?.phase !== "submitted") await test.tell("worker", `sp-runner: ${showJob(taken)}`);
   return await conclude(test, await followJob(test, job), isAdopted);
 }
@@ -56,11 +58,16 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
   if (before?.phase === "submitted") return { ...before, is: "taken" };
   // That submission was cut off, and may be at work in the service yet.
   if (before?.phase === "submitting") {
-    const { bootId } = test.clock;
-    const sinceMs = before.at?.bootId === bootId ? test.clock.uptimeMs() - before.at.uptimeMs : 0;
-    return await settle(test, Math.max(confirmMs, cutOffMs - sinceMs));
+    const now = { bootId: test.clock.bootId, uptimeMs: test.clock.uptimeMs() };
+    // An agent that is killed again and again does not begin anew each time.
+    const cutOffAt = before.cutOffAt?.bootId === now.bootId ? before.cutOffAt : now;
+    test.record({ phase: "submitting", cutOffAt });
+    return await settle(test, Math.max(confirmMs, cutOffMs - elapsedMs(cutOffAt, now)));
   }
-  if (before?.phase === "refused" && (await hasRunAllTheSame(test))) return ranAllTheSame;
+  if (before?.phase === "refused") {
+    await test.tell("worker", "sp-runner: it was refused; waiting until its board is idle");
+    if (await hasRunAllTheSame(test)) return ranAllTheSame;
+  }
   await test.tell("worker", `sp-runner: ${settings.test_type} from baseline ${settings.baseline}`);
   return await submit(test, settings);
 }
@@ -77,8 +84,8 @@ async function submit(test: HardwareTest, settings: Settings): Promise<Taken | E
   for (;;) {
     const unfree = await awaitFreeBoard(test);
     if (unfree !== null) return { is: "refused", why: `the board takes no job: ${unfree}` };
+    test.record({ phase: "submitting" });
     const sentMs = clock.uptimeMs();
-    test.record({ phase: "submitting", at: { bootId: clock.bootId, uptimeMs: sentMs } });
     const answer = await test.runner.submit({
       testbed,
       input_dir,
@@ -86,8 +93,9 @@ async function submit(test: HardwareTest, settings: Settings): Promise<Taken | E
       ...settings,
       disable_watchdog,
     });
-    throwIfOver(test);
+    // Its name is written down, also where the job is over meanwhile: the service has it all the same.
     if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
+    throwIfOver(test);
     if (answer.isUnsent === true) {
       test.record({ phase: "refused" });
       await pause(test);

@@ -3,7 +3,7 @@
  * is lost is believed only when the board says so too.
  */
 import type { Answer } from "../buildomat.ts";
-import { isActive, type RunnerResult, type RunnerStatus } from "../sp-runner-api.ts";
+import { isActive, isTerminal, silenceMs, type RunnerResult, type RunnerStatus } from "../sp-runner-api.ts";
 import {
   type BoardLook,
   confirmMs,
@@ -24,8 +24,6 @@ export type JobEnd =
   /** Its end was not seen. `isOver`: the board has nothing of it any more. */
   | { is: "lost"; why: string; isOver: boolean };
 
-/** After so long without a usable word, an idle board decides. */
-const silenceMs = 3_600_000;
 const longestProgress = 4000;
 const longestWord = 200;
 /** A job that the lab failed may have no result. */
@@ -66,7 +64,7 @@ function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string
   if (!answer.ok) return saidBy(answer);
   const { status, testbed: board } = answer.value;
   if (isOthers(answer.value, options)) return `it tells of a job on ${board?.slice(0, longestWord)}`;
-  const isKnown = status === "completed" || status === "failed" || isActive(answer.value);
+  const isKnown = isTerminal(answer.value) || isActive(answer.value);
   return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
 }
 

@@ -13,8 +13,8 @@ export interface Verdict {
 }
 
 export type RunnerRecord =
-  /** `at`: when it was to be sent. */
-  | { phase: "submitting"; at?: Moment | undefined }
+  /** `cutOffAt`: when it was found that nobody waits for the answer any more; that it was cut off is not known before. */
+  | { phase: "submitting"; cutOffAt?: Moment | undefined }
   /** It did not reach the service, or was refused because of the job on the board: it is submitted again, once the board is idle. */
   | { phase: "refused" }
   /** `isAdopted`: its name is the board's word, not the answer to the submission. */
@@ -25,7 +25,7 @@ export type RunnerRecord =
 const recordSchema = z.discriminatedUnion("phase", [
   z.object({
     phase: z.literal("submitting"),
-    at: z.object({ bootId: z.string(), uptimeMs: z.number() }).optional(),
+    cutOffAt: z.object({ bootId: z.string(), uptimeMs: z.number() }).optional(),
   }),
   z.object({ phase: z.literal("refused") }),
   z.object({ phase: z.literal("submitted"), job: z.string().min(1), isAdopted: z.boolean() }),

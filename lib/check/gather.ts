@@ -197,11 +197,13 @@ async function isFactoryRunning(database: string): Promise<boolean> {
 
 /** What is left of a factory that has ended says nothing of now, and reading it would leave files beside it. */
 async function readTroubles(database: string): Promise<Map<string, string>> {
-  const isThere = (await lookAt(database)).kind === "file";
-  const store = isThere && (await isFactoryRunning(database)) ? openStoreForReading(database) : null;
-  const troubles = [...(store?.troubles() ?? [])];
-  store?.close();
-  return new Map(troubles.map(([testbed, { reason }]) => [testbed, reason]));
+  if ((await lookAt(database)).kind !== "file" || !(await isFactoryRunning(database))) return new Map();
+  const store = openStoreForReading(database);
+  try {
+    return new Map([...(store?.troubles() ?? [])].map(([testbed, { reason }]) => [testbed, reason]));
+  } finally {
+    store?.close();
+  }
 }
 
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {

@@ -1,5 +1,5 @@
 /** What is wrong with the directories and files that a factory uses: theirs to write, and nobody else's to read. Pure. */
-import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showBytes } from "../work-directory.ts";
+import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showRoom } from "../work-directory.ts";
 import type { Facts, Look, Place } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 
@@ -123,11 +123,11 @@ export function judgeLockDirectory({ lockDirectory, uid }: Facts): Finding[] {
 export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   const subject = "disk space";
   if (!freeBytes.ok) return [warning(subject, `cannot be told: ${freeBytes.reason}`, null)];
-  const where = workDirectory.ok ? ` in ${workDirectory.value.path}` : "";
+  const place = workDirectory.ok ? workDirectory.value.path : null;
   const setting = "general.work_dir";
-  const lack = lackOfRoom(freeBytes.value, where, setting);
+  const lack = lackOfRoom(freeBytes.value, place, setting);
   if (lack !== null) return [error(subject, lack.message, lack.mend)];
-  const message = `${showBytes(freeBytes.value)} free${where}`;
+  const message = showRoom(freeBytes.value, place);
   return [
     freeBytes.value < fewFreeBytes ? warning(subject, message, makeRoom(setting)) : ok(subject, message),
   ];

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Testbed } from "../config.ts";
-import { elapsedMs, type Instance, instanceName, isFormer } from "../domain.ts";
+import { type Instance, instanceName, isFormer } from "../domain.ts";
 import { errorText } from "../failure.ts";
 import type { Reached } from "../host.ts";
 import { intervals } from "../plan-observation.ts";
@@ -15,9 +15,11 @@ import {
   isActive,
   isAtWork,
   isIdle,
+  isTerminal,
+  seenIdle,
+  silenceMs,
   type SpRunnerApi,
 } from "../sp-runner-api.ts";
-import { momentSchema } from "../store-row.ts";
 import { type Factory, logFor } from "./known.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 
@@ -70,11 +72,7 @@ async function recoverBoard(
   return recovering;
 }
 
-const recordSchema = z.object({
-  phase: z.string(),
-  job: z.string().optional().catch(undefined),
-  at: momentSchema.optional().catch(undefined),
-});
+const recordSchema = z.object({ phase: z.string(), job: z.string().optional().catch(undefined) });
 type BoardRecord = z.infer<typeof recordSchema>;
 
 /**
@@ -96,44 +94,57 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   if (record === null ? isDone : record.phase === "ended") return done;
   const runner = factory.openRunner(url);
   const asked = await findBoard(runner, url, instance.testbed);
-  // No answer proves neither.
+  // It proves nothing: what was seen before stays.
   if (!asked.ok) return cannotTell(asked.reason);
   const { board } = asked;
-  if (isAtWork(board) || (await isWaiting(runner, record, instance))) {
-    if (known.idleSinceMs.get(name) !== Number.POSITIVE_INFINITY) {
+  const job = await findJob(runner, record, instance);
+  if (isAtWork(board) || job.is === "there") {
+    if (known.boards.get(name) !== "at work") {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
-    known.idleSinceMs.set(name, Number.POSITIVE_INFINITY);
+    known.boards.set(name, "at work");
     return waiting(lookAgainMs);
   }
   if (!isIdle(board)) {
-    known.idleSinceMs.delete(name);
+    known.boards.delete(name);
     return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
   }
-  const sinceMs = Math.min(known.idleSinceMs.get(name) ?? Number.POSITIVE_INFINITY, clock.uptimeMs());
-  known.idleSinceMs.set(name, sinceMs);
-  const isIdleLong = clock.uptimeMs() - sinceMs >= intervals.confirmMs;
-  return isIdleLong && !isOnItsWay(factory, record) ? done : waiting(lookAgainMs);
+  const before = known.boards.get(name);
+  const idle = seenIdle(before === undefined || before === "at work" ? null : before, clock.uptimeMs());
+  known.boards.set(name, idle);
+  const idleMs = idle.seenMs - idle.sinceMs;
+  if (job.is === "untold") return idleMs >= silenceMs ? done : cannotTell(job.reason);
+  return idleMs >= idleForMs(record) ? done : waiting(lookAgainMs);
 }
 
+/** A submission that was cut off, and a record that is not understood: the service may begin it yet. */
+function idleForMs(record: BoardRecord | null): number {
+  const isSettled = record === null || record.phase === "submitted" || record.phase === "refused";
+  return isSettled ? intervals.confirmMs : cutOffMs;
+}
+
+type JobThere = { is: "there" | "not there" } | { is: "untold"; reason: string };
+
 /** A service that has a queue shows the board of a job that waits there as available. */
-async function isWaiting(
+async function findJob(
   runner: SpRunnerApi,
   record: BoardRecord | null,
   { testbed }: Instance,
-): Promise<boolean> {
-  if (record?.phase !== "submitted" || record.job === undefined) return false;
+): Promise<JobThere> {
+  if (record?.phase !== "submitted" || record.job === undefined) return { is: "not there" };
   const status = await runner.status(record.job);
-  return status.ok && isActive(status.value) && (status.value.testbed ?? testbed) === testbed;
+  if (!status.ok) {
+    if (status.refusal !== "no answer") return { is: "not there" };
+    return { is: "untold", reason: `sp-runner does not tell of its job: ${status.message}` };
+  }
+  if ((status.value.testbed ?? testbed) !== testbed || isTerminal(status.value)) return { is: "not there" };
+  if (isActive(status.value)) return { is: "there" };
+  // It has a result only of a job that is over, whatever word it has for that.
+  if ((await runner.result(record.job)).ok) return { is: "not there" };
+  return { is: "untold", reason: `sp-runner says that its job is ${status.value.status}` };
 }
 
-/** A submission that was cut off may begin yet. */
-function isOnItsWay({ clock }: Factory, record: BoardRecord | null): boolean {
-  if (record?.phase !== "submitting" || record.at === undefined) return false;
-  return elapsedMs(record.at, { bootId: clock.bootId, uptimeMs: clock.uptimeMs() }) < cutOffMs;
-}
-
-/** A record whose words are not understood proves nothing, and neither does the absence of one where the agent is not done. */
+/** The absence of a record where the agent is not done proves nothing. */
 async function readRecord(
   { files }: Factory,
   { place }: Instance,

@@ -123,18 +123,20 @@ export function createDaemon(factory: Factory): Daemon {
       if (outcome.kind === "outage") known.server.isListWanted = true;
       else if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
       if (isServerWide) known.server.answeringSinceMs = null;
-      known.failures.set(key, { count, message: outcome.reason });
+      // What was not told is not told to be right again.
+      known.failures.set(key, { count, message: outcome.kind === "outage" ? null : outcome.reason });
       known.retryAtMs.set(key, nowMs + backOffMs(count - 1, factory.random.fraction()));
       return;
     }
+    const isTold = before !== undefined && before.message !== null;
     known.failures.delete(key);
     known.retryAtMs.delete(key);
     if (outcome.kind === "waiting") {
       known.retryAtMs.set(key, nowMs + outcome.ms);
       // What comes and goes is told once.
-      if (before !== undefined) known.failures.set(key, { ...before, count: 0 });
+      if (isTold) known.failures.set(key, { ...before, count: 0 });
     }
-    if (before !== undefined && outcome.kind === "done") log.info(`${action.kind}: right again`, about);
+    if (isTold && outcome.kind === "done") log.info(`${action.kind}: right again`, about);
     if (isServerWide) {
       if (known.failures.delete("server")) log.info("the server answers again");
       noteAnswering(known.server, nowMs);

@@ -22,7 +22,7 @@ import type { Hosts, Reached } from "../host.ts";
 import { type Log, logAbout, type LogFields } from "../log.ts";
 import type { Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
-import type { SpRunnerApi } from "../sp-runner-api.ts";
+import type { IdleSpan, SpRunnerApi } from "../sp-runner-api.ts";
 import type { Store } from "../store.ts";
 
 export interface Parts {
@@ -56,8 +56,8 @@ export interface Known {
   alone: Set<string>;
   /** By testbed on another host: how that was last reached. */
   reached: Map<string, Reached & { atMs: number }>;
-  /** By instance name: since when its board is seen idle, though the agent did not see the end of its job there. */
-  idleSinceMs: Map<string, number>;
+  /** By instance name: its board, where the agent did not see the end of its job there. */
+  boards: Map<string, IdleSpan | "at work">;
   /** By testbed: when its service was last told to recover the board. */
   recoveringSinceMs: Map<string, number>;
   /** By testbed on another host: what keeps jobs from it, as committed. */
@@ -77,7 +77,8 @@ export interface Known {
   told: Set<string>;
   server: KnownServer;
   retryAtMs: Map<string, number>;
-  failures: Map<string, { count: number; message: string }>;
+  /** By action: how often it failed in a row, and what was told of it; null: nothing. */
+  failures: Map<string, { count: number; message: string | null }>;
   busy: Set<string>;
   /** Largest seq seen outside the database: work directories and the server's workers. */
   seqs: Map<string, number>;
@@ -97,7 +98,7 @@ export function openKnown(store: Store): Known {
     alone: new Set(),
     reached: new Map(),
     recalled: new Set(),
-    idleSinceMs: new Map(),
+    boards: new Map(),
     recoveringSinceMs: new Map(),
     troubles: store.troubles(),
     looks: new Map(),
@@ -143,7 +144,7 @@ export function advance(
     known.resumed.delete(name);
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
-    known.idleSinceMs.delete(name);
+    known.boards.delete(name);
     known.told.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;

@@ -83,7 +83,7 @@ take_lock() {
   fi
   set +C
   umask 077
-  [ "$isolate" != off ] || printf 'open\n' >>"$my_lock"
+  [ "$isolate" != off ] || printf 'open\n' >>"$my_lock" || lose_lock || return 2
   waited=0
   while :; do
     must_wait=no holder='' is_seen=no
@@ -101,7 +101,14 @@ take_lock() {
     [ "$must_wait" = yes ] || break
     pause
   done
-  printf 'held\n' >>"$my_lock"
+  printf 'held\n' >>"$my_lock" || lose_lock || return 2
+}
+
+# lose_lock: nothing can be written to it. Always false.
+lose_lock() {
+  rm -f "$my_lock"
+  holder="cannot write in $locks"
+  return 1
 }
 
 # meet: one of those that contend for the lock, or have it.

@@ -17,10 +17,9 @@ are_places_safe() {
   read_place "$1"
   case $mode in
   d????w* | d???????w*) reason="$what can be written by others; chmod go-w it" ;;
-  d*) ;;
+  d*) [ "$place_of" = "$place_owner" ] || reason="$what belongs to user $place_of, not to $place_owner" ;;
   *) reason="$what cannot be examined" ;;
   esac
-  [ "$place_of" = "$place_owner" ] || reason="$what belongs to user $place_of, not to $place_owner"
   what="the lock directory $2"
   read_place "$2"
   case $mode in
@@ -36,7 +35,7 @@ are_places_safe() {
 # read_place PATH: sets $mode and $place_of, the owner.
 read_place() {
   set -- $(ls -ldn "$1" 2>/dev/null)
-  mode=${1:-} place_of=${3:-nobody}
+  mode=${1:-} place_of=${3:-}
 }
 
 # is_elevated_enough: or says in $reason why not. pfexec runs what it is given also where it gives no power.

@@ -176,21 +176,21 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return isIllumos ? "pfexec" : "sudo";
   }
 
+  /** A key may have been replaced since an instance was begun. Who and where it is stays as recorded. */
+  function withKeysOfToday(testbed: string, address: SshAddress): SshAddress {
+    const today = config.testbeds.find(({ name }) => name === testbed);
+    if (today?.host !== address.host || today.sshUser !== address.user) return address;
+    return { ...address, key: today.sshKey, hostKey: today.hostKey };
+  }
+
   return {
     reach,
     inspect,
     minderOf: ({ ssh, directory }) => {
       const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
-      return minderAt(testbed, asKnownToday(testbed, ssh), work);
+      return minderAt(testbed, withKeysOfToday(testbed, ssh), work);
     },
   };
-
-  /** The way there may have changed since an instance was begun: a new key, another port. Who and where it is has not. */
-  function asKnownToday(testbed: string, address: SshAddress): SshAddress {
-    const today = config.testbeds.find(({ name }) => name === testbed);
-    if (today?.host !== address.host || today.sshUser !== address.user) return address;
-    return { ...address, port: today.sshPort, key: today.sshKey, hostKey: today.hostKey };
-  }
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
@@ -199,7 +199,7 @@ function guarded({ run }: Connection, { host, machine }: SshAddress, directory: 
     const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
     const result = await run(words, stdin, timeoutMs);
     if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
-    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, write that into it`;
+    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, its disk restored, and nothing of this runs elsewhere, write that into it`;
     return { ok: false, reason };
   };
 }

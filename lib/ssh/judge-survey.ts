@@ -1,6 +1,6 @@
 /** What `check` makes of a host behind ssh, by the rules for this host. Pure. */
 import type { Testbed } from "../config.ts";
-import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showBytes } from "../work-directory.ts";
+import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showRoom } from "../work-directory.ts";
 import type { Survey } from "./survey.ts";
 
 /** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
@@ -11,7 +11,7 @@ export function faultThere(
   const setting = workSetting(testbed);
   const fault =
     (place === null ? null : faultOf(place, uid, setting)) ??
-    (freeBytes === null ? null : lackOfRoom(freeBytes, ` in ${workDirectory}`, setting));
+    (freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting));
   return fault === null ? null : inOne(fault);
 }
 
@@ -22,8 +22,7 @@ export function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash 
   const faults: Fault[] = [];
   if (!hasBash) faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
   if (freeBytes !== null && freeBytes < fewFreeBytes) {
-    const message = `${showBytes(freeBytes)} free in ${workDirectory}`;
-    faults.push({ message, mend: makeRoom(workSetting(testbed)) });
+    faults.push({ message: showRoom(freeBytes, workDirectory), mend: makeRoom(workSetting(testbed)) });
   }
   return faults.map(inOne);
 }

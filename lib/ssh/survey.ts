@@ -43,8 +43,8 @@ export interface SurveyRequest {
 const script = `
 work=$1 agent=$2 id=$3
 umask 077
-case $work in "~/"*) work=$HOME/\${work#??} ;; esac
-case $agent in "~/"*) agent=$HOME/\${agent#??} ;; esac
+case $work in "~" | "~/"*) work=$HOME\${work#?} ;; esac
+case $agent in "~/"*) agent=$HOME\${agent#?} ;; esac
 [ -z "$id" ] || mkdir -p "$work" 2>/dev/null
 if [ -L "$work" ] || { [ ! -d "$work" ] && { [ -n "$id" ] || [ -e "$work" ]; }; }; then
   echo "the work directory $work cannot be made there, or is a link" >&2
@@ -68,7 +68,7 @@ has_bash=no
 is_writable=no near=$work listed= disk=
 if [ -z "$id" ]; then
   # What is there of it: in this it would be made.
-  while [ ! -e "$near" ] && [ -n "$near" ]; do near=\${near%/*}; done
+  while [ ! -e "$near" ] && [ "$near" != "\${near%/*}" ]; do near=\${near%/*}; done
   near=\${near:-/}
   [ ! -d "$near" ] || [ ! -w "$near" ] || [ ! -x "$near" ] || is_writable=yes
   listed=missing
