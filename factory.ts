@@ -11,6 +11,7 @@ import {
   findBase,
   lockDirectoryOf,
   readConfig,
+  readTestbeds,
   type Surroundings,
   workDirectoryOf,
 } from "./lib/base.ts";
@@ -38,6 +39,7 @@ import { type Log, openLog } from "./lib/log.ts";
 import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
 import { readFarPiece } from "./lib/ssh/far-file.ts";
+import { withKeysOfToday } from "./lib/ssh/hosts.ts";
 import { openSpRunnerApi } from "./lib/sp-runner-api.ts";
 import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
@@ -368,6 +370,7 @@ async function showInstanceLog(
   process.once("SIGINT", () => interrupted.abort());
   const directory = mkdtempSync(`${tmpdir()}/factory-logs-`);
   const connections = openLabConnections(directory, programIn(surroundings));
+  const testbeds = readTestbeds(base, surroundings);
   const shown = showLog({
     name: args.instance,
     file: args.file ?? "agent.log",
@@ -377,7 +380,8 @@ async function showInstanceLog(
     open: () => store?.open() ?? [],
     readPiece: async ({ testbed, place: { ssh } }, path, offset, maxBytes) => {
       if (ssh === undefined) return await files.readPiece(path, offset, maxBytes);
-      return await readFarPiece(connections.to(testbed, ssh), { path, offset, maxBytes, random });
+      const connection = connections.to(testbed, withKeysOfToday(testbeds, testbed, ssh));
+      return await readFarPiece(connection, { path, offset, maxBytes, random });
     },
     clock,
     isTerminal: process.stdout.isTTY,

@@ -3,7 +3,7 @@
  * as it is read there. What the process knows of itself is given in.
  */
 import { dirname, isAbsolute, resolve } from "node:path";
-import { type Config, parseConfig } from "./config.ts";
+import { type Config, parseConfig, type Testbed } from "./config.ts";
 import { FactoryError } from "./failure.ts";
 
 /** The flags that say where everything is. */
@@ -57,6 +57,15 @@ export function readConfig({ config: path }: Base, surroundings: Surroundings): 
     systemdCredential: readCredential(env, readText),
     readTokenFile: readText,
   });
+}
+
+/** For who can do without: none where the configuration cannot be used. */
+export function readTestbeds(base: Base, surroundings: Surroundings): Testbed[] {
+  try {
+    return readConfig(base, surroundings).testbeds;
+  } catch {
+    return [];
+  }
 }
 
 /** Where instance directories are. */

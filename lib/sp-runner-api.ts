@@ -72,7 +72,11 @@ export type BoardAnswer = { ok: true; board: Board } | { ok: false; reason: stri
 /** What the service says of one board, where it is well and knows of it. `url` is for people. */
 export async function askForBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
   const health = await runner.health();
-  if (!health.ok) return { ok: false, reason: `sp-runner ${url} does not answer: ${health.message}` };
+  if (!health.ok)
+    return {
+      ok: false,
+      reason: `sp-runner ${url} does not answer: ${health.message}; start it, or correct sp_runner_url`,
+    };
   if (health.value.status !== "healthy" && health.value.status !== "degraded") {
     return { ok: false, reason: `sp-runner ${url} says that it is ${health.value.status}` };
   }
@@ -85,7 +89,10 @@ export async function findBoard(runner: SpRunnerApi, url: string, name: string):
     return { ok: false, reason: `sp-runner ${url} does not tell of its boards: ${boards.message}` };
   }
   const board = boards.value.find((each) => each.name === name);
-  if (board === undefined) return { ok: false, reason: `sp-runner ${url} has no testbed ${name}` };
+  if (board === undefined) {
+    const others = boards.value.map((each) => each.name).join(", ");
+    return { ok: false, reason: `sp-runner ${url} has no testbed ${name}, but ${others || "none"}` };
+  }
   return { ok: true, board };
 }
 

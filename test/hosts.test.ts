@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -166,13 +167,14 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     expect(await inspect(openHosts(words, { path: bin }))).toBeNull();
   });
 
-  test("inspect() says that testbed-id is gone where the host was known, and reach() as ever", async () => {
+  test("where testbed-id is gone of a host that was known, that is said, and none is made", async () => {
     const hosts = openHosts(words);
     expect(await hosts.reach(bed())).toMatchObject({ ok: true });
     expect(await inspect(hosts)).toBeNull();
     const id = join(work, "testbed-id");
+    const machine = readFileSync(id, "utf8").trim();
     const known = join(directory, "machines/bed-1");
-    const gone = `another machine answers as bench-1 than the one that this testbed hung on, or its disk is not mounted (${id} is missing or empty); if it is the right one, remove ${known}`;
+    const gone = `another machine answers as bench-1 than the one that this testbed hung on, or its disk is not mounted (${id} is missing or empty); if it is the right one, write ${machine} into that file there`;
     writeFileSync(id, "");
     expect(await inspect(hosts)).toBe(gone);
     rmSync(id);
@@ -180,6 +182,14 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     rmSync(work, { recursive: true });
     expect(await inspect(hosts)).toBe(gone);
     expect(existsSync(work)).toBe(false);
+    // Nor is it given another name.
+    expect(await hosts.reach(bed())).toEqual({ ok: false, reason: gone });
+    mkdirSync(work, { mode: 0o700 });
+    expect(await hosts.reach(bed())).toEqual({ ok: false, reason: gone });
+    expect(existsSync(id)).toBe(false);
+    writeFileSync(id, `${machine}\n`);
+    expect(await hosts.reach(bed())).toMatchObject({ ok: true });
+    writeFileSync(id, "another\n");
     const other = `another machine answers as bench-1 than the one that this testbed hung on (${id} differs); if it is the right one, remove ${known}`;
     expect(await hosts.reach(bed())).toEqual({ ok: false, reason: other });
     expect(await inspect(hosts)).toBe(other);

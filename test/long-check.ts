@@ -31,19 +31,24 @@ async function checked({ start }: SshLab): Promise<string> {
 describe("check of a testbed behind ssh", () => {
   test.concurrent("a key that ssh cannot use is told, with what is wrong with it", async () => {
     await using lab = await openSshLab();
-    const { port, userKey } = lab.sshd;
+    const { hostKey, port, userKey } = lab.sshd;
     const at = (name: string): string => join(lab.directory, name);
     writeFileSync(at("open"), readFileSync(userKey), { mode: 0o644 });
     writeFileSync(at("garbage"), "this is no key\n", { mode: 0o600 });
-    const host = ['host = "127.0.0.1"', `ssh_port = ${port}`];
+    // Pinned: else ssh would remember it where its own user's keys are.
+    const host = ['host = "127.0.0.1"', `ssh_port = ${port}`, `host_key = "${hostKey}"`];
     const rest = lab.bed.filter((line) => !line.startsWith("host ="));
     for (const [name, wrong] of [
-      ["missing", `Identity file ${at("missing")} not accessible: No such file or directory`],
-      ["open", `Permissions 0644 for '${at("open")}' are too open`],
-      ["garbage", `Load key "${at("garbage")}": `],
+      [
+        "missing",
+        [`Identity file ${at("missing")} not accessible: No such file or directory`, "; correct ssh_key"],
+      ],
+      ["open", [`Permissions 0644 for '${at("open")}' are too open`, `; chmod 600 ${at("open")}`]],
+      ["garbage", [`Load key "${at("garbage")}": `, "; correct ssh_key"]],
     ] as const) {
       lab.configure({ testbeds: { "bed-1": [...host, ...rest, `ssh_key = "${at(name)}"`] } });
-      expect(await checked(lab)).toContain(wrong);
+      const said = await checked(lab);
+      for (const part of wrong) expect(said).toContain(part);
     }
   });
 
@@ -125,22 +130,23 @@ describe("check of a testbed behind ssh", () => {
     );
   });
 
-  test.concurrent("check tells that testbed-id is gone there, and does not make it again", async () => {
+  test.concurrent("check tells that testbed-id is gone there, and what it says mends it, also where a job was leased", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
-    await drained(factory);
-    const name = join(lab.work, "testbed-id");
-    rmSync(name);
+    rmSync(join(lab.work, "testbed-id"));
+    const id = await lab.submit("true");
+    await until("it is told", () =>
+      factory.log().some(({ message }) => message.includes("another machine answers")),
+    );
     const said = await checked(lab);
     expect(said).toMatch(/^error: another machine answers as bench-1 than .* is missing or empty\)/);
-    const [, known = ""] = /; if it is the right one, remove (\S+)$/.exec(said) ?? [];
-    expect(existsSync(name)).toBe(false);
-    rmSync(known);
-    expect(await checked(lab)).toBe("");
-    const second = lab.start();
-    expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
-    await drained(second);
+    const [, machine = ""] = /; if it is the right one, write (\S+) into that file there$/.exec(said) ?? [];
+    expect(existsSync(join(lab.work, "testbed-id"))).toBe(false);
+    writeFileSync(join(lab.work, "testbed-id"), machine);
+    expect(await checked(lab)).not.toContain("is missing");
+    expect((await lab.ended(id)).state).toBe("completed");
+    await drained(factory);
   });
 
   test.concurrent("check repeats what the running factory said last, where it finds nothing itself", async () => {

@@ -425,6 +425,8 @@ describe("a testbed behind ssh", () => {
     lab.configure({ testbeds: { "bed-1": [...lab.bed, ...way] } });
     const second = lab.start();
     expect((await lab.ended(id)).state).toBe("completed");
+    const shown = lab.start({ command: ["logs", "bed-1/1"] });
+    expect(await shown.exited).toBe(0);
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
     await drained(second);
   });

@@ -126,12 +126,12 @@ test("askForBoard() says what is wrong with the service or the board", async () 
     "sp-runner http://h says that it is on fire",
   );
   expect(await ask({ health: () => Promise.resolve(refusal) })).toBe(
-    "sp-runner http://h does not answer: no route",
+    "sp-runner http://h does not answer: no route; start it, or correct sp_runner_url",
   );
   expect(await ask({ boards: () => Promise.resolve(refusal) })).toBe(
     "sp-runner http://h does not tell of its boards: no route",
   );
-  expect(await ask({}, "gf-2")).toBe("sp-runner http://h has no testbed gf-2");
+  expect(await ask({}, "gf-2")).toBe("sp-runner http://h has no testbed gf-2, but gf-1");
 });
 
 test("isAtWork() believes either sign of a job, isIdle() only a known word without one", () => {

@@ -82,11 +82,14 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
       // The next one has the next seq.
       return await giveUp(factory, instance, armed.reason, "may have it again");
     case "failed": {
+      const { ssh } = instance.place;
+      const reason =
+        ssh === undefined || armed.reason.includes(ssh.host) ? armed.reason : `${ssh.host}: ${armed.reason}`;
       // What it was found with may be gone, the agent say.
-      if (instance.place.way === "ssh") factory.known.reached.delete(testbed.name);
-      const given = await giveUp(factory, instance, `preflight failed: ${armed.reason}`);
+      if (ssh !== undefined) factory.known.reached.delete(testbed.name);
+      const given = await giveUp(factory, instance, `preflight failed: ${reason}`);
       // Where a worker is there already, deciding the end strikes.
-      if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, armed.reason);
+      if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, reason);
       return given;
     }
     case "cannot tell":

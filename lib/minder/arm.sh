@@ -98,7 +98,7 @@ mind() {
   # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
   my_lock='' my_host_lock=''
   mkdir -p minder/root home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
-    give_up "failed cannot write in $directory"
+    give_up "failed cannot write in $directory: its file system may be full or read-only"
   take_lock "$testbed"
   case $? in
   1) my_lock='' && give_up "elsewhere $holder" ;;
@@ -152,7 +152,7 @@ join_or_clear() {
     exit 0
   fi
   if [ ! -e "$directory" ]; then
-    report "failed cannot make $directory"
+    report "failed cannot make $directory: its file system may be full or read-only"
     exit 0
   fi
   wanted=$cookie

@@ -22,7 +22,7 @@ build() {
     printf '%s\n' "$testbed_json" >home/testbed.json &&
     printf '%s\n' "$intent_json" >minder/intent.json &&
     printf '' >>agent.log ||
-    give_up "failed cannot write in $directory"
+    give_up "failed cannot write in $directory: its file system may be full or read-only"
 }
 
 # quote TEXT: sets $quoted to a word of sh that is the text.

@@ -68,32 +68,45 @@ export function openConnection({
       // A connection that hangs would keep the next call waiting as long.
       await control("check");
       const said = result.ok ? result.stderr : "";
-      return { ok: false, reason: explain(address.host, said, result.ok ? "no answer" : result.reason) };
+      return { ok: false, reason: explain(address, said, result.ok ? "no answer" : result.reason) };
     },
     close: () => control("exit"),
   };
 }
 
 /** What ssh says in many lines, in one, with the mend. */
-function explain(host: string, said: string, otherwise: string): string {
+function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: string): string {
   const lines = said.split("\n").map((line) => line.trim().slice(0, 300));
   const lineWith = (signs: RegExp): string | undefined => lines.find((line) => signs.test(line));
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
-    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, correct host_key or run ssh-keygen -R for it`;
+    const name = port === null ? host : `[${host}]:${port}`;
+    const mend = hostKey === null ? `run ssh-keygen -R '${name}'` : "correct host_key";
+    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, ${mend}`;
   }
   const refusal = lineWith(/Permission denied|Too many authentication failures/);
   if (refusal !== undefined) {
     // Why a key was not even tried stands in a line before.
     const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
+    const mend = flaw === undefined ? "see ssh_user and ssh_key" : mendOf(flaw);
     const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
-    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; see ssh_user and ssh_key`;
+    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; ${mend}`;
   }
   if (lineWith(/Session open refused by peer/) !== undefined) {
     return `cannot reach ${host} over ssh: it opens no session; see MaxSessions in its sshd_config`;
   }
-  const last = lines.findLast((line) => line !== "") ?? otherwise;
+  const last = (lines.findLast((line) => line !== "") ?? otherwise).replace(/^ssh: /, "");
+  return `cannot reach ${host} over ssh: ${last}${hintOn(last, host)}`;
+}
+
+function mendOf(flaw: string): string {
+  const [, open] = /^Permissions \d+ for '(.*)' are too open/.exec(flaw) ?? [];
+  return open === undefined ? "correct ssh_key" : `chmod 600 ${open}`;
+}
+
+function hintOn(last: string, host: string): string {
+  if (last.includes("Connection refused")) return "; is sshd running there? see host and ssh_port";
+  if (last.includes("Could not resolve")) return "; correct host";
   // What a jump host's own ssh says is lost: a shared connection that persists throws it away.
-  const isCut = last.includes("exchange_identification: Connection closed");
-  const hint = `; run ssh ${host} by hand: a jump host before it may not be known yet, or refuse the key`;
-  return `cannot reach ${host} over ssh: ${last}${isCut ? hint : ""}`;
+  if (!last.includes("exchange_identification: Connection closed")) return "";
+  return `; run ssh ${host} by hand: a jump host before it may not be known yet, or refuse the key`;
 }

@@ -77,7 +77,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
   async function reach(testbed: Testbed): Promise<Reached> {
     const address = addressOf(testbed);
     const connection = connections.to(testbed.name, address);
-    const seen = await survey(testbed, false);
+    const before = await machineBefore(testbed);
+    let seen = await survey(testbed, before !== null);
+    // A machine that had a name is given no other one: it may not be the one that it was.
+    const isNew = seen.ok && seen.machine === "" && before?.workDirectory !== seen.workDirectory;
+    if (isNew && before !== null) seen = await survey(testbed, false);
     if (!seen.ok) return seen;
     const other = await findOther(testbed, address, seen);
     if (other !== null) return { ok: false, reason: other };
@@ -121,21 +125,25 @@ export function openSshHosts(options: SshOptions): SshHosts {
 
   const machineFile = ({ name }: Testbed): string => `${options.machineDirectory}/${name}`;
 
-  /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
-  async function findOther(testbed: Testbed, address: SshAddress, seen: Survey): Promise<string | null> {
-    const path = machineFile(testbed);
-    const text = await files.readText(path);
+  /** As which machine its host was got to know; null: not yet, or the configuration names another host by now. */
+  async function machineBefore(testbed: Testbed): Promise<z.infer<typeof knownSchema> | null> {
+    const text = await files.readText(machineFile(testbed));
     const before = text === null ? null : readKnown(text);
-    const { host } = address;
+    return before?.host === testbed.host ? before : null;
+  }
+
+  /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
+  async function findOther(testbed: Testbed, { host }: SshAddress, seen: Survey): Promise<string | null> {
+    const before = await machineBefore(testbed);
     const { workDirectory, machine } = seen;
-    // Where the configuration names another host or directory by now, that one is got to know.
-    if (before?.host !== host || before.workDirectory !== workDirectory) return null;
-    if (before.machine === machine) return null;
+    // Where the configuration names another directory by now, that one is got to know.
+    if (before?.workDirectory !== workDirectory || before.machine === machine) return null;
     const what = `another machine answers as ${host} than the one that this testbed hung on`;
     const name = `${workDirectory}/testbed-id`;
-    const why =
-      machine === "" ? `, or its disk is not mounted (${name} is missing or empty)` : ` (${name} differs)`;
-    return `${what}${why}; if it is the right one, remove ${path}`;
+    if (machine !== "") {
+      return `${what} (${name} differs); if it is the right one, remove ${machineFile(testbed)}`;
+    }
+    return `${what}, or its disk is not mounted (${name} is missing or empty); if it is the right one, write ${before.machine} into that file there`;
   }
 
   /** The agent that is there, or why none is used; null: this program is, if it can be copied. */
@@ -176,21 +184,21 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return isIllumos ? "pfexec" : "sudo";
   }
 
-  /** A key may have been replaced since an instance was begun. Who and where it is stays as recorded. */
-  function withKeysOfToday(testbed: string, address: SshAddress): SshAddress {
-    const today = config.testbeds.find(({ name }) => name === testbed);
-    if (today?.host !== address.host || today.sshUser !== address.user) return address;
-    return { ...address, key: today.sshKey, hostKey: today.hostKey };
-  }
-
   return {
     reach,
     inspect,
     minderOf: ({ ssh, directory }) => {
       const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
-      return minderAt(testbed, withKeysOfToday(testbed, ssh), work);
+      return minderAt(testbed, withKeysOfToday(config.testbeds, testbed, ssh), work);
     },
   };
+}
+
+/** A key may have been replaced since an instance was begun. Who and where it is stays as recorded. */
+export function withKeysOfToday(testbeds: Testbed[], testbed: string, address: SshAddress): SshAddress {
+  const today = testbeds.find(({ name }) => name === testbed);
+  if (today?.host !== address.host || today.sshUser !== address.user) return address;
+  return { ...address, key: today.sshKey, hostKey: today.hostKey };
 }
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
