@@ -70,6 +70,11 @@ export function makeRoom(setting: string): string {
   return `Make room, lower general.keep, or set ${setting} to a larger disk`;
 }
 
+/** In one line. */
+export function inOne({ message, mend }: Fault): string {
+  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
+}
+
 export function octal(mode: number): string {
   return mode.toString(8).padStart(4, "0");
 }

@@ -105,9 +105,17 @@ describe("check of a testbed behind ssh", () => {
       "ro,mode=700",
       /^error: bench-1: \S+\/far cannot be written, .*: mount it for writing, or set testbed.bed-1.work_dir$/,
     ],
-  ])("check tells that the disk there %s", async (_, disk, said) => {
+  ])("check tells that the disk there %s, and the factory before it takes a job", async (_, disk, said) => {
     await using lab = await openSshLab({ disk });
     expect(await checked(lab)).toMatch(said);
+    const factory = lab.start();
+    await lab.submit("true");
+    await until("it is told", () =>
+      factory.log().some(({ message }) => /^bench-1: .*(?:64 MiB|read-only)/.test(message)),
+    );
+    factory.kill("SIGTERM");
+    expect(await factory.exited).toBe(0);
+    expect(factory.log().filter(({ message }) => message === "leased a job")).toEqual([]);
   });
 
   test.concurrent("check tells that another user's directory is in the way there, or that others may write to it", async () => {

@@ -6,6 +6,7 @@ import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
 import { type Factory, noteSeqs } from "./known.ts";
 import { isAlone, isReached } from "../plan-testbeds.ts";
+import { inOne, lackOfRoom } from "../work-directory.ts";
 import { reachBoard } from "./board.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
@@ -57,6 +58,9 @@ export function noteTrouble({ known, store, clock }: Factory, name: string, reas
 async function lookAround(factory: Factory, testbed: Testbed, reached: Reached): Promise<Reached> {
   if (!reached.ok) return reached;
   const { minder, workDirectory } = reached.host;
+  // What keeps jobs from it is known before one is leased.
+  const fault = await findFault(testbed, reached.host);
+  if (fault !== null) return { ok: false, reason: `${testbed.host}: ${fault}` };
   if (!factory.known.recalled.has(testbed.name)) {
     const recalled = await minder.recall(workDirectory);
     if (!recalled.ok) return recalled;
@@ -86,6 +90,16 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     ok: false,
     reason: `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`,
   };
+}
+
+/** Null: the minder could arm there. */
+async function findFault({ name }: Testbed, { minder, workDirectory }: Host): Promise<string | null> {
+  const probed = await minder.probe();
+  if (!probed.ok) return probed.reason;
+  if (probed.unusable !== null) return probed.unusable;
+  const { freeBytes } = probed;
+  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, `testbed.${name}.work_dir`);
+  return lack === null ? null : inOne(lack);
 }
 
 function cookiesOf({ known }: Factory): Set<string> {

@@ -20,6 +20,7 @@ are_places_safe() {
   d*) [ "$place_of" = "$place_owner" ] || reason="$what belongs to user $place_of, not to $place_owner" ;;
   *) reason="$what cannot be examined" ;;
   esac
+  [ -n "$reason" ] || [ -w "$1" ] || reason="$what cannot be written; its file system may be read-only"
   what="the lock directory $2"
   read_place "$2"
   case $mode in

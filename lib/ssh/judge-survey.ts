@@ -1,6 +1,14 @@
 /** What `check` makes of a host behind ssh, by the rules for this host. Pure. */
 import type { Testbed } from "../config.ts";
-import { type Fault, faultOf, fewFreeBytes, lackOfRoom, makeRoom, showRoom } from "../work-directory.ts";
+import {
+  type Fault,
+  faultOf,
+  fewFreeBytes,
+  inOne,
+  lackOfRoom,
+  makeRoom,
+  showRoom,
+} from "../work-directory.ts";
 import type { Survey } from "./survey.ts";
 
 /** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
@@ -25,8 +33,4 @@ export function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash 
     faults.push({ message: showRoom(freeBytes, workDirectory), mend: makeRoom(workSetting(testbed)) });
   }
   return faults.map(inOne);
-}
-
-function inOne({ message, mend }: Fault): string {
-  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
 }

@@ -61,7 +61,7 @@ if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   [ -s "$work/testbed-id" ] || rm -f "$work/testbed-id"
   echo "$id" >"$draft" && sync && ln "$draft" "$work/testbed-id" 2>/dev/null && sync
   rm -f "$draft"
-  [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there" >&2; exit 1; }
+  [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there; its file system may be full or read-only" >&2; exit 1; }
 fi
 has_bash=no
 [ ! -x /bin/bash ] || has_bash=yes
