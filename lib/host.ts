@@ -19,8 +19,8 @@ export interface Host {
   ssh: SshAddress | null;
 }
 
-/** `reason` is for people, and may name what an operator must do. */
-export type Reached = { ok: true; host: Host } | { ok: false; reason: string };
+/** `reason` is for people, and may name what an operator must do. With a `host` it answers, but can take no job. */
+export type Reached = { ok: true; host: Host } | { ok: false; reason: string; host?: Host };
 
 /** What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run. */
 export type Inspected = { ok: true; remarks: string[] } | { ok: false; reason: string };

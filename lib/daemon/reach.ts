@@ -58,9 +58,6 @@ export function noteTrouble({ known, store, clock }: Factory, name: string, reas
 async function lookAround(factory: Factory, testbed: Testbed, reached: Reached): Promise<Reached> {
   if (!reached.ok) return reached;
   const { minder, workDirectory } = reached.host;
-  // What keeps jobs from it is known before one is leased.
-  const fault = await findFault(testbed, reached.host);
-  if (fault !== null) return { ok: false, reason: `${testbed.host}: ${fault}` };
   if (!factory.known.recalled.has(testbed.name)) {
     const recalled = await minder.recall(workDirectory);
     if (!recalled.ok) return recalled;
@@ -85,11 +82,14 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
   const other = locks.locks.find(
     (lock) => names.includes(lock.testbed) && lock.owner !== "dead" && !cookies.has(lock.cookie),
   );
-  if (other === undefined) return reached;
-  return {
-    ok: false,
-    reason: `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`,
-  };
+  if (other !== undefined) {
+    const reason = `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`;
+    return { ok: false, reason };
+  }
+  // What keeps jobs from it is known before one is leased.
+  const fault = await findFault(testbed, reached.host);
+  if (fault === null) return reached;
+  return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
 }
 
 /** Null: the minder could arm there. */

@@ -12,7 +12,7 @@ const dayMs = 24 * 3_600_000;
 export async function sweep(factory: Factory): Promise<Outcome> {
   const { hosts, known, clock } = factory;
   known.sweptMs = clock.uptimeMs();
-  const reached = [...known.reached.values()].flatMap((each) => (each.ok ? [each.host] : []));
+  const reached = [...known.reached.values()].flatMap(({ host }) => (host === undefined ? [] : [host]));
   // Several testbeds hang on one host.
   const places = new Map([hosts.here, ...reached].map((host) => [placeOf(host), host]));
   const left = await Promise.all([...places.values()].map((host) => sweepHost(factory, host)));
