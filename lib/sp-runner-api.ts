@@ -114,8 +114,11 @@ export interface IdleSpan {
   seenMs: number;
 }
 
-/** Longer without a look that told of the board, and much may have happened on it. */
-const longestGapMs = 60_000;
+/**
+ * Longer without a look that told of the board, and much may have happened on it. A service that hangs makes a look last a
+ * minute and more.
+ */
+const longestGapMs = 180_000;
 
 /** After a further look at which it is idle. A look without an answer proves neither, and is left out. */
 export function seenIdle(before: IdleSpan | null, nowMs: number): IdleSpan {

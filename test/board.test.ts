@@ -143,6 +143,17 @@ describe("proveBoardIdle()", () => {
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 
+  test("one answer that does not know the job, after none at all, frees no board", async () => {
+    const { factory, clock, said } = stage();
+    said.status = lost;
+    await proveBoardIdle(factory, ended());
+    await clock.advance(10_000);
+    said.status = { ok: false, refusal: "rejected", status: 404, message: "starting" };
+    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    await clock.advance(10_000);
+    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+  });
+
   test("a job that has a result is over, whatever the service's word for that", async () => {
     const { factory, clock, said } = stage();
     said.status = { ok: true, value: { status: "aborted" } };
@@ -152,24 +163,27 @@ describe("proveBoardIdle()", () => {
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 
-  test("begins anew after more than a minute in which nothing was told", async () => {
+  test("begins anew after more than three minutes in which nothing was told", async () => {
     const { factory, clock } = stage();
     await proveBoardIdle(factory, ended());
-    await clock.advance(60_001);
+    await clock.advance(180_001);
     expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
     await clock.advance(10_000);
     expect(await proveBoardIdle(factory, ended())).toEqual(done);
   });
 
-  test.each(['{"phase":"submitting"}', "{"])("wants a minute where the record is %j", async (text) => {
-    const { factory, clock } = stage();
-    leave("sp-runner.json", text);
-    for (const ms of [30_000, 29_999, 1]) {
-      expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
-      await clock.advance(ms);
-    }
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
-  });
+  test.each(['{"phase":"submitting"}', '{"phase":"submitted","job":"J","isAdopted":true}', "{"])(
+    "wants a minute where the record is %j",
+    async (text) => {
+      const { factory, clock } = stage();
+      leave("sp-runner.json", text);
+      for (const ms of [30_000, 29_999, 1]) {
+        expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+        await clock.advance(ms);
+      }
+      expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    },
+  );
 
   test("does not ask where the agent saw the job's end", async () => {
     const { factory, said } = stage();

@@ -195,5 +195,8 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     expect(await inspect(hosts)).toBe(other);
     rmSync(known);
     expect(await inspect(hosts)).toBeNull();
+    writeFileSync(id, "\n");
+    const blank = { ok: false, reason: `bench-1: ${id} there says nothing; remove it` };
+    expect(await hosts.reach(bed())).toMatchObject(blank);
   });
 });

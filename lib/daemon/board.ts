@@ -12,6 +12,7 @@ import {
   askForBoard,
   cutOffMs,
   findBoard,
+  type IdleSpan,
   isActive,
   isAtWork,
   isIdle,
@@ -72,7 +73,11 @@ async function recoverBoard(
   return recovering;
 }
 
-const recordSchema = z.object({ phase: z.string(), job: z.string().optional().catch(undefined) });
+const recordSchema = z.object({
+  phase: z.string(),
+  job: z.string().optional().catch(undefined),
+  isAdopted: z.boolean().optional().catch(undefined),
+});
 type BoardRecord = z.infer<typeof recordSchema>;
 
 /**
@@ -98,28 +103,35 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   if (!asked.ok) return cannotTell(asked.reason);
   const { board } = asked;
   const job = await findJob(runner, record, instance);
+  const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
   if (isAtWork(board) || job.is === "there") {
-    if (known.boards.get(name) !== "at work") {
+    if (!before.isAtWork) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
-    known.boards.set(name, "at work");
+    known.boards.set(name, { idle: null, absent: null, isAtWork: true });
     return waiting(lookAgainMs);
   }
   if (!isIdle(board)) {
     known.boards.delete(name);
     return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
   }
-  const before = known.boards.get(name);
-  const idle = seenIdle(before === undefined || before === "at work" ? null : before, clock.uptimeMs());
-  known.boards.set(name, idle);
-  const idleMs = idle.seenMs - idle.sinceMs;
-  if (job.is === "untold") return idleMs >= silenceMs ? done : cannotTell(job.reason);
-  return idleMs >= idleForMs(record) ? done : waiting(lookAgainMs);
+  const nowMs = clock.uptimeMs();
+  const idle = seenIdle(before.idle, nowMs);
+  // One odd answer hides no job.
+  const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, nowMs);
+  known.boards.set(name, { idle, absent, isAtWork: false });
+  if (job.is === "untold") return lastedMs(idle) >= silenceMs ? done : cannotTell(job.reason);
+  return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(lookAgainMs);
 }
 
-/** A submission that was cut off, and a record that is not understood: the service may begin it yet. */
+function lastedMs(span: IdleSpan | null): number {
+  return span === null ? 0 : span.seenMs - span.sinceMs;
+}
+
+/** A submission that was cut off or whose answer was lost, and a record that is not understood: it may begin yet. */
 function idleForMs(record: BoardRecord | null): number {
-  const isSettled = record === null || record.phase === "submitted" || record.phase === "refused";
+  const isTaken = record?.phase === "submitted" && record.isAdopted !== true;
+  const isSettled = record === null || isTaken || record.phase === "refused";
   return isSettled ? intervals.confirmMs : cutOffMs;
 }
 

@@ -124,7 +124,10 @@ export function createDaemon(factory: Factory): Daemon {
       else if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
       if (isServerWide) known.server.answeringSinceMs = null;
       // What was not told is not told to be right again.
-      known.failures.set(key, { count, message: outcome.kind === "outage" ? null : outcome.reason });
+      known.failures.set(key, {
+        count,
+        message: outcome.kind === "outage" ? (before?.message ?? null) : outcome.reason,
+      });
       known.retryAtMs.set(key, nowMs + backOffMs(count - 1, factory.random.fraction()));
       return;
     }

@@ -56,8 +56,8 @@ export interface Known {
   alone: Set<string>;
   /** By testbed on another host: how that was last reached. */
   reached: Map<string, Reached & { atMs: number }>;
-  /** By instance name: its board, where the agent did not see the end of its job there. */
-  boards: Map<string, IdleSpan | "at work">;
+  /** By instance name: its board, and its job's absence from the service, where the agent did not see the job's end. */
+  boards: Map<string, { idle: IdleSpan | null; absent: IdleSpan | null; isAtWork: boolean }>;
   /** By testbed: when its service was last told to recover the board. */
   recoveringSinceMs: Map<string, number>;
   /** By testbed on another host: what keeps jobs from it, as committed. */

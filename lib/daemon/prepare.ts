@@ -108,7 +108,9 @@ function wayOf({ host, spRunnerUrl }: Testbed): Instance["place"]["way"] {
 
 async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Promise<ArmResult> {
   const reached = await reachedHost(factory, testbed);
-  if (!reached.ok) return { kind: "cannot tell", reason: reached.reason };
+  if (!reached.ok) {
+    return { kind: reached.host === undefined ? "cannot tell" : "failed", reason: reached.reason };
+  }
   // What was recorded is where it is looked for ever after.
   const isMoved = (testbed.spRunnerUrl ?? undefined) !== instance.place.spRunnerUrl;
   if (isMoved || !isSameHost(reached.host.ssh ?? undefined, instance.place.ssh)) {

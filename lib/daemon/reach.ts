@@ -4,6 +4,7 @@
  */
 import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
+import type { HostView } from "../minder/replies.ts";
 import { type Factory, noteSeqs } from "./known.ts";
 import { isAlone, isReached } from "../plan-testbeds.ts";
 import { inOne, lackOfRoom } from "../work-directory.ts";
@@ -87,18 +88,24 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     return { ok: false, reason };
   }
   // What keeps jobs from it is known before one is leased.
-  const fault = await findFault(testbed, reached.host);
+  const probed = await minder.probe();
+  if (!probed.ok) return probed;
+  const fault = faultOf(factory, testbed, probed, workDirectory);
   if (fault === null) return reached;
   return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
 }
 
-/** Null: the minder could arm there. */
-async function findFault({ name }: Testbed, { minder, workDirectory }: Host): Promise<string | null> {
-  const probed = await minder.probe();
-  if (!probed.ok) return probed.reason;
-  if (probed.unusable !== null) return probed.unusable;
-  const { freeBytes } = probed;
-  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, `testbed.${name}.work_dir`);
+/** Why the minder could not arm there; null: it could. */
+function faultOf(
+  { config }: Factory,
+  { name }: Testbed,
+  { unusable, unshared, isolation, freeBytes }: HostView,
+  workDirectory: string,
+): string | null {
+  const isShared = config.general.isolate === "off" || isolation.kind === "refused";
+  const fault = unusable ?? (isShared ? unshared : null);
+  if (fault !== null || freeBytes === null) return fault;
+  const lack = lackOfRoom(freeBytes, workDirectory, `testbed.${name}.work_dir`);
   return lack === null ? null : inOne(lack);
 }
 

@@ -85,6 +85,13 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (!seen.ok) return seen;
     const other = await findOther(testbed, address, seen);
     if (other !== null) return { ok: false, reason: other };
+    // Without one any machine would do.
+    if (seen.machine === "") {
+      return {
+        ok: false,
+        reason: `${address.host}: ${seen.workDirectory}/testbed-id there says nothing; remove it`,
+      };
+    }
     await noteMachine(machineFile(testbed), machineText(address, seen));
     const agent = await agentAt(testbed, connection, seen);
     if (!agent.ok) return { ok: false, reason: `${address.host}: ${agent.reason}` };
