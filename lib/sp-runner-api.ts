@@ -58,6 +58,11 @@ export interface SpRunnerApi {
   recover(board: string): Promise<Answer<{ status: string; message?: string | null | undefined }>>;
 }
 
+/** Whether it is a job of another board's that has this name. */
+export function isOthers({ testbed }: RunnerStatus, board: string): boolean {
+  return (testbed ?? board) !== board;
+}
+
 /** Whether the service has the job and is not done with it. */
 export function isActive({ status }: RunnerStatus): boolean {
   return status === "pending" || status === "running";
@@ -124,6 +129,11 @@ const longestGapMs = 180_000;
 export function seenIdle(before: IdleSpan | null, nowMs: number): IdleSpan {
   const isOne = before !== null && nowMs - before.seenMs <= longestGapMs;
   return { sinceMs: isOne ? before.sinceMs : nowMs, seenMs: nowMs };
+}
+
+/** From the first look to the last. */
+export function lastedMs(span: IdleSpan | null): number {
+  return span === null ? 0 : span.seenMs - span.sinceMs;
 }
 
 /** So long a service may take to begin what was submitted, with nobody waiting for the answer. */

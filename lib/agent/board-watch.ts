@@ -1,6 +1,6 @@
 /** The board that a hardware test is for, as its service tells of it, looked at again and again. */
 import type { Clock } from "../doors/clock.ts";
-import { type IdleSpan, isAtWork, isIdle, seenIdle, type SpRunnerApi } from "../sp-runner-api.ts";
+import { type IdleSpan, isAtWork, isIdle, lastedMs, seenIdle, type SpRunnerApi } from "../sp-runner-api.ts";
 import { type JobCalls, JobOver } from "./job-calls.ts";
 
 export interface BoardLook {
@@ -51,13 +51,12 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
       };
     }
     idle = seenIdle(idle, clock.uptimeMs());
-    const idleMs = idle.seenMs - idle.sinceMs;
     return {
       isAnswered: true,
       isFree: board.status === "available",
       isAtWork: false,
       job: null,
-      idleMs,
+      idleMs: lastedMs(idle),
       state: `it is ${board.status}`,
     };
   };

@@ -3,7 +3,14 @@
  * is lost is believed only when the board says so too.
  */
 import type { Answer } from "../buildomat.ts";
-import { isActive, isTerminal, silenceMs, type RunnerResult, type RunnerStatus } from "../sp-runner-api.ts";
+import {
+  isActive,
+  isOthers,
+  isTerminal,
+  silenceMs,
+  type RunnerResult,
+  type RunnerStatus,
+} from "../sp-runner-api.ts";
 import {
   type BoardLook,
   confirmMs,
@@ -52,7 +59,10 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
       doubted = trouble;
       doubt ??= openDoubt(options, job);
       const isUnknown = !answer.ok && answer.refusal !== "no answer";
-      const end = await doubt({ isUnknown, isOthers: answer.ok && isOthers(answer.value, options) });
+      const end = await doubt({
+        isUnknown,
+        isOthers: answer.ok && isOthers(answer.value, options.testbed.testbed),
+      });
       if (end !== null) return end;
     }
     await pause(options);
@@ -63,13 +73,10 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
 function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string | null {
   if (!answer.ok) return saidBy(answer);
   const { status, testbed: board } = answer.value;
-  if (isOthers(answer.value, options)) return `it tells of a job on ${board?.slice(0, longestWord)}`;
+  if (isOthers(answer.value, options.testbed.testbed))
+    return `it tells of a job on ${board?.slice(0, longestWord)}`;
   const isKnown = isTerminal(answer.value) || isActive(answer.value);
   return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
-}
-
-function isOthers({ testbed: board }: RunnerStatus, { testbed }: FollowOptions): boolean {
-  return (board ?? testbed.testbed) !== testbed.testbed;
 }
 
 /** What a refusal or a lost answer says, with its status where it has one. */

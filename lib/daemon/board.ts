@@ -12,11 +12,12 @@ import {
   askForBoard,
   cutOffMs,
   findBoard,
-  type IdleSpan,
   isActive,
   isAtWork,
   isIdle,
+  isOthers,
   isTerminal,
+  lastedMs,
   seenIdle,
   silenceMs,
   type SpRunnerApi,
@@ -102,9 +103,10 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   // It proves nothing: what was seen before stays.
   if (!asked.ok) return cannotTell(asked.reason);
   const { board } = asked;
-  const job = await findJob(runner, record, instance);
+  // A job is on it, whosever.
+  const job: JobThere = isAtWork(board) ? { is: "there" } : await findJob(runner, record, instance);
   const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
-  if (isAtWork(board) || job.is === "there") {
+  if (job.is === "there") {
     if (!before.isAtWork) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
@@ -122,10 +124,6 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   known.boards.set(name, { idle, absent, isAtWork: false });
   if (job.is === "untold") return lastedMs(idle) >= silenceMs ? done : cannotTell(job.reason);
   return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(lookAgainMs);
-}
-
-function lastedMs(span: IdleSpan | null): number {
-  return span === null ? 0 : span.seenMs - span.sinceMs;
 }
 
 /** A submission that was cut off or whose answer was lost, and a record that is not understood: it may begin yet. */
@@ -149,7 +147,7 @@ async function findJob(
     if (status.refusal !== "no answer") return { is: "not there" };
     return { is: "untold", reason: `sp-runner does not tell of its job: ${status.message}` };
   }
-  if ((status.value.testbed ?? testbed) !== testbed || isTerminal(status.value)) return { is: "not there" };
+  if (isOthers(status.value, testbed) || isTerminal(status.value)) return { is: "not there" };
   if (isActive(status.value)) return { is: "there" };
   // It has a result only of a job that is over, whatever word it has for that.
   if ((await runner.result(record.job)).ok) return { is: "not there" };

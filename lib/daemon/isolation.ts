@@ -2,6 +2,7 @@
  * Whether a host lets its instances have namespaces of their own: learnt of this one before the first job is asked
  * for, and of each anew with each instance that is armed. What follows from it is plan-testbeds.ts's part.
  */
+import type { HostView } from "../minder/replies.ts";
 import { usesThisHost } from "../plan-testbeds.ts";
 import type { Factory } from "./known.ts";
 
@@ -12,12 +13,16 @@ export async function probeHost(factory: Factory): Promise<void> {
     log.warn(`cannot tell whether jobs can be isolated on this host: ${host.reason}`);
     return;
   }
-  const isOff = config.general.isolate === "off";
-  if (!isOff && host.isolation.kind === "refused") noteRefusal(factory, host.isolation.reason);
-  const isAlone = isOff || host.isolation.kind === "refused";
-  const unshared = isAlone && config.testbeds.some(usesThisHost) ? host.unshared : null;
-  const wrong = host.unusable ?? unshared;
+  if (config.general.isolate !== "off" && host.isolation.kind === "refused")
+    noteRefusal(factory, host.isolation.reason);
+  const wrong = config.testbeds.some(usesThisHost) ? whyUnusable(factory, host) : host.unusable;
   if (wrong !== null) log.error(`no job can run on this host as it is: ${wrong}`);
+}
+
+/** Why no instance can be armed on a host; null: one can. One that is not isolated wants the host's own /work, too. */
+export function whyUnusable({ config }: Factory, { unusable, unshared, isolation }: HostView): string | null {
+  const isAlone = config.general.isolate === "off" || isolation.kind === "refused";
+  return unusable ?? (isAlone ? unshared : null);
 }
 
 /** Told when it changes: the reason itself may name an instance's directory. */

@@ -4,11 +4,11 @@
  */
 import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
-import type { HostView } from "../minder/replies.ts";
 import { type Factory, noteSeqs } from "./known.ts";
 import { isAlone, isReached } from "../plan-testbeds.ts";
 import { inOne, lackOfRoom } from "../work-directory.ts";
 import { reachBoard } from "./board.ts";
+import { whyUnusable } from "./isolation.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
 
@@ -90,23 +90,12 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
   // What keeps jobs from it is known before one is leased.
   const probed = await minder.probe();
   if (!probed.ok) return probed;
-  const fault = faultOf(factory, testbed, probed, workDirectory);
+  const { freeBytes } = probed;
+  const setting = `testbed.${testbed.name}.work_dir`;
+  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting);
+  const fault = whyUnusable(factory, probed) ?? (lack === null ? null : inOne(lack));
   if (fault === null) return reached;
   return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
-}
-
-/** Why the minder could not arm there; null: it could. */
-function faultOf(
-  { config }: Factory,
-  { name }: Testbed,
-  { unusable, unshared, isolation, freeBytes }: HostView,
-  workDirectory: string,
-): string | null {
-  const isShared = config.general.isolate === "off" || isolation.kind === "refused";
-  const fault = unusable ?? (isShared ? unshared : null);
-  if (fault !== null || freeBytes === null) return fault;
-  const lack = lackOfRoom(freeBytes, workDirectory, `testbed.${name}.work_dir`);
-  return lack === null ? null : inOne(lack);
 }
 
 function cookiesOf({ known }: Factory): Set<string> {

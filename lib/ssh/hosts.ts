@@ -39,6 +39,7 @@ export interface SshHosts {
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
 const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
 const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
+type KnownMachine = z.infer<typeof knownSchema>;
 
 /**
  * Before each command, whatever connection it comes over: an address may be another machine's by now. One line, so that the
@@ -80,10 +81,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const before = await machineBefore(testbed);
     let seen = await survey(testbed, before !== null);
     // A machine that had a name is given no other one: it may not be the one that it was.
-    const isNew = seen.ok && seen.machine === "" && before?.workDirectory !== seen.workDirectory;
-    if (isNew && before !== null) seen = await survey(testbed, false);
+    if (seen.ok && seen.machine === "" && before !== null && before.workDirectory !== seen.workDirectory) {
+      seen = await survey(testbed, false);
+    }
     if (!seen.ok) return seen;
-    const other = await findOther(testbed, address, seen);
+    const other = whyOther(testbed, before, seen);
     if (other !== null) return { ok: false, reason: other };
     // Without one any machine would do.
     if (seen.machine === "") {
@@ -115,7 +117,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (!seen.ok) return seen;
     const { host } = addressOf(testbed);
     const fault = faultThere(testbed, seen);
-    const other = await findOther(testbed, addressOf(testbed), seen);
+    const other = whyOther(testbed, await machineBefore(testbed), seen);
     // In a directory that is closed to us no name of a machine can be read.
     if (other !== null && (seen.machine !== "" || fault === null)) return { ok: false, reason: other };
     const agent = agentThere(testbed, seen);
@@ -133,19 +135,21 @@ export function openSshHosts(options: SshOptions): SshHosts {
   const machineFile = ({ name }: Testbed): string => `${options.machineDirectory}/${name}`;
 
   /** As which machine its host was got to know; null: not yet, or the configuration names another host by now. */
-  async function machineBefore(testbed: Testbed): Promise<z.infer<typeof knownSchema> | null> {
+  async function machineBefore(testbed: Testbed): Promise<KnownMachine | null> {
     const text = await files.readText(machineFile(testbed));
     const before = text === null ? null : readKnown(text);
     return before?.host === testbed.host ? before : null;
   }
 
   /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
-  async function findOther(testbed: Testbed, { host }: SshAddress, seen: Survey): Promise<string | null> {
-    const before = await machineBefore(testbed);
-    const { workDirectory, machine } = seen;
+  function whyOther(
+    testbed: Testbed,
+    before: KnownMachine | null,
+    { workDirectory, machine }: Survey,
+  ): string | null {
     // Where the configuration names another directory by now, that one is got to know.
     if (before?.workDirectory !== workDirectory || before.machine === machine) return null;
-    const what = `another machine answers as ${host} than the one that this testbed hung on`;
+    const what = `another machine answers as ${testbed.host} than the one that this testbed hung on`;
     const name = `${workDirectory}/testbed-id`;
     if (machine !== "") {
       return `${what} (${name} differs); if it is the right one, remove ${machineFile(testbed)}`;
@@ -224,7 +228,7 @@ function machineText({ host }: SshAddress, { workDirectory, machine }: Survey): 
 }
 
 /** A file that cannot be read says nothing of the machine. */
-function readKnown(text: string): z.infer<typeof knownSchema> | null {
+function readKnown(text: string): KnownMachine | null {
   try {
     return knownSchema.safeParse(JSON.parse(text)).data ?? null;
   } catch {
