@@ -26,6 +26,16 @@ export function parseBytes(text: string): number | null {
   return measure(text, unitBytes);
 }
 
+/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
+export function showDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, "0")} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
+}
+
 function measure(text: string, units: Record<string, number>): number | null {
   const [, count = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{1,3})$/.exec(text.trim()) ?? [];
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;

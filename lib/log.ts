@@ -2,8 +2,9 @@
  * The program's own log: for people on a terminal, one JSON object a line otherwise, always on standard error.
  * Everything that leaves through it is searched for known secrets first.
  */
-import { createConsola, type ConsolaReporter, type LogObject } from "consola";
+import { createConsola, type ConsolaReporter } from "consola";
 import type { Clock } from "./doors/clock.ts";
+import { type LogEntry, peopleLine } from "./log-line.ts";
 import type { Secret } from "./secret.ts";
 
 /** What a line is about; shown with it. */
@@ -34,10 +35,18 @@ export interface LogOptions {
 const levels = { error: 0, warn: 1, info: 3, debug: 4 };
 
 export function openLog({ clock, format, level, secrets, write }: LogOptions): Log {
-  const redact = (line: string): string =>
-    secrets.reduce((text, secret) => text.replaceAll(secret.reveal(), "***"), line);
+  const redact = redactor(secrets);
+  const show = format === "json" ? jsonLine : peopleLine;
   const reporter: ConsolaReporter = {
-    log: (entry) => write(redact(format === "json" ? jsonLine(entry, clock) : peopleLine(entry))),
+    log: (entry) => {
+      // consola puts the message before the arguments; ours is always the fields alone.
+      const [message, fields] = entry.args as [string, LogFields];
+      // Before a line is wrapped or escaped: a secret that was broken in two would not be found.
+      const clean = Object.fromEntries(
+        Object.entries(fields).map(([name, value]) => [name, redact(String(value))]),
+      );
+      write(show({ timeMs: clock.wallMs(), level: entry.type, message: redact(message), fields: clean }));
+    },
   };
   const consola = createConsola({ level: levels[level], reporters: [reporter], throttle: 0 });
   return {
@@ -46,6 +55,22 @@ export function openLog({ clock, format, level, secrets, write }: LogOptions): L
     warn: (message, fields) => consola.warn({ message, args: [fields ?? {}] }),
     error: (message, fields) => consola.error({ message, args: [fields ?? {}] }),
   };
+}
+
+/** Replaces secrets as they are, and as URLs, JSON and HTTP's basic authentication write them. */
+export function redactor(secrets: Secret[]): (text: string) => string {
+  const forms = secrets
+    .map((secret) => secret.reveal())
+    .filter((text) => text !== "")
+    .flatMap((text) => [
+      text,
+      encodeURIComponent(text),
+      JSON.stringify(text).slice(1, -1),
+      ...["base64", "base64url"].map((form) => Buffer.from(text).toString(form as BufferEncoding)),
+    ]);
+  // The longest first: a form may begin with another one.
+  const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
+  return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
 }
 
 /** A log that adds `fields` to every line. */
@@ -58,22 +83,7 @@ export function logAbout(log: Log, about: LogFields): Log {
   };
 }
 
-/** consola puts the message before the arguments; ours is always the fields alone. */
-function split(entry: LogObject): { message: string; fields: LogFields } {
-  const [message, fields] = entry.args as [string, LogFields];
-  return { message, fields };
-}
-
-function jsonLine(entry: LogObject, clock: Clock): string {
-  const { message, fields } = split(entry);
-  const time = new Date(clock.wallMs()).toISOString();
-  return `${JSON.stringify({ time, level: entry.type, message, ...fields })}\n`;
-}
-
-function peopleLine(entry: LogObject): string {
-  const { message, fields } = split(entry);
-  const time = entry.date.toTimeString().slice(0, 8);
-  const mark = { warn: "warning: ", error: "error: ", debug: "debug: " }[entry.type as string] ?? "";
-  const about = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
-  return `${[`${time} ${mark}${message}`, ...about].join("  ")}\n`;
+function jsonLine({ timeMs, level, message, fields }: LogEntry): string {
+  const time = new Date(timeMs).toISOString();
+  return `${JSON.stringify({ time, level, message, ...fields })}\n`;
 }

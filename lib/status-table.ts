@@ -1,4 +1,6 @@
 /** Testbeds' states as people and programs read them: a table, or one JSON document. */
+import { showDuration } from "./duration.ts";
+import { localTime } from "./log-line.ts";
 import type { TestbedStatus } from "./status.ts";
 
 export interface FactoryStatus {
@@ -17,8 +19,8 @@ export function statusTable({ isRunning, database, testbeds }: FactoryStatus): s
     each.state,
     each.sinceMs === null ? "" : localTime(each.sinceMs),
     each.job ?? "",
-    each.waitedMs === null ? "" : span(each.waitedMs),
-    each.ranMs === null ? "" : span(each.ranMs),
+    each.waitedMs === null ? "" : showDuration(each.waitedMs),
+    each.ranMs === null ? "" : showDuration(each.ranMs),
     // Reasons may hold what a job wrote: nothing of it may steer a terminal.
     (each.reason ?? "").replaceAll(/\p{Cc}+/gu, " "),
   ]);
@@ -57,20 +59,4 @@ export function statusJson({ isRunning, database, testbeds }: FactoryStatus): st
     null,
     2,
   );
-}
-
-/** `2026-11-24 02:35:04` where this host is. */
-function localTime(ms: number): string {
-  const date = new Date(ms);
-  return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
-}
-
-/** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
-function span(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, "0")} s`;
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
