@@ -2,10 +2,12 @@
  * The log of an instance's agent, or another file of its directory, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
  * may do more than be read.
  */
+import { z } from "zod";
 import { directoryName, type Instance, instanceName } from "./domain.ts";
 import type { Clock } from "./doors/clock.ts";
 import type { Files } from "./doors/files.ts";
 import { FactoryError } from "./failure.ts";
+import { harmless, peopleLine } from "./log-line.ts";
 
 /** Read at once; the log itself may be of any size. */
 const pieceBytes = 64 * 1024;
@@ -45,13 +47,8 @@ export async function showLog(options: LogsOptions): Promise<number> {
   const instance = findInstance(options.name, options.instances);
   const path = `${instance.place.directory}/${checkFile(options.file)}`;
   const read: Read = async (offset) => await options.readPiece(instance, path, offset, pieceBytes);
-  const decoder = new TextDecoder();
-  const show = (bytes: Uint8Array): void =>
-    write(
-      options.isTerminal
-        ? new TextEncoder().encode(harmless(decoder.decode(bytes, { stream: true })))
-        : bytes,
-    );
+  const screen = options.isTerminal ? openScreen(write) : null;
+  const show = screen?.show ?? write;
   let at = 0;
   for (;;) {
     // Before the log is read: what is written until its end is then read below.
@@ -72,6 +69,7 @@ export async function showLog(options: LogsOptions): Promise<number> {
     } else {
       at = size;
     }
+    screen?.pause(isOver);
     if (isOver) return 0;
     await clock.sleep(lookAgainMs, signal);
   }
@@ -119,9 +117,48 @@ function findInstance(name: string, instances: Instance[]): Instance {
   });
 }
 
-/** Control characters would steer the terminal; line breaks and tabs may. */
-function harmless(text: string): string {
-  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, (sign) =>
-    sign === "\r" ? "" : `\\x${sign.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+/** A line of JSON is held back until it is whole, if it is no longer than this. */
+const longestLine = 64 * 1024;
+
+/** For a terminal: lines of this program's own log as people read them, and all else as it is, but harmless. */
+function openScreen(write: LogsOptions["write"]): {
+  show(bytes: Uint8Array): void;
+  /** Nothing more is there for now, or at all: what can be shown of an unfinished line is. */
+  pause(isEnd: boolean): void;
+} {
+  const decoder = new TextDecoder();
+  const put = (text: string): void => {
+    if (text !== "") write(new TextEncoder().encode(harmless(text)));
+  };
+  let rest = "";
+  let isBegun = false;
+  return {
+    show: (bytes) => {
+      const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        put((isBegun ? null : logLine(line)) ?? `${line}\n`);
+        isBegun = false;
+      }
+    },
+    pause: (isEnd) => {
+      if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{") && rest.length < longestLine)) return;
+      put(rest);
+      rest = "";
+      isBegun = true;
+    },
+  };
+}
+
+const entrySchema = z.looseObject({ time: z.iso.datetime(), level: z.string(), message: z.string() });
+
+/** Null: it is not a line of this program's log. */
+function logLine(line: string): string | null {
+  if (!line.startsWith('{"time":')) return null;
+  try {
+    const { time, level, message, ...fields } = entrySchema.parse(JSON.parse(line));
+    return peopleLine({ timeMs: Date.parse(time), level, message, fields });
+  } catch {
+    return null;
+  }
 }

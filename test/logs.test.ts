@@ -80,6 +80,46 @@ test("showLog() gives bytes on as they are, but nothing that steers a terminal",
   expect(shown).toBe("a\\x1b[31mred\\x07\ttab\n\\x9b1m\u00e9\n");
 });
 
+test("showLog() shows the built-in agent's log as lines on a terminal, and as it is elsewhere", async () => {
+  const entry = (fields: object): string =>
+    JSON.stringify({ time: "2026-11-28T08:53:01.250Z", level: "info", message: "task 0 starts", ...fields });
+  const text = `${entry({})}\nno JSON\n${entry({ level: "warn", worker: "W" })}\n{"code":3}\n{"time":1}\n${entry({ message: "x\x1b[2J" })}\n`;
+  writeFileSync(log(), text);
+  await showLog(optionsFor());
+  expect(shown).toBe(text);
+  shown = "";
+  await showLog(optionsFor({ isTerminal: true }));
+  const time = shown.slice(0, 19);
+  expect(new Date(time).getTime()).toBe(Date.parse("2026-11-28T08:53:01Z"));
+  expect(shown.replaceAll(time, "TIME")).toBe(
+    'TIME task 0 starts\nno JSON\nTIME warning: task 0 starts worker=W\n{"code":3}\n{"time":1}\nTIME x\\x1b[2J\n',
+  );
+});
+
+test("showLog() shows a line on a terminal as it grows, but one of JSON only when it is whole", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  const done = showLog(optionsFor({ follows: true, isTerminal: true, clock, open: () => open }));
+  const add = async (text: string, expected: RegExp): Promise<void> => {
+    await until("it waits", () => clock.waiting() > 0);
+    appendFileSync(log(), text);
+    await clock.advance(250);
+    await until("it is shown", () => clock.waiting() > 0 && expected.test(shown));
+    shown = "";
+  };
+  await add("1 of 3", /^1 of 3$/);
+  await add(", 2 of 3\n", /^, 2 of 3\n$/);
+  await add('{"time":"2026-11-28T08:53:01Z","level":"inf', /^$/);
+  await add('o","message":"whole"}\n', /^\d{4}-\d\d-\d\d \S+ whole\n$/);
+  await add(`{${"x".repeat(70_000)}`, /^\{x{70000}$/);
+  await add("{", /^\{$/);
+  await add('"\n{"cut', /^"\n$/);
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe('{"cut');
+});
+
 test("showLog() shows a log longer than one piece whole, letters at the seam too", async () => {
   const text = `${"x".repeat(64 * 1024 - 1)}é${"y".repeat(100_000)}\n`;
   writeFileSync(log(), text);
