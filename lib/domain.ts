@@ -212,8 +212,12 @@ export interface Health {
   strikes: number;
   /** No lease for it before this. */
   retryAt: Moment;
+  /** The last failure's. */
   reason: string;
 }
+
+/** From so many failures in a row on, a testbed counts as quarantined. */
+export const quarantineStrikes = 3;
 
 /** What keeps jobs from a testbed that hangs on another host or at an sp-runner service. */
 export interface Trouble {

@@ -3,7 +3,15 @@
  * knows (a worker held on the server, a testbed in use elsewhere) is not here.
  */
 import type { Config, Testbed } from "./config.ts";
-import { type Health, type Instance, instanceName, isOpen, type Moment, type Trouble } from "./domain.ts";
+import {
+  type Health,
+  type Instance,
+  instanceName,
+  isOpen,
+  type Moment,
+  quarantineStrikes,
+  type Trouble,
+} from "./domain.ts";
 import { isReached } from "./plan-testbeds.ts";
 
 /** A testbed in one word. The daemon wrote the first four and `unavailable`; while none runs, they are as it left them. */
@@ -56,9 +64,6 @@ export interface Snapshot {
   now: Moment;
   wallMs: number;
 }
-
-/** As daemon/known.ts counts them. */
-const quarantineStrikes = 3;
 
 /** Testbeds in the configuration's order, then those that still have an instance and are configured no longer. */
 export function describeTestbeds(snapshot: Snapshot): TestbedStatus[] {
@@ -121,9 +126,11 @@ function idleRow(testbed: Testbed, last: Instance | undefined, snapshot: Snapsho
   if (unserved !== null) return { ...row, state: "not served", reason: unserved };
   const untilMs = health === undefined ? null : retryMs(health, snapshot);
   if (health !== undefined && untilMs !== null) {
-    const state = health.strikes < quarantineStrikes ? "backing off" : "quarantined";
+    const isQuarantined = health.strikes >= quarantineStrikes;
+    const state = isQuarantined ? "quarantined" : "backing off";
+    const count = isQuarantined ? `after ${health.strikes} failures in a row: ` : "";
     const time = new Date(untilMs).toTimeString().slice(0, 8);
-    return { ...row, state, reason: `until ${time}: ${health.reason}` };
+    return { ...row, state, reason: `until ${time}: ${count}${health.reason}` };
   }
   const trouble = isReached(testbed) ? snapshot.troubles.get(testbed.name) : undefined;
   if (trouble !== undefined) {

@@ -67,6 +67,18 @@ test.each([
   expect(row?.reason).toEndWith(": no power");
 });
 
+test.each([
+  [1, "after 6 failures in a row: no power"],
+  [0, "failed last: no power"],
+])(
+  "describeTestbeds() shows why a testbed failed last, %i ms before its quarantine ends",
+  (leftMs, reason) => {
+    const retryAt = { ...now, uptimeMs: now.uptimeMs + leftMs };
+    const row = describeOne({ health: { strikes: 6, retryAt, reason: "no power" } });
+    expect(row?.reason?.replace(/^until \S+: /, "")).toBe(reason);
+  },
+);
+
 test("describeTestbeds() says why a testbed is not served", () => {
   expect(describeOne({ id: null })).toMatchObject({
     state: "not served",

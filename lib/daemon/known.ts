@@ -11,6 +11,7 @@ import {
   isOpen,
   type Moment,
   parseInstanceName,
+  quarantineStrikes,
   type Trouble,
 } from "../domain.ts";
 import type { Clock } from "../doors/clock.ts";
@@ -186,23 +187,18 @@ export function isOurs(instance: Instance, worker: Worker): boolean {
 
 const firstRetryMs = 10_000;
 const longestRetryMs = 600_000;
-/** From so many failures in a row on, a testbed counts as quarantined. */
-const quarantineStrikes = 3;
 
 /** The lab failed on this testbed: no lease for it for a while, longer each time. */
 export function strike(factory: Factory, testbed: string, reason: string): void {
   const strikes = (factory.known.health.get(testbed)?.strikes ?? 0) + 1;
   const waitMs = Math.min(firstRetryMs * 2 ** (strikes - 1), longestRetryMs);
   const { bootId, uptimeMs } = now(factory);
-  const health = {
-    strikes,
-    retryAt: { bootId, uptimeMs: uptimeMs + waitMs },
-    reason:
-      strikes < quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`,
-  };
+  const health = { strikes, retryAt: { bootId, uptimeMs: uptimeMs + waitMs }, reason };
   factory.store.setHealth(testbed, health);
   factory.known.health.set(testbed, health);
-  factory.log.warn(`no job for this testbed for ${waitMs / 1000} s: ${health.reason}`, { testbed });
+  const why =
+    strikes < quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
+  factory.log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
 }
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {
