@@ -3,9 +3,32 @@ import type { Config, Testbed } from "./config.ts";
 import { type Instance, isOpen } from "./domain.ts";
 import { intervals, type Observation, type PendingLease } from "./plan-observation.ts";
 
+/** What the open instances use. Made once a pass: each testbed is then judged without going through all of them. */
+export interface Taken {
+  testbeds: ReadonlySet<string>;
+  /** Hosts on which an agent may run; null is this one. */
+  hosts: ReadonlySet<string | null>;
+}
+
+export function takenBy(instances: readonly Instance[]): Taken {
+  const testbeds = new Set<string>();
+  const hosts = new Set<string | null>();
+  for (const { testbed, phase, place } of instances) {
+    if (!isOpen(phase)) continue;
+    testbeds.add(testbed);
+    if (place.way === "local") hosts.add(null);
+    if (place.ssh !== undefined) hosts.add(place.ssh.host);
+  }
+  return { testbeds, hosts };
+}
+
 /** Why no job may be taken for a testbed now, for people; null where one may. Its `check` is a matter of its own. */
-export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
-  if (seen.instances.some((each) => each.testbed === testbed.name && isOpen(each.phase))) return "in use";
+export function whyNotFree(
+  testbed: Testbed,
+  seen: Observation,
+  taken: Taken = takenBy(seen.instances),
+): string | null {
+  if (taken.testbeds.has(testbed.name)) return "in use";
   if (!testbed.enabled) return "disabled";
   const health = seen.health.get(testbed.name);
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
@@ -15,7 +38,7 @@ export function whyNotFree(testbed: Testbed, seen: Observation): string | null {
   const locks = testbed.host === null ? [testbed.name, ...(isAlone(testbed, seen) ? [".host"] : [])] : [];
   const held = locks.find((name) => seen.elsewhere.has(name));
   if (held !== undefined) return `in use elsewhere: ${seen.elsewhere.get(held)}`;
-  if (isAlone(testbed, seen) && seen.instances.some((each) => isOpen(each.phase) && isAt(each, testbed))) {
+  if (isAlone(testbed, seen) && taken.hosts.has(testbed.host)) {
     return "without isolation one instance at a time runs on its host";
   }
   if (isReached(testbed)) {
@@ -46,17 +69,18 @@ export function isAlone(
   return host === null ? refusal !== null : alone.has(name);
 }
 
-/** Whether an instance's agent runs on the testbed's host. */
-function isAt({ place }: Instance, { host }: Testbed): boolean {
-  return host === null ? place.way === "local" : place.ssh?.host === host;
-}
-
 /** Whether a job could be begun on it now. */
-export function isUsable(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
+export function isUsable(
+  testbed: Testbed,
+  seen: Observation,
+  taken: Taken,
+  isDue: (atMs: number) => boolean,
+): boolean {
   const health = seen.health.get(testbed.name);
   if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
   const key = `testbed ${testbed.name}`;
-  return whyNotFree(testbed, seen) === null && !seen.busy.has(key) && isDue(seen.retryAtMs.get(key) ?? -1);
+  if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
+  return isDue(seen.retryAtMs.get(key) ?? -1);
 }
 
 /** Whether its own check passed lately; true where it has none. */

@@ -14,7 +14,7 @@ import {
 } from "./domain.ts";
 import { type Action, actionKey, type Plan, serverless } from "./plan-action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "./plan-observation.ts";
-import { canServe, isAlone, isChecked, isReached, isUsable, targetIds } from "./plan-testbeds.ts";
+import { canServe, isAlone, isChecked, isReached, isUsable, takenBy, targetIds } from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
 
 /** An agent that ends so often does not get further. */
@@ -25,6 +25,7 @@ type OpenInstance = Instance & { phase: OpenPhase };
 export function plan(seen: Observation): Plan {
   const now = seen.now.uptimeMs;
   const actions: Action[] = [];
+  const far: { action: Action; atMs: number }[] = [];
   const keys = new Set(seen.busy);
   let wakeAtMs = Number.POSITIVE_INFINITY;
 
@@ -42,13 +43,21 @@ export function plan(seen: Observation): Plan {
     actions.push(action);
   }
 
+  /** A question to another host, and when that was last asked; never: first of all. */
+  function addFar(action: Action, atMs = Number.MIN_SAFE_INTEGER): void {
+    far.push({ action, atMs });
+  }
+
   const open = seen.instances.filter(isOpenInstance);
+  const taken = takenBy(open);
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
   planLooks();
   planList(planStrangers());
   planReach();
   planTestbeds();
   if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
+  // Not all may find a place at once: those that were not asked for longest go first.
+  for (const { action } of far.toSorted((a, b) => a.atMs - b.atMs)) add(action);
   return { actions, wakeAtMs };
 
   function planInstance(instance: OpenInstance): void {
@@ -94,7 +103,8 @@ export function plan(seen: Observation): Plan {
     if (here.length > 0) add({ kind: "look", at: "", instances: here });
     // One host that hangs keeps no other one waiting.
     for (const instance of due.filter(isFar)) {
-      add({ kind: "look", at: instance.testbed, instances: [instance] });
+      const atMs = seen.looks.get(instanceName(instance))?.atMs;
+      addFar({ kind: "look", at: instance.testbed, instances: [instance] }, atMs);
     }
   }
 
@@ -102,10 +112,12 @@ export function plan(seen: Observation): Plan {
     if (seen.mode === "drain") return;
     for (const testbed of seen.config.testbeds) {
       if (!isReached(testbed) || !testbed.enabled) continue;
-      if (open.some((instance) => instance.testbed === testbed.name)) continue;
+      if (taken.testbeds.has(testbed.name)) continue;
       const reached = seen.reached.get(testbed.name);
       // One that was not reached is tried again when its retry is due.
-      if (reached?.ok !== true || isDue(reached.atMs + intervals.reachMs)) add({ kind: "reach", testbed });
+      if (reached?.ok !== true || isDue(reached.atMs + intervals.reachMs)) {
+        addFar({ kind: "reach", testbed }, reached?.atMs);
+      }
     }
   }
 
@@ -138,7 +150,7 @@ export function plan(seen: Observation): Plan {
   }
 
   function planTestbeds(): void {
-    const usable = seen.config.testbeds.filter((testbed) => isUsable(testbed, seen, isDue));
+    const usable = seen.config.testbeds.filter((testbed) => isUsable(testbed, seen, taken, isDue));
     for (const testbed of usable) {
       const check = seen.checks.get(testbed.name);
       if (testbed.check === null || seen.mode === "drain") continue;
@@ -149,7 +161,7 @@ export function plan(seen: Observation): Plan {
     for (const lease of seen.leases) {
       const isLost = elapsedMs(lease.askedAt, seen.now) > intervals.leaseMs;
       const isWanted = seen.mode === "run" && !jobs.has(lease.job) && !isLost;
-      const testbed = isWanted ? [...free].find((each) => canServe(each, lease, seen.config)) : undefined;
+      const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
       if (testbed === undefined) {
         add({ kind: "let lapse", lease });
         continue;

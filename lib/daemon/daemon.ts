@@ -7,6 +7,7 @@ import { errorText, isRefusedBySystem } from "../failure.ts";
 import type { LogFields } from "../log.ts";
 import { plan } from "../plan.ts";
 import { type Action, actionKey } from "../plan-action.ts";
+import { chooseStartable } from "../plan-lanes.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
 import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
@@ -21,8 +22,6 @@ import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wid
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
 import { create, settle } from "./worker-request.ts";
 
-/** Actions under way at one time: bounds processes and connections however many testbeds there are. */
-const mostAtOnce = 64;
 /** What is under way when the daemon stops is given this long to end; what does not is settled by the next start. */
 const stopWithinMs = 2_000;
 /** Longest sleep without a reason: a wake-up that was missed costs no more than this. */
@@ -42,7 +41,7 @@ export function createDaemon(factory: Factory): Daemon {
   const stopped = new AbortController();
   let wakeUp = new AbortController();
   let mode: "run" | "drain" = "run";
-  const underWay = new Set<Promise<void>>();
+  const underWay = new Map<Action, Promise<void>>();
   const watchers = new Map<string, { close(): void }[]>();
   let fault: { error: unknown } | null = null;
 
@@ -56,13 +55,14 @@ export function createDaemon(factory: Factory): Daemon {
       while (!stopped.signal.aborted && !isDrained()) {
         wakeUp = new AbortController();
         const { actions, wakeAtMs } = plan(observe(factory, mode));
-        for (const action of actions.slice(0, mostAtOnce - underWay.size)) start(action);
+        const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
+        for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);
         watchInstances();
         const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), longestSleepMs);
         await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
         if (fault !== null) throw fault.error;
       }
-      await Promise.race([Promise.allSettled(underWay), clock.sleep(stopWithinMs)]);
+      await Promise.race([Promise.allSettled(underWay.values()), clock.sleep(stopWithinMs)]);
       if (fault !== null) throw fault.error;
       return { held: [...known.instances.values()] };
     } finally {
@@ -83,10 +83,10 @@ export function createDaemon(factory: Factory): Daemon {
     known.busy.add(key);
     const running = attempt(action, key).finally(() => {
       known.busy.delete(key);
-      underWay.delete(running);
+      underWay.delete(action);
       wake();
     });
-    underWay.add(running);
+    underWay.set(action, running);
   }
 
   async function attempt(action: Action, key: string): Promise<void> {
