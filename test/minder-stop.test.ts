@@ -9,6 +9,7 @@ import {
   killAll,
   type Lab,
   newCookie,
+  openHost,
   openLab,
   otherUser,
   processesWith,
@@ -233,5 +234,54 @@ describe("a minder that is killed", () => {
       expect(await lab.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
       expect(processesWith(spec.cookie).filter(({ state }) => state !== "Z")).toEqual([]);
     }
+  });
+});
+
+describe("stop() with an operator's word", () => {
+  const elsewhere = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+
+  test("frees what another pid namespace left behind (F91), and it can be tidied and removed", async () => {
+    lab = openLab();
+    const spec = await start("echo ready; exec sleep 1000");
+    const { directory, cookie } = spec;
+    killAll(cookie);
+    await until(async () => (await stateOf(lab, directory)) === "dead");
+    const { minder } = openLab({ base: lab.base, locks: lab.locks, prefix: elsewhere });
+    const unproved = await minder.stop(directory, { cookie, graceMs: 1000 });
+    expect(unproved).toMatchObject({ kind: "cannot tell" });
+    expect(await minder.tidy(directory, cookie)).toMatchObject({ kind: "refused" });
+    expect(await lockCount()).toBe(1);
+    expect(await minder.stop(directory, { cookie, graceMs: 1000, isVouched: true })).toEqual({
+      kind: "stopped",
+    });
+    expect(await lockCount()).toBe(0);
+    expect(await minder.tidy(directory, cookie)).toEqual({ kind: "tidied", left: null });
+    expect(existsSync(`${directory}/opt/etc/agent.json`)).toBe(false);
+    expect(await minder.remove(directory, cookie)).toEqual({ kind: "tidied", left: null });
+  });
+
+  test("ends what it finds alive in another pid namespace, by its cookie", async () => {
+    lab = openLab();
+    const host = await openHost(lab);
+    const spec = host.inner.spec({ agent: [host.inner.agent("echo ready; exec sleep 1000")] });
+    expect((await host.inner.minder.arm(spec)).kind).toBe("armed");
+    await host.inner.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
+    await until(() => readText(`${spec.directory}/agent.log`).includes("ready"));
+    const { minder } = openLab({ base: host.inner.base, locks: host.inner.locks });
+    const words = { cookie: spec.cookie, graceMs: 1000 };
+    expect(await minder.stop(spec.directory, words)).toMatchObject({ kind: "cannot tell" });
+    expect(processesWith(spec.cookie)).not.toEqual([]);
+    expect(await minder.stop(spec.directory, { ...words, isVouched: true })).toEqual({ kind: "stopped" });
+    expect(processesWith(spec.cookie).filter(({ state }) => state !== "Z")).toEqual([]);
+    await host.end();
+  });
+
+  test("is not believed of another instance that has the directory by now", async () => {
+    lab = openLab();
+    const spec = await start("echo ready; exec sleep 1000");
+    const words = { cookie: newCookie(), graceMs: 0, isVouched: true };
+    expect(await lab.minder.stop(spec.directory, words)).toEqual({ kind: "stopped" });
+    expect(await stateOf(lab, spec.directory)).toBe("alive");
+    await lab.minder.stop(spec.directory, { graceMs: 1000 });
   });
 });

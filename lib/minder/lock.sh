@@ -134,7 +134,7 @@ is_before() {
   expr "x$1" \< "x$2" >/dev/null
 }
 
-# drop_dead_locks DIRECTORY: removes the locks of an instance whose owners are proved dead.
+# drop_dead_locks DIRECTORY: removes the locks of an instance whose owners are proved dead, or unknown and vouched for.
 drop_dead_locks() {
   dropped=$1
   each_lock '*' "${cookie:-*}" drop_if_dead
@@ -145,6 +145,7 @@ drop_if_dead() {
   # One that was killed before it wrote its directory has its cookie in the name.
   [ "$lock_directory_of" = "$dropped" ] || [ "$lock_cookie" = "${cookie:-none}" ] || return 0
   judge_lock
+  [ "$lock_life" != unknown ] || [ "${word:-}" != vouched ] || lock_life=dead
   [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
 }
 

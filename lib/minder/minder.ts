@@ -42,9 +42,13 @@ export interface Minder {
   look(directories: string[]): Promise<MinderView[]>;
   /**
    * Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. Where `cookie` is given, here
-   * and below, a directory that is another instance's is not touched.
+   * and below, a directory that is another instance's is not touched. `isVouched`: an operator vouches that nothing is left
+   * running, which counts for what cannot be told; what is seen alive is ended all the same.
    */
-  stop(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
+  stop(
+    directory: string,
+    options: { cookie?: string; graceMs: number; isVouched?: boolean },
+  ): Promise<StopResult>;
   /** Ends the agent alone, as `stop` does: what holds the testbed's lock stays, where it is there. */
   quiet(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
   /** The end of the agent's log. */
@@ -93,9 +97,10 @@ export function openMinder({
   async function end(
     verb: "stop" | "quiet",
     instanceDirectory: string,
-    { cookie = "", graceMs }: { cookie?: string; graceMs: number },
+    { cookie = "", graceMs, isVouched = false }: { cookie?: string; graceMs: number; isVouched?: boolean },
   ): Promise<StopResult> {
-    const words = [instanceDirectory, locks, String(Math.max(0, Math.round(graceMs))), cookie];
+    const grace = String(Math.max(0, Math.round(graceMs)));
+    const words = [instanceDirectory, locks, grace, cookie, isVouched ? "vouched" : ""];
     const reply = await script.call(verb, words, "", graceMs + 30_000);
     return reply.ok ? readStop(reply.lines) : { kind: "cannot tell", reason: reply.reason };
   }

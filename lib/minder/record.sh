@@ -50,6 +50,11 @@ read_instance() {
       json_field cookie && judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$field" &&
       first_life=$life
   fi
+  # stop() wrote it on an operator's word.
+  if [ -e "$1/minder/vouched" ]; then
+    [ "$first_life" != unknown ] || first_life=dead
+    [ "$minder_life" != unknown ] || minder_life=dead
+  fi
 }
 
 # is_unstarted: nobody has written who the first process is, and it was never armed: whatever was begun ends by itself.
