@@ -76,7 +76,7 @@ async function withFactory<T>(
     stdin: "ignore",
     stdout: "ignore",
     stderr: Bun.file(join(base, "log")),
-    env: { PATH: process.env["PATH"] ?? "", HOME: base, FACTORY_LOCK_DIR: locks },
+    env: { PATH: process.env["PATH"] ?? "", HOME: base, FACTORY_LOCK_DIR: locks, FACTORY_LOG: "debug" },
   });
   await until(() => calls > 2);
   try {

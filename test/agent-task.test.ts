@@ -80,7 +80,7 @@ function play(
   });
   const done = (async () => {
     try {
-      return await ended;
+      return (await ended) === null;
     } finally {
       await children.close();
     }

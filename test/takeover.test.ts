@@ -179,7 +179,7 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   const again = it.start();
   expect((await it.ended(distant)).state).toBe("failed");
   expect((await it.said(distant, "worker")).join()).toContain("marked destroyed in the database");
-  await until("it is destroyed", () => said(again, "far/1", "free again"));
+  await until("it is destroyed", () => said(again, "far/1", "the job was lost"));
   expect(rows(it).filter((row) => !row.endsWith("destroyed"))).toEqual(["held/1 running", "twice/2 running"]);
   expect([held.agent?.exitCode, second.agent?.exitCode]).toEqual([null, null]);
   again.kill("SIGTERM");

@@ -38,6 +38,8 @@ export interface Base {
   /** Writes `job.json` for good before the job does anything. */
   recordJob(ping: unknown): void;
   recordJobDone(): void;
+  /** How the job ended, for the factory's log: `why` is null of a job that completed. */
+  recordVerdict(why: string | null): void;
   forgetDoneJob(): void;
   /** What the factory is to know of the board when this program is gone: on the disk before it is done. */
   recordRunner(state: object): void;
@@ -61,6 +63,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
   const jobPath = `${directory}/etc/job.json`;
   const recordPath = `${directory}/etc/sp-runner.json`;
   const donePath = `${directory}/etc/job-done.json`;
+  const verdictPath = `${directory}/etc/job-verdict`;
   const runDirectory = `${directory}/run`;
   return {
     directory,
@@ -105,6 +108,14 @@ export function openBase({ directory, home }: { directory: string; home: string 
         } catch (second) {
           cannot("write", donePath, second);
         }
+      }
+    },
+    recordVerdict: (why) => {
+      const words = why === null ? "completed" : `failed\n${why.slice(0, 200).replaceAll(/\p{Cc}+/gu, " ")}`;
+      try {
+        writeFileSync(verdictPath, `${words}\n`, { mode: 0o644 });
+      } catch (error) {
+        cannot("write", verdictPath, error);
       }
     },
     forgetDoneJob: () => rmSync(donePath, { force: true }),

@@ -50,17 +50,27 @@ export async function playJob(options: JobOptions): Promise<void> {
   const queue = createEventQueue(
     createSender({ append: (events) => api.append(job.id, events), calls, clock, log }),
   );
-  const isGood = await playParts(options, queue);
+  const fault = await playParts(options, queue);
   await queue.flush();
-  const verdict = isGood ? "completed" : "failed";
   // 409 while a commit is still at work, or while a cancellation is: both pass, the second with the ping's word.
-  const ended = await calls.insist("job complete", "passes", () => api.completeJob(job.id, !isGood));
-  if (!ended.ok) log.error(`the server refuses the job's end: ${ended.message}`);
-  log.info(`job ${verdict}`);
+  const ended = await calls.insist("job complete", "passes", () => api.completeJob(job.id, fault !== null));
+  if (ended.ok) recordVerdict(options, fault);
+  else log.error(`the server refuses the job's end: ${ended.message}`);
+  log.info(fault === null ? "job completed" : `job failed: ${fault}`);
 }
 
-/** Whether all went well. */
-async function playParts(options: JobOptions, queue: EventQueue): Promise<boolean> {
+function recordVerdict({ base, log }: JobOptions, fault: string | null): void {
+  try {
+    base.recordVerdict(fault);
+  } catch (error) {
+    // Only the factory's log wants it.
+    if (!(error instanceof AgentError)) throw error;
+    log.warn(error.message);
+  }
+}
+
+/** Why the job fails; null: all went well. */
+async function playParts(options: JobOptions, queue: EventQueue): Promise<string | null> {
   const { job, clock } = options;
   const { api, calls } = options.access;
   const put: Put = (stream, payload, task) =>
@@ -82,12 +92,14 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
         };
   const files = { ...options, api, calls, put, ...place };
   // Without its inputs the job cannot run, and there is no output to look for. A service that has the job uses them.
-  if ((test === null || test.before === null) && !(await downloadInputs(files))) return false;
-  let isGood = true;
+  if ((test === null || test.before === null) && !(await downloadInputs(files))) {
+    return "its inputs cannot be had";
+  }
+  let fault: string | null = null;
   let wanted: string[] = [];
   for (const [index, task] of job.tasks.entries()) {
     if (test === null) {
-      isGood = await playTask(task, options, put);
+      fault = await playTask(task, options, put);
     } else if (index === 0) {
       const tell: HardwareTest["tell"] = (stream, payload) => {
         // An agent that wrote nothing would be taken for one that hangs (silence_timeout).
@@ -95,7 +107,7 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
         return put(stream, payload, task.id);
       };
       const verdict = await runHardwareTest({ ...test, tell });
-      isGood = verdict.isGood;
+      fault = verdict.isGood ? null : "the hardware test failed";
       wanted = verdict.files.map((name) => `/work/${name}`);
     } else {
       await put("worker", "sp-runner: not run, a job is one hardware test", task.id);
@@ -104,13 +116,13 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<boolea
     // What an agent before this one did last may have been the job's end.
     const conflict = options.isResumed ? "is an answer" : "ends the job";
     const answer = await calls.insist(`task ${task.id} complete`, conflict, () =>
-      api.completeTask(job.id, task.id, !isGood),
+      api.completeTask(job.id, task.id, fault !== null),
     );
     if (!answer.ok) options.log.error(`the server refuses the end of task ${task.id}: ${answer.message}`);
-    if (!isGood) break;
+    if (fault !== null) break;
   }
   const isUploaded = await uploadOutputs({ ...files, wanted });
-  return isGood && isUploaded;
+  return fault ?? (isUploaded ? null : "its outputs cannot all be uploaded");
 }
 
 interface OpenTest extends Omit<HardwareTest, "tell"> {
@@ -146,7 +158,8 @@ function openHardwareTest({ base, server, access, clock, job, testbed, log }: Jo
   };
 }
 
-async function playTask(task: Task, options: JobOptions, put: Put): Promise<boolean> {
+/** Why it failed; null: it succeeded. */
+async function playTask(task: Task, options: JobOptions, put: Put): Promise<string | null> {
   const { job, access, base, children, clock, env, testbed, log } = options;
   const { signal } = access.calls;
   const isRoot = isRootMode(env);
@@ -157,7 +170,7 @@ async function playTask(task: Task, options: JobOptions, put: Put): Promise<bool
   try {
     log.info(`task ${task.id} "${task.name}" starts`);
     access.background = background;
-    const isGood = await runTask({
+    const fault = await runTask({
       task,
       script,
       env: taskEnvironment(task, job.id, { env, base: base.directory, testbed }),
@@ -169,8 +182,8 @@ async function playTask(task: Task, options: JobOptions, put: Put): Promise<bool
       tellJob: put,
       signal,
     });
-    log.info(`task ${task.id} ${isGood ? "succeeded" : "failed"}`);
-    return isGood;
+    log.info(`task ${task.id} ${fault === null ? "succeeded" : `failed: ${fault}`}`);
+    return fault === null ? null : `task "${task.name}": ${fault}`;
   } finally {
     access.background = null;
     script.remove();

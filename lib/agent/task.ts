@@ -28,8 +28,8 @@ export interface TaskOptions {
 
 const streams = { stdout: "stdout", stderr: "stderr", exit: "task", warning: "worker", about: "" };
 
-/** Whether the task succeeded. Rejects when the job is over, with the group ended. */
-export async function runTask(options: TaskOptions): Promise<boolean> {
+/** Why the task failed; null: it succeeded. Rejects when the job is over, with the group ended. */
+export async function runTask(options: TaskOptions): Promise<string | null> {
   const { task, script, env, user, children, background, clock, tell, signal } = options;
   await tell("task", `starting task ${task.id}: "${task.name}"`);
   let child: Child;
@@ -39,12 +39,13 @@ export async function runTask(options: TaskOptions): Promise<boolean> {
     // The real agent forgets such a task, and the job can end well without it. Its owner expects a failure.
     const where = `task ${task.id} in directory ${JSON.stringify(task.workdir)}`;
     await options.tellJob("agent", `ERROR: exec: cannot start ${where}: ${showOsError(error)}`);
-    return false;
+    return `it could not be started: ${showOsError(error)}`;
   }
   children.prepare();
   try {
     const exit = await narrate({ child, streams, clock, tell, signal });
-    return exit.code === 0;
+    if (exit.code === 0) return null;
+    return exit.signal === null ? `exit code ${exit.code}` : `ended by ${exit.signal}`;
   } finally {
     await background.end();
   }

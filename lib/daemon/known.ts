@@ -74,6 +74,8 @@ export interface Known {
   tried: Map<string, readonly string[]>;
   /** Ids of workers that the last list showed as held. */
   held: Set<string>;
+  /** By instance name: when this process decided its end. */
+  endsAtMs: Map<string, number>;
   /** Names of instances whose job's owner was told of an alarm. */
   told: Set<string>;
   server: KnownServer;
@@ -108,6 +110,7 @@ export function openKnown(store: Store): Known {
     asking: new Set(),
     tried: new Map(),
     told: new Set(),
+    endsAtMs: new Map(),
     held: new Set(),
     server: newServerView(),
     retryAtMs: new Map(),
@@ -147,6 +150,7 @@ export function advance(
     known.tried.delete(name);
     known.boards.delete(name);
     known.told.delete(name);
+    known.endsAtMs.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   }

@@ -4,9 +4,11 @@
  */
 import { type Instance, instanceName, isFormer } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
+import type { EndRecord } from "../minder/replies.ts";
 import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
 import { proveBoardIdle } from "./board.ts";
+import { describeEnd } from "./end-line.ts";
 import { stopFormer } from "./former.ts";
 import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
@@ -46,7 +48,8 @@ export async function decideEnd(
   // What another program began says nothing of the testbed.
   if (untold !== null && !isAtWork && !isFormer(instance)) strike(factory, instance.testbed, reason);
   else if (reason === jobDone) clearStrikes(factory, instance.testbed);
-  logFor(factory, next).info(`ending: ${reason}`);
+  factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
+  logFor(factory, next).debug(`ending: ${reason}`);
   return done;
 }
 
@@ -127,7 +130,7 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
   const before = await readWorker(factory, instance);
   if ("kind" in before) return before;
   const tidied = await tidy(factory, instance);
-  if (tidied !== done) return tidied;
+  if ("kind" in tidied) return tidied;
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
   if (read.worker !== null) {
@@ -136,11 +139,23 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
     if (!answer.ok && answer.refusal !== "conflict") return refusedCall("delete the worker", answer);
     noteWorker(factory.known.server, read.worker.id, null);
   }
+  const ranMs = ranMsOf(factory, instance);
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   // Its host answered just now.
   if (instance.place.ssh !== undefined && !isGivenUp(instance)) noteTrouble(factory, instance.testbed, null);
-  logFor(factory, ended).info(`the testbed is free again: ${ended.endReason ?? "ended"}`);
+  const { isLost, line } = describeEnd(ended, tidied.end, ranMs);
+  const log = logFor(factory, ended);
+  if (isLost) log.warn(line);
+  else log.info(line);
   return done;
+}
+
+/** Where the end was decided by an earlier run, until now. */
+function ranMsOf(factory: Factory, instance: Instance): number | null {
+  const { wentAt } = instance;
+  if (wentAt === null || wentAt.bootId !== factory.clock.bootId) return null;
+  const endMs = factory.known.endsAtMs.get(instanceName(instance)) ?? factory.clock.uptimeMs();
+  return endMs - wentAt.uptimeMs;
 }
 
 /** An operator says that nothing of it runs on its host, which counts where that does not answer any more. */
@@ -148,13 +163,13 @@ function isGivenUp({ place }: Instance): boolean {
   return place.way === "cleared" && place.ssh !== undefined;
 }
 
-async function tidy(factory: Factory, instance: Instance): Promise<Outcome> {
+async function tidy(factory: Factory, instance: Instance): Promise<{ end: EndRecord | null } | Outcome> {
   const { place, cookie } = instance;
   const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
-  if (tidied.kind === "cannot tell" && isGivenUp(instance)) return done;
+  if (tidied.kind === "cannot tell" && isGivenUp(instance)) return { end: null };
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
-  return done;
+  return { end: tidied.end ?? null };
 }
 
 /** A worker of ours that belongs to no instance we know. */

@@ -1,6 +1,7 @@
 /** What the minder script answers, read into the adapter's types. An answer that is not understood proves nothing. */
 import type {
   ArmResult,
+  EndRecord,
   GoResult,
   Kept,
   Liveness,
@@ -54,9 +55,29 @@ export function readStop(lines: string[]): StopResult {
 
 export function readTidy(lines: string[]): TidyResult {
   const [word, rest] = split(lines[0]);
-  if (word === "tidied") return { kind: "tidied", left: rest === "" ? null : rest };
+  if (word === "tidied")
+    return { kind: "tidied", left: rest === "" ? null : rest, ...readEnd(lines.slice(1)) };
   if (word === "refused") return { kind: "refused", reason: rest };
   return { kind: "cannot tell", reason: word === "cannot-tell" ? rest : notUnderstood(lines) };
+}
+
+function readEnd(lines: string[]): { end?: EndRecord } {
+  if (lines.length === 0) return {};
+  const said = new Map(lines.map((line) => split(line)));
+  const is = said.get("verdict");
+  const verdict: EndRecord["verdict"] =
+    is === "completed" || is === "failed" ? { is, why: said.get("why") ?? "" } : null;
+  return { end: { jobName: readJobName(said.get("job")), verdict } };
+}
+
+/** From the inside of a JSON text, which may have been cut at its end or go on behind the text's. */
+function readJobName(raw = ""): string | null {
+  const [text = ""] = /^(?:[^"\\]|\\u[\da-f]{4}|\\[^u])*/i.exec(raw) ?? [];
+  try {
+    return text === "" ? null : (JSON.parse(`"${text}"`) as string);
+  } catch {
+    return null;
+  }
 }
 
 export function readKept(lines: string[]): Kept[] {

@@ -82,9 +82,16 @@ export type StopResult =
   | { kind: "unkillable"; reason: string }
   | { kind: "cannot tell"; reason: string };
 
+/** How a job ended, as the files of its agent say. They may be missing, and the job could have written them: for people only. */
+export interface EndRecord {
+  jobName: string | null;
+  /** Only the built-in agent says so. `why` may be empty. */
+  verdict: { is: "completed" | "failed"; why: string } | null;
+}
+
 /** `left`: what could not be removed, for people; it holds nobody up. */
 export type TidyResult =
-  | { kind: "tidied"; left: string | null }
+  | { kind: "tidied"; left: string | null; end?: EndRecord }
   | { kind: "refused" | "cannot tell"; reason: string };
 
 export interface Kept {

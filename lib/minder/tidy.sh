@@ -11,7 +11,7 @@ tail_log() {
   fi
 }
 
-# tidy DIRECTORY COOKIE: what the job left, secrets and pipes go; the log and small records stay.
+# tidy DIRECTORY COOKIE: what the job left, secrets and pipes go; the log and small records stay. After "tidied", see tell_end.
 tidy() {
   directory=$1
   know_host
@@ -28,10 +28,26 @@ tidy() {
     answer "cannot-tell cannot enter $directory"
   elif remove_rest 2>/dev/null; then
     answer tidied
+    tell_end
   else
     # Directories that the job made read-only (a Go module cache, for one) are opened first.
     find home input work -type d -exec chmod u+rwx {} + 2>/dev/null
     if remove_rest; then answer tidied; else answer "tidied cannot remove all of $directory"; fi
+    tell_end
+  fi
+}
+
+# tell_end: "job NAME", with NAME as JSON writes it, perhaps cut, then "verdict WORD" and "why TEXT", if there are such records.
+tell_end() {
+  for record in opt/etc/job-done.json opt/etc/job.json; do
+    [ -f "$record" ] || continue
+    # Both agents indent it so: the names of tasks and of the factory are elsewhere.
+    name=$(LC_ALL=C sed -n '/^  "job": {/,/^  }/s/^    "name": "\(.\{0,200\}\).*/\1/p' "$record" 2>/dev/null | head -n 1)
+    [ -z "$name" ] || answer "job $name"
+    break
+  done
+  if [ -f opt/etc/job-verdict ]; then
+    LC_ALL=C sed -n '1s/^\(.\{0,200\}\).*/verdict \1/p;2s/^\(.\{0,200\}\).*/why \1/p;2q' opt/etc/job-verdict 2>/dev/null
   fi
 }
 

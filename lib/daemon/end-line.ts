@@ -1,0 +1,27 @@
+/** The one line that the log has of an instance's end. Pure. */
+import type { Instance } from "../domain.ts";
+import { showDuration } from "../duration.ts";
+import type { EndRecord } from "../minder/replies.ts";
+import { jobDone, workerRecycled } from "../plan.ts";
+
+/** `ranMs`: from the agent's start to the decision to end it; null if it was never started, or nobody knows. */
+export function describeEnd(
+  { testbed, endReason, wentAt }: Pick<Instance, "testbed" | "endReason" | "wentAt">,
+  record: EndRecord | null,
+  ranMs: number | null,
+): { isLost: boolean; line: string } {
+  const { jobName, verdict } = record ?? { jobName: null, verdict: null };
+  const job = jobName === null ? "the job" : `job ${JSON.stringify(jobName)}`;
+  const ran = ranMs === null ? "" : ` after ${showDuration(ranMs)}`;
+  const when = wentAt === null ? " before it was started" : ran;
+  const say = (what: string, why: string | null, isLost = false) => ({
+    isLost,
+    line: `${testbed}: ${job} ${what}${when}${why === null || why === "" ? "" : `: ${why}`}`,
+  });
+  if (verdict !== null) return say(verdict.is, verdict.why);
+  // Neither the external agent nor the server tells a factory whether the job was good.
+  if (endReason === jobDone) return say("ended", null);
+  if (endReason === workerRecycled)
+    return say("was cancelled", "on the server, by its owner, an administrator or a time limit");
+  return say("was lost", endReason, true);
+}
