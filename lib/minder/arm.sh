@@ -158,6 +158,7 @@ join_or_clear() {
   wanted=$cookie
   while [ -d "$directory" ]; do
     read_instance "$directory"
+    settle_unstarted
     if [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
       report "taken $directory is another instance's; an instance directory is never used again"
       exit 0
@@ -178,6 +179,7 @@ join_or_clear() {
     if may_clear && { mkdir "$directory/minder/clearing" 2>/dev/null || [ "$waited" -gt 2000 ]; }; then
       # It may have become another one since it was read.
       read_instance "$directory"
+      settle_unstarted
       if may_clear && { claim expired || [ "$claimed" = expired ]; }; then
         end_strays "$wanted" "$directory"
         rm -rf "$directory"
@@ -199,6 +201,7 @@ join_or_clear() {
 reopen() {
   wanted=$cookie trouble=
   read_instance "$directory"
+  settle_unstarted
   if [ -e "$directory/minder/armed" ] && [ -z "$claimed" ] && [ "$first_life" = alive ] && [ "$minder_life" = alive ]; then
     report armed
     exit 0

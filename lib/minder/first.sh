@@ -49,11 +49,15 @@ first() {
     "$seen_pid" "$seen_start" "$seen_group" "$cookie" "${about:+,$about}" >"$directory/minder/identity.json" ||
     exit 1
   ready="ready $seen_pid $seen_start"
+  # Before it can be told to go, and while the rest is built.
+  make_last "$directory/minder/identity.json" "$directory/minder/minder" "$directory/minder/intent.json" "$directory/minder" "$directory" &
+  lasting=$!
   place_bmat || exit 1
   if [ "$isolate" = off ]; then mark_processes; else isolate_mounts || exit 1; fi
   show_inside "$directory"
   directory=$inside
   cd /
+  wait "$lasting" || exit 1
   printf '%s\n' "$ready" >&6
   default_signals=
   # What this shell or its parents ignore would stay ignored in the agent and its jobs.
@@ -63,6 +67,8 @@ first() {
   read_line "$directory/minder/claim" && claimed=$line || claimed=
   [ -n "$claimed" ] || claim expired
   if [ "$claimed" != go ] || [ "$is_stopping" = yes ]; then exit 0; fi
+  # Only the word itself says that the claim lasts.
+  [ "$word" = go ] || make_last "$directory/minder/claim" "$directory/minder" || exit 1
   run_agent "$@"
 }
 

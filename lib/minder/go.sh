@@ -28,6 +28,7 @@ go() {
   waited=0 trouble='it is not armed yet'
   while :; do
     read_instance "$directory"
+    settle_unstarted
     [ -n "$claimed" ] || claim_for_go
     case $claimed in go | expired) break ;; esac
     [ "$waited" -lt 1000 ] || break
@@ -36,8 +37,8 @@ go() {
   case $claimed in
   go)
     # It lasts before anything is started, as does who it is: whoever reads `go` never starts another one.
-    if ! sync "$directory/minder/claim" "$directory/minder/minder" "$directory/minder/identity.json" \
-      "$directory/minder" 2>/dev/null && ! sync; then
+    if ! make_last "$directory/minder/claim" "$directory/minder/minder" "$directory/minder/identity.json" \
+      "$directory/minder"; then
       answer "cannot-tell cannot make the mark in $directory last"
     else
       if [ ! -e "$directory/minder/started" ] && [ -p "$directory/minder/gate" ]; then
@@ -56,7 +57,7 @@ go() {
 
 # claim_for_go: nobody has yet; or says in $trouble why not.
 claim_for_go() {
-  if [ "$first_life" = dead ]; then
+  if [ "$first_life" = dead ] || { [ "$minder_life" != alive ] && is_unstarted; }; then
     # Nobody is there to start an agent, and from now on nobody will be.
     claim expired && claimed=expired
   elif [ "$first_life" = alive ] && [ -e "$directory/minder/armed" ]; then

@@ -12,6 +12,7 @@ look() {
 look_at() {
   state='cannot-tell' reason='' exit_text=-
   read_instance "$directory"
+  settle_unstarted
   has_job=no has_end=no
   [ ! -e "$directory/opt/etc/job.json" ] || has_job=yes
   [ ! -e "$directory/opt/etc/job-done.json" ] || has_end=yes has_job=yes

@@ -2,18 +2,22 @@
 
 # claim WHAT: the one act that go and expiry contend for. True for whoever made it. $claimed says who did.
 claim() {
-  if read_line "$directory/minder/claim"; then
-    claimed=$line
-    return 1
-  fi
+  read_claim "$directory"
+  [ -z "$claimed" ] || return 1
   claim_file="$directory/minder/$1.$$"
   printf '%s\n' "$1" "${2:-}" >"$claim_file" || return 1
   ln "$claim_file" "$directory/minder/claim" 2>/dev/null
   claim_result=$?
   rm -f "$claim_file"
-  claimed=
-  read_line "$directory/minder/claim" && claimed=$line
+  read_claim "$directory"
   return "$claim_result"
+}
+
+# read_claim DIRECTORY: sets $claimed. A claim is whole when it gets its name, and "go" lasts before anything is started: an
+# empty one is of a power cut, and nobody went.
+read_claim() {
+  claimed=
+  if read_line "$1/minder/claim"; then claimed=$line; elif [ -e "$1/minder/claim" ]; then claimed=expired; fi
 }
 
 # json_field NAME: from the record in $record, which this script wrote itself, on one line.
@@ -29,12 +33,10 @@ json_field() {
 # read_instance DIRECTORY: sets $minder_* and $first_* (life and identity), $went, $claimed, $cap.
 read_instance() {
   minder_life=unknown minder_pid='' minder_start='' cookie=
-  first_life=unknown first_pid='' first_start=''
-  went=no claimed='' cap=0 isolate=auto
-  if read_line "$1/minder/claim"; then
-    claimed=$line
-    [ "$claimed" != go ] || went=yes
-  fi
+  first_life=unknown first_pid='' first_start='' first_cookie=
+  went=no cap=0 isolate=auto
+  read_claim "$1"
+  [ "$claimed" != go ] || went=yes
   if read_line "$1/minder/minder"; then
     set -- "$1" $line
     if [ "$#" = 8 ]; then
@@ -47,8 +49,8 @@ read_instance() {
     record=$line
     json_field boot_id && first_boot=$field && json_field pid_space && first_space=$field &&
       json_field pid && first_pid=$field && json_field start_time && first_start=$field &&
-      json_field cookie && judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$field" &&
-      first_life=$life
+      json_field cookie && first_cookie=$field &&
+      judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$first_cookie" && first_life=$life
   fi
   # stop() wrote it on an operator's word.
   if [ -e "$1/minder/vouched" ]; then
@@ -60,6 +62,23 @@ read_instance() {
 # is_unstarted: nobody has written who the first process is, and it was never armed: whatever was begun ends by itself.
 is_unstarted() {
   [ ! -e "$directory/minder/armed" ] && [ ! -s "$directory/minder/identity.json" ]
+}
+
+# settle_unstarted: a power cut can leave any record empty. One that was never told to go, whose lock nobody holds and of which
+# nothing runs, was never started. A record that can be read, of processes that cannot be seen from here, stands; and while the
+# first records are being written there is no other one yet.
+settle_unstarted() {
+  [ "$went" = no ] && { [ -e "$directory/minder/armed" ] || [ -s "$directory/minder/identity.json" ]; } || return 0
+  [ "$first_life" = dead ] || { [ "$first_life" = unknown ] && [ -z "$first_cookie" ]; } || return 0
+  [ "$minder_life" = dead ] || { [ "$minder_life" = unknown ] && [ -z "$cookie" ]; } || return 0
+  [ "$first_life$minder_life" != deaddead ] && ! is_locked_elsewhere || return 0
+  find_strays "$cookie" "$directory"
+  [ -n "$strays" ] || [ "$stray_proof" = no ] || first_life=dead minder_life=dead
+}
+
+# make_last FILE...: they outlive a power cut. Not every system can do that for single files.
+make_last() {
+  sync "$@" 2>/dev/null || sync
 }
 
 # is_others COOKIE: $directory is on record as another instance's. Without a cookie it is taken for the one that is meant.

@@ -14,6 +14,7 @@ stop() {
   waited=0
   while :; do
     read_instance "$directory"
+    settle_unstarted
     if [ -d "$directory/minder" ] && [ -z "$claimed" ]; then
       # From now on it cannot go any more, if it has not gone.
       claim expired && claimed=expired
