@@ -18,6 +18,7 @@ import {
 import { type Command, runCommandLine, usageError } from "./lib/command-line.ts";
 import type { Config } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
+import { describeLeft, describeTakenOver } from "./lib/daemon/hand-over.ts";
 import { openKnown } from "./lib/daemon/known.ts";
 import { directoryName, type Health, instanceName, type Trouble } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
@@ -213,6 +214,13 @@ async function runFactory(args: BaseArgs): Promise<number> {
   const config = readConfig(base, surroundings);
   const { database } = base;
   const log = openFactoryLog([config.token]);
+  // What Bun would print of an error of this program's own may hold a secret.
+  const die = (error: unknown): never => {
+    log.error(`ends on a fault of its own: ${Bun.inspect(error)}`);
+    process.exit(1);
+  };
+  process.on("uncaughtException", die);
+  process.on("unhandledRejection", die);
   const lock = lockStore(database);
   if (lock === null) {
     throw new FactoryError(`Cannot start: another factory is running on ${database}`, {
@@ -260,16 +268,22 @@ async function runFactory(args: BaseArgs): Promise<number> {
   );
   warnOfIdle(config, log);
   log.info(`${versionLine()}: started on ${database}`);
-  const { held } = await daemon.run();
-  for (const { testbed, seq, worker } of held) {
+  const takenOver = describeTakenOver(store.open());
+  if (takenOver !== null) log.info(takenOver);
+  const { held } = await daemon.run().catch((error: unknown) => {
+    if (error instanceof FactoryError) throw error;
+    return die(error);
+  });
+  const isDrained = stopsAsked === 0;
+  for (const { testbed, seq, worker } of isDrained ? held : []) {
     const about = {
       testbed,
       instance: instanceName({ testbed, seq }),
       ...(worker === null ? {} : { worker }),
     };
-    if (stopsAsked > 0) log.info("left running: the next start takes it over", about);
-    else log.warn("held on the server and left as it is: release the worker there, then start again", about);
+    log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
+  log.info(describeLeft(held, isDrained));
   await hosts.close();
   store.close();
   lock.release();

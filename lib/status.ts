@@ -140,7 +140,7 @@ function idleRow(testbed: Testbed, last: Instance | undefined, snapshot: Snapsho
   return { ...row, state: "free", sinceMs: last?.endedMs ?? null, reason };
 }
 
-function stateOf({ phase }: Instance): TestbedState {
+export function stateOf({ phase }: Instance): TestbedState {
   switch (phase) {
     case "preparing":
       return "preparing";
