@@ -1,5 +1,6 @@
 /** Root mode, in which tasks and background processes run as whoever they are meant for. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AgentLab, openAgentLab } from "./agent-lab.ts";
 import { otherUser, test } from "./minder-lab.ts";
@@ -36,6 +37,28 @@ describe("runAgent() in root mode", () => {
     expect(await lab.said(job, "stdout")).toEqual([
       `${other.uid} ${other.gid} ${other.gid} ${agent.home} root root /dev/fd/3`,
       `0 0 0 ${agent.home} root root ${agent.base}/run/task-1.sh`,
+    ]);
+    await agent.stop();
+  });
+
+  test("enters a task's directory as its user, whatever the number of that user", async () => {
+    const closed = join(lab.directory, "closed");
+    mkdirSync(closed, { mode: 0o700 });
+    const large = { uid: 3_000_000_000, gid: 4_000_000_000 };
+    const job = await lab.submit([], {
+      tasks: [
+        task(`${identity}; echo again >/dev/stdout`, large),
+        task("true", { ...large, workdir: closed }),
+      ],
+    });
+    const agent = await lab.start(job, { env: { BUILDOMAT_NONROOT: "0" } });
+    expect(await lab.ended(job)).toMatchObject({ tasks: [{ state: "completed" }, { state: "failed" }] });
+    expect(await lab.said(job, "stdout")).toEqual([
+      `${large.uid} ${large.gid} ${large.gid} ${agent.home} root root`,
+      "again",
+    ]);
+    expect(await lab.said(job, "agent")).toEqual([
+      `ERROR: exec: cannot start task 1 in directory "${closed}": Permission denied (os error 13)`,
     ]);
     await agent.stop();
   });

@@ -18,6 +18,7 @@ import { runTask } from "../lib/agent/task.ts";
 import type { Clock } from "../lib/doors/clock.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import type { Task } from "../lib/worker-api.ts";
+import { openSerialPort } from "./pty.ts";
 import { createSettableClock } from "./settable-clock.ts";
 import { until } from "./until.ts";
 
@@ -26,8 +27,8 @@ beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "task-"));
 });
 afterEach(() => {
-  // The names of pipes are gone as soon as the pipes are open.
-  expect(readdirSync(directory).filter((name) => /^(?:out|err)-/.test(name))).toEqual([]);
+  // What starts processes is compiled from it, and it is gone at once.
+  expect(existsSync(join(directory, "launch.c"))).toBe(false);
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -82,7 +83,7 @@ function play(
     try {
       return (await ended) === null;
     } finally {
-      await children.close();
+      children.close();
     }
   })();
   done.catch(() => undefined);
@@ -90,25 +91,57 @@ function play(
 }
 
 const openDescriptors = (): number => readdirSync("/proc/self/fd").length;
-/** By their names, which are gone: `out-1`. */
-const openPipes = (): string[] =>
-  readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const [, name] = /\/((?:out|err)-\d+) \(deleted\)$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
-      return name === undefined ? [] : [name];
-    } catch {
-      return [];
-    }
-  });
+/** The runtime has a second descriptor for each. */
+const openPipes = (): Set<string> =>
+  new Set(
+    readdirSync("/proc/self/fd").flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/self/fd/${fd}`);
+        return target.startsWith("pipe:") ? [target] : [];
+      } catch {
+        return [];
+      }
+    }),
+  );
 const isAlive = (pid: number): boolean => {
   try {
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && ["ENOENT", "ESRCH"].includes(String(error.code)))
+      return false;
+    throw error;
   }
 };
 
 describe("runTask()", () => {
+  test("a script is a process group of its own, and not the leader of a session", async () => {
+    const { events, done } = play("cut -d ' ' -f 5,6 /proc/$$/stat; echo $$");
+    expect(await done).toBe(true);
+    const [pid, numbers] = [events[2], events[1]].map((event) => event?.replace("stdout: ", ""));
+    const [group, session] = numbers?.split(" ") ?? [];
+    expect(group).toBe(pid);
+    expect(session).not.toBe(pid);
+  });
+
+  test("a script lives on when the serial port that it has opened goes away", async () => {
+    const port = openSerialPort();
+    const { events, done } = play(
+      `exec 3<>${port.path}; touch $DIRECTORY/open; until [ -e $DIRECTORY/gone ]; do sleep 0.01; done; echo alive`,
+    );
+    await until("the port is open", () => existsSync(join(directory, "open")));
+    port.unplug();
+    writeFileSync(join(directory, "gone"), "");
+    expect(await done).toBe(true);
+    expect(events[1]).toBe("stdout: alive");
+  });
+
+  test("a script has the usual soft limit on open files, whatever this process has", async () => {
+    const { events, done } = play("ulimit -Sn; ulimit -Hn");
+    expect(await done).toBe(true);
+    const hard = Bun.spawnSync(["sh", "-c", "ulimit -Hn"]).stdout.toString().trim();
+    expect(events.slice(1, 3)).toEqual(["stdout: 1024", `stdout: ${hard}`]);
+  });
+
   test("tells start, output and exit, in that order", async () => {
     const { events, done } = play("echo out; echo err >&2; exit 3");
     expect(await done).toBe(false);
@@ -151,6 +184,7 @@ describe("runTask()", () => {
   test.each([
     ["is not there", "/none/of/this", "No such file or directory (os error 2)"],
     ["is a file", "/etc/passwd", "Not a directory (os error 20)"],
+    ["is empty", "", "No such file or directory (os error 2)"],
   ])("fails when the working directory %s", async (_, workdir, why) => {
     const { events, done } = play("echo never", { task: { workdir } });
     expect(await done).toBe(false);
@@ -243,10 +277,12 @@ describe("runTask()", () => {
 
   test("gives up after 65 s, tells which output, and leaves the daemon alone", async () => {
     const clock = createSettableClock();
-    const before = openDescriptors();
+    const [before, pipes] = [openDescriptors(), openPipes()];
     const { events, done } = play("sleep 300 2>/dev/null & echo $! > $DIRECTORY/pid; exit 4", { clock });
-    await until("only one output is held", () => clock.waiting() > 0 && !openPipes().includes("err-1"));
-    expect(openPipes()).toContain("out-1");
+    await until(
+      "only one output is held",
+      () => clock.waiting() > 0 && openPipes().difference(pipes).size === 1,
+    );
     await clock.advance(5000);
     await clock.advance(60_000);
     expect(await done).toBe(false);

@@ -8,6 +8,7 @@ import type { ControlReply } from "../lib/agent/frames.ts";
 import { JobOver } from "../lib/agent/job-calls.ts";
 import { type Clock, openClock } from "../lib/doors/clock.ts";
 import { otherUser, test as testAsRoot } from "./minder-lab.ts";
+import { openSerialPort } from "./pty.ts";
 import { createSettableClock } from "./settable-clock.ts";
 import { until } from "./until.ts";
 
@@ -24,7 +25,7 @@ beforeEach(() => {
 afterEach(async () => {
   over.abort();
   await background.end().catch(() => undefined);
-  await children.close();
+  children.close();
   rmSync(directory, { recursive: true, force: true });
 });
 
@@ -46,7 +47,13 @@ function open(clock: Clock, asCaller = false): void {
 
 const bytes = (text: string): { Unix: number[] } => ({ Unix: [...Buffer.from(text)] });
 
-function start(name: string, script: string, cmd = "bash", pwd = directory, uid = 0): Promise<ControlReply> {
+async function start(
+  name: string,
+  script: string,
+  cmd = "bash",
+  pwd = directory,
+  uid = 0,
+): Promise<ControlReply> {
   const env = { PATH: "/usr/bin:/bin", D: directory, U: "ü\nb" };
   return background.start({
     name,
@@ -93,6 +100,34 @@ describe("createBackground()", () => {
     expect(events.slice(0, 2)).toEqual([`bg.theirs.stdout: ${otherUser}`, `bg.theirs.stdout: ${otherUser}`]);
   });
 
+  test("runs a file without #! as a script of /bin/sh", async () => {
+    writeFileSync(join(directory, "plain"), 'echo "$0 $1"\n', { mode: 0o755 });
+    const env = [[bytes("PATH"), bytes("/usr/bin:/bin")]] as [{ Unix: number[] }, { Unix: number[] }][];
+    const reply = background.start({
+      name: "x",
+      cmd: "./plain",
+      args: ["y"],
+      env,
+      pwd: directory,
+      uid: 0,
+      gid: 0,
+    });
+    expect(reply).toBe("Ack");
+    await until("it has ended", () => events.length === 2);
+    expect(events[0]).toBe("bg.x.stdout: ./plain y");
+  });
+
+  test("a process lives on when the serial port that it has opened goes away", async () => {
+    const port = openSerialPort();
+    const script = "touch $D/open; until [ -e $D/gone ]; do sleep 0.01; done; echo alive";
+    await start("x", `exec 3<>${port.path}; ${script}`);
+    await until("the port is open", () => has("open"));
+    port.unplug();
+    writeFileSync(join(directory, "gone"), "");
+    await until("it has ended", () => events.length === 2);
+    expect(events[0]).toBe("bg.x.stdout: alive");
+  });
+
   test.each([
     ["a program that is not there", "none-such", undefined, "No such file or directory (os error 2)"],
     ["a file that is no program", "/etc/passwd", undefined, "Permission denied (os error 13)"],
@@ -133,7 +168,7 @@ describe("createBackground()", () => {
     expect(existsSync(`/proc/${pid}`)).toBe(false);
   });
 
-  test("end() waits for one that is being started", async () => {
+  test("end() ends one that was started just before", async () => {
     const started = start("late", "sleep 1000");
     await background.end();
     expect(await started).toBe("Ack");

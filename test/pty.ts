@@ -1,5 +1,22 @@
 /** A program at a real terminal, for tests: what it shows, and what a person types. */
+import { dlopen } from "bun:ffi";
+import { closeSync } from "node:fs";
 import { until } from "./until.ts";
+
+/** A terminal that nobody's session has yet, as a serial adapter is; `unplug` closes its other end. */
+export function openSerialPort(): { path: string; unplug(): void } {
+  const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" : "libc.so.6", {
+    posix_openpt: { args: ["i32"], returns: "i32" },
+    grantpt: { args: ["i32"], returns: "i32" },
+    unlockpt: { args: ["i32"], returns: "i32" },
+    ptsname: { args: ["i32"], returns: "cstring" },
+  });
+  const readWriteNoControl = 0o402;
+  const master = symbols.posix_openpt(readWriteNoControl);
+  symbols.grantpt(master);
+  symbols.unlockpt(master);
+  return { path: String(symbols.ptsname(master)), unplug: () => closeSync(master) };
+}
 
 export interface Session {
   /** All that was shown, as plain text. */

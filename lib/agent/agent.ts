@@ -51,7 +51,6 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     const agent = createAgent(options, base);
     base.provideBmat(options.bmat);
     const children = openChildren({ clock, directory: base.runDirectory });
-    children.prepare();
     const answer = (request: ControlRequest): Promise<ControlReply> => answerControl(request, agent.view());
     const controls = [listenControl({ path: `${base.runDirectory}/buildomat.sock`, answer, log })];
     try {
@@ -62,7 +61,7 @@ export async function runAgent(options: AgentOptions): Promise<number> {
       return exitStopped;
     } finally {
       for (const control of controls) control.close();
-      await children.close();
+      children.close();
     }
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
@@ -158,9 +157,12 @@ function createAgent(options: AgentOptions, base: Base): Agent {
       work = working;
       const openJob = base.readOpenJob();
       base.forgetDoneJob();
-      await persist("bootstrap", halt.signal, options, () =>
+      const bootstrapped = persist("bootstrap", halt.signal, options, () =>
         api.bootstrap(identity.bootstrap.reveal(), identity.token.reveal()),
       );
+      // While the server answers.
+      children.prepare();
+      await bootstrapped;
       if (openJob !== null && !halt.signal.aborted && !(runner !== null && working.resume(openJob))) {
         working.park();
         log.error("a job was left unfinished here: it is reported as failed, and no other is taken");

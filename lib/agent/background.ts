@@ -29,8 +29,8 @@ export interface BackgroundOptions {
 }
 
 export interface Background {
-  /** Never rejects: what cannot be done is an answer too. */
-  start(request: ProcessStart): Promise<ControlReply>;
+  /** What cannot be done is an answer too. */
+  start(request: ProcessStart): ControlReply;
   /** Ends them all, and tells what they printed. Rejects when that cannot be told. */
   end(): Promise<void>;
 }
@@ -54,11 +54,10 @@ export function createBackground(options: BackgroundOptions): Background {
   const { children, clock, tell, signal, asCaller } = options;
   const names = new Set<string>();
   const running: Running[] = [];
-  const starting = new Set<Promise<unknown>>();
   const ending = new AbortController();
 
-  async function begin({ name, cmd, args, env, pwd, uid, gid }: ProcessStart): Promise<void> {
-    const child = await children.start({
+  function begin({ name, cmd, args, env, pwd, uid, gid }: ProcessStart): void {
+    const child = children.start({
       argv: [cmd, ...args],
       cwd: pwd,
       env: Object.fromEntries(env.map(([key, value]) => [decode(key), decode(value)])),
@@ -116,7 +115,7 @@ export function createBackground(options: BackgroundOptions): Background {
   }
 
   return {
-    start: async (request) => {
+    start: (request) => {
       const name = debugText(request.name);
       const refuse = (why: string): ControlReply => ({
         Error: `starting background process ${name}: ${why}`,
@@ -125,23 +124,16 @@ export function createBackground(options: BackgroundOptions): Background {
       if (names.has(request.name)) return { Error: `background process ${name} is already running` };
       if (request.name.length > longestName) return refuse(`a name has at most ${longestName} characters`);
       if (names.size >= mostProcesses) return refuse(`a task has at most ${mostProcesses} of them`);
-      // Taken before anything is waited for: two requests may come at once.
-      names.add(request.name);
-      const begun = begin(request);
-      starting.add(begun);
       try {
-        await begun;
-        return "Ack";
+        begin(request);
       } catch (error) {
-        names.delete(request.name);
         return refuse(showOsError(error));
-      } finally {
-        starting.delete(begun);
       }
+      names.add(request.name);
+      return "Ack";
     },
     end: async () => {
       ending.abort();
-      await Promise.allSettled(starting);
       const ended = await Promise.allSettled(running.map(endOne));
       for (const each of ended) if (each.status === "rejected") throw each.reason;
     },

@@ -1,12 +1,13 @@
 /**
  * A job's process: the only file of the agent that starts and signals one. It knows no script and no server.
  *
- * Its output goes through named pipes that lose their names at once. The runtime's own pipes are sockets, and a job that
- * writes to /dev/stdout or runs `tee /dev/stderr` would be refused (ENXIO, observed with Bun 1.4.5).
+ * Its output goes through pipes. The runtime's own are sockets, and a job that writes to /dev/stdout or runs
+ * `tee /dev/stderr` would be refused (ENXIO, observed with Bun 1.4.5).
  */
-import { closeSync, constants, openSync, unlinkSync } from "node:fs";
-import { constants as system } from "node:os";
+/* oxlint-disable no-restricted-properties -- SIGCHLD tells that a job's process may have ended */
+import { closeSync } from "node:fs";
 import type { Clock } from "../doors/clock.ts";
+import { type LaunchOptions, type Launched, type Launcher, openLauncher } from "./launch.ts";
 
 export interface Exit {
   /** Null where a signal ended it. */
@@ -32,141 +33,87 @@ export interface Child {
   endGroup(graceMs: number): Promise<void>;
 }
 
-/** Whom a process runs as, with no further groups. */
-export interface User {
-  uid: number;
-  gid: number;
-}
-
-export interface ChildOptions {
-  argv: string[];
-  cwd: string;
-  /** All of it: nothing is inherited. */
-  env: Record<string, string>;
-  /** Null: as this process. */
-  user: User | null;
-  /** An open file that the process has as its descriptor 3. */
-  descriptor?: number;
-}
-
 export interface Children {
-  /** Makes the pipes of the next process ahead of time: that takes 2 ms. */
+  /** Makes ready to start processes, which takes some milliseconds; else the first start does. */
   prepare(): void;
-  /** Rejects with the operating system's error when it cannot be started. */
-  start(options: ChildOptions): Promise<Child>;
-  /** Frees what was made ahead. */
-  close(): Promise<void>;
+  /** Throws the operating system's error when it cannot be started. */
+  start(options: LaunchOptions): Child;
+  /** Frees what starts need. No process may be running. */
+  close(): void;
 }
 
 const lookMs = 20;
 /** After KILL: only a process in the kernel's hands, or one that its parent has not collected, can still be there. */
 const giveUpAfterMs = 1000;
 
-interface PipeEnds {
-  read: number;
-  write: number;
-}
-
-/** `directory` is where the pipes have their names for a moment. */
+/** `directory` is the agent's own. */
 export function openChildren({ clock, directory }: { clock: Clock; directory: string }): Children {
-  let count = 0;
-  let ahead: Promise<[PipeEnds, PipeEnds]> | null = null;
+  let launcher: Launcher | null = null;
+  /** Of each process that runs: looks whether it has ended. */
+  const looks = new Map<number, () => void>();
+  const lookAtAll = (): void => looks.forEach((look) => look());
 
-  async function makePipes(): Promise<[PipeEnds, PipeEnds]> {
-    count += 1;
-    const paths = [`${directory}/out-${count}`, `${directory}/err-${count}`] as const;
-    const maker = Bun.spawn(["mkfifo", "-m", "600", ...paths], {
-      stdio: ["ignore", "ignore", "pipe"],
-      env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
-    });
-    const [said, code] = await Promise.all([new Response(maker.stderr).text(), maker.exited]);
-    if (code !== 0) throw new Error(`cannot make a pipe: ${said.trim().slice(0, 500)}`);
-    return [openEnds(paths[0]), openEnds(paths[1])];
-  }
-
-  function prepare(): void {
-    ahead ??= makePipes();
-    ahead.catch(() => undefined); // told to whoever starts the process
-  }
-
-  async function takePipes(): Promise<[PipeEnds, PipeEnds]> {
-    prepare();
-    const pipes = ahead as Promise<[PipeEnds, PipeEnds]>;
-    ahead = null;
-    return pipes;
-  }
+  const prepare = (): Launcher => {
+    if (launcher === null) {
+      launcher = openLauncher(directory);
+      process.on("SIGCHLD", lookAtAll);
+    }
+    return launcher;
+  };
 
   return {
     prepare,
-    start: async (options) => {
-      const [out, err] = await takePipes();
-      try {
-        return startChild({ ...options, out, err, clock });
-      } catch (error) {
-        closeSync(out.read);
-        closeSync(err.read);
-        throw error;
-      } finally {
-        closeSync(out.write);
-        closeSync(err.write);
-      }
+    start: (options) => {
+      const { launch, reap } = prepare();
+      const measureMs = startMeasure(clock);
+      const launched = launch(options);
+      const { promise: exited, resolve } = Promise.withResolvers<Exit>();
+      const look = (): void => {
+        const end = reap(launched.pid);
+        if (end === null) return;
+        looks.delete(launched.pid);
+        resolve({ ...end, durationMs: measureMs() });
+      };
+      looks.set(launched.pid, look);
+      // Its end may have come before anyone looked.
+      look();
+      return openChild(launched, { exited, isRunning: () => looks.get(launched.pid) === look, clock });
     },
-    close: async () => {
-      const pipes = await ahead?.catch(() => null);
-      ahead = null;
-      for (const ends of pipes ?? []) for (const fd of [ends.read, ends.write]) closeSync(fd);
+    close: () => {
+      process.off("SIGCHLD", lookAtAll);
+      launcher?.close();
+      launcher = null;
     },
   };
 }
 
-function openEnds(path: string): PipeEnds {
-  // In this order neither open waits: the reader need not, and then the writer has a reader.
-  const read = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const write = openSync(path, constants.O_WRONLY);
-  unlinkSync(path);
-  return { read, write };
-}
-
-function startChild(options: ChildOptions & { out: PipeEnds; err: PipeEnds; clock: Clock }): Child {
-  const { argv, cwd, env, user, descriptor, out, err, clock } = options;
-  const measureMs = startMeasure(clock);
-  const child = Bun.spawn(argv, {
-    cwd,
-    env,
-    ...user,
-    stdio: ["ignore", out.write, err.write, ...(descriptor === undefined ? [] : [descriptor])],
-    // A session and group of its own: the whole group can be ended, and nobody else with it.
-    detached: true,
-  });
-  let hasExited = false;
-  const exited = child.exited.then(() => {
-    hasExited = true;
-    const signal = child.signalCode === null ? null : system.signals[child.signalCode as NodeJS.Signals];
-    return { code: child.exitCode, signal, durationMs: measureMs() };
-  });
-  const stdout = openPipe(out.read);
-  const stderr = openPipe(err.read);
+function openChild(
+  { pid, ...ends }: Launched,
+  { exited, isRunning, clock }: { exited: Promise<Exit>; isRunning: () => boolean; clock: Clock },
+): Child {
+  const stdout = openPipe(ends.stdout);
+  const stderr = openPipe(ends.stderr);
   return {
     stdout,
     stderr,
     exited,
     askToEnd: () => {
-      if (!hasExited) child.kill("SIGTERM");
+      if (isRunning()) process.kill(pid, "SIGTERM");
     },
     endGroup: async (graceMs) => {
       // Once the process is gone and nobody writes for it, its group's number may be another's.
-      const isOurs = (): boolean => !hasExited || !stdout.isClosed() || !stderr.isClosed();
+      const isOurs = (): boolean => isRunning() || !stdout.isClosed() || !stderr.isClosed();
       if (!isOurs()) return;
       const isGone = async (withinMs: number): Promise<boolean> => {
         for (let waited = 0; waited < withinMs; waited += lookMs) {
-          if (!signalGroup(child.pid, 0)) return true;
+          if (!signalGroup(pid, 0)) return true;
           await clock.sleep(lookMs);
         }
-        return !signalGroup(child.pid, 0);
+        return !signalGroup(pid, 0);
       };
-      signalGroup(child.pid, "SIGTERM");
+      signalGroup(pid, "SIGTERM");
       if (await isGone(graceMs)) return;
-      signalGroup(child.pid, "SIGKILL");
+      signalGroup(pid, "SIGKILL");
       await isGone(giveUpAfterMs);
     },
   };
@@ -202,7 +149,7 @@ function openPipe(fd: number): Pipe & { isClosed(): boolean } {
     if (isClosed) return;
     isClosed = true;
     void reader.cancel().catch(() => undefined);
-    // The stream does not own the descriptor (observed).
+    // The stream has a duplicate of its own (observed).
     closeSync(fd);
   };
   return {

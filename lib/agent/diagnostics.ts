@@ -59,7 +59,7 @@ async function find(
   try {
     let child: Child;
     try {
-      child = await children.start({
+      child = children.start({
         ...script,
         cwd: "/",
         env: scriptEnvironment({ env, base: base.directory, testbed }),
@@ -69,7 +69,6 @@ async function find(
       await tell("agent", `ERROR: ${stream} exec: ${showOsError(error)}`);
       return "not started";
     }
-    children.prepare();
     const streams = { stdout: "stdout", stderr: "stderr", exit: stream, warning: stream, about: "" };
     const exit = await narrate({ child, streams, clock, tell, signal: calls.signal });
     return exit.code === 0 ? "no fault" : "fault";

@@ -28,7 +28,7 @@ export async function answerControl(
   if (job === null) return { Error: "no job is running" };
   if ("ProcessStart" in request) {
     if (job.background === null) return { Error: "no task is running" };
-    return await job.background.start(request.ProcessStart);
+    return job.background.start(request.ProcessStart);
   }
   try {
     return await answerStore(request, job);

@@ -2,7 +2,7 @@
 import { closeSync, fchownSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { errorText } from "../failure.ts";
 import { AgentError } from "./base.ts";
-import type { User } from "./child.ts";
+import type { User } from "./launch.ts";
 
 export interface Script {
   argv: string[];

@@ -5,7 +5,8 @@
 import type { Clock } from "../doors/clock.ts";
 import type { Task } from "../worker-api.ts";
 import type { Background } from "./background.ts";
-import type { Child, Children, User } from "./child.ts";
+import type { Child, Children } from "./child.ts";
+import type { User } from "./launch.ts";
 import { narrate, type Tell } from "./narration.ts";
 import { showOsError } from "./os-error.ts";
 import type { Script } from "./script.ts";
@@ -34,14 +35,13 @@ export async function runTask(options: TaskOptions): Promise<string | null> {
   await tell("task", `starting task ${task.id}: "${task.name}"`);
   let child: Child;
   try {
-    child = await children.start({ ...script, cwd: task.workdir, env, user });
+    child = children.start({ ...script, cwd: task.workdir, env, user });
   } catch (error) {
     // The real agent forgets such a task, and the job can end well without it. Its owner expects a failure.
     const where = `task ${task.id} in directory ${JSON.stringify(task.workdir)}`;
     await options.tellJob("agent", `ERROR: exec: cannot start ${where}: ${showOsError(error)}`);
     return `it could not be started: ${showOsError(error)}`;
   }
-  children.prepare();
   try {
     const exit = await narrate({ child, streams, clock, tell, signal });
     if (exit.code === 0) return null;

@@ -1,0 +1,5 @@
+/** A C source imported `with { type: "text" }` is its text. */
+declare module "*.c" {
+  const text: string;
+  export default text;
+}
