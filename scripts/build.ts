@@ -50,7 +50,7 @@ function reportHeader(): object {
   return hasHeader && typeof report.header === "object" && report.header !== null ? report.header : {};
 }
 
-/** The commit's hash, with `-dirty` where the tree differs from it; `unknown` outside a repository. */
+/** The commit's hash, with `-dirty` where the tree differs from it; `unknown` outside a repository or without git. */
 function commit(): string {
   const hash = git("rev-parse", "--short=12", "HEAD");
   if (hash === null) return "unknown";
@@ -58,6 +58,7 @@ function commit(): string {
 }
 
 function git(...args: string[]): string | null {
+  if (Bun.which("git") === null) return null;
   const run = Bun.spawnSync(["git", "-C", root, ...args], { stdin: "ignore", stderr: "ignore" });
   return run.success ? run.stdout.toString().trim() : null;
 }

@@ -1,10 +1,11 @@
 /** The one place where ssh's arguments are made, and the one that quotes for the shell that it meets: held against real shells. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SshAddress } from "../lib/domain.ts";
 import { quoteCommand, sshArgv } from "../lib/ssh/argv.ts";
+import { needOfShell, testWith } from "./needs.ts";
 
 const plain: SshAddress = {
   host: "bench-1",
@@ -86,7 +87,6 @@ describe("sshArgv()", () => {
   });
 });
 
-/** In CI all; elsewhere those that this machine has. */
 const shells = [
   ["/bin/sh"],
   ["/bin/bash"],
@@ -96,11 +96,6 @@ const shells = [
   ["/usr/bin/fish", "--no-config"],
   ["/usr/bin/tcsh", "-f"],
 ];
-const isThere = await Promise.all(shells.map(([path = ""]) => Bun.file(path).exists()));
-const found = shells.filter((_, index) => isThere[index]);
-if (found.length < shells.length && process.env["CI"] === "true") {
-  throw new Error(`quoting is tested with ${shells.map(([path]) => path).join(", ")}`);
-}
 
 /** What a shell might take for its own, each alone, in pairs, and among letters. */
 function hostileWords(): string[] {
@@ -138,21 +133,22 @@ function bringThrough(shell: string[], path: string): void {
   }
 }
 
-test.each(found)("F68 quoteCommand() brings every word through %s %s as it is", (...shell) => {
-  bringThrough(
-    shell.filter((word) => word !== undefined),
-    "/usr/bin:/bin",
-  );
-});
+for (const [path = "", ...args] of shells) {
+  testWith(...needOfShell(path))(`F68 quoteCommand() brings every word through ${path} as it is`, () => {
+    bringThrough([path, ...args], "/usr/bin:/bin");
+  });
+}
 
 const posix = ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/ksh93", "/usr/bin/zsh"];
 
-test.each(posix.filter((path) => existsSync(path)))("... and what decodes it may be %s", (path) => {
-  const directory = mkdtempSync(join(tmpdir(), "argv-"));
-  try {
-    symlinkSync(path, join(directory, "sh"));
-    bringThrough(["/bin/sh"], `${directory}:/usr/bin:/bin`);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+for (const path of posix) {
+  testWith(...needOfShell(path))(`... and what decodes it may be ${path}`, () => {
+    const directory = mkdtempSync(join(tmpdir(), "argv-"));
+    try {
+      symlinkSync(path, join(directory, "sh"));
+      bringThrough(["/bin/sh"], `${directory}:/usr/bin:/bin`);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}

@@ -1,5 +1,5 @@
 /** What `check` finds on a host behind ssh; here every word of its questions is run by each shell that such a host may have. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -19,11 +19,11 @@ import { openFiles } from "../lib/doors/files.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
 import { openSshHosts, type SshHosts } from "../lib/ssh/hosts.ts";
+import { needOfShell, testWith } from "./needs.ts";
 import { configOf, testbedOf } from "./plan-scenes.ts";
 
 const processes = openProcesses({ clock: openClock() });
 const shells = [["/bin/dash"], ["/bin/bash"], ["/usr/bin/busybox", "ash"], ["/bin/ksh93"]];
-const uid = process.getuid?.() ?? 0;
 
 let directory = "";
 let work = "";
@@ -72,7 +72,9 @@ async function inspect(hosts: SshHosts): Promise<string | null> {
   return found.ok ? found.remarks.join() || null : found.reason;
 }
 
-describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...shell) => {
+describe.each(shells)("in %s", (...shell) => {
+  const test = testWith(...needOfShell(shell[0] ?? ""));
+  const testAsRoot = testWith("root", ...needOfShell(shell[0] ?? ""));
   const words = shell.filter((word) => typeof word === "string");
 
   test("inspect() finds nothing wrong with a host that has all, and makes nothing there", async () => {
@@ -100,7 +102,7 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     );
   });
 
-  test.skipIf(uid !== 0)("inspect() names a work directory of another user's, with the mend", async () => {
+  testAsRoot("inspect() names a work directory of another user's, with the mend", async () => {
     mkdirSync(work, { mode: 0o700 });
     chownSync(work, 1234, 1234);
     expect(await inspect(openHosts(words))).toBe(
@@ -108,26 +110,23 @@ describe.each(shells.filter(([file = ""]) => existsSync(file)))("in %s", (...she
     );
   });
 
-  test.skipIf(uid !== 0)(
-    "inspect() as no root tells of a directory that is closed, or not its to write",
-    async () => {
-      const as = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", ...words];
-      chmodSync(directory, 0o755);
-      mkdirSync(work);
-      chmodSync(work, 0o700);
-      expect(await inspect(openHosts(as))).toMatch(/^bench-1: \S+\/far belongs to user 0, not to 12345; /);
-      chownSync(work, 12_345, 12_345);
-      expect(await inspect(openHosts(as))).toBeNull();
-      for (const mode of [0o500, 0o600]) {
-        chmodSync(work, mode);
-        expect(await inspect(openHosts(as))).toBe(
-          `bench-1: ${work} cannot be written by this user; chmod u+wx ${work}`,
-        );
-      }
-      rmSync(work, { recursive: true });
-      expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
-    },
-  );
+  testAsRoot("inspect() as no root tells of a directory that is closed, or not its to write", async () => {
+    const as = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", ...words];
+    chmodSync(directory, 0o755);
+    mkdirSync(work);
+    chmodSync(work, 0o700);
+    expect(await inspect(openHosts(as))).toMatch(/^bench-1: \S+\/far belongs to user 0, not to 12345; /);
+    chownSync(work, 12_345, 12_345);
+    expect(await inspect(openHosts(as))).toBeNull();
+    for (const mode of [0o500, 0o600]) {
+      chmodSync(work, mode);
+      expect(await inspect(openHosts(as))).toBe(
+        `bench-1: ${work} cannot be written by this user; chmod u+wx ${work}`,
+      );
+    }
+    rmSync(work, { recursive: true });
+    expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
+  });
 
   test("inspect() names a work directory that cannot be made, with the mend", async () => {
     writeFileSync(join(directory, "file"), "");

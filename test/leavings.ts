@@ -4,11 +4,15 @@
  */
 import { afterAll, expect } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { skippedLines } from "./needs.ts";
 import { until } from "./until.ts";
 
 const leavings: string[] = [];
 
-afterAll(() => expect(leavings).toEqual([]));
+afterAll(() => {
+  for (const line of skippedLines()) console.log(line);
+  expect(leavings).toEqual([]);
+});
 
 /** Waits until no process names `mark`; what stays all the same is killed and told after the last test. */
 export async function endLeavings(mark: string): Promise<void> {

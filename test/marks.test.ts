@@ -10,6 +10,7 @@ import { between } from "../lib/minder/marks.ts";
 import { minderScript } from "../lib/minder/minder-script.ts";
 import { openScript } from "../lib/minder/script.ts";
 import { localTransport, type Transport } from "../lib/minder/transport.ts";
+import { needOfShell, testWith } from "./needs.ts";
 
 describe("between()", () => {
   const said = (stdout: string, stderr = "", exitCode = 0) =>
@@ -56,33 +57,35 @@ describe("the minder's script", () => {
     return openScript({ transport, random: openRandom(), directory, shell });
   }
 
-  const shells = ["/bin/sh", "/bin/bash", "/bin/ksh93"];
+  describe.each(["/bin/sh", "/bin/bash", "/bin/ksh93"])("by %s", (shell) => {
+    const test = testWith(...needOfShell(shell));
 
-  test.each(shells)("that was cut on its way is not put in place, and is sent anew (%s)", async (shell) => {
-    const length = Buffer.byteLength(minderScript);
-    const cuts = [0, 1, 12_000, 32_768, length - 1];
-    const script = open(async (argv, stdin, timeoutMs) => {
-      const cut = stdin === minderScript ? cuts.shift() : undefined;
-      return await local(argv, cut === undefined ? stdin : stdin.slice(0, cut), timeoutMs);
-    }, shell);
-    while (cuts.length > 0) {
-      expect(await script.call("recall", [directory], "", 10_000)).toEqual({
-        ok: false,
-        reason: "the minder's script was cut short on its way",
-      });
-      expect(readdirSync(directory)).toEqual([]);
-    }
-    expect(await script.call("recall", [directory], "", 10_000)).toEqual({ ok: true, lines: [] });
-    expect(readdirSync(directory)).toEqual([expect.stringMatching(/^\.minder-[0-9a-f]{16}\.sh$/)]);
-  });
-
-  test.each(shells)("that was damaged where it lies is put there anew (%s)", async (shell) => {
-    const script = open(local, shell);
-    expect((await script.call("recall", [directory], "", 10_000)).ok).toBe(true);
-    const [name = ""] = readdirSync(directory);
-    for (const text of ["", minderScript.slice(0, 20_000), "( ", "exit 3\n"]) {
-      writeFileSync(join(directory, name), text);
+    test("that was cut on its way is not put in place, and is sent anew", async () => {
+      const length = Buffer.byteLength(minderScript);
+      const cuts = [0, 1, 12_000, 32_768, length - 1];
+      const script = open(async (argv, stdin, timeoutMs) => {
+        const cut = stdin === minderScript ? cuts.shift() : undefined;
+        return await local(argv, cut === undefined ? stdin : stdin.slice(0, cut), timeoutMs);
+      }, shell);
+      while (cuts.length > 0) {
+        expect(await script.call("recall", [directory], "", 10_000)).toEqual({
+          ok: false,
+          reason: "the minder's script was cut short on its way",
+        });
+        expect(readdirSync(directory)).toEqual([]);
+      }
       expect(await script.call("recall", [directory], "", 10_000)).toEqual({ ok: true, lines: [] });
-    }
+      expect(readdirSync(directory)).toEqual([expect.stringMatching(/^\.minder-[0-9a-f]{16}\.sh$/)]);
+    });
+
+    test("that was damaged where it lies is put there anew", async () => {
+      const script = open(local, shell);
+      expect((await script.call("recall", [directory], "", 10_000)).ok).toBe(true);
+      const [name = ""] = readdirSync(directory);
+      for (const text of ["", minderScript.slice(0, 20_000), "( ", "exit 3\n"]) {
+        writeFileSync(join(directory, name), text);
+        expect(await script.call("recall", [directory], "", 10_000)).toEqual({ ok: true, lines: [] });
+      }
+    });
   });
 });

@@ -17,6 +17,7 @@ import {
   stateOf,
   until,
 } from "./minder-lab.ts";
+import { needOfShell, testWith } from "./needs.ts";
 
 setDefaultTimeout(60_000);
 let lab: Lab;
@@ -138,6 +139,7 @@ describe("arm() fails with its reason, and leaves nothing", () => {
 });
 
 describe.each(shellPaths)("with %s, text that is not ours", (name) => {
+  const test = testWith("root", "namespaces", ...needOfShell(name));
   const open = (): Lab => {
     lab = openLab();
     if (name !== "/bin/busybox") return (lab = reopen(name));
@@ -309,7 +311,8 @@ const editions: [string, (script: string) => string, string?][] = [
   ],
 ];
 
-describe.each(editions)("not isolated, %s", (_, edit, shell = "sh") => {
+describe.each(editions)("not isolated, %s", (name, edit, shell = "sh") => {
+  const test = testWith("root", "namespaces", ...(name.includes("by ps") ? ["ps" as const] : []));
   test.each([0, otherUser])(
     "as user %i: the host's /work, one instance at a time, a whole life",
     async (user) => {

@@ -15,6 +15,7 @@ import {
   test,
   until,
 } from "./minder-lab.ts";
+import { testWith } from "./needs.ts";
 
 setDefaultTimeout(60_000);
 let lab: Lab;
@@ -34,6 +35,8 @@ const agentText = `
   echo ready; exec sleep 1000`;
 
 describe("elevated by sudo", () => {
+  const test = testWith("root", "namespaces", "sudo");
+
   test("two agents are root at once, each with its own socket, bmat and /work, and the host has none of it", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { user: otherUser, isElevated: true, sudoers });

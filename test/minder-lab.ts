@@ -1,9 +1,8 @@
 /** A place to try the minder in: own work and lock directories, real processes, and the proof that nothing is left. */
-import { describe as describeAny, expect, test as testAny } from "bun:test";
+import { describe as anyDescribe, expect } from "bun:test";
 import {
   chmodSync,
   chownSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,25 +18,18 @@ import { elevatedShell, openElevated } from "../lib/minder/elevation.ts";
 import { type Minder, openMinder } from "../lib/minder/minder.ts";
 import type { ArmSpec } from "../lib/minder/specification.ts";
 import { localTransport, type Transport } from "../lib/minder/transport.ts";
+import { testWith } from "./needs.ts";
 
 export const random = openRandom();
 const local = localTransport({ processes: openProcesses({ clock: openClock() }) });
 export const otherUser = 12_345;
 
-/** Processes are started as two users here, which only root can. Elsewhere these tests are shown as skipped, never in CI. */
-const isRoot = process.getuid?.() === 0;
-if (!isRoot && process.env["CI"] === "true") {
-  throw new Error("the minder's tests start processes as two users: run them as root");
-}
-export const describe = isRoot ? describeAny : describeAny.skip;
-export const test = isRoot ? testAny : testAny.skip;
+/** Processes are started as two users here, which only root can, and in namespaces. */
+export const test = testWith("root", "namespaces");
+export const describe = anyDescribe;
 
-/** The shells that this machine has of those that the script is for; in CI all. */
-const shells = ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/ksh93"];
-export const shellPaths = shells.filter((path) => existsSync(path));
-if (shellPaths.length < shells.length && process.env["CI"] === "true") {
-  throw new Error(`the minder's tests need ${shells.join(", ")}`);
-}
+/** The shells that the script is for. */
+export const shellPaths = ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/ksh93"];
 
 export interface LabOptions {
   shell?: string;

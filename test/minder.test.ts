@@ -15,6 +15,7 @@ import {
   stateOf,
   until,
 } from "./minder-lab.ts";
+import { needOfShell, testWith } from "./needs.ts";
 
 const shells = mkdtempSync(`${tmpdir()}/minder-shells-`);
 let lab: Lab;
@@ -44,7 +45,8 @@ const cases = shellPaths
   .map((path) => (path === "/bin/busybox" ? `${shells}/busybox/sh` : path))
   .flatMap((shell) => [0, otherUser].map((user) => [shell.replace(shells, ""), user, shell] as const));
 
-describe.each(cases)("a whole life with %s as user %i", (_, user, shell) => {
+describe.each(cases)("a whole life with %s as user %i", (name, user, shell) => {
+  const test = testWith("root", "namespaces", ...needOfShell(name.replace(/\/sh$/, "")));
   test("arm, go, done, stop and tidy; each seen by look, nothing left behind", async () => {
     lab = openLab({ shell, user });
     const { minder } = lab;

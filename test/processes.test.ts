@@ -56,7 +56,7 @@ test("run() that is detached leads a session of its own, and is killed all the s
   const file = join(directory, "session");
   const stop = new AbortController();
   const ended = processes.run({
-    argv: ["sh", "-c", 'echo $$ $(ps -o sid= -p $$) >"$1"; exec sleep 40', "sh", file],
+    argv: ["sh", "-c", 'echo $$ $(cut -d " " -f 6 /proc/$$/stat) >"$1"; exec sleep 40', "sh", file],
     env,
     timeoutMs: 30_000,
     maxBytes: 1000,

@@ -69,7 +69,8 @@ export async function startSshd(
   { host = "bench-1", config = [], machine, disk, hasBoot = false }: SshdOptions = {},
 ): Promise<Sshd> {
   const place = join(directory, `sshd-${host}`);
-  const own = join(directory, `machine-${host}`);
+  // Short: the path of a socket in an instance directory below its home has at most 103 bytes.
+  const own = join(directory, `m-${host}`);
   const home = join(own, "home");
   const files = { ...(machine && userFiles(home, machine)), ...(hasBoot && { [bootFile]: randomUUID() }) };
   const server = await startServer(

@@ -112,7 +112,7 @@ async function append(job: Job, stream: string, payloads: string[], task?: numbe
 
 async function runTask(job: Job, task: Job["tasks"][number]): Promise<boolean> {
   await append(job, "task", [`starting task ${task.id}: "${task.name}"`], task.id);
-  const script = `/tmp/${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}.sh`;
+  const script = `${env["HOME"]}/${crypto.randomUUID().replaceAll("-", "").slice(0, 16)}.sh`;
   await Bun.write(script, task.script.endsWith("\n") ? task.script : `${task.script}\n`);
   const startedMs = performance.now();
   const ours = {
@@ -144,7 +144,7 @@ async function runTask(job: Job, task: Job["tasks"][number]): Promise<boolean> {
     ship(child.stderr, (lines) => append(job, "stderr", lines, task.id)),
   ]);
   await child.exited;
-  // The real one leaves it; tests would fill /tmp.
+  // The real one writes it in /tmp and leaves it; tests would fill that.
   rmSync(script, { force: true });
   const code = child.exitCode ?? 2_147_483_647;
   const duration = Math.floor(performance.now() - startedMs);

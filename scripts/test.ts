@@ -1,0 +1,52 @@
+/**
+ * `bun run test`: the tests, with progress and failures instead of each test's name, in one temporary directory that is removed
+ * at the end. What was skipped is counted, with what to install. Leaving a file behind fails the run.
+ */
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A short name: the path of a socket below it has at most 103 bytes. */
+const own = mkdtempSync(join(tmpdir(), "t-"));
+// As /tmp: some tests run as other users.
+chmodSync(own, 0o1777);
+const skippedName = ".skipped";
+const skippedPath = join(own, skippedName);
+
+const shared = new Set([tmpdir(), "/tmp"]);
+const before = new Map([...shared].map((place) => [place, new Set(readdirSync(place))]));
+const isCi = process.env["CI"] === "true";
+
+// Ctrl+C reaches the tests too, which then end; what is below must still be done.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => run.kill(signal));
+const run = Bun.spawn([process.execPath, "test", "--dots", ...process.argv.slice(2)], {
+  stdio: ["inherit", "inherit", "inherit"],
+  env: { ...process.env, TMPDIR: own, SKIPPED_TESTS: skippedPath },
+});
+let code = await run.exited;
+
+const counts = new Map<string, number>();
+for (const line of existsSync(skippedPath) ? readFileSync(skippedPath, "utf8").split("\n") : []) {
+  if (line !== "") counts.set(line, (counts.get(line) ?? 0) + 1);
+}
+for (const [need, count] of counts) {
+  console.log(`skipped: ${count} ${count === 1 ? "test needs" : "tests need"} ${need}`);
+}
+
+const left = readdirSync(own)
+  .filter((name) => name !== skippedName)
+  .map((name) => join("$TMPDIR", name));
+// Elsewhere other programs write there at the same time.
+if (isCi) for (const place of shared) left.push(...newIn(place));
+if (left.length > 0) {
+  console.log(`left behind by the tests: ${left.join(" ")}`);
+  code ||= 1;
+}
+rmSync(own, { recursive: true, force: true });
+process.exitCode = code;
+
+function newIn(place: string): string[] {
+  return readdirSync(place)
+    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own)
+    .map((name) => join(place, name));
+}
