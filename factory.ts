@@ -20,7 +20,7 @@ import type { Config } from "./lib/config.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
 import { describeLeft, describeTakenOver } from "./lib/daemon/hand-over.ts";
 import { openKnown } from "./lib/daemon/known.ts";
-import { directoryName, type Health, instanceName, type Trouble } from "./lib/domain.ts";
+import { directoryName, type Health, type Instance, instanceName, type Trouble } from "./lib/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
 import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
@@ -42,7 +42,14 @@ import { setupArgs } from "./lib/setup/flags.ts";
 import { readFarPiece } from "./lib/ssh/far-file.ts";
 import { withKeysOfToday } from "./lib/ssh/hosts.ts";
 import { openSpRunnerApi } from "./lib/sp-runner-api.ts";
-import { isLocked, lockStore, openStore, openStoreForReading, type StoreReader } from "./lib/store.ts";
+import {
+  isLocked,
+  lockStore,
+  openStore,
+  openStoreForReading,
+  type Store,
+  type StoreReader,
+} from "./lib/store.ts";
 import { versionLine } from "./lib/version.ts";
 
 const exitAlreadyRunning = 75;
@@ -108,6 +115,17 @@ const commands: Record<string, Command> = {
       ...placeArgs,
     },
     run: (args) => showInstanceLog(args),
+  },
+  clear: {
+    description:
+      "Say that nothing is left running on a testbed, where the factory cannot tell; lifts a quarantine",
+    args: {
+      testbed: { type: "positional", description: "TESTBED" },
+      because: { type: "string", valueHint: "TEXT", description: "what the job's owner reads" },
+      yes: { type: "boolean", description: "do not ask" },
+      ...baseArgs,
+    },
+    run: (args) => clearTestbedByWord(args),
   },
   demo: {
     description: "Show it at work: ten jobs on five simulated testbeds, under 20 s",
@@ -231,11 +249,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
   const workDirectory = workDirectoryOf(config, base);
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
   const lockDirectory = lockDirectoryOf(process.env);
-  const store = openStore({
-    path: database,
-    nowMs: clock.wallMs(),
-    directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
-  });
+  const store = openOwnStore(database, workDirectory);
   const hosts = openLabHosts(config, { workDirectory, lockDirectory }, programIn(surroundings));
   const daemon = createDaemon({
     config,
@@ -288,6 +302,13 @@ async function runFactory(args: BaseArgs): Promise<number> {
   store.close();
   lock.release();
   return 0;
+}
+
+/** For whoever holds its lock. */
+function openOwnStore(path: string, workDirectory: string): Store {
+  const directoryOf = (row: Pick<Instance, "testbed" | "seq">): string =>
+    `${workDirectory}/${directoryName(row)}`;
+  return openStore({ path, nowMs: clock.wallMs(), directoryOf });
 }
 
 /** What is configured and takes no jobs all the same, told once. */
@@ -407,6 +428,53 @@ async function showInstanceLog(
   } finally {
     store?.close();
     await connections.close();
+    await files.removeTree(directory);
+  }
+}
+
+async function clearTestbedByWord(
+  args: BaseArgs & { testbed?: string; because?: string; yes?: boolean },
+): Promise<number> {
+  if (args.testbed === undefined) throw usageError("clear needs a testbed");
+  process.umask(0o077);
+  const surroundings = await lookAround();
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const { clearTestbed } = await import("./lib/clear.ts");
+  const { openWordWriter } = await import("./lib/store-words.ts");
+  const { database } = base;
+  const places = {
+    workDirectory: workDirectoryOf(config, base),
+    lockDirectory: lockDirectoryOf(process.env),
+  };
+  const directory = mkdtempSync(`${tmpdir()}/factory-clear-`);
+  const hosts = openLabHosts(config, places, programIn(surroundings), directory);
+  const store = await openForReading(database);
+  const http = openHttp({ clock });
+  try {
+    return await clearTestbed({
+      testbed: args.testbed,
+      because: args.because,
+      isSure: args.yes === true,
+      config,
+      store,
+      hosts,
+      api: openFactoryApi({ http, baseurl: config.general.baseurl, token: config.token }),
+      openRunner: (baseurl) => openSpRunnerApi({ http, baseurl }),
+      clock,
+      terminal: openTerminal(),
+      takeStore: () => {
+        const lock = lockStore(database);
+        if (lock === null) return null;
+        const taken = openOwnStore(database, places.workDirectory);
+        return { store: taken, close: () => void [taken.close(), lock.release()] };
+      },
+      openWriter: () => openWordWriter(database),
+      print,
+    });
+  } finally {
+    store?.close();
+    await hosts.close();
     await files.removeTree(directory);
   }
 }

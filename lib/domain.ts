@@ -110,8 +110,8 @@ export type AgentView =
 /** Where and how an instance's agent runs. Recorded once: what runs is found again by this, not by today's configuration. */
 export interface Place {
   /**
-   * `unknown`: a row of the Rust factory, which did not say. `cleared`: one of which an operator says that nothing of it
-   * runs where we cannot look.
+   * `unknown`: a row of the Rust factory, which did not say. `cleared`: an operator vouches that nothing is left running
+   * where we cannot look.
    */
   way: "local" | "ssh" | "sp-runner" | "unknown" | "cleared";
   /** Absolute, on its host. */

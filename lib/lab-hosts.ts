@@ -53,7 +53,13 @@ export function openHostMinder(
   });
 }
 
-export function openLabHosts(config: Config, places: Places, program: Program): Hosts {
+/** `socketDirectory`: where ssh's connections are; each process has its own. */
+export function openLabHosts(
+  config: Config,
+  places: Places,
+  program: Program,
+  socketDirectory = `${places.workDirectory}/.ssh`,
+): Hosts {
   const { workDirectory } = places;
   const { self, searchPath, surroundings } = program;
   const { user, home } = surroundings;
@@ -65,7 +71,7 @@ export function openLabHosts(config: Config, places: Places, program: Program): 
     user: { name: user, home },
     ssh: null,
   };
-  const connections = openLabConnections(`${workDirectory}/.ssh`, program);
+  const connections = openLabConnections(socketDirectory, program);
   const ssh = openFarHosts(config, connections, places, program);
   const builtIn: AgentProgram = { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
   return {

@@ -16,7 +16,9 @@ export function takenBy(instances: readonly Instance[]): Taken {
   for (const { testbed, phase, place } of instances) {
     if (!isOpen(phase)) continue;
     testbeds.add(testbed);
-    if (place.way === "local") hosts.add(null);
+    // One that an operator cleared is stopped where it was.
+    const isCleared = place.way === "cleared" && place.ssh === undefined && place.spRunnerUrl === undefined;
+    if (place.way === "local" || isCleared) hosts.add(null);
     if (place.ssh !== undefined) hosts.add(place.ssh.host);
   }
   return { testbeds, hosts };

@@ -204,7 +204,10 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
     const sinceMs = server.missingSinceMs.get(name) ?? list.askedAtMs;
     return list.askedAtMs - sinceMs >= intervals.confirmMs ? "gone" : "missing";
   }
-  if (worker.private !== null && worker.private !== name) return "foreign";
+  if (worker.private !== null && worker.private !== name) {
+    // An operator has looked: the worker is the other instance's, and there is none of this one.
+    return instance.place.way === "cleared" ? "gone" : "foreign";
+  }
   if (worker.hold) return "held";
   if (worker.recycle) return "recycle";
   // Before the association our own worker has no `private` yet; after it, the list is the older of the two.

@@ -26,6 +26,11 @@ const migrations = [
   `CREATE TABLE factory_trouble (
      testbed_name TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, recoveries INTEGER NOT NULL
    ) STRICT;`,
+  // What an operator says while a factory runs.
+  `CREATE TABLE factory_word (
+     testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, because TEXT NOT NULL, is_obeyed INTEGER, answer TEXT,
+     PRIMARY KEY (testbed_name, seq)
+   ) STRICT;`,
 ];
 
 /** The Rust factory's schema, version 2. */
@@ -87,7 +92,7 @@ export function openReadOnly(path: string): Database {
   }
 }
 
-function cannotOpen(path: string, error: unknown): FactoryError {
+export function cannotOpen(path: string, error: unknown): FactoryError {
   return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
     hint: /not a database|malformed|damaged/.test(errorText(error))
       ? "Move it aside, do not delete it: running agents are found again without it; or name another file with -d"

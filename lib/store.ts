@@ -6,6 +6,7 @@ import type { Database } from "bun:sqlite";
 import { canMove, type Health, type Instance, instanceName, rustState, type Trouble } from "./domain.ts";
 import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
+import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./store-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./store-rust.ts";
 
 export { isLocked, isPassing, lockStore } from "./store-file.ts";
@@ -27,6 +28,9 @@ export interface Store {
   setHealth(testbed: string, health: Health | null): void;
   troubles(): Map<string, Trouble>;
   setTrouble(testbed: string, trouble: Trouble | null): void;
+  /** What an operator said and was not answered. */
+  words(): OperatorWord[];
+  answerWord(word: OperatorWord, answer: WordAnswer): void;
   close(): void;
 }
 
@@ -170,6 +174,8 @@ function storeOn(database: Database): Store {
         .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
         .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
     },
+    words: () => readWords(database),
+    answerWord: (word, answer) => answerWord(database, word, answer),
     close: () => database.close(),
   };
 }

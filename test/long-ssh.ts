@@ -1,5 +1,4 @@
 /** The factory as a process, with testbeds that hang on other hosts: real sshds on loopback. */
-import { Database } from "bun:sqlite";
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   existsSync,
@@ -13,7 +12,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { must, openLab } from "./lab.ts";
+import { type Lab, must, openLab } from "./lab.ts";
 import { processesNaming } from "./leavings.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
@@ -29,11 +28,9 @@ function kill(pid: number): void {
   }
 }
 
-/** As README has it. */
-function markDestroyed(base: string): void {
-  const database = new Database(join(base, "data.sqlite3"));
-  database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'bed-1' AND seq = 1");
-  database.close();
+async function clear(lab: Pick<Lab, "start">): Promise<void> {
+  const args = ["--yes", "--because", "the host burnt down"];
+  expect(await lab.start({ command: ["clear", "bed-1"], args }).exited).toBe(0);
 }
 
 describe("a testbed behind ssh", () => {
@@ -350,7 +347,7 @@ describe("a testbed behind ssh", () => {
     await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
-    markDestroyed(lab.base);
+    await clear(lab);
     const second = lab.start();
     expect((await lab.ended(id)).state).toBe("failed");
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
@@ -367,10 +364,10 @@ describe("a testbed behind ssh", () => {
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
     for (const pid of processesNaming(`${lab.work}/bed-1_1`)) kill(pid);
-    markDestroyed(lab.base);
+    await clear(lab);
     const second = lab.start();
     expect((await lab.ended(id)).state).toBe("failed");
-    expect((await lab.said(id)).join()).toContain("it was marked destroyed in the database");
+    expect((await lab.said(id)).join()).toContain("an operator cleared the testbed: the host burnt down");
     await until("its worker is deleted", async () => must(await lab.factoryApi.workers()).length === 0);
     lab.sshd.refuse(false);
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");

@@ -30,8 +30,7 @@ const elsewhere: Record<string, string> = {
   "npx -y bun@1.4.5 run format": "by hand: it changes files",
   "sudo install dist/buildomat-factory-sp-test /usr/local/bin/": "by hand: it changes this machine",
   "buildomat-factory-sp-test setup": "test/setup.test.ts, at a terminal",
-  "sqlite3 ~/Oxide/ci/factory/data.sqlite3 \"UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'gimlet-1' AND seq = 7\"":
-    "test/long-ssh.ts, without the program sqlite3",
+  'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/clear.test.ts",
   "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/minder-elevation.test.ts has such a rule",
 };
 

@@ -230,7 +230,7 @@ describe("the file", () => {
 
   test("can be opened again and again", () => {
     for (let time = 0; time < 3; time += 1) open().close();
-    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 3 }]);
+    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 4 }]);
   });
 
   test("in a directory that is not there is the user's to mend", () => {

@@ -167,18 +167,17 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   expect(await ending.agent?.exited).not.toBe(0);
   expect([held.agent?.exitCode, second.agent?.exitCode]).toEqual([null, null]);
   expect((await it.job(distant)).state).toBe("running");
-  await until("it is told what to do", () =>
-    said(factory, "far/1", "UPDATE instance SET state = 'destroyed'"),
-  );
+  await until("it is told what to do", () => said(factory, "far/1", "clear far --because TEXT"));
   factory.kill("SIGTERM");
   expect(await factory.exited).toBe(0);
 
-  const database = openDatabase(it);
-  database.run("UPDATE instance SET state = 'destroyed' WHERE testbed_name = 'far'");
-  database.close();
+  const clear = it.start({ command: ["clear", "far"], args: ["--yes", "--because", "it was unplugged"] });
+  expect(await clear.exited).toBe(0);
   const again = it.start();
   expect((await it.ended(distant)).state).toBe("failed");
-  expect((await it.said(distant, "worker")).join()).toContain("marked destroyed in the database");
+  expect((await it.said(distant, "worker")).join()).toContain(
+    "an operator cleared the testbed: it was unplugged",
+  );
   await until("it is destroyed", () => said(again, "far/1", "the job was lost"));
   expect(rows(it).filter((row) => !row.endsWith("destroyed"))).toEqual(["held/1 running", "twice/2 running"]);
   expect([held.agent?.exitCode, second.agent?.exitCode]).toEqual([null, null]);

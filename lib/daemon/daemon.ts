@@ -20,12 +20,13 @@ import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
 import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
+import { takeWords } from "./words.ts";
 import { create, settle } from "./worker-request.ts";
 
 /** What is under way when the daemon stops is given this long to end; what does not is settled by the next start. */
 const stopWithinMs = 2_000;
-/** Longest sleep without a reason: a wake-up that was missed costs no more than this. */
-const longestSleepMs = 30_000;
+/** Longest sleep without a reason: a wake-up that was missed costs no more than this, and an operator's word has none. */
+const longestSleepMs = 2_000;
 
 export interface Daemon {
   /** Until `stop`, or, once draining, until nothing runs that is not held. Throws on a fault of this program's own. */
@@ -54,6 +55,7 @@ export function createDaemon(factory: Factory): Daemon {
     try {
       while (!stopped.signal.aborted && !isDrained()) {
         wakeUp = new AbortController();
+        takeWords(factory);
         const { actions, wakeAtMs } = plan(observe(factory, mode));
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
         for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);

@@ -70,7 +70,7 @@ async function holdsBootstrap(
 }
 
 export async function lookAtFormer(
-  { hosts }: Factory,
+  { hosts }: Pick<Factory, "hosts">,
   instances: Instance[],
 ): Promise<Map<string, MinderView>> {
   const here = instances.filter((instance) => whyHidden(instance) === null);
@@ -78,22 +78,15 @@ export async function lookAtFormer(
   const views = new Map<string, MinderView>();
   for (const instance of instances) {
     const view = seen[here.indexOf(instance)] ?? nothingSeen(instance.place.directory);
-    const reason = whyHidden(instance) ?? view.reason;
-    views.set(instanceName(instance), {
-      ...view,
-      reason: view.state === "cannot tell" ? `${reason}; ${howToClear(instance)}` : view.reason,
-    });
+    views.set(instanceName(instance), { ...view, reason: whyHidden(instance) ?? view.reason });
   }
   return views;
 }
 
 export async function stopFormer({ hosts }: Factory, instance: Instance): Promise<StopResult> {
   const hidden = whyHidden(instance);
-  if (hidden !== null) return { kind: "cannot tell", reason: `${hidden}; ${howToClear(instance)}` };
-  const stopped = await hosts.here.minder.stopFormer(instance.place.directory);
-  if (stopped.kind !== "cannot tell") return stopped;
-  if (instance.place.way === "cleared") return { kind: "stopped" };
-  return { ...stopped, reason: `${stopped.reason}; ${howToClear(instance)}` };
+  if (hidden !== null) return { kind: "cannot tell", reason: hidden };
+  return await hosts.here.minder.stopFormer(instance.place.directory);
 }
 
 /** Why this host does not show whether its agent lives; null where it does. */
@@ -111,12 +104,9 @@ function whyHidden({ place }: Instance): string | null {
   }
 }
 
-function howToClear({ testbed, seq }: Instance): string {
-  const name = testbed.replaceAll("'", "''");
-  return (
-    "once nothing of it runs there, stop this factory, do UPDATE instance SET state = 'destroyed' " +
-    `WHERE testbed_name = '${name}' AND seq = ${seq} with sqlite3 on its database, and start it again`
-  );
+/** For people: what they can say where we cannot look. */
+export function howToClear({ testbed }: Instance): string {
+  return `once nothing of it runs any more: clear ${testbed} --because TEXT`;
 }
 
 function nothingSeen(directory: string): MinderView {

@@ -5,7 +5,7 @@ import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
 import type { MinderView } from "../minder/replies.ts";
 import { noteList } from "../server-view.ts";
-import { lookAtFormer } from "./former.ts";
+import { howToClear, lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
 import { noteTrouble } from "./reach.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
@@ -127,7 +127,7 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.logBytes = seen?.logBytes ?? 0;
     if (after.view === "cannot tell") {
-      const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved`;
+      const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
       // A host that does not answer is asked less and less often, which the loop sees to, as it tells of it.
       if (at !== "") unseen = why;
       else if (before?.view !== "cannot tell") logFor(factory, instance).warn(why);

@@ -9,7 +9,7 @@ import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
 import { noteWorker } from "../server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";
-import { stopFormer } from "./former.ts";
+import { howToClear, stopFormer } from "./former.ts";
 import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { noteTrouble } from "./reach.ts";
@@ -20,6 +20,8 @@ const graceMs = 10_000;
 const heldMs = 3_000;
 /** So much of the agent's log is shown to the owner of a job that the lab failed. */
 const tailBytes = 2_000;
+/** An operator's word counts after so many. */
+const looksThatFail = 2;
 
 /** `untold` is what the job's owner must be told because the lab failed the job; null where it did not. */
 export async function decideEnd(
@@ -67,6 +69,8 @@ async function readWorker(
 ): Promise<{ worker: Worker | null } | Outcome> {
   if (instance.worker === null) return { worker: null };
   const read = await api.worker(instance.worker);
+  // Of a factory account that this token is not of: only its administrator can delete it.
+  if (!read.ok && read.refusal === "forbidden" && isVouched(instance)) return { worker: null };
   if (!read.ok) return refusedCall("read the worker", read);
   const worker = read.value;
   noteWorker(known.server, instance.worker, worker);
@@ -76,6 +80,7 @@ async function readWorker(
     return waiting(heldMs);
   }
   if (worker.private !== null && !isOurs(instance, worker)) {
+    if (isVouched(instance)) return { worker: null };
     return failed(`the worker belongs to ${worker.private}, not to ${instanceName(instance)}`);
   }
   return { worker };
@@ -91,21 +96,26 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
   }
   if (isFormer(instance)) {
     const stopped = await stopFormer(factory, instance);
-    if (stopped.kind !== "stopped") return failed(`cannot stop the agent: ${stopped.reason}`);
+    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isVouched(instance))) {
+      return failed(whyNotStopped(instance, stopped));
+    }
   } else {
     const { place, cookie } = instance;
     const minder = factory.hosts.minderOf(place);
-    const words = [place.directory, { cookie, graceMs }] as const;
-    if (place.spRunnerUrl !== undefined && place.way !== "cleared") {
+    const words = { cookie, graceMs };
+    if (place.spRunnerUrl !== undefined) {
       // The testbed's lock is held until the service is done with the board.
-      const quiet = await minder.quiet(...words);
-      if (quiet.kind !== "stopped") return failed(`cannot end the agent: ${quiet.reason}`);
+      const quiet = await minder.quiet(place.directory, words);
+      if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
+        return failed(`cannot end the agent: ${quiet.reason}`);
+      }
       const board = await proveBoardIdle(factory, instance);
-      if (board !== done) return board;
+      if (board !== done && (board.kind !== "failed" || !isBelieved(factory, instance))) return board;
     }
-    const stopped = await minder.stop(...words);
-    const isHostGone = stopped.kind === "cannot tell" && isGivenUp(instance);
-    if (stopped.kind !== "stopped" && !isHostGone) return failed(`cannot stop the agent: ${stopped.reason}`);
+    const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
+    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isBelieved(factory, instance))) {
+      return failed(whyNotStopped(instance, stopped));
+    }
   }
   advance(factory, instance, { phase: "stopped", untold: null });
   return done;
@@ -142,7 +152,7 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
   const ranMs = ranMsOf(factory, instance);
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   // Its host answered just now.
-  if (instance.place.ssh !== undefined && !isGivenUp(instance)) noteTrouble(factory, instance.testbed, null);
+  if (instance.place.ssh !== undefined && !isVouched(instance)) noteTrouble(factory, instance.testbed, null);
   const { isLost, line } = describeEnd(ended, tidied.end, ranMs);
   const log = logFor(factory, ended);
   if (isLost) log.warn(line);
@@ -158,15 +168,26 @@ function ranMsOf(factory: Factory, instance: Instance): number | null {
   return endMs - wentAt.uptimeMs;
 }
 
-/** An operator says that nothing of it runs on its host, which counts where that does not answer any more. */
-function isGivenUp({ place }: Instance): boolean {
-  return place.way === "cleared" && place.ssh !== undefined;
+function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; reason: string }): string {
+  const hint = kind === "cannot tell" && !isVouched(instance) ? `; ${howToClear(instance)}` : "";
+  return `cannot stop the agent: ${reason}${hint}`;
+}
+
+/** An operator vouches that nothing of it is left running. */
+function isVouched({ place }: Instance): boolean {
+  return place.way === "cleared";
+}
+
+/** That counts where nothing can be told, and not for the first look that fails: a host may be back in a moment. */
+function isBelieved({ known }: Factory, instance: Instance): boolean {
+  const failures = known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0;
+  return isVouched(instance) && failures >= looksThatFail;
 }
 
 async function tidy(factory: Factory, instance: Instance): Promise<{ end: EndRecord | null } | Outcome> {
   const { place, cookie } = instance;
   const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
-  if (tidied.kind === "cannot tell" && isGivenUp(instance)) return { end: null };
+  if (tidied.kind === "cannot tell" && isVouched(instance)) return { end: null };
   if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
   if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
   return { end: tidied.end ?? null };
