@@ -15,7 +15,7 @@ export function clearedBy(instance: Instance, because: string): Partial<Instance
   return {
     place: { ...place, way: "cleared" },
     phase: phase === "stopped" ? phase : "destroying",
-    endReason: endReason === null ? reason : `${endReason}; ${reason}`,
+    endReason: endReason ?? reason,
     untold: isEnding ? untold : reason,
   };
 }
