@@ -34,7 +34,7 @@ for (const [need, count] of counts) {
 }
 
 const left = readdirSync(own)
-  .filter((name) => name !== skippedName)
+  .filter((name) => name !== skippedName && !isOfBun(name))
   .map((name) => join("$TMPDIR", name));
 // Elsewhere other programs write there at the same time.
 if (isCi) for (const place of shared) left.push(...newIn(place));
@@ -47,6 +47,11 @@ process.exitCode = code;
 
 function newIn(place: string): string[] {
   return readdirSync(place)
-    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own)
+    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own && !isOfBun(name))
     .map((name) => join(place, name));
+}
+
+/** Headers that Bun keeps in the temporary directory of a process that compiles C, as the built-in agent does. */
+function isOfBun(name: string): boolean {
+  return /^bun-cc-\d+$/.test(name);
 }
