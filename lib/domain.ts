@@ -228,7 +228,7 @@ export interface Trouble {
   recoveries: number;
 }
 
-/** Ms from `moment` to now; infinite when the machine was booted since. */
-export function elapsedMs(moment: Moment, now: Moment): number {
-  return moment.bootId === now.bootId ? now.uptimeMs - moment.uptimeMs : Number.POSITIVE_INFINITY;
+/** Ms from `moment` to now; null when the machine was booted since: how long that took is not known. */
+export function elapsedMs(moment: Moment, now: Moment): number | null {
+  return moment.bootId === now.bootId ? now.uptimeMs - moment.uptimeMs : null;
 }

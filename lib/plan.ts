@@ -17,6 +17,7 @@ import { intervals, type Look, type Observation, type ServerView } from "./plan-
 import { canServe, isAlone, isChecked, isReached, isUsable, takenBy, targetIds } from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
 
+const never = Number.POSITIVE_INFINITY;
 /** An agent that ends so often does not get further. */
 const mostResumed = 3;
 
@@ -27,7 +28,7 @@ export function plan(seen: Observation): Plan {
   const actions: Action[] = [];
   const far: { action: Action; atMs: number }[] = [];
   const keys = new Set(seen.busy);
-  let wakeAtMs = Number.POSITIVE_INFINITY;
+  let wakeAtMs = never;
 
   /** Whether a time has come; if not, the plan is made again when it comes. */
   function isDue(atMs: number): boolean {
@@ -159,7 +160,7 @@ export function plan(seen: Observation): Plan {
     const free = new Set(usable.filter((testbed) => isChecked(testbed, seen, isDue)));
     const jobs = new Set(open.map(({ job }) => job));
     for (const lease of seen.leases) {
-      const isLost = elapsedMs(lease.askedAt, seen.now) > intervals.leaseMs;
+      const isLost = (elapsedMs(lease.askedAt, seen.now) ?? never) > intervals.leaseMs;
       const isWanted = seen.mode === "run" && !jobs.has(lease.job) && !isLost;
       const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
       if (testbed === undefined) {
@@ -225,7 +226,9 @@ function passedLimit(
 ): string | null {
   if (instance.wentAt === null) return null;
   const now = seen.now.uptimeMs;
-  const wentMs = now - elapsedMs(instance.wentAt, seen.now);
+  const ranMs = elapsedMs(instance.wentAt, seen.now);
+  if (ranMs === null) return null;
+  const wentMs = now - ranMs;
   const { startTimeoutMs, jobTimeoutMs, silenceTimeoutMs, isOnline } = instance;
   const { answeringSinceMs, list } = seen.server;
   // A server that does not answer is no fault of the agent's: the time counts anew when it is back. And only a list

@@ -62,7 +62,7 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
     // An agent that is killed again and again does not begin anew each time.
     const cutOffAt = before.cutOffAt?.bootId === now.bootId ? before.cutOffAt : now;
     test.record({ phase: "submitting", cutOffAt });
-    return await settle(test, Math.max(confirmMs, cutOffMs - elapsedMs(cutOffAt, now)));
+    return await settle(test, Math.max(confirmMs, cutOffMs - (elapsedMs(cutOffAt, now) ?? 0)));
   }
   if (before?.phase === "refused") {
     await test.tell("worker", "sp-runner: it was refused; waiting until its board is idle");

@@ -239,7 +239,7 @@ export function isTaken({ known }: Factory, worker: string): boolean {
   return [...known.instances.values()].some((each) => each.worker === worker);
 }
 
-/** Ms since a lease was asked for or renewed. */
+/** Ms since a lease was asked for or renewed; infinite for one of another boot, which is not used without renewing it. */
 export function leaseAgeMs(factory: Factory, lease: { leasedAt: Moment }): number {
-  return elapsedMs(lease.leasedAt, now(factory));
+  return elapsedMs(lease.leasedAt, now(factory)) ?? Number.POSITIVE_INFINITY;
 }

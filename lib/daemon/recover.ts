@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Config } from "../config.ts";
-import { directoryName, type Instance, instanceName } from "../domain.ts";
+import { directoryName, elapsedMs, type Instance, instanceName } from "../domain.ts";
 import { errorText } from "../failure.ts";
 import type { Minder } from "../minder/minder.ts";
 import type { Recalled } from "../minder/replies.ts";
@@ -13,7 +13,7 @@ import { isPassing } from "../store.ts";
 import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
 import { probeHost } from "./isolation.ts";
-import { type Factory, logFor, noteSeqs } from "./known.ts";
+import { advance, type Factory, logFor, noteSeqs, now } from "./known.ts";
 
 const intentSchema = z.object({
   factory: z.string(),
@@ -43,6 +43,7 @@ export function factoryMark({ general, token }: Config): string {
 
 export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
   const { minder, workDirectory } = factory.hosts.here;
+  for (const instance of factory.known.instances.values()) countAnew(factory, instance);
   await locateFormer(factory);
   const names = await factory.files.list(workDirectory);
   noteSeqs(
@@ -52,6 +53,22 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
   const recalled = await recallUntilAnswered(factory, stopped);
   if (!stopped.aborted) await probeHost(factory);
   await takeOver(factory, minder, recalled);
+}
+
+/**
+ * An agent on another host outlives a boot of this one. How long that took is not known, and must end no job: its time limits
+ * count from now on.
+ */
+function countAnew(factory: Factory, instance: Instance): void {
+  const wentAt = now(factory);
+  if (instance.wentAt === null || elapsedMs(instance.wentAt, wentAt) !== null) return;
+  try {
+    advance(factory, instance, { wentAt });
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    // They count all the same, and once more anew after the next start.
+    factory.known.instances.set(instanceName(instance), { ...instance, wentAt });
+  }
 }
 
 /** Makes rows of instances of ours on the minder's host that no row tells of. */

@@ -140,7 +140,13 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
       return recordWorker(factory, instance, worker);
   }
   // The request may still be on its way for as long as its lease could live.
-  const sentMs = instance.createSentAt === null ? Infinity : elapsedMs(instance.createSentAt, now(factory));
+  const { createSentAt } = instance;
+  const sentMs = createSentAt === null ? null : elapsedMs(createSentAt, now(factory));
+  if (sentMs === null) {
+    // Sent before this machine was booted, which may have been quick: the wait begins anew.
+    advance(factory, instance, { createSentAt: now(factory) });
+    return waiting(lookForWorkerMs);
+  }
   if (sentMs < lostLeaseMs) return waiting(Math.min(lostLeaseMs - sentMs, lookForWorkerMs));
   return await drop(factory, instance, "the request for a worker came to nothing");
 }
