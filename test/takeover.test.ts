@@ -132,8 +132,15 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   await using it = await openBase(["gone", "made", "ending", "held", "twice", "task"], {
     far: ['host = "far.example"'],
   });
+  // All jobs have their workers before there is an agent without one: the server would give it a queued job.
   const lost = await it.submit("sleep 1000");
   await leave(it, { testbed: "gone", seq: 2, state: "running", job: lost });
+  const distant = await it.submit("sleep 1000");
+  await leave(it, { testbed: "far", seq: 1, state: "running", job: distant });
+  // Its agent died, as one does whose output nobody reads any more; its task did not.
+  const mark = join(it.directory, "task-of-a-dead-agent");
+  const orphaned = await it.submit(`: ${mark}; ${waitFor(it, "never")}`);
+  const dead = await leave(it, { testbed: "task", seq: 1, state: "running", job: orphaned, hasAgent: true });
   await leave(it, { testbed: "made", seq: 1, state: "created", isAssociated: false });
   const ending = await leave(it, { testbed: "ending", seq: 1, state: "destroying", hasAgent: true });
   const held = await leave(it, { testbed: "held", seq: 1, state: "running", hasAgent: true });
@@ -141,12 +148,6 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   await leave(it, { testbed: "twice", seq: 1, state: "running" });
   const work = join(it.directory, "told/by/environment");
   const second = await leave(it, { testbed: "twice", seq: 2, state: "running", hasAgent: true, work });
-  const distant = await it.submit("sleep 1000");
-  await leave(it, { testbed: "far", seq: 1, state: "running", job: distant });
-  // Its agent died, as one does whose output nobody reads any more; its task did not.
-  const mark = join(it.directory, "task-of-a-dead-agent");
-  const orphaned = await it.submit(`: ${mark}; ${waitFor(it, "never")}`);
-  const dead = await leave(it, { testbed: "task", seq: 1, state: "running", job: orphaned, hasAgent: true });
   await until("its task runs", async () => (await it.said(orphaned, "stdout")).includes("started"));
   dead.agent?.kill("SIGKILL");
   await dead.agent?.exited;
