@@ -17,6 +17,7 @@ import {
 } from "./lib/base.ts";
 import { type Command, runCommandLine, usageError } from "./lib/command-line.ts";
 import type { Config } from "./lib/config.ts";
+import { type Reading, readingOf } from "./lib/config-reading.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
 import { describeLeft, describeTakenOver } from "./lib/daemon/hand-over.ts";
 import { openKnown } from "./lib/daemon/known.ts";
@@ -44,6 +45,7 @@ import { withKeysOfToday } from "./lib/ssh/hosts.ts";
 import { openSpRunnerApi } from "./lib/sp-runner-api.ts";
 import {
   isLocked,
+  isPassing,
   lockStore,
   openStore,
   openStoreForReading,
@@ -250,6 +252,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
   const lockDirectory = lockDirectoryOf(process.env);
   const store = openOwnStore(database, workDirectory);
+  noteReading(store, readingOf(config), log);
   const hosts = openLabHosts(config, { workDirectory, lockDirectory }, programIn(surroundings));
   const daemon = createDaemon({
     config,
@@ -311,6 +314,17 @@ function openOwnStore(path: string, workDirectory: string): Store {
   return openStore({ path, nowMs: clock.wallMs(), directoryOf });
 }
 
+/** For `status` and `check`, which read the file as it is then. A full disk keeps no factory from starting. */
+function noteReading(store: Store, reading: Reading, log: Log): void {
+  if (store.reading()?.hash === reading.hash) return;
+  try {
+    store.setReading(reading);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);
+  }
+}
+
 /** What is configured and takes no jobs all the same, told once. */
 function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
   for (const { name } of targets.filter(({ id }) => id === null)) {
@@ -369,18 +383,33 @@ async function openForReading(database: string): Promise<StoreReader | null> {
   });
 }
 
+/** What it gives, or why the user's files do not let it. */
+function orFactoryError<T>(read: () => T): T | FactoryError {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof FactoryError) return error;
+    throw error;
+  }
+}
+
 async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> {
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
-  const config = readConfig(base, surroundings);
+  const config = orFactoryError(() => readConfig(base, surroundings));
+  const { chooseShown } = await import("./lib/status-config.ts");
   const { describeTestbeds } = await import("./lib/status.ts");
   const { statusJson, statusTable } = await import("./lib/status-table.ts");
   const store = await openForReading(base.database);
+  const isRunning = (await files.isThere(`${base.database}.lock`)) && isLocked(base.database);
+  const shown = chooseShown(config, { path: base.config, reading: store?.reading() ?? null, isRunning });
   const status = {
-    isRunning: (await files.isThere(`${base.database}.lock`)) && isLocked(base.database),
+    isRunning,
     database: base.database,
+    remarks: shown.remarks,
     testbeds: describeTestbeds({
-      config,
+      config: shown,
+      unread: shown.unread,
       latest: store?.latest() ?? [],
       health: store?.health() ?? new Map<string, Health>(),
       troubles: store?.troubles() ?? new Map<string, Trouble>(),

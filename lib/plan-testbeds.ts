@@ -52,7 +52,7 @@ export function whyNotFree(
 }
 
 /** Whether it hangs on something else than this host, which must answer before a job is taken. */
-export function isReached({ host, spRunnerUrl }: Testbed): boolean {
+export function isReached({ host, spRunnerUrl }: Pick<Testbed, "host" | "spRunnerUrl">): boolean {
   return host !== null || spRunnerUrl !== null;
 }
 

@@ -6,13 +6,15 @@ import type { TestbedStatus } from "./status.ts";
 export interface FactoryStatus {
   isRunning: boolean;
   database: string;
+  /** Lines about the configuration. */
+  remarks?: string[];
   testbeds: TestbedStatus[];
 }
 
 const titles = ["testbed", "type", "state", "since", "job", "waited", "ran", "reason"];
 
 /** Lines of a table. A testbed's note is on a line of its own, under it. */
-export function statusTable({ isRunning, database, testbeds }: FactoryStatus): string[] {
+export function statusTable({ isRunning, database, remarks = [], testbeds }: FactoryStatus): string[] {
   const rows = testbeds.map((each) => [
     each.testbed,
     each.type ?? "",
@@ -34,6 +36,7 @@ export function statusTable({ isRunning, database, testbeds }: FactoryStatus): s
       .trimEnd();
   return [
     isRunning ? `The factory is running on ${database}` : `No factory is running on ${database}`,
+    ...remarks,
     "",
     line(titles),
     ...rows.flatMap((row, index) => {
@@ -44,11 +47,12 @@ export function statusTable({ isRunning, database, testbeds }: FactoryStatus): s
 }
 
 /** Times in ISO 8601. */
-export function statusJson({ isRunning, database, testbeds }: FactoryStatus): string {
+export function statusJson({ isRunning, database, remarks = [], testbeds }: FactoryStatus): string {
   return JSON.stringify(
     {
       factory: isRunning ? "running" : "not running",
       database,
+      remarks,
       testbeds: testbeds.map(({ sinceMs, waitedMs, ranMs, ...each }) => ({
         ...each,
         since: sinceMs === null ? null : new Date(sinceMs).toISOString(),

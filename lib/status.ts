@@ -2,7 +2,8 @@
  * What `status` says of each testbed, from the configuration and the data file alone: no I/O. What only a running daemon
  * knows (a worker held on the server, a testbed in use elsewhere) is not here.
  */
-import type { Config, Testbed } from "./config.ts";
+import type { Target } from "./config.ts";
+import type { ShownTestbed } from "./config-reading.ts";
 import {
   type Health,
   type Instance,
@@ -56,7 +57,9 @@ export interface TestbedStatus {
 }
 
 export interface Snapshot {
-  config: Pick<Config, "testbeds" | "targets">;
+  config: { testbeds: ShownTestbed[]; targets: Target[] };
+  /** Configured, but the running factory has not read it yet. */
+  unread?: ShownTestbed[];
   /** The last instance of each testbed. */
   latest: Instance[];
   health: Map<string, Health>;
@@ -76,11 +79,12 @@ export function describeTestbeds(snapshot: Snapshot): TestbedStatus[] {
       if (last === undefined || !isOpen(last.phase)) return idleRow(testbed, last, snapshot);
       return busyRow(last, testbed, snapshot);
     }),
+    ...(snapshot.unread ?? []).map((testbed) => unreadRow(testbed)),
     ...strays.map((instance) => busyRow(instance, null, snapshot)),
   ];
 }
 
-function busyRow(instance: Instance, testbed: Testbed | null, snapshot: Snapshot): TestbedStatus {
+function busyRow(instance: Instance, testbed: ShownTestbed | null, snapshot: Snapshot): TestbedStatus {
   const { wallMs } = snapshot;
   const state = stateOf(instance);
   const wentMs = wallOf(instance.wentAt, snapshot);
@@ -106,21 +110,10 @@ function busyRow(instance: Instance, testbed: Testbed | null, snapshot: Snapshot
   };
 }
 
-function idleRow(testbed: Testbed, last: Instance | undefined, snapshot: Snapshot): TestbedStatus {
+function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: Snapshot): TestbedStatus {
   const { config } = snapshot;
   const health = snapshot.health.get(testbed.name);
-  const row = {
-    testbed: testbed.name,
-    type: testbed.spType,
-    sinceMs: null,
-    instance: null,
-    worker: null,
-    job: null,
-    waitedMs: null,
-    ranMs: null,
-    reason: null,
-    note: testbed.note,
-  };
+  const row = emptyRow(testbed);
   if (!testbed.enabled) return { ...row, state: "disabled" };
   const unserved = whyNotServed(testbed, config);
   if (unserved !== null) return { ...row, state: "not served", reason: unserved };
@@ -138,6 +131,16 @@ function idleRow(testbed: Testbed, last: Instance | undefined, snapshot: Snapsho
   }
   const reason = health === undefined ? null : `failed last: ${health.reason}`;
   return { ...row, state: "free", sinceMs: last?.endedMs ?? null, reason };
+}
+
+function unreadRow(testbed: ShownTestbed): TestbedStatus {
+  const reason = "the running factory has not read its section yet: restart the factory";
+  return { ...emptyRow(testbed), state: "not served", reason };
+}
+
+function emptyRow({ name, spType, note }: ShownTestbed): Omit<TestbedStatus, "state"> {
+  const nothing = { sinceMs: null, instance: null, worker: null, job: null, waitedMs: null, ranMs: null };
+  return { testbed: name, type: spType, ...nothing, reason: null, note };
 }
 
 export function stateOf({ phase }: Instance): TestbedState {
@@ -159,7 +162,7 @@ export function stateOf({ phase }: Instance): TestbedState {
   }
 }
 
-function whyNotServed(testbed: Testbed, { targets }: Pick<Config, "targets">): string | null {
+function whyNotServed(testbed: ShownTestbed, { targets }: { targets: Target[] }): string | null {
   if (targets.some(({ name, id }) => id !== null && testbed.targets.includes(name))) return null;
   return `no \`id\` in the section of its target ${testbed.targets.join(", ")}`;
 }

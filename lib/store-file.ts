@@ -31,6 +31,7 @@ const migrations = [
      testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, because TEXT NOT NULL, is_obeyed INTEGER, answer TEXT,
      PRIMARY KEY (testbed_name, seq)
    ) STRICT;`,
+  "CREATE TABLE factory_reading (id INTEGER PRIMARY KEY CHECK (id = 1), reading TEXT NOT NULL) STRICT;",
 ];
 
 /** The Rust factory's schema, version 2. */

@@ -3,6 +3,7 @@
  * What is committed here is what a restart knows. Only the store's files speak SQL.
  */
 import type { Database } from "bun:sqlite";
+import { parseReading, type Reading } from "./config-reading.ts";
 import { canMove, type Health, type Instance, instanceName, rustState, type Trouble } from "./domain.ts";
 import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
@@ -31,11 +32,17 @@ export interface Store {
   /** What an operator said and was not answered. */
   words(): OperatorWord[];
   answerWord(word: OperatorWord, answer: WordAnswer): void;
+  /** What the last start read of its configuration; null: it is not known. */
+  reading(): Reading | null;
+  setReading(reading: Reading): void;
   close(): void;
 }
 
 /** What can be read while a factory may be writing. */
-export type StoreReader = Pick<Store, "open" | "latest" | "ended" | "health" | "troubles" | "close">;
+export type StoreReader = Pick<
+  Store,
+  "open" | "latest" | "ended" | "health" | "troubles" | "reading" | "close"
+>;
 
 /** Opens or creates the file, and takes over rows of the Rust factory. */
 export function openStore(options: RustRows): Store {
@@ -176,6 +183,14 @@ function storeOn(database: Database): Store {
     },
     words: () => readWords(database),
     answerWord: (word, answer) => answerWord(database, word, answer),
+    reading: () => {
+      if (!hasTable(database, "factory_reading")) return null;
+      const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();
+      return row === null ? null : parseReading(row.reading);
+    },
+    setReading: (reading) => {
+      database.query("INSERT OR REPLACE INTO factory_reading VALUES (1, ?)").run(JSON.stringify(reading));
+    },
     close: () => database.close(),
   };
 }

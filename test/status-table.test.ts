@@ -63,6 +63,7 @@ test("statusJson() gives what the table shows, with times that programs read", (
   expect(JSON.parse(document)).toEqual({
     factory: "not running",
     database: "d",
+    remarks: [],
     testbeds: [
       {
         testbed: "grapefruit-1",

@@ -212,6 +212,17 @@ describe("store", () => {
     expect([...open().health()]).toEqual([["a", health]]);
   });
 
+  test("keeps the last reading of the configuration, and gives none that another version wrote", () => {
+    const store = open();
+    expect(store.reading()).toBeNull();
+    const reading = { hash: "h", testbeds: [], targets: [{ name: "t", id: null }] };
+    store.setReading({ ...reading, hash: "g" });
+    store.setReading(reading);
+    expect(open().reading()).toEqual(reading);
+    openRaw().run("UPDATE factory_reading SET reading = '{}'");
+    expect(open().reading()).toBeNull();
+  });
+
   test("shows no secret when a record is printed", () => {
     const store = open();
     store.begin(fresh({ bootstrap: new Secret("canary") }));
@@ -230,7 +241,7 @@ describe("the file", () => {
 
   test("can be opened again and again", () => {
     for (let time = 0; time < 3; time += 1) open().close();
-    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 4 }]);
+    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 5 }]);
   });
 
   test("in a directory that is not there is the user's to mend", () => {

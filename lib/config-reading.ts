@@ -1,0 +1,75 @@
+/** What a running factory has read of its configuration, kept beside its rows: the file may have been changed since. Pure. */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import type { Config, Target, Testbed } from "./config.ts";
+
+/** What is shown of a testbed. */
+export type ShownTestbed = Pick<
+  Testbed,
+  "name" | "spType" | "targets" | "enabled" | "host" | "spRunnerUrl" | "note"
+>;
+
+export interface Reading {
+  /** Of everything that was read, the token too. */
+  hash: string;
+  testbeds: (ShownTestbed & { hash: string })[];
+  targets: Target[];
+}
+
+export function readingOf({ general, targets, testbeds, token }: Config): Reading {
+  return {
+    hash: hashOf([general, targets, testbeds, token.reveal()]),
+    testbeds: testbeds.map((testbed) => {
+      const { name, spType, enabled, host, spRunnerUrl, note } = testbed;
+      const shown = { name, spType, targets: testbed.targets, enabled, host, spRunnerUrl, note };
+      return { ...shown, hash: hashOf(testbed) };
+    }),
+    targets,
+  };
+}
+
+const readingSchema = z.object({
+  hash: z.string(),
+  testbeds: z.array(
+    z.object({
+      name: z.string(),
+      spType: z.enum(["gimlet", "grapefruit", "sidecar", "psc"]),
+      targets: z.array(z.string()),
+      enabled: z.boolean(),
+      host: z.string().nullable(),
+      spRunnerUrl: z.string().nullable(),
+      note: z.string(),
+      hash: z.string(),
+    }),
+  ),
+  targets: z.array(z.object({ name: z.string(), id: z.string().nullable() })),
+});
+
+/** Null: another version wrote it, in another form. */
+export function parseReading(text: string): Reading | null {
+  try {
+    return readingSchema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+/** By testbed: how the file differs now from what was read. A testbed that is only in one of them is `added` or `removed`. */
+export function compareReadings(
+  read: Reading,
+  now: Reading,
+): { testbeds: Map<string, "added" | "removed" | "changed">; isChanged: boolean } {
+  const before = new Map(read.testbeds.map(({ name, hash }) => [name, hash]));
+  const after = new Map(now.testbeds.map(({ name, hash }) => [name, hash]));
+  const testbeds = new Map<string, "added" | "removed" | "changed">();
+  for (const [name, hash] of after) {
+    if (before.get(name) !== hash) testbeds.set(name, before.has(name) ? "changed" : "added");
+  }
+  for (const name of before.keys()) if (!after.has(name)) testbeds.set(name, "removed");
+  return { testbeds, isChanged: read.hash !== now.hash };
+}
+
+/** Cut short: it tells versions apart and says nothing of a token. */
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 16);
+}
