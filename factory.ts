@@ -6,6 +6,7 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, writeSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
+import { passedEnvironment, proxySecrets } from "./lib/agent-environment.ts";
 import {
   type BaseArgs,
   findBase,
@@ -233,7 +234,10 @@ async function runFactory(args: BaseArgs): Promise<number> {
   const base = findBase(args, surroundings);
   const config = readConfig(base, surroundings);
   const { database } = base;
-  const log = openFactoryLog([config.token]);
+  const log = openFactoryLog([
+    config.token,
+    ...proxySecrets(passedEnvironment(surroundings), config.general.agentEnvironment),
+  ]);
   // What Bun would print of an error of this program's own may hold a secret.
   const die = (error: unknown): never => {
     log.error(`ends on a fault of its own: ${Bun.inspect(error)}`);

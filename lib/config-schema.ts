@@ -1,6 +1,6 @@
 /** The sections of the configuration file: every key, its form and its default (DESIGN.md, Configuration). */
 import { z } from "zod";
-import { nearestWord, showValue } from "./config-problems.ts";
+import { kindOf, nearestWord, showValue } from "./config-problems.ts";
 import { parseBytes, parseDurationMs } from "./duration.ts";
 import { parseUlid } from "./ulid.ts";
 
@@ -137,6 +137,35 @@ export function findTokenFault(text: string): string | null {
   return /^[\x21-\x7e]+$/.test(trimmed) ? null : "there are characters in it that no HTTP header can carry";
 }
 
+/** Names that agents, minders or the shells between have for themselves. */
+const takenNames =
+  /^(?:BUILDOMAT_.*|HOME|USER|LOGNAME|BUN_BE_BUN|_|IFS|PWD|OLDPWD|PPID|UID|EUID|GROUPS|OPTIND|SHLVL|SHELLOPTS|BASHOPTS|BASH_[A-Z]+)$/;
+
+/** Why agents cannot have a variable, and how to fix it; null: they can. The value is not shown: it may be a secret. */
+function findVariableFault(name: string, value: unknown): [string, string] | null {
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name)) {
+    return ["it is not the name of a variable", "Write letters, digits and underscores, no digit first"];
+  }
+  if (typeof value !== "string") return [`must be a string, not ${kindOf(value)}`, `Write ${name} = "..."`];
+  if (takenNames.test(name)) return ["the factory or a shell sets this variable itself", "Remove it"];
+  if (name === "NODE_TLS_REJECT_UNAUTHORIZED" && value === "0") {
+    const mend = "Remove it; a private certificate authority goes into NODE_EXTRA_CA_CERTS";
+    return ["it would let anybody pose as the server", mend];
+  }
+  return /[\0\r\n]/.test(value) ? ["it has a line break or zero byte in it", "Write one line of text"] : null;
+}
+
+const agentEnvironment = z
+  .record(z.string(), z.unknown())
+  .superRefine((table, context) => {
+    for (const [name, value] of Object.entries(table)) {
+      const [message, mend] = findVariableFault(name, value) ?? [];
+      if (message === undefined) continue;
+      context.addIssue({ code: "custom", path: [name], message, params: { mend } });
+    }
+  })
+  .transform((table) => table as Record<string, string>);
+
 const keepSchema = z.strictObject({
   days: z.number().min(0).max(36_500).default(14),
   size: size.default(10e9),
@@ -155,6 +184,7 @@ export const generalSchema = z.strictObject({
       : { wrong: `${showValue(text)} is no way of isolation`, mend: `Write "auto" or "off"` },
   ).default("auto"),
   keep: keepSchema.default({ days: 14, size: 10e9 }),
+  agent_environment: agentEnvironment.default({}),
 });
 
 export const factorySchema = z.strictObject({ token: token.optional(), token_file: path().optional() });
@@ -213,6 +243,7 @@ export const examples: Record<string, string> = {
   bind_job: "true",
   isolate: `"auto"`,
   keep: `{ days = 14, size = "10GB" }`,
+  agent_environment: `{ HTTPS_PROXY = "http://proxy.example.org:3128" }`,
   days: "14",
   size: `"10GB"`,
   token: `"..."`,

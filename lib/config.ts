@@ -53,6 +53,8 @@ export interface Config {
     /** Finished instance directories are kept this long, and up to this much in all. */
     keepDays: number;
     keepBytes: number;
+    /** What agents and their tasks get, on every host. A value may be a secret. */
+    agentEnvironment: Record<string, string>;
   };
   token: Secret;
   /** In the file's order. */
@@ -148,6 +150,8 @@ function parseToml({ text, path }: ConfigSource): Table {
     for (const [, value = ""] of text.matchAll(/\btoken["']?\s*=\s*(?:"""|'''|["'])?\s*([^\r\n]+)/g)) {
       message = message.replaceAll(value, "***");
     }
+    // As may the address of a proxy.
+    message = message.replaceAll(/\/\/[^\s/"']*@/g, "//***@");
     throw new FactoryError(`Cannot read ${path}:${error.line}: ${message}`, {
       hint: "Mend the marked place: the file is no TOML as it is",
     });
@@ -195,6 +199,7 @@ function plainGeneral(
     isolate: section.isolate,
     keepDays: section.keep.days,
     keepBytes: section.keep.size,
+    agentEnvironment: section.agent_environment,
   };
 }
 

@@ -15,6 +15,8 @@ export interface Host {
   /** What agents get as PATH, and the user that they run as. */
   path: string;
   user: { name: string; home: string };
+  /** What agents get of this process's environment (agent-environment.ts); on other hosts nothing. */
+  environment: Record<string, string>;
   /** How it is reached; null: it is this one. */
   ssh: SshAddress | null;
 }
@@ -22,8 +24,11 @@ export interface Host {
 /** `reason` is for people, and may name what an operator must do. With a `host` it answers, but can take no job. */
 export type Reached = { ok: true; host: Host } | { ok: false; reason: string; host?: Host };
 
-/** What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run. */
-export type Inspected = { ok: true; remarks: string[] } | { ok: false; reason: string };
+/**
+ * What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run; `tried` is on
+ * what was found good, or could not be tried.
+ */
+export type Inspected = { ok: true; remarks: string[]; tried?: string[] } | { ok: false; reason: string };
 
 export interface Hosts {
   here: Host;

@@ -3,6 +3,7 @@
  * behind ssh. What the process knows of itself is given in.
  */
 import { type AgentProgram, chooseAgent, type ProgramSource } from "./agent-program.ts";
+import { passedEnvironment } from "./agent-environment.ts";
 import type { Surroundings } from "./base.ts";
 import type { Config, Testbed } from "./config.ts";
 import type { Files } from "./doors/files.ts";
@@ -69,6 +70,7 @@ export function openLabHosts(
     workDirectory,
     path: searchPath,
     user: { name: user, home },
+    environment: passedEnvironment(surroundings),
     ssh: null,
   };
   const connections = openLabConnections(socketDirectory, program);

@@ -467,6 +467,7 @@ const good: Facts = {
   config: configOf(),
   platform: "linux",
   uid: 1000,
+  agentServer: seen({ ok: true, exitCode: 0, stdout: "", stderr: "" }),
   tokenFiles: seen([place("/b/config.toml", { kind: "file", mode: 0o600 })]),
   ping: seen({
     reply: {

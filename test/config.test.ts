@@ -141,6 +141,7 @@ sp_runner_url = "http://localhost:9090"
         isolate: "auto",
         keepDays: 14,
         keepBytes: 10_000_000_000,
+        agentEnvironment: {},
       },
       testbeds: [
         {
@@ -183,6 +184,7 @@ poll_interval = "500ms"
 bind_job = false
 isolate = "off"
 keep = { days = 0.5, size = "2GiB" }
+agent_environment = { HTTPS_PROXY = "http://lab:pass@proxy:3128", PATH = "/opt/bin:/bin", _9 = "" }
 [factory]
 token = " abc "
 [testbed.a]
@@ -225,6 +227,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
       isolate: "off",
       keepDays: 0.5,
       keepBytes: 2_147_483_648,
+      agentEnvironment: { HTTPS_PROXY: "http://lab:pass@proxy:3128", PATH: "/opt/bin:/bin", _9: "" },
     });
     expect(config.testbeds[0]).toEqual({
       name: "a",
@@ -630,6 +633,42 @@ describe("a problem is told with line, key and mend:", () => {
       .message.split("\n")
       .slice(1);
     expect(told).toMatch(/^ {2}config\.toml:10: testbed\.\S.*: this name cannot be used$/);
+  });
+
+  const variables: [line: string, told: string, mend: string][] = [
+    [
+      `"9A" = "x"`,
+      "it is not the name of a variable",
+      "Write letters, digits and underscores, no digit first",
+    ],
+    [
+      `"A B" = "x"`,
+      "it is not the name of a variable",
+      "Write letters, digits and underscores, no digit first",
+    ],
+    [`A = 5`, "must be a string, not a number", `Write A = "..."`],
+    [`A = "hide\\nme"`, "it has a line break or zero byte in it", "Write one line of text"],
+    [`HOME = "hide"`, "the factory or a shell sets this variable itself", "Remove it"],
+    [`BUILDOMAT_OPT = "hide"`, "the factory or a shell sets this variable itself", "Remove it"],
+    [
+      `NODE_TLS_REJECT_UNAUTHORIZED = "0"`,
+      "it would let anybody pose as the server",
+      "Remove it; a private certificate authority goes into NODE_EXTRA_CA_CERTS",
+    ],
+  ];
+  test.each(variables)("a variable of agents: %s", (line, told, mend) => {
+    const text = withTestbed("").replace("[factory]", `[general.agent_environment]\n${line}\n[factory]`);
+    const { message } = failureOf(text);
+    expect(message).toContain(`: ${told}\n    ${mend}`);
+    expect(message).toMatch(/config\.toml:\d+: general\.agent_environment\.("?)[A-Z0-9_ ]+\1: /);
+    expect(message).not.toContain("hide");
+  });
+
+  test("text that is not TOML, without the account in a proxy's address", () => {
+    const text = `[general]\nagent_environment = { HTTPS_PROXY = "http://lab:pass@proxy:3128"\n`;
+    const { message } = failureOf(text);
+    expect(message).toContain("http://***@proxy:3128");
+    expect(message).not.toContain("pass");
   });
 
   const general: [lines: string, told: string, mend: string][] = [

@@ -239,6 +239,53 @@ describe("the bootstrap", () => {
   });
 });
 
+describe.each(["auto", "off"] as const)("the agent's environment, isolation %s", (isolate) => {
+  test("is in no argument and no file at any time, and has nothing of the login's", async () => {
+    lab = openLab({ prefix: ["env", "LOGIN=1", "HTTPS_PROXY=login"] });
+    const secret = `http://lab:${lab.spec({}).cookie}@proxy`;
+    // Names that the script uses itself, too.
+    const environment = { HTTPS_PROXY: secret, directory: "d", line: "l", program: "p", PATH: "/nowhere" };
+    const agent = lab.agent('/usr/bin/env; echo "end"; exec /usr/bin/sleep 1000');
+    const spec = lab.spec({ agent: [agent], environment, isolate, usesHost: false });
+    let shown: string[] = [];
+    let isGoing = true;
+    const sampling = (async () => {
+      while (isGoing) {
+        for (const { line } of processesWith(secret)) if (line.includes(secret)) shown = [...shown, line];
+        await Bun.sleep(0);
+      }
+    })();
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
+    expect((await Bun.$`grep -rlF ${secret} ${lab.base}`.nothrow().text()).trim()).toBe("");
+    await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
+    const log = `${spec.directory}/agent.log`;
+    await until(() => readText(log).endsWith("end\n"));
+    isGoing = false;
+    await sampling;
+    expect(shown).toEqual([]);
+    const lines = readText(log).split("\n");
+    for (const [name, value] of Object.entries(environment)) expect(lines).toContain(`${name}=${value}`);
+    expect(lines.filter((line) => /^(?:LOGIN|LC_ALL|SHLVL|OLDPWD)=/.test(line))).toEqual([]);
+    expect((await lab.minder.stop(spec.directory, { graceMs: 0 })).kind).toBe("stopped");
+  });
+
+  test("names a copy of the file of authorities, which jobs need not see", async () => {
+    lab = openLab();
+    const file = `${lab.base}/authority.pem`;
+    writeFileSync(file, "a certificate");
+    const environment = { NODE_EXTRA_CA_CERTS: file, SSL_CERT_FILE: "/nowhere.pem" };
+    const agent = lab.agent(
+      'cat "$NODE_EXTRA_CA_CERTS"; echo " $NODE_EXTRA_CA_CERTS $SSL_CERT_FILE"; exec sleep 1000',
+    );
+    const spec = lab.spec({ agent: [agent], environment, isolate, usesHost: false });
+    await lab.minder.arm(spec);
+    await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
+    const copy = `${spec.directory}/opt/etc/NODE_EXTRA_CA_CERTS.pem`;
+    await until(() => readText(`${spec.directory}/agent.log`) === `a certificate ${copy} /nowhere.pem\n`);
+    expect((await lab.minder.stop(spec.directory, { graceMs: 0 })).kind).toBe("stopped");
+  });
+});
+
 describe.each([0, otherUser])("as user %i, on a host that has /work and /input", (user) => {
   test("an isolated instance has its own bound over them", async () => {
     lab = openLab();

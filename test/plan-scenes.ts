@@ -90,6 +90,7 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       isolate,
       keepDays: 14,
       keepBytes: 10e9,
+      agentEnvironment: {},
     },
     token: new Secret("token"),
     testbeds,

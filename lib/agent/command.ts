@@ -26,6 +26,7 @@ export async function runAgentCommand(
     process.stdout.write(usage);
     return 0;
   }
+  if (command === "try" && rest[0] !== undefined) return await tryServer(rest[0], http);
   if (command !== "run") {
     const why =
       command === undefined ? "choose a command" : `command ${JSON.stringify(command)} not understood`;
@@ -61,4 +62,14 @@ export async function runAgentCommand(
   } finally {
     for (const signal of signals) process.off(signal, stop);
   }
+}
+
+/** Whether an agent with this environment reaches the server, for `check`. */
+async function tryServer(baseurl: string, http: Http): Promise<number> {
+  const url = `${baseurl}/0/worker/ping`;
+  const reply = await http.request({ method: "GET", url, timeoutMs: 10_000, maxBytes: 1024 * 1024 });
+  // Without a token the server refuses. What is in trouble, or wants an account of its own, is on the way.
+  if (reply.ok && reply.status < 500 && reply.status !== 407) return 0;
+  process.stderr.write(`${reply.ok ? `status ${reply.status}` : reply.reason}\n`);
+  return 1;
 }

@@ -1,5 +1,6 @@
 /** What a task's script finds in its environment (protocol/agent.md §4). Pure; made from nothing, so that no secret is inherited. */
 import { z } from "zod";
+import { taskNamesVariable } from "../agent-environment.ts";
 import type { Task } from "../worker-api.ts";
 
 export interface Surroundings {
@@ -19,6 +20,8 @@ const testbedSchema = z.object({
   sp_runner_config: z.string().optional(),
   baseline: z.string().optional(),
 });
+
+const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
 
 /** Only this very value: anything else is root mode, in which processes run as whoever they are meant for. */
 export function isRootMode(env: Surroundings["env"]): boolean {
@@ -42,6 +45,7 @@ export function taskEnvironment(
 
 /** What a script finds that is no task's. */
 export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<string, string> {
+  const { PATH: path = usualPath, ...given } = givenVariables(env);
   const isRoot = isRootMode(env);
   const user = isRoot ? "root" : (env["USER"] ?? "nobody");
   return {
@@ -51,14 +55,26 @@ export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<
     USER: user,
     LOGNAME: user,
     TZ: "UTC",
-    PATH: `${base}/bin:/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin`,
+    PATH: `${base}/bin:${path}`,
     LANG: "en_US.UTF-8",
     LC_ALL: "en_US.UTF-8",
     // For another bmat than ours: where the agent's socket is.
     BUILDOMAT_OPT: base,
     BUILDOMAT_NONROOT: "1",
     ...testbedVariables(testbed),
+    ...given,
   };
+}
+
+/** What the lab configured for tasks too (general.agent_environment). */
+function givenVariables(env: Surroundings["env"]): Record<string, string> {
+  const names = (env[taskNamesVariable] ?? "").split(" ");
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = env[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
 }
 
 function testbedVariables(text: string | null): Record<string, string> {

@@ -1,4 +1,5 @@
 /** The `check` verb: looks at everything that jobs need here, tells what it found, and changes nothing. */
+import { passedEnvironment, proxySecrets } from "../agent-environment.ts";
 import { type Base, readConfig } from "../base.ts";
 import type { Config } from "../config.ts";
 import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
@@ -16,7 +17,14 @@ export async function runCheck(options: CheckOptions): Promise<number> {
   const { findings, config } = await check(options);
   const text = options.isJson ? findingsJson(findings) : showFindings(findings);
   // What a server or program said may repeat what it was sent.
-  options.print(config === null ? text : text.replaceAll(config.token.reveal(), "***"));
+  const secrets =
+    config === null
+      ? []
+      : [
+          config.token,
+          ...proxySecrets(passedEnvironment(options.surroundings), config.general.agentEnvironment),
+        ];
+  options.print(secrets.reduce((shown, secret) => shown.replaceAll(secret.reveal(), "***"), text));
   return isGood(findings) ? 0 : 1;
 }
 

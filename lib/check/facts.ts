@@ -62,6 +62,8 @@ export interface Facts {
   /** In a directory of its own: of the real ones it says nothing. */
   probe: Look<ProbeResult>;
   agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
+  /** Whether the server is reached with the environment that agents have here; null: no agent runs here. */
+  agentServer: Look<RunResult | null>;
   /** The programs of the testbeds whose jobs run on this host, and their configurations. */
   runners: Look<{ programs: Named[]; configurations: Named[] }>;
 }

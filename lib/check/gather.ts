@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import { access, copyFile, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { parse } from "smol-toml";
+import { agentEnvironment, passedEnvironment } from "../agent-environment.ts";
 import { chooseAgent, type ProgramSource } from "../agent-program.ts";
 import { type Base, lockDirectoryOf, type Surroundings, workDirectoryOf } from "../base.ts";
 import { requestFor } from "../buildomat.ts";
@@ -77,6 +78,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     missingPrograms: look(() => findMissingPrograms(config, ground)),
     probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
     agent: look(() => tryAgent(config, ground, valueOf(scratch))),
+    agentServer: look(() => tryServer(config, ground, valueOf(scratch))),
     runners: look(() => lookAtRunners(config, ground)),
   };
   const entries = Object.entries(looks).map(async ([name, made]) => [name, await made] as const);
@@ -248,6 +250,24 @@ async function tryAgent(config: Config, ground: Ground, scratch: string) {
     maxBytes: 4096,
   });
   return { program, place, run };
+}
+
+/** As an agent on this host would, whichever one is configured. */
+async function tryServer(
+  config: Config,
+  { source, surroundings, searchPath, processes }: Ground,
+  scratch: string,
+) {
+  if (!config.testbeds.some(({ enabled, host }) => enabled && host === null)) return null;
+  const { user, home } = surroundings;
+  const host = { path: searchPath, user: { name: user, home }, environment: passedEnvironment(surroundings) };
+  return await processes.run({
+    argv: [...source.self, "agent", "try", config.general.baseurl],
+    env: { ...agentEnvironment(config, host), HOME: scratch },
+    cwd: "/",
+    timeoutMs: callTimeoutMs + 5_000,
+    maxBytes: 4096,
+  });
 }
 
 /** One for each command and for each configuration, of the testbeds whose jobs run on this host. */

@@ -91,6 +91,23 @@ export function judgeAgent({ agent }: Facts): Finding[] {
   return [ok(subject, `${name} runs`)];
 }
 
+export function judgeAgentServer({ config, ping, agentServer }: Facts): Finding[] {
+  const subject = "agent";
+  // A server that does not answer at all is reported once.
+  if (!ping.ok || !ping.value.reply.ok) return [];
+  if (agentServer.ok && agentServer.value === null) return [];
+  const run = agentServer.ok ? agentServer.value : agentServer;
+  if (run === null || !run.ok) {
+    return [ok(subject, `not tried whether it reaches the server: ${run === null ? "" : run.reason}`)];
+  }
+  const { baseurl } = config.general;
+  if (run.exitCode === 0) return [ok(subject, `reaches ${baseurl} with the environment of agents here`)];
+  const said = run.stderr.trim().split("\n").join("; ").slice(0, 500);
+  const hint =
+    "Agents have the CA and proxy variables of the factory's environment, and general.agent_environment, which wins";
+  return [error(subject, `does not reach ${baseurl} with the environment of agents here: ${said}`, hint)];
+}
+
 export function judgeRunners({ runners }: Facts): Finding[] {
   const subject = "sp-runner";
   if (!runners.ok) return [warning(subject, `cannot be looked for: ${runners.reason}`, null)];

@@ -10,6 +10,7 @@ import { error, type Finding, ok, warning } from "./finding.ts";
 import {
   elevationTrouble,
   judgeAgent,
+  judgeAgentServer,
   judgeElevation,
   judgeIsolation,
   judgePrograms,
@@ -36,6 +37,7 @@ export function judge(facts: Facts): Finding[] {
     ...judgeElevation(facts),
     ...judgeIsolation(facts),
     ...judgeAgent(facts),
+    ...judgeAgentServer(facts),
     ...judgeRunners(facts),
   ];
 }
@@ -105,9 +107,14 @@ function judgeTestbed(
 
 function judgeRemarks({ reaches }: Facts): Finding[] {
   if (!reaches.ok) return [];
-  return [...reaches.value].flatMap(([name, reached]) =>
-    reached.ok ? reached.remarks.map((remark) => warning(`testbed.${name}`, remark, null)) : [],
-  );
+  return [...reaches.value].flatMap(([name, reached]) => {
+    if (!reached.ok) return [];
+    const subject = `testbed.${name}`;
+    return [
+      ...(reached.tried ?? []).map((tried) => ok(subject, tried)),
+      ...reached.remarks.map((remark) => warning(subject, remark, null)),
+    ];
+  });
 }
 
 /** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */

@@ -1,4 +1,5 @@
 /** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
+import { agentEnvironment } from "../agent-environment.ts";
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import type { Host } from "../host.ts";
@@ -11,7 +12,7 @@ const expirySeconds = 120;
 const logCapBytes = 100 * 1024 * 1024;
 
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
-  const { agent, user, path } = host;
+  const { agent, user } = host;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
   const { directory, spRunnerUrl } = instance.place;
   return {
@@ -22,7 +23,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     agent: [...agent.argv, "run"],
     // Ours is told where its agent is: a job may have cleared its environment.
     bmat: agent.kind === "built-in" ? [...agent.bmat, "--base", `${directory}/opt`] : agent.bmat,
-    environment: { PATH: path, USER: user.name, LOGNAME: user.name },
+    environment: agentEnvironment(config, host),
     isolate: config.general.isolate,
     usesHost: instance.place.way !== "sp-runner",
     isAgain: instance.phase === "running",

@@ -5,7 +5,8 @@ arm() {
   exec 3<&0
   IFS= read -r cookie <&3
   # Its report is one line. No command substitution: ksh93 ends one too early, or never.
-  launch "$1" "$0" mind "$cookie" "$1" "$2" "$3" | {
+  # Nothing of the login's environment: all but PATH and LC_ALL would reach the agent.
+  launch env -i PATH="$PATH" LC_ALL=C "$1" "$0" mind "$cookie" "$1" "$2" "$3" | {
     IFS= read -r line
     answer "$line"
   }

@@ -3,7 +3,7 @@
 # first COOKIE DIRECTORY: stdin null, 3 the gate, 6 the events, stderr a file.
 first() {
   cookie=$1 directory=$2 is_stopping=no
-  # The arguments become what is run: environment, a wrapper where one is needed, agent.
+  # The arguments become the agent's environment, a mark, and what is run: wrappers where they are needed, agent.
   shift 2
   shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path=''
   {
@@ -20,26 +20,37 @@ first() {
         bmat_count=$((bmat_count + 1)) bmat_path=$value bmat_text="$bmat_text $quoted"
         ;;
       environment)
+        keep_certificates
         show_inside "${value#*=}"
         set -- "$@" "${value%%=*}=$inside"
         ;;
       agent)
-        show_inside "$value"
-        if [ "$has_agent" = yes ]; then
-          :
-        elif [ "$isolate" != off ] && [ "$uid" != 0 ] && command -v setpriv >/dev/null; then
+        if [ "$has_agent" = no ]; then
+          set -- "$@" --
+          # By their paths: the agent's PATH may be another one.
+          if [ "$isolate" = off ]; then program=$(command -v setsid) && set -- "$@" "$program"; fi
+          # What this shell or its parents ignore would stay ignored in the agent and its jobs.
+          if env --default-signal true 2>/dev/null; then
+            program=$(command -v env)
+            # What shells add to an environment goes as well.
+            set -- "$@" "$program" --default-signal -u SHLVL -u _ --
+            # It would take such a path for a variable.
+            case $value in *=*) program=$(command -v nice) && set -- "$@" "$program" -n 0 ;; esac
+          fi
           # Building the namespaces took capabilities in them; jobs are to see their own user and no more.
-          set -- "$@" setpriv --inh-caps=-all --ambient-caps=-all
-        else
-          # env would take such a path for a variable.
-          case $inside in *=*) set -- "$@" nice -n 0 ;; esac
+          if [ "$isolate" != off ] && [ "$uid" != 0 ] && program=$(command -v setpriv); then
+            set -- "$@" "$program" --inh-caps=-all --ambient-caps=-all
+          fi
         fi
+        show_inside "$value"
         set -- "$@" "$inside"
         has_agent=yes
         ;;
       esac
     done
   } <"$directory/minder/command"
+  # A variable may hold a secret: the address of a proxy.
+  rm -f "$directory/minder/command"
   [ "$has_agent" = yes ] || exit 1
   trap 'is_stopping=yes' TERM
   trap : PIPE USR1 USR2
@@ -59,9 +70,6 @@ first() {
   cd /
   wait "$lasting" || exit 1
   printf '%s\n' "$ready" >&6
-  default_signals=
-  # What this shell or its parents ignore would stay ignored in the agent and its jobs.
-  if env --default-signal true 2>/dev/null; then default_signals=--default-signal; fi
   # A word, or the end of file when the minder is gone, or a signal: whichever, the claim decides.
   IFS= read -r word <&3
   read_line "$directory/minder/claim" && claimed=$line || claimed=
@@ -70,6 +78,13 @@ first() {
   # Only the word itself says that the claim lasts.
   [ "$word" = go ] || make_last "$directory/minder/claim" "$directory/minder" || exit 1
   run_agent "$@"
+}
+
+# keep_certificates: $value names a file of authorities that jobs may not see: the agent gets a copy.
+keep_certificates() {
+  case $value in NODE_EXTRA_CA_CERTS=/* | SSL_CERT_FILE=/*) ;; *) return 0 ;; esac
+  copy=$directory/opt/etc/${value%%=*}.pem
+  [ ! -f "${value#*=}" ] || ! cp "${value#*=}" "$copy" 2>/dev/null || value=${value%%=*}=$copy
 }
 
 # place_bmat: the job's control program, under the directory that jobs see.
@@ -94,7 +109,7 @@ mark_processes() {
   { ulimit -w "$mark" || ulimit -x "$mark"; } 2>/dev/null
 }
 
-# run_agent COMMAND...: as a child of this shell, which reaps what the agent leaves behind, and stays after its end, because
+# run_agent NAME=VALUE... -- COMMAND...: as a child of this shell, which reaps what the agent leaves behind, and stays after its end, because
 # with it all else would end.
 run_agent() {
   # Once, whatever else goes wrong.
@@ -105,14 +120,11 @@ run_agent() {
   # From `quiet`: the agent ends, and this stays, and the testbed's lock with it.
   trap 'end_agent TERM' USR1
   trap 'end_agent KILL' USR2
-  set -- env -i $default_signals -- "$@"
   # A process group of its own, where that is what the agent's processes are found by.
-  if [ "$isolate" = off ]; then
-    if command -v setsid >/dev/null; then set -- setsid "$@"; else set -m; fi
-  fi
+  if [ "$isolate" = off ] && ! command -v setsid >/dev/null; then set -m; fi
   # The file is there and private; what jobs make has the usual mode.
   umask 022
-  "$@" </dev/null >>"$directory/agent.log" 2>&1 3<&- 6>&- &
+  exec_agent "$@" </dev/null >>"$directory/agent.log" 2>&1 3<&- 6>&- &
   agent=$!
   set +m
   umask 077
@@ -144,6 +156,18 @@ run_agent() {
     # A late word of `quiet` may have ended the wait.
     kill -KILL "$nap" 2>/dev/null
   done
+}
+
+# exec_agent NAME=VALUE... -- COMMAND...: becomes it, with this environment and no other. Everybody can read arguments: no value
+# is ever one. Any name may be exported, so that no variable is used here.
+exec_agent() {
+  unset LC_ALL PWD OLDPWD SHLVL BUILDOMAT_FACTORY_COOKIE
+  while [ "$1" != -- ]; do
+    export "$1"
+    shift
+  done
+  shift
+  exec "$@"
 }
 
 # record_exit: how the agent ended, in $what.

@@ -84,7 +84,9 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
   for (const [word, value] of [["directory", spec.directory] as const, ...words]) {
     if (/[\n\0]/.test(value)) {
       const what = word === "environment" ? value.slice(0, value.indexOf("=")) : `the ${word}`;
-      return { ok: false, reason: `${what} has a line break or a zero byte in it: ${JSON.stringify(value)}` };
+      // A variable's value may be a secret.
+      const shown = word === "environment" ? "" : `: ${JSON.stringify(value)}`;
+      return { ok: false, reason: `${what} has a line break or a zero byte in it${shown}` };
     }
   }
   const lines = words.map(([word, value]) => `${word} ${value}\n`);

@@ -57,6 +57,11 @@ export function whyNotCopied({ system, cpu }: Survey, executable: Executable | n
   return `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`;
 }
 
+/** Where a copy is, if it is there. */
+export function pathOfCopy({ workDirectory }: Survey, { version, sha256 }: Executable): string {
+  return `${workDirectory}/.agent/${version}-${sha256.slice(0, 16)}/${name}`;
+}
+
 /** Resolves with the agent's path there. */
 export async function copyAgent(
   connection: Connection,
@@ -66,9 +71,8 @@ export async function copyAgent(
 ): Promise<{ ok: true; path: string } | { ok: false; reason: string }> {
   const reason = whyNotCopied(survey, executable);
   if (executable === null || reason !== null) return { ok: false, reason: reason ?? "" };
-  const { workDirectory } = survey;
-  const directory = `${workDirectory}/.agent/${executable.version}-${executable.sha256.slice(0, 16)}`;
-  const path = `${directory}/${name}`;
+  const path = pathOfCopy(survey, executable);
+  const directory = path.slice(0, -name.length - 1);
   const words = [directory, name, executable.sha256, String(executable.bytes)];
   const asked = await ask(connection, random, { script, words: [...words, "ask"], timeoutMs: 60_000 });
   if (!asked.ok) return asked;

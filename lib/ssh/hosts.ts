@@ -11,11 +11,12 @@ import type { Host, Inspected, Reached } from "../host.ts";
 import { elevatedShell, openElevated } from "../minder/elevation.ts";
 import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
-import { copyAgent, type Executable, whyNotCopied } from "./agent-copy.ts";
+import { copyAgent, type Executable, pathOfCopy, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import { faultThere, remarksOn } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";
+import { tryServerThere } from "./try-server.ts";
 
 export interface SshOptions {
   config: Config;
@@ -36,6 +37,7 @@ export interface SshHosts {
   minderOf(place: Place & { ssh: SshAddress }): Minder;
 }
 
+const reachHint = "a private certificate authority and a proxy go into general.agent_environment";
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
 const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
 const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
@@ -107,6 +109,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
         workDirectory: seen.workDirectory,
         path: seen.path,
         user: { name: seen.user, home: seen.home },
+        environment: {},
         ssh,
       },
     };
@@ -125,7 +128,29 @@ export function openSshHosts(options: SshOptions): SshHosts {
       fault ??
       (agent === null ? whyNotCopied(seen, await options.executable()) : agent.ok ? null : agent.reason);
     if (reason !== null) return { ok: false, reason: `${host}: ${reason}` };
-    return { ok: true, remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`) };
+    const { baseurl, agentEnvironment: environment } = config.general;
+    const copied = agent === null ? await options.executable() : null;
+    const program = copied === null ? null : pathOfCopy(seen, copied);
+    const trial = await tryServerThere(
+      connections.to(testbed.name, addressOf(testbed)),
+      { baseurl, program, environment },
+      random,
+    );
+    if (trial.kind === "failed") {
+      return {
+        ok: false,
+        reason: `${host}: an agent there does not reach ${baseurl}: ${trial.reason}; ${reachHint}`,
+      };
+    }
+    const tried =
+      trial.kind === "reached"
+        ? `${host}: the server answers there`
+        : `${host}: not tried whether the server answers there, which has neither curl nor wget`;
+    return {
+      ok: true,
+      remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`),
+      tried: [tried],
+    };
   }
 
   async function noteMachine(path: string, text: string): Promise<void> {
