@@ -219,7 +219,7 @@ export interface Health {
 /** From so many failures in a row on, a testbed counts as quarantined. */
 export const quarantineStrikes = 3;
 
-/** What keeps jobs from a testbed that hangs on another host or at an sp-runner service. */
+/** What keeps jobs from a testbed: its host, its agent, its sp-runner service or its check. */
 export interface Trouble {
   reason: string;
   /** Wall-clock ms. */

@@ -14,7 +14,11 @@ export type Action =
   | { kind: "look at locks" }
   | { kind: "sweep" }
   | { kind: "reach"; testbed: Testbed }
+  /** This host: whether jobs can run on it. */
+  | { kind: "look at host" }
   | { kind: "check"; testbed: Testbed }
+  /** Between a lease and its worker. */
+  | { kind: "check again"; instance: Instance }
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
   | { kind: "delete stranger"; worker: Worker }
@@ -35,6 +39,7 @@ export function actionKey(action: Action): string {
     case "ping":
     case "lease":
     case "look at locks":
+    case "look at host":
     case "sweep":
       return action.kind;
     case "look":
@@ -58,9 +63,11 @@ export function actionKey(action: Action): string {
 export const serverless: ReadonlySet<Action["kind"]> = new Set([
   "look",
   "look at locks",
+  "look at host",
   "sweep",
   "reach",
   "check",
+  "check again",
   "begin",
   "let lapse",
   "arm",

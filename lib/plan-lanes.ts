@@ -11,6 +11,8 @@ type Lane =
   | "here"
   /** A command of the operator's, which may wait for anything. */
   | "check"
+  /** The same with a job leased: one that waits for a job keeps none waiting. */
+  | "check again"
   /** A step of an instance that needs another host, or a service. */
   | "far step"
   /** Finds out how another host is. */
@@ -20,6 +22,7 @@ type Lane =
 const mostAtOnce: Record<Exclude<Lane, "single">, number> = {
   here: 64,
   check: 64,
+  "check again": 64,
   "far step": 64,
   "far look": 64,
 };
@@ -30,6 +33,7 @@ function laneOf(action: Action): Lane {
     case "ping":
     case "lease":
     case "look at locks":
+    case "look at host":
     case "sweep":
     case "begin":
     case "let lapse":
@@ -40,6 +44,8 @@ function laneOf(action: Action): Lane {
       return "far look";
     case "check":
       return "check";
+    case "check again":
+      return "check again";
     case "delete stranger":
       return "here";
     default: {
@@ -59,7 +65,7 @@ export function chooseStartable(
   isRetry: (action: Action) => boolean,
 ): Action[] {
   const places = { ...mostAtOnce };
-  const retries = { here: 0, check: 0, "far step": 0, "far look": 0 };
+  const retries = { here: 0, check: 0, "check again": 0, "far step": 0, "far look": 0 };
   const take = (action: Action): boolean => {
     const lane = laneOf(action);
     if (lane === "single") return true;

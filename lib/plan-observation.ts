@@ -42,6 +42,22 @@ export interface ServerView {
   isTokenRefused: boolean;
 }
 
+export interface HostFaults {
+  atMs: number;
+  /** Why no job can run there, which may be fixed while this program runs; null: nothing is wrong. */
+  fault: string | null;
+  /** By testbed: why no job can run on it. */
+  faults: ReadonlyMap<string, string>;
+}
+
+export interface Check {
+  atMs: number;
+  /** Why it fails; null: it succeeded. */
+  fault: string | null;
+  /** The armed instance that it was run for; null: for none, before the first lease or after a failure. */
+  instance: string | null;
+}
+
 export interface Observation {
   now: Moment;
   /** `drain`: finish what runs and take nothing new. */
@@ -53,8 +69,10 @@ export interface Observation {
   /** By testbed: who holds its lock, where that is no open instance of ours. */
   elsewhere: ReadonlyMap<string, string>;
   locksSeenMs: number | null;
+  /** What the last look at this host found; null: none yet. */
+  host: HostFaults | null;
   /** By testbed: how its `check` command last ended. */
-  checks: ReadonlyMap<string, { isPassed: boolean; atMs: number }>;
+  checks: ReadonlyMap<string, Check>;
   /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
   refusal: string | null;
   /** Testbeds on other hosts that refused it. */
@@ -81,8 +99,13 @@ export const intervals = {
   /** On another host no file event tells of an agent's end. */
   lookFarMs: 1_000,
   reachMs: 60_000,
+  /** One look for this host, however many testbeds it has: about 20 processes. */
+  hostMs: 60_000,
+  /** So that a testbed is back within 10 s of the fix, the look's own time included. */
+  faultyHostMs: 8_000,
   locksMs: 5_000,
   pingMs: 10_000,
+  /** After a failure. */
   checkMs: 10_000,
   /** Two lists, or two looks at a board, prove something only this far apart. */
   confirmMs: 10_000,

@@ -1,7 +1,7 @@
 /** Which testbeds are free, and for what. */
 import type { Config, Testbed } from "./config.ts";
-import { type Instance, isOpen } from "./domain.ts";
-import { intervals, type Observation, type PendingLease } from "./plan-observation.ts";
+import { type Instance, instanceName, isOpen } from "./domain.ts";
+import type { Observation, PendingLease } from "./plan-observation.ts";
 
 /** What the open instances use. Made once a pass: each testbed is then judged without going through all of them. */
 export interface Taken {
@@ -43,6 +43,11 @@ export function whyNotFree(
   if (isAlone(testbed, seen) && taken.hosts.has(testbed.host)) {
     return "without isolation one instance at a time runs on its host";
   }
+  if (isHere(testbed)) {
+    if (seen.host === null) return "this host was not looked at yet";
+    const fault = seen.host.faults.get(testbed.name);
+    if (fault !== undefined) return fault;
+  }
   if (isReached(testbed)) {
     const reached = seen.reached.get(testbed.name);
     if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} was not reached yet`;
@@ -54,6 +59,11 @@ export function whyNotFree(
 /** Whether it hangs on something else than this host, which must answer before a job is taken. */
 export function isReached({ host, spRunnerUrl }: Pick<Testbed, "host" | "spRunnerUrl">): boolean {
   return host !== null || spRunnerUrl !== null;
+}
+
+/** Whether its agents run on this host, also those that hand their jobs to a service. */
+export function isHere({ host }: Testbed): boolean {
+  return host === null;
 }
 
 /** Whether its jobs run on this host, by its own means. */
@@ -85,11 +95,17 @@ export function isUsable(
   return isDue(seen.retryAtMs.get(key) ?? -1);
 }
 
-/** Whether its own check passed lately; true where it has none. */
-export function isChecked(testbed: Testbed, seen: Observation, isDue: (atMs: number) => boolean): boolean {
-  if (testbed.check === null) return true;
-  const check = seen.checks.get(testbed.name);
-  return check !== undefined && check.isPassed && !isDue(check.atMs + 2 * intervals.checkMs);
+/** Whether its own check succeeded when it was last run; true where it has none. */
+export function isChecked({ name, check }: Testbed, { checks }: Observation): boolean {
+  return check === null || checks.get(name)?.fault === null;
+}
+
+/** Whether its check must still succeed before the instance's worker is made: what it said before the lease is old. */
+export function wantsCheck(instance: Instance, { config, checks }: Observation): boolean {
+  const testbed = config.testbeds.find(({ name }) => name === instance.testbed);
+  if (testbed === undefined || testbed.check === null) return false;
+  const check = checks.get(testbed.name);
+  return check?.instance !== instanceName(instance) || check.fault !== null;
 }
 
 /** Whether a leased job can be given to it. */

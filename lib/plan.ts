@@ -14,7 +14,17 @@ import {
 } from "./domain.ts";
 import { type Action, actionKey, type Plan, serverless } from "./plan-action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "./plan-observation.ts";
-import { canServe, isAlone, isChecked, isReached, isUsable, takenBy, targetIds } from "./plan-testbeds.ts";
+import {
+  canServe,
+  isAlone,
+  isChecked,
+  isHere,
+  isReached,
+  isUsable,
+  takenBy,
+  targetIds,
+  wantsCheck,
+} from "./plan-testbeds.ts";
 import { steps } from "./steps.ts";
 
 const never = Number.POSITIVE_INFINITY;
@@ -54,6 +64,7 @@ export function plan(seen: Observation): Plan {
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
   planLooks();
   planList(planStrangers());
+  planHost();
   planReach();
   planTestbeds();
   if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
@@ -76,6 +87,7 @@ export function plan(seen: Observation): Plan {
     // What an earlier process prepared may have been held since: the first list tells.
     const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
     if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
+    if (step === "create" && wantsCheck(instance, seen)) return add({ kind: "check again", instance });
     if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
   }
@@ -107,6 +119,13 @@ export function plan(seen: Observation): Plan {
       const atMs = seen.looks.get(instanceName(instance))?.atMs;
       addFar({ kind: "look", at: instance.testbed, instances: [instance] }, atMs);
     }
+  }
+
+  function planHost(): void {
+    if (seen.mode === "drain" || !seen.config.testbeds.some((each) => each.enabled && isHere(each))) return;
+    if (seen.host === null) return add({ kind: "look at host" });
+    const interval = seen.host.fault === null ? intervals.hostMs : intervals.faultyHostMs;
+    if (isDue(seen.host.atMs + interval)) add({ kind: "look at host" });
   }
 
   function planReach(): void {
@@ -154,10 +173,10 @@ export function plan(seen: Observation): Plan {
     const usable = seen.config.testbeds.filter((testbed) => isUsable(testbed, seen, taken, isDue));
     for (const testbed of usable) {
       const check = seen.checks.get(testbed.name);
-      if (testbed.check === null || seen.mode === "drain") continue;
+      if (isChecked(testbed, seen) || seen.mode === "drain") continue;
       if (check === undefined || isDue(check.atMs + intervals.checkMs)) add({ kind: "check", testbed });
     }
-    const free = new Set(usable.filter((testbed) => isChecked(testbed, seen, isDue)));
+    const free = new Set(usable.filter((testbed) => isChecked(testbed, seen)));
     const jobs = new Set(open.map(({ job }) => job));
     for (const lease of seen.leases) {
       const isLost = (elapsedMs(lease.askedAt, seen.now) ?? never) > intervals.leaseMs;

@@ -13,7 +13,6 @@ import {
   quarantineStrikes,
   type Trouble,
 } from "./domain.ts";
-import { isReached } from "./plan-testbeds.ts";
 
 /** A testbed in one word. The daemon wrote the first four and `unavailable`; while none runs, they are as it left them. */
 export type TestbedState =
@@ -31,7 +30,7 @@ export type TestbedState =
   | "backing off"
   /** The lab failed on it three times in a row or more: no job before the time in its reason. */
   | "quarantined"
-  /** Its host or its sp-runner service could not be used when it was last asked. */
+  /** Its host, its agent, its sp-runner service or its check failed the last look: the next is within 10 s. */
   | "unavailable"
   /** `enabled = false`. */
   | "disabled"
@@ -117,6 +116,10 @@ function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: Sn
   if (!testbed.enabled) return { ...row, state: "disabled" };
   const unserved = whyNotServed(testbed, config);
   if (unserved !== null) return { ...row, state: "not served", reason: unserved };
+  const trouble = snapshot.troubles.get(testbed.name);
+  if (trouble !== undefined) {
+    return { ...row, state: "unavailable", sinceMs: trouble.sinceMs, reason: trouble.reason };
+  }
   const untilMs = health === undefined ? null : retryMs(health, snapshot);
   if (health !== undefined && untilMs !== null) {
     const isQuarantined = health.strikes >= quarantineStrikes;
@@ -124,10 +127,6 @@ function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: Sn
     const count = isQuarantined ? `after ${health.strikes} failures in a row: ` : "";
     const time = new Date(untilMs).toTimeString().slice(0, 8);
     return { ...row, state, reason: `until ${time}: ${count}${health.reason}` };
-  }
-  const trouble = isReached(testbed) ? snapshot.troubles.get(testbed.name) : undefined;
-  if (trouble !== undefined) {
-    return { ...row, state: "unavailable", sinceMs: trouble.sinceMs, reason: trouble.reason };
   }
   const reason = health === undefined ? null : `failed last: ${health.reason}`;
   return { ...row, state: "free", sinceMs: last?.endedMs ?? null, reason };

@@ -29,6 +29,8 @@ export interface Store {
   setHealth(testbed: string, health: Health | null): void;
   troubles(): Map<string, Trouble>;
   setTrouble(testbed: string, trouble: Trouble | null): void;
+  /** All or none. */
+  setTroubles(troubles: ReadonlyMap<string, Trouble | null>): void;
   /** What an operator said and was not answered. */
   words(): OperatorWord[];
   answerWord(word: OperatorWord, answer: WordAnswer): void;
@@ -109,6 +111,16 @@ function storeOn(database: Database): Store {
       );
   }
 
+  function setTrouble(testbed: string, trouble: Trouble | null): void {
+    if (trouble === null) {
+      database.query("DELETE FROM factory_trouble WHERE testbed_name = ?").run(testbed);
+      return;
+    }
+    database
+      .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
+      .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
+  }
+
   return {
     open: () => select(`${isOpen} ORDER BY begun_ms, testbed_name, seq`),
     latest: () =>
@@ -172,14 +184,11 @@ function storeOn(database: Database): Store {
         rows.map(({ testbed_name, since_ms: sinceMs, ...rest }) => [testbed_name, { ...rest, sinceMs }]),
       );
     },
-    setTrouble: (testbed, trouble) => {
-      if (trouble === null) {
-        database.query("DELETE FROM factory_trouble WHERE testbed_name = ?").run(testbed);
-        return;
-      }
-      database
-        .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
-        .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
+    setTrouble,
+    setTroubles: (troubles) => {
+      database.transaction(() => {
+        for (const [testbed, trouble] of troubles) setTrouble(testbed, trouble);
+      })();
     },
     words: () => readWords(database),
     answerWord: (word, answer) => answerWord(database, word, answer),

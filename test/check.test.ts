@@ -498,6 +498,7 @@ const good: Facts = {
     unshared: null,
     unusable: null,
     freeBytes: null,
+    agentFaults: [],
   }),
   agent: seen({
     program: { kind: "external", argv: ["/a"], bmat: ["/a"] },

@@ -143,6 +143,7 @@ export function openStage({
         unshared: null,
         unusable: null,
         freeBytes: 1e12,
+        agentFaults: [],
       })),
     arm: ({ directory: at }) =>
       call(["arm", nameOf(at)], () => {

@@ -76,13 +76,20 @@ describe("probe()", () => {
   test.each([0, otherUser])("as user %i tells what there is, and leaves nothing", async (user) => {
     lab = openLab({ user });
     const mounts = readText("/proc/self/mountinfo");
-    expect(await lab.minder.probe()).toEqual({
+    const agents = ["/bin/sh", "/nonexistent/agent", "/etc/passwd", "sh"];
+    expect(await lab.minder.probe(agents)).toEqual({
       ok: true,
       uid: user,
       isolation: { kind: "possible" },
       unshared: existsSync("/input") ? null : expect.stringContaining("mkdir -m 1777 /work /input"),
       unusable: null,
       freeBytes: expect.any(Number),
+      agentFaults: [
+        null,
+        "the agent /nonexistent/agent is not there; install it or correct general.agent",
+        "the agent /etc/passwd is not executable; chmod +x it",
+        "the agent's path sh is not absolute",
+      ],
     });
     expect(readdirSync(lab.work).filter((name) => !name.startsWith(".minder-"))).toEqual([]);
     expect(readText("/proc/self/mountinfo")).toBe(mounts);

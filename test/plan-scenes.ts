@@ -186,6 +186,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     alone: new Set(),
     resumed: new Map(),
     locksSeenMs: nowMs,
+    host: { atMs: nowMs, fault: null, faults: new Map() },
     checks: new Map(),
     refusal: null,
     reached: new Map(),
@@ -371,7 +372,22 @@ export function randomScene(seed: number): Observation {
     ),
     elsewhere: some(0.15, () => "z/1 in /elsewhere", names),
     locksSeenMs: chance(0.1) ? null : past(8_000),
-    checks: some(0.8, () => ({ isPassed: chance(0.7), atMs: past(30_000) }), names),
+    checks: some(
+      0.8,
+      (name) => ({
+        atMs: past(30_000),
+        fault: chance(0.7) ? null : "its check fails",
+        instance: chance(0.5) ? `${name}/7` : null,
+      }),
+      names,
+    ),
+    host: chance(0.1)
+      ? null
+      : {
+          atMs: past(70_000),
+          fault: chance(0.9) ? null : "the disk is full",
+          faults: some(0.1, () => "the disk is full", names),
+        },
     looks: some(
       0.9,
       () =>
@@ -385,7 +401,16 @@ export function randomScene(seed: number): Observation {
     sweptMs: chance(0.1) ? null : past(4_000_000),
     server,
   });
-  const keys = ["list workers", "ping", "lease", "look", "look at locks", "sweep", "worker stranger-1"];
+  const keys = [
+    "list workers",
+    "ping",
+    "lease",
+    "look",
+    "look at locks",
+    "look at host",
+    "sweep",
+    "worker stranger-1",
+  ];
   const all = [
     ...keys,
     ...[...names, "unconfigured"].flatMap((name) => [`testbed ${name}`, `check ${name}`]),

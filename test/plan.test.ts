@@ -624,24 +624,87 @@ describe("plan() for free testbeds", () => {
 
   describe("check", () => {
     const config = configOf([testbedOf({ check: "true" })]);
-    const checked = (isPassed: boolean, atMs: number): Observation =>
-      ready({ config, checks: new Map([["a", { isPassed, atMs }]]) });
+    const checkOf = (fault: string | null, instance: string | null = null): Partial<Observation> => ({
+      config,
+      checks: new Map([["a", { atMs: nowMs, fault, instance }]]),
+    });
 
-    test("is run for a free testbed, every 10 s", () => {
+    test("must have succeeded once before a job is asked for", () => {
       expect(kindsOf(ready({ config }))).toContain("check");
-      const seen = { ...checked(true, nowMs), busy: new Set(["lease"]), locksSeenMs: nowMs + long };
+      expect(kindsOf(ready({ config }))).not.toContain("lease");
+      expect(kindsOf(ready(checkOf(null)))).toContain("lease");
+    });
+
+    test("that failed is run again each 10 s, and no job is asked for until it succeeds", () => {
+      expect(kindsOf(ready(checkOf("it fails")))).not.toContain("lease");
+      expect(kindsOf(ready({ ...checkOf("it fails"), leases: [leaseOf()] }))).toContain("let lapse");
+      const seen = ready({ ...checkOf("it fails"), server: serverOf({ lastPingMs: nowMs + long }) });
       expectFirstAt(seen, nowMs + 10_000, "check");
+    });
+
+    test("that succeeded is not run again for a free testbed: it may disturb the board", () => {
+      expect(kindsOf(atTime(ready(checkOf(null)), nowMs + long))).not.toContain("check");
+    });
+
+    test("is run again between the lease and the worker, once for each instance, also while the server is away", () => {
+      const armed = {
+        instances: [instanceOf({ phase: "preparing" })],
+        looks: new Map([["a/7", lookOf("armed")]]),
+        server: serverOf({ list: listOf([], nowMs + 1), retryAtMs: nowMs + 1 }),
+      };
+      const stepOf = (over: Partial<Observation>): string[] => kinds(stepsOf(sceneOf({ ...armed, ...over })));
+      const server = serverOf();
+      expect(stepOf({ ...checkOf(null), server })).toEqual(["check again"]);
+      expect(stepOf(checkOf(null))).toEqual(["check again"]);
+      expect(stepOf({ ...checkOf(null, "a/6"), server })).toEqual(["check again"]);
+      expect(stepOf({ ...checkOf("it fails", "a/7"), server })).toEqual(["check again"]);
+      expect(stepOf({ ...checkOf(null, "a/7"), server })).toEqual(["create"]);
+      expect(stepOf({ server })).toEqual(["create"]);
     });
 
     test("is not run while the testbed is in use or nothing new is taken", () => {
       expect(kindsOf(ready({ config, ...busyBed }))).not.toContain("check");
       expect(kindsOf(ready({ config, mode: "drain" }))).not.toContain("check");
     });
+  });
 
-    test("must have passed within 20 s", () => {
-      expect(kindsOf(checked(true, nowMs - 19_999))).toContain("lease");
-      expect(kindsOf(checked(true, nowMs - 20_000))).not.toContain("lease");
-      expect(kindsOf(checked(false, nowMs))).not.toContain("lease");
+  describe("this host", () => {
+    const hostOf = (fault: string | null, atMs = nowMs): Partial<Observation> => ({
+      host: { atMs, fault, faults: new Map(fault === null ? [] : [["a", fault]]) },
+    });
+    const quiet = { busy: new Set(["lease", "look at locks", "list workers"]), sweptMs: nowMs + long };
+
+    test("is looked at before the first job is asked for", () => {
+      expect(kindsOf(ready({ host: null }))).toContain("look at host");
+      expect(kindsOf(ready({ host: null }))).not.toContain("lease");
+      expect(whyNotFree(testbedOf(), sceneOf({ host: null }))).toBe("this host was not looked at yet");
+    });
+
+    test("is looked at again each minute, and each 8 s while something is wrong: no job is asked for then", () => {
+      expectFirstAt(ready({ ...hostOf(null), ...quiet }), nowMs + 60_000, "look at host");
+      const server = serverOf({ leaseDueMs: past, lastPingMs: nowMs + long });
+      expectFirstAt(ready({ ...hostOf("no agent"), ...quiet, server }), nowMs + 8_000, "look at host");
+      const wrong = ready({ ...hostOf("no agent"), leases: [leaseOf()] });
+      expect(kindsOf(wrong)).not.toContain("lease");
+      expect(kindsOf(wrong)).toContain("let lapse");
+      expect(whyNotFree(testbedOf(), wrong)).toBe("no agent");
+    });
+
+    test("is looked at once for all its testbeds, and keeps those of another host from nothing", () => {
+      const names = Array.from({ length: 1000 }, (_, index) => `bed-${index}`);
+      const config = configOf(names.map((name) => testbedOf({ name })));
+      const looks = kindsOf(ready({ config, ...hostOf("no agent", nowMs - 8_000) }));
+      expect(looks.filter((kind) => kind === "look at host")).toHaveLength(1);
+      const far = configOf([testbedOf({ host: "lab-3" })]);
+      const reached = new Map([["a", { ok: true as const, atMs: nowMs }]]);
+      expect(kindsOf(ready({ config: far, reached, ...hostOf("no agent") }))).toContain("lease");
+      expect(kindsOf(ready({ config: far, reached, host: null }))).not.toContain("look at host");
+    });
+
+    test("is not looked at while draining, nor for disabled testbeds", () => {
+      expect(kindsOf(ready({ host: null, mode: "drain" }))).not.toContain("look at host");
+      const config = configOf([testbedOf({ enabled: false })]);
+      expect(kindsOf(ready({ host: null, config }))).not.toContain("look at host");
     });
   });
 });
@@ -835,8 +898,7 @@ describe("plan() over 10,000 random scenes", () => {
     const testbed = seen.config.testbeds.find((each) => each.name === name);
     if (testbed === undefined || whyNotFree(testbed, seen) !== null || seen.busy.has(`testbed ${name}`))
       return false;
-    const check = seen.checks.get(name);
-    return testbed.check === null || (check?.isPassed === true && nowMs - check.atMs < 20_000);
+    return testbed.check === null || seen.checks.get(name)?.fault === null;
   };
 
   test("they hold every kind of action", () => {
@@ -848,8 +910,10 @@ describe("plan() over 10,000 random scenes", () => {
         "arm",
         "begin",
         "check",
+        "check again",
         "let lapse",
         "look",
+        "look at host",
         "look at locks",
         "reach",
         "record went",
@@ -948,6 +1012,7 @@ describe("plan() over 10,000 random scenes", () => {
   test("one step an instance, and only in its own phase", () => {
     const phases: Partial<Record<Action["kind"], string[]>> = {
       create: ["preparing"],
+      "check again": ["preparing"],
       settle: ["creating"],
       associate: ["created"],
       go: ["starting"],

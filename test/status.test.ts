@@ -87,7 +87,7 @@ test("describeTestbeds() says why a testbed is not served", () => {
   expect(describeOne({ testbed: { enabled: false } })?.state).toBe("disabled");
 });
 
-test("describeTestbeds() says what keeps jobs from a testbed elsewhere, unless it runs one or hangs here by now", () => {
+test("describeTestbeds() says what keeps jobs from a testbed, unless it runs one", () => {
   const trouble = { reason: "the host key of h is not the one that is known", sinceMs: 5, recoveries: 0 };
   const far = { host: "h" };
   expect(describeOne({ trouble, testbed: far })).toMatchObject({
@@ -99,7 +99,10 @@ test("describeTestbeds() says what keeps jobs from a testbed elsewhere, unless i
   expect(describeOne({ trouble, testbed: { host: null, spRunnerUrl: "http://h" } })?.state).toBe(
     "unavailable",
   );
-  expect(describeOne({ trouble })?.state).toBe("free");
+  expect(describeOne({ trouble })?.state).toBe("unavailable");
+  // Strikes say nothing while nothing could be tried.
+  const health = { strikes: 3, retryAt: { ...now, uptimeMs: now.uptimeMs + 1 }, reason: "no power" };
+  expect(describeOne({ trouble, health })).toMatchObject({ state: "unavailable", reason: trouble.reason });
 });
 
 test("describeTestbeds() shows an open instance of a testbed that is configured no longer", () => {

@@ -6,10 +6,12 @@ import { type Instance, isFormer } from "../domain.ts";
 import { errorText, isRefusedBySystem } from "../failure.ts";
 import type { LogFields } from "../log.ts";
 import { plan } from "../plan.ts";
+import { intervals } from "../plan-observation.ts";
 import { type Action, actionKey } from "../plan-action.ts";
 import { chooseStartable } from "../plan-lanes.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
+import { lookAtHost } from "./isolation.ts";
 import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { arm, begin } from "./prepare.ts";
@@ -18,7 +20,8 @@ import { recover } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
 import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
-import { check, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
+import { lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
+import { check, checkAgain } from "./testbed-check.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
 import { takeWords } from "./words.ts";
 import { create, settle } from "./worker-request.ts";
@@ -130,7 +133,10 @@ export function createDaemon(factory: Factory): Daemon {
         count,
         message: outcome.kind === "outage" ? (before?.message ?? null) : outcome.reason,
       });
-      known.retryAtMs.set(key, nowMs + backOffMs(count - 1, factory.random.fraction()));
+      const backOff = backOffMs(count - 1, factory.random.fraction());
+      // What keeps jobs away is to be found gone within 10 s of the fix.
+      const isPreflight = ["reach", "look at host", "check"].includes(action.kind);
+      known.retryAtMs.set(key, nowMs + (isPreflight ? Math.min(backOff, intervals.faultyHostMs) : backOff));
       return;
     }
     const isTold = before !== undefined && before.message !== null;
@@ -210,6 +216,10 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await reach(factory, action.testbed);
     case "check":
       return await check(factory, action.testbed);
+    case "check again":
+      return await checkAgain(factory, action.instance);
+    case "look at host":
+      return await lookAtHost(factory);
     case "begin":
       return begin(factory, action.lease, action.testbed);
     case "let lapse":

@@ -1,28 +1,132 @@
 /**
- * Whether a host lets its instances have namespaces of their own: learnt of this one before the first job is asked
- * for, and of each anew with each instance that is armed. What follows from it is plan-testbeds.ts's part.
+ * What a host has for jobs, seen before a job is asked for: whether anything can run there, and whether its instances can
+ * have namespaces of their own. What follows from it is plan-testbeds.ts's part.
  */
+import type { Testbed } from "../config.ts";
+import { directoryName } from "../domain.ts";
 import type { HostView } from "../minder/replies.ts";
-import { usesThisHost } from "../plan-testbeds.ts";
-import type { Factory } from "./known.ts";
+import { isHere, isReached } from "../plan-testbeds.ts";
+import { inOne, lackOfRoom } from "../work-directory.ts";
+import { type Factory, nextSeq, strike } from "./known.ts";
+import { done, type Outcome } from "./outcome.ts";
+import { showTroubles } from "./trouble.ts";
 
-export async function probeHost(factory: Factory): Promise<void> {
-  const { hosts, config, log } = factory;
-  const host = await hosts.here.minder.probe();
-  if (!host.ok) {
-    log.warn(`cannot tell whether jobs can be isolated on this host: ${host.reason}`);
-    return;
-  }
-  if (config.general.isolate !== "off" && host.isolation.kind === "refused")
-    noteRefusal(factory, host.isolation.reason);
-  const wrong = config.testbeds.some(usesThisHost) ? whyUnusable(factory, host) : host.unusable;
-  if (wrong !== null) log.error(`no job can run on this host as it is: ${wrong}`);
+/** sun_path is 104 bytes on some systems, its final zero included. */
+const longestSocketBytes = 103;
+const mostSeqDigits = 15;
+
+/** One look for this host, not one for each of its testbeds. */
+export async function lookAtHost(factory: Factory): Promise<Outcome> {
+  const { known, config } = factory;
+  // Many instances may fail at once.
+  known.hostLook ??= learnHost(factory).finally(() => {
+    known.hostLook = null;
+  });
+  await known.hostLook;
+  showTroubles(factory, config.testbeds.filter(isHere));
+  return done;
 }
 
-/** Why no instance can be armed on a host; null: one can. One that is not isolated wants the host's own /work, too. */
-export function whyUnusable({ config }: Factory, { unusable, unshared, isolation }: HostView): string | null {
-  const isAlone = config.general.isolate === "off" || isolation.kind === "refused";
-  return unusable ?? (isAlone ? unshared : null);
+async function learnHost(factory: Factory): Promise<void> {
+  const { hosts, config, known, clock } = factory;
+  const { workDirectory } = hosts.here;
+  const testbeds = config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
+  // A service's tests are run by the built-in agent, whatever is configured.
+  const agentOf = (testbed: Testbed): string =>
+    (isReached(testbed) ? hosts.builtIn : hosts.here.agent).argv[0] ?? "";
+  const agents = [...new Set(testbeds.map(agentOf))];
+  const probed = await hosts.here.minder.probe(agents);
+  const faults = new Map<string, string>();
+  const shared = new Set<string>();
+  for (const testbed of testbeds) {
+    const need = {
+      usesHost: !isReached(testbed),
+      agent: agents.indexOf(agentOf(testbed)),
+      workDirectory,
+      setting: "general.work_dir",
+    };
+    const fault = probed.ok
+      ? whyUnusable(factory, probed, need)
+      : `this host cannot be looked at: ${probed.reason}`;
+    if (fault !== null) shared.add(fault);
+    const reason = fault ?? whyTooLong(factory, testbed);
+    if (reason !== null) faults.set(testbed.name, reason);
+  }
+  if (probed.ok && probed.unusable === null && probed.isolation.kind === "refused") {
+    if (config.general.isolate !== "off") noteRefusal(factory, probed.isolation.reason);
+  }
+  const fault = shared.size === 0 ? null : [...shared].join("; ");
+  logFaults(factory, fault, faults);
+  known.host = { atMs: clock.uptimeMs(), fault, faults };
+}
+
+/** Once each, and once when it is over. */
+function logFaults({ known, log }: Factory, fault: string | null, faults: ReadonlyMap<string, string>): void {
+  const before = known.host?.fault ?? null;
+  // Only the room that is left may differ with each look.
+  const sense = (text: string | null): string | undefined => text?.replace(/\d+/g, "");
+  if (fault !== null && sense(fault) !== sense(before)) log.error(`no job can run on this host: ${fault}`);
+  if (fault === null && before !== null) log.info("jobs can run on this host again");
+  if (fault !== null) return;
+  for (const [testbed, reason] of faults) {
+    if (known.host?.faults.get(testbed) !== reason) log.error(`no job can run here: ${reason}`, { testbed });
+  }
+}
+
+/** Of one testbed's instances, by its name: a shorter one may do. */
+function whyTooLong(factory: Factory, { name: testbed }: Testbed): string | null {
+  const { workDirectory } = factory.hosts.here;
+  const pathOf = (seq: number): string =>
+    `${workDirectory}/${directoryName({ testbed, seq })}/opt/run/buildomat.sock`;
+  // Far from it, as nearly all are, the database need not be asked.
+  if (Buffer.byteLength(pathOf(1)) + mostSeqDigits <= longestSocketBytes) return null;
+  const path = pathOf(nextSeq(factory, testbed));
+  if (Buffer.byteLength(path) <= longestSocketBytes) return null;
+  return `the path ${path} is longer than a socket's may be (${longestSocketBytes} bytes); choose a shorter general.work_dir`;
+}
+
+/** What an instance needs of its host. */
+export interface Need {
+  /** Where it is not isolated: the host's own /work and /input. */
+  usesHost: boolean;
+  /** Which of the agents that the probe was asked about. */
+  agent: number;
+  workDirectory: string;
+  /** What names the work directory in the configuration. */
+  setting: string;
+}
+
+/** Why no instance can be armed on a host; null: one can. */
+export function whyUnusable(
+  { config }: Factory,
+  { unusable, unshared, isolation, freeBytes, agentFaults }: HostView,
+  { usesHost, agent, workDirectory, setting }: Need,
+): string | null {
+  const isAlone = usesHost && (config.general.isolate === "off" || isolation.kind === "refused");
+  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting);
+  return (
+    unusable ??
+    (isAlone ? unshared : null) ??
+    (lack === null ? null : inOne(lack)) ??
+    agentFaults[agent] ??
+    null
+  );
+}
+
+/**
+ * The lab failed on a testbed: a strike, unless its host, its agent or its service is at fault, which is shown for as long as
+ * it lasts.
+ */
+export async function blame(factory: Factory, name: string, reason: string): Promise<void> {
+  const { config } = factory;
+  const testbed = config.testbeds.find((each) => each.name === name);
+  if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
+  if (!isAtFault(factory, name)) strike(factory, name, reason);
+}
+
+/** Whether the last look found a fault of a testbed's host, agent or service. */
+export function isAtFault({ known }: Factory, testbed: string): boolean {
+  return known.host?.faults.has(testbed) === true || known.reached.get(testbed)?.ok === false;
 }
 
 /** Told when it changes: the reason itself may name an instance's directory. */

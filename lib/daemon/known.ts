@@ -21,7 +21,7 @@ import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../factory-api.ts";
 import type { Hosts, Reached } from "../host.ts";
 import { type Log, logAbout, type LogFields } from "../log.ts";
-import type { Look, Observation, PendingLease } from "../plan-observation.ts";
+import type { Check, HostFaults, Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
 import type { IdleSpan, SpRunnerApi } from "../sp-runner-api.ts";
 import type { Store } from "../store.ts";
@@ -52,7 +52,10 @@ export interface Known {
   health: Map<string, Health>;
   elsewhere: Map<string, string>;
   locksSeenMs: number | null;
-  checks: Map<string, { isPassed: boolean; atMs: number }>;
+  host: HostFaults | null;
+  /** A look at this host that is under way. */
+  hostLook: Promise<void> | null;
+  checks: Map<string, Check>;
   refusal: string | null;
   alone: Set<string>;
   /** By testbed on another host: how that was last reached. */
@@ -61,7 +64,7 @@ export interface Known {
   boards: Map<string, { idle: IdleSpan | null; absent: IdleSpan | null; isAtWork: boolean }>;
   /** By testbed: when its service was last told to recover the board. */
   recoveringSinceMs: Map<string, number>;
-  /** By testbed on another host: what keeps jobs from it, as committed. */
+  /** By testbed: what keeps jobs from it, as committed. */
   troubles: Map<string, Trouble>;
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
@@ -96,6 +99,8 @@ export function openKnown(store: Store): Known {
     health: store.health(),
     elsewhere: new Map(),
     locksSeenMs: null,
+    host: null,
+    hostLook: null,
     checks: new Map(),
     refusal: null,
     alone: new Set(),

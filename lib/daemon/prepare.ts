@@ -8,11 +8,13 @@ import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
-import { noteAlone, noteRefusal } from "./isolation.ts";
+import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
-import { hostOf, noteElsewhere, noteUnreached, reachedHost } from "./reach.ts";
+import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./reach.ts";
 import { decideEnd } from "./wind-down.ts";
+
+export const leaseIsLost = "the server no longer leases the job to us";
 
 /** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
 export const lostLeaseMs = 60_000;
@@ -85,11 +87,14 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
       const { ssh } = instance.place;
       const reason =
         ssh === undefined || armed.reason.includes(ssh.host) ? armed.reason : `${ssh.host}: ${armed.reason}`;
-      // What it was found with may be gone, the agent say.
-      if (ssh !== undefined) factory.known.reached.delete(testbed.name);
+      // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
+      // that cannot take it either, it would be lost time.
+      if (ssh !== undefined) await reachAnew(factory, testbed);
+      else await lookAtHost(factory);
       const given = await giveUp(factory, instance, `preflight failed: ${reason}`);
       // Where a worker is there already, deciding the end strikes.
-      if (given === done && instance.phase === "preparing") strike(factory, instance.testbed, reason);
+      const isStrike = instance.phase === "preparing" && !isAtFault(factory, testbed.name);
+      if (given === done && isStrike) strike(factory, testbed.name, reason);
       return given;
     }
     case "cannot tell":
@@ -120,7 +125,7 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
 }
 
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
-async function giveUp(
+export async function giveUp(
   factory: Factory,
   instance: Instance,
   reason: string,

@@ -6,11 +6,11 @@ import type { Testbed } from "../config.ts";
 import type { Host, Reached } from "../host.ts";
 import { type Factory, noteSeqs } from "./known.ts";
 import { isAlone, isReached } from "../plan-testbeds.ts";
-import { inOne, lackOfRoom } from "../work-directory.ts";
 import { reachBoard } from "./board.ts";
 import { whyUnusable } from "./isolation.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
+import { showTroubles } from "./trouble.ts";
 
 export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome> {
   const reached = await reachAnew(factory, testbed);
@@ -30,7 +30,7 @@ export async function reachedHost(factory: Factory, testbed: Testbed): Promise<R
   return host === null ? await reachAnew(factory, testbed) : { ok: true, host };
 }
 
-async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
+export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
   const { hosts } = factory;
   const reached =
     testbed.spRunnerUrl === null
@@ -40,19 +40,9 @@ async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
   return reached;
 }
 
-function note(factory: Factory, { name }: Testbed, reached: Reached): void {
-  factory.known.reached.set(name, { ...reached, atMs: factory.clock.uptimeMs() });
-  noteTrouble(factory, name, reached.ok ? null : reached.reason);
-}
-
-/** What is wrong with a testbed's host or service is committed, so that it can be seen from outside; null: nothing is. */
-export function noteTrouble({ known, store, clock }: Factory, name: string, reason: string | null): void {
-  const before = known.troubles.get(name);
-  if (before?.reason === (reason ?? undefined)) return;
-  const trouble = reason === null ? null : { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason };
-  store.setTrouble(name, trouble);
-  if (trouble === null) known.troubles.delete(name);
-  else known.troubles.set(name, trouble);
+function note(factory: Factory, testbed: Testbed, reached: Reached): void {
+  factory.known.reached.set(testbed.name, { ...reached, atMs: factory.clock.uptimeMs() });
+  showTroubles(factory, [testbed]);
 }
 
 /** What is there already: instances that only their directories still tell of, and other factories' locks. */
@@ -88,12 +78,10 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     return { ok: false, reason };
   }
   // What keeps jobs from it is known before one is leased.
-  const probed = await minder.probe();
+  const probed = await minder.probe(reached.host.agent.argv.slice(0, 1));
   if (!probed.ok) return probed;
-  const { freeBytes } = probed;
   const setting = `testbed.${testbed.name}.work_dir`;
-  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting);
-  const fault = whyUnusable(factory, probed) ?? (lack === null ? null : inOne(lack));
+  const fault = whyUnusable(factory, probed, { usesHost: true, agent: 0, workDirectory, setting });
   if (fault === null) return reached;
   return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
 }

@@ -12,7 +12,6 @@ import type { Recalled } from "../minder/replies.ts";
 import { isPassing } from "../store.ts";
 import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
-import { probeHost } from "./isolation.ts";
 import { advance, type Factory, logFor, noteSeqs, now } from "./known.ts";
 
 const intentSchema = z.object({
@@ -51,7 +50,6 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
     names.map((name) => name.replace(/_(\d+)$/, "/$1")),
   );
   const recalled = await recallUntilAnswered(factory, stopped);
-  if (!stopped.aborted) await probeHost(factory);
   await takeOver(factory, minder, recalled);
 }
 

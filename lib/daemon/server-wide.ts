@@ -1,5 +1,4 @@
 /** Actions that concern the server or the host as a whole, and no one instance. */
-import type { Testbed } from "../config.ts";
 import type { Answer } from "../buildomat.ts";
 import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
@@ -7,10 +6,9 @@ import type { MinderView } from "../minder/replies.ts";
 import { noteList } from "../server-view.ts";
 import { howToClear, lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
-import { noteTrouble } from "./reach.ts";
+import { noteTrouble } from "./trouble.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 
-const checkTimeoutMs = 60_000;
 /** A refused token is tried again this often: somebody may mend it on the server. */
 const tokenRetryMs = 30_000;
 
@@ -175,25 +173,4 @@ export async function lookAtLocks(factory: Factory): Promise<Outcome> {
   known.elsewhere = elsewhere;
   known.locksSeenMs = clock.uptimeMs();
   return done;
-}
-
-/** Runs a testbed's own check; only a success lets it take a job. */
-export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
-  const { processes, known, clock } = factory;
-  const { path, user } = factory.hosts.here;
-  if (testbed.check === null) return done;
-  const result = await processes.run({
-    argv: ["/bin/sh", "-c", testbed.check],
-    env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: testbed.name, SP_TYPE: testbed.spType },
-    timeoutMs: checkTimeoutMs,
-    maxBytes: 4096,
-  });
-  const isPassed = result.ok && result.exitCode === 0;
-  known.checks.set(testbed.name, { isPassed, atMs: clock.uptimeMs() });
-  if (isPassed) return done;
-  const said = result.ok ? `${result.stdout}${result.stderr}`.trim() : "";
-  const why = result.ok ? `exit code ${result.exitCode}${said === "" ? "" : `, ${said}`}` : result.reason;
-  return failed(
-    `no job is taken for it until its check succeeds, which is run again: ${testbed.check}: ${why}`,
-  );
 }

@@ -10,9 +10,10 @@ import { noteWorker } from "../server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";
 import { howToClear, stopFormer } from "./former.ts";
-import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, strike } from "./known.ts";
+import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor } from "./known.ts";
+import { blame } from "./isolation.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
-import { noteTrouble } from "./reach.ts";
+import { noteTrouble } from "./trouble.ts";
 
 /** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
 const graceMs = 10_000;
@@ -48,7 +49,7 @@ export async function decideEnd(
   // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
   const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
   // What another program began says nothing of the testbed.
-  if (untold !== null && !isAtWork && !isFormer(instance)) strike(factory, instance.testbed, reason);
+  if (untold !== null && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, reason);
   else if (reason === jobDone) clearStrikes(factory, instance.testbed);
   factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
   logFor(factory, next).debug(`ending: ${reason}`);

@@ -9,7 +9,7 @@ import { Secret } from "../secret.ts";
 import { isOutage } from "../server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./known.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
-import { drop, lostLeaseMs, stillServes } from "./prepare.ts";
+import { drop, leaseIsLost, lostLeaseMs, stillServes } from "./prepare.ts";
 
 /** A lease older than this, since it was asked for, is renewed before it is used; the server forgets it at 60 s. */
 const oldLeaseMs = 45_000;
@@ -33,7 +33,7 @@ async function renewIfOld(factory: Factory, instance: Instance): Promise<Instanc
   const leasedAt = now(factory);
   const answer = await factory.api.renew(instance.job);
   if (!answer.ok) return refusedCall("renew the lease", answer);
-  if (!answer.value) return await drop(factory, instance, "the server no longer leases the job to us");
+  if (!answer.value) return await drop(factory, instance, leaseIsLost);
   return advance(factory, instance, { leasedAt });
 }
 

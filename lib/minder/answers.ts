@@ -28,6 +28,10 @@ export function readProbe(lines: string[]): ProbeResult {
     unshared: said.get("unshared") ?? null,
     unusable: said.get("unusable") ?? null,
     freeBytes: freeKb === undefined ? null : Number(freeKb) * 1024,
+    agentFaults: lines.flatMap((line) => {
+      const [word, fault] = split(line);
+      return word === "runnable" ? [null] : word === "not-runnable" ? [fault] : [];
+    }),
   };
 }
 

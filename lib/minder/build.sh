@@ -2,15 +2,7 @@
 
 # build: directories and files, and what must be true before a job is taken.
 build() {
-  case $agent in
-  /*) ;;
-  '') give_up 'failed no agent is configured' ;;
-  *) give_up "failed the agent's path $agent is not absolute" ;;
-  esac
-  [ -e "$agent" ] || give_up "failed the agent $agent is not there; install it or correct general.agent"
-  [ -f "$agent" ] || give_up "failed the agent $agent is not a file"
-  [ -x "$agent" ] || give_up "failed the agent $agent is not executable; chmod +x it"
-  why_not_runnable || give_up "failed the agent $agent $why"
+  is_agent_runnable "$agent" || give_up "failed $reason"
   socket=$directory/opt/run/buildomat.sock
   # sun_path is 104 bytes on some systems, its final zero included.
   [ "${#socket}" -le 103 ] ||
@@ -23,6 +15,21 @@ build() {
     printf '%s\n' "$intent_json" >minder/intent.json &&
     printf '' >>agent.log ||
     give_up "failed cannot write in $directory: its file system may be full or read-only"
+}
+
+# is_agent_runnable PATH: or says in $reason why not, with the fix.
+is_agent_runnable() {
+  reason=
+  case $1 in
+  /*) ;;
+  '') reason='no agent is configured' ;;
+  *) reason="the agent's path $1 is not absolute" ;;
+  esac
+  [ -n "$reason" ] || [ -e "$1" ] || reason="the agent $1 is not there; install it or correct general.agent"
+  [ -n "$reason" ] || [ -f "$1" ] || reason="the agent $1 is not a file"
+  [ -n "$reason" ] || [ -x "$1" ] || reason="the agent $1 is not executable; chmod +x it"
+  [ -n "$reason" ] || why_not_runnable "$1" || reason="the agent $1 $why"
+  [ -z "$reason" ]
 }
 
 # quote TEXT: sets $quoted to a word of sh that is the text.
@@ -40,11 +47,12 @@ quote() {
   quoted="$quoted$quote_rest'"
 }
 
-# why_not_runnable: false, with the reason in $why, where the system could not run the agent at all. What a job would die of
-# is to be found before a job is taken.
+# why_not_runnable PATH: false, with the reason in $why, where the system could not run the agent at all. What a job would
+# die of is to be found before a job is taken.
 why_not_runnable() {
-  [ -r "$agent" ] && [ -r "$proc/self/exe" ] || return 0
-  set -- $(od -An -v -tx1 -N20 "$agent")
+  program=$1
+  [ -r "$program" ] && [ -r "$proc/self/exe" ] || return 0
+  set -- $(od -An -v -tx1 -N20 "$program")
   case "$*" in
   '7f 45 4c 46 '*)
     [ "$#" = 20 ] || set -- 0 0 0 0 x 0 0 0 0 0 0 0 0 0 0 0 0 0 x x
@@ -57,7 +65,7 @@ why_not_runnable() {
     why='is for another kind of machine; install the one for this machine'
     ;;
   '23 21 '*)
-    read_line "$agent"
+    read_line "$program"
     line=${line#'#!'}
     set -- $line
     [ "$#" -gt 0 ] && [ -x "$1" ] && return 0

@@ -19,26 +19,44 @@ choose_wrapper() {
   fi
 }
 
-# probe SHELL WORK LOCKS ELEVATED OWNER: what an instance would find here. Lines of a word and a text; nothing stays.
+# probe SHELL WORK LOCKS ELEVATED OWNER AGENT...: what an instance would find here. Lines of a word and a text, one for each
+# agent in order; nothing stays.
 probe() {
-  work=$2 locks=$3 elevated=$4 owner=$5 isolate=auto
+  probe_shell=$1 work=$2 locks=$3 elevated=$4 owner=$5 isolate=auto directory=
+  shift 5
   know_host
   answer "user $uid"
-  if ! are_places_safe "$work" "$locks" "$owner" || ! is_elevated_enough; then answer "unusable $reason"; fi
   is_host_usable || answer "unshared $reason"
+  # What cannot be made in the work directory says nothing of isolation.
+  isolation='refused it was not tried'
+  if ! are_places_safe "$work" "$locks" "$owner" || ! is_elevated_enough || ! make_probe; then
+    answer "unusable $reason"
+  elif has_namespaces && try_namespaces "$probe_shell"; then
+    isolation=possible
+  else
+    isolation="refused $trouble"
+  fi
+  [ -z "$directory" ] || rm -rf "$directory"
+  answer "isolation $isolation"
   read_free_space "$work"
   [ -z "$free_kb" ] || answer "free-kb $free_kb"
-  if has_namespaces && try_namespaces "$1"; then answer 'isolation possible'; else answer "isolation refused $trouble"; fi
+  for agent; do
+    if is_agent_runnable "$agent"; then answer runnable; else answer "not-runnable $reason"; fi
+  done
 }
 
-# try_namespaces SHELL: builds those of an instance, in a directory for that; else says in $trouble why it cannot.
-try_namespaces() {
+# make_probe: an instance directory to try things in; else says in $reason why there can be none.
+make_probe() {
   directory=$work/.probe-$$
-  trouble="cannot write in $work"
-  mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/work" "$directory/input" 2>/dev/null || return 1
+  mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/work" "$directory/input" 2>/dev/null && return
+  reason="cannot write in $work: its file system may be full or read-only"
+  return 1
+}
+
+# try_namespaces SHELL: builds those of an instance in $directory; else says in $trouble why it cannot.
+try_namespaces() {
   choose_wrapper
   trouble=$($wrapper "$1" "$0" try "$uid" "$directory" "$elevated" 2>&1)
-  rm -rf "$directory"
   trouble=${trouble%%"$newline"*}
   [ "$trouble" != possible ] || return 0
   trouble=${trouble#failed }

@@ -34,8 +34,8 @@ import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./sp
 import type { Transport } from "./transport.ts";
 
 export interface Minder {
-  /** Tries what `arm` will need, and leaves nothing. */
-  probe(): Promise<ProbeResult>;
+  /** Tries what `arm` will need, and leaves nothing. `agents` are the programs that instances would run. */
+  probe(agents?: string[]): Promise<ProbeResult>;
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
   /** One view for each directory, in order. All at once in one process: cheap. */
@@ -106,8 +106,9 @@ export function openMinder({
   }
 
   return {
-    probe: async () => {
-      const reply = await script.call("probe", [shell, directory, locks, elevated, owner], "", 30_000);
+    probe: async (agents = []) => {
+      const words = [shell, directory, locks, elevated, owner, ...agents];
+      const reply = await script.call("probe", words, "", 30_000);
       return reply.ok ? readProbe(reply.lines) : reply;
     },
     arm: async (spec) => {

@@ -34,6 +34,8 @@ export interface HostView {
   unusable: string | null;
   /** In the work directory; null where it could not be learnt. */
   freeBytes: number | null;
+  /** Why each agent that was asked for cannot be run, in order; null: it can. */
+  agentFaults: (string | null)[];
 }
 
 export type ProbeResult = ({ ok: true } & HostView) | { ok: false; reason: string };

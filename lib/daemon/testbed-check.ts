@@ -1,0 +1,85 @@
+/**
+ * A testbed's own `check`, which must succeed before a job is taken: once before the first lease, and again between each
+ * lease and its worker. It runs on the factory's host.
+ */
+import type { Testbed } from "../config.ts";
+import { type Instance, instanceName } from "../domain.ts";
+import { isPassing } from "../store.ts";
+import { advance, type Factory, leaseAgeMs, now } from "./known.ts";
+import { done, type Outcome } from "./outcome.ts";
+import { drop, giveUp, leaseIsLost } from "./prepare.ts";
+import { showTroubles } from "./trouble.ts";
+
+const deadlineMs = 60_000;
+/** A check may take as long as a lease lives: a lease that is older than this is renewed meanwhile. */
+const renewMs = 20_000;
+const renewAgainMs = 5_000;
+const longestReason = 500;
+
+export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
+  await runCheck(factory, testbed, null);
+  return done;
+}
+
+/** For an armed instance. If it fails, the job is untouched: another testbed may take it. */
+export async function checkAgain(factory: Factory, instance: Instance): Promise<Outcome> {
+  const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
+  if (testbed === undefined) return done;
+  const ended = new AbortController();
+  const [fault, isLeased] = await Promise.all([
+    runCheck(factory, testbed, instanceName(instance)).finally(() => ended.abort()),
+    keepLease(factory, instance, ended.signal),
+  ]);
+  const latest = factory.known.instances.get(instanceName(instance)) ?? instance;
+  if (!isLeased) return await drop(factory, latest, leaseIsLost);
+  return fault === null ? done : await giveUp(factory, latest, fault);
+}
+
+/** Why it fails, for people; null: it succeeds. */
+async function runCheck(factory: Factory, testbed: Testbed, instance: string | null): Promise<string | null> {
+  const { processes, known, clock, log } = factory;
+  const { path, user } = factory.hosts.here;
+  const { name, spType, check: command } = testbed;
+  if (command === null) return null;
+  const result = await processes.run({
+    argv: ["/bin/sh", "-c", command],
+    env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: name, SP_TYPE: spType },
+    timeoutMs: deadlineMs,
+    maxBytes: 4096,
+  });
+  const said = result.ok ? `${result.stdout}${result.stderr}`.trim().slice(-longestReason) : "";
+  const code = result.ok ? `exit code ${result.exitCode}` : result.reason;
+  const isPassed = result.ok && result.exitCode === 0;
+  const why = `${command}: ${code}${said === "" ? "" : `, ${said}`}`;
+  const fault = isPassed ? null : `its check fails: ${why}`;
+  const isNew = (known.checks.get(name)?.fault ?? null) === null;
+  known.checks.set(name, { atMs: clock.uptimeMs(), fault, instance });
+  // Its words may differ each time: logged once until it succeeds.
+  if (fault !== null && isNew)
+    log.warn(`no job is taken for it until its check succeeds: ${why}`, { testbed: name });
+  if (fault === null && !isNew) log.info("its check succeeds again", { testbed: name });
+  showTroubles(factory, [testbed]);
+  return fault;
+}
+
+/** Until `ended`; false: the server no longer leases the job to us. */
+async function keepLease(factory: Factory, instance: Instance, ended: AbortSignal): Promise<boolean> {
+  const { known, clock, api } = factory;
+  let waitMs = 0;
+  while (instance.job !== null) {
+    const ageMs = leaseAgeMs(factory, known.instances.get(instanceName(instance)) ?? instance);
+    await clock.sleep(Math.max(waitMs, renewMs - ageMs), ended);
+    if (ended.aborted) return true;
+    const leasedAt = now(factory);
+    const answer = await api.renew(instance.job);
+    waitMs = renewAgainMs;
+    if (!answer.ok) continue;
+    if (!answer.value) return false;
+    try {
+      advance(factory, instance, { leasedAt });
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,40 @@
+/**
+ * Why no job is taken for a testbed: a fault of its host, its agent or its service, or what its check said. It is committed
+ * for `status`, is no strike, and goes when a look finds it gone.
+ */
+import type { Testbed } from "../config.ts";
+import type { Trouble } from "../domain.ts";
+import { isReached } from "../plan-testbeds.ts";
+import type { Factory } from "./known.ts";
+
+/** Commits what keeps jobs from a testbed; null: nothing does. */
+export function noteTrouble(factory: Factory, name: string, reason: string | null): void {
+  noteTroubles(factory, new Map([[name, reason]]));
+}
+
+/** The same, from what the last looks found. */
+export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): void {
+  const { known } = factory;
+  const reasonOf = (testbed: Testbed): string | null => {
+    const reached = isReached(testbed) ? known.reached.get(testbed.name) : undefined;
+    const unreached = reached?.ok === false ? reached.reason : null;
+    return known.host?.faults.get(testbed.name) ?? unreached ?? known.checks.get(testbed.name)?.fault ?? null;
+  };
+  noteTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
+}
+
+/** In one transaction: a fault of this host can concern a thousand testbeds. */
+function noteTroubles({ known, store, clock }: Factory, reasons: ReadonlyMap<string, string | null>): void {
+  const changes = new Map<string, Trouble | null>();
+  for (const [name, reason] of reasons) {
+    const before = known.troubles.get(name);
+    if (before?.reason === (reason ?? undefined)) continue;
+    changes.set(name, reason === null ? null : { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason });
+  }
+  if (changes.size === 0) return;
+  store.setTroubles(changes);
+  for (const [name, trouble] of changes) {
+    if (trouble === null) known.troubles.delete(name);
+    else known.troubles.set(name, trouble);
+  }
+}
