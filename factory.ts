@@ -518,6 +518,7 @@ async function setUpFactory(args: Record<string, unknown>, words: string[]): Pro
     around: await lookAround(),
     files,
     terminal: openTerminal(),
+    http: openHttp({ clock }),
     print,
     program: self,
   });

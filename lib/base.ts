@@ -44,12 +44,7 @@ export function findBase(args: BaseArgs, { env, home }: Pick<Surroundings, "env"
 /** Throws FactoryError or ConfigError, with all that is wrong. */
 export function readConfig({ config: path }: Base, surroundings: Surroundings): Config {
   const { env, readText } = surroundings;
-  if (env["NODE_TLS_REJECT_UNAUTHORIZED"] === "0") {
-    throw new FactoryError(
-      "Cannot start: NODE_TLS_REJECT_UNAUTHORIZED=0 would let anybody pose as the server",
-      { hint: "Unset it; a private certificate authority goes into NODE_EXTRA_CA_CERTS" },
-    );
-  }
+  refuseOpenTls(env);
   return parseConfig({
     ...surroundings,
     text: readUserFile(path, readText),
@@ -57,6 +52,15 @@ export function readConfig({ config: path }: Base, surroundings: Surroundings): 
     systemdCredential: readCredential(env, readText),
     readTokenFile: readText,
   });
+}
+
+/** Before anything is asked of the server. Throws FactoryError. */
+export function refuseOpenTls(env: Surroundings["env"]): void {
+  if (env["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0") return;
+  throw new FactoryError(
+    "Cannot start: NODE_TLS_REJECT_UNAUTHORIZED=0 would let anybody pose as the server",
+    { hint: "Unset it; a private certificate authority goes into NODE_EXTRA_CA_CERTS" },
+  );
 }
 
 /** For who can do without: none where the configuration cannot be used. */

@@ -15,21 +15,36 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Config, parseConfig } from "../lib/config.ts";
+import { openCustomerApi } from "../lib/customer-api.ts";
+import { startDevserver } from "../lib/devserver/server.ts";
+import { openClock } from "../lib/doors/clock.ts";
 import { openFiles } from "../lib/doors/files.ts";
+import { openHttp } from "../lib/doors/http.ts";
+import { openRandom } from "../lib/doors/random.ts";
 import { composeConfig } from "../lib/setup/config-text.ts";
 import { findTestbeds } from "../lib/setup/discovered.ts";
 import { Secret } from "../lib/secret.ts";
+import { must } from "./lab.ts";
 import { openSession, type Session } from "./pty.ts";
 import { until } from "./until.ts";
 
 const root = join(import.meta.dir, "..");
 const scratch = mkdtempSync(join(tmpdir(), "setup-"));
-afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+const clock = openClock();
+const http = openHttp({ clock });
+const server = startDevserver({ clock, random: openRandom(), adminToken: "admin-token" });
+const admin = openCustomerApi({ http, baseurl: server.url, token: new Secret("admin-token") });
+const { token } = must(await admin.createFactory("lab"));
+/** Where nothing listens. */
+const nowhere = "http://127.0.0.1:1";
+afterAll(async () => {
+  await server.stop();
+  rmSync(scratch, { recursive: true, force: true });
+});
 
 /** Bun's own, else it would be in each home. */
 const cache = join(scratch, "cache");
 
-const token = "a-token-of-more-than-16";
 const grapefruit = "01M850P0K099E9F8GHWJ7VBZWM";
 const gimlet = "01HGYSTRYRBS0DG7J6E22ZS3M5";
 const enter = "\r";
@@ -111,7 +126,7 @@ test("setup asks all that was not given, and what it writes can be run", async (
   await session.answer("Base directory [", enter);
   await session.answer("URL of the buildomat server", `ftp://x${enter}`);
   await session.answer("no http or https URL", "");
-  await session.answer("URL of the buildomat server", `https://buildomat.example.com/${enter}`);
+  await session.answer("URL of the buildomat server", `${server.url}/${enter}`);
   // A slip, taken back with Ctrl+U.
   await session.answer("Token:", `slip-of-a-token\x15${token}${enter}`);
   // Up and Ctrl+Y would bring back what a reader has kept.
@@ -135,7 +150,7 @@ test("setup asks all that was not given, and what it writes can be run", async (
 
   const config = readWritten(path, home);
   const spRunnerConfig = join(home, "sp runner/config.toml");
-  expect(config.general.baseurl).toBe("https://buildomat.example.com");
+  expect(config.general.baseurl).toBe(server.url);
   expect(config.token.reveal()).toBe(token);
   expect(config.targets).toEqual([{ name: "sp-grapefruit", id: grapefruit }]);
   expect(config.testbeds).toMatchObject([
@@ -151,11 +166,12 @@ test("setup asks all that was not given, and what it writes can be run", async (
   expect(shown).toMatch(/Next:\n .* check .*\n .* run /);
   expect(shown).not.toContain(token);
   expect(shown).not.toContain("slip");
+  expect(shown).toContain("The server takes the token");
   expect(shown).not.toContain("Warning");
 }, 20_000);
 
 test("setup changes nothing when Ctrl+C or Ctrl+D is the answer to a question", async () => {
-  const given = ["--server-url", "https://b.example.com"];
+  const given = ["--server-url", server.url];
   const first = newHome();
   const atOnce = start(first.home);
   await atOnce.answer("Base directory", ctrlC);
@@ -189,14 +205,7 @@ test("setup leaves nothing when it is killed in the middle", async () => {
   expect(allIn(home)).toEqual([]);
 }, 20_000);
 
-const answered = [
-  "--server-url",
-  "https://new.example.com",
-  "--sp-runner",
-  "sp-runner",
-  "--sp-config",
-  "/none/c.toml",
-];
+const answered = ["--server-url", server.url, "--sp-runner", "sp-runner", "--sp-config", "/none/c.toml"];
 
 test("setup asks before it overwrites, and no is the usual answer", async () => {
   const { home, base, path } = newHome();
@@ -212,16 +221,16 @@ test("setup asks before it overwrites, and no is the usual answer", async () => 
   await agreed.answer("Overwrite it?", `y${enter}`);
   await agreed.answer("Name of a testbed", enter);
   expect(await agreed.exited).toBe(0);
-  expect(readWritten(path, home).general.baseurl).toBe("https://new.example.com");
+  expect(readWritten(path, home).general.baseurl).toBe(server.url);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(allIn(base)).toEqual(["config.toml"]);
 }, 20_000);
 
 test("setup names what is missing where nobody can be asked", async () => {
   const { home } = newHome();
-  const { code, told } = await run(home, ["--server-url", "https://b.example.com"]);
+  const { code, told } = await run(home, ["--server-url", nowhere]);
   expect(code).toBe(2);
-  expect(told).toContain("Cannot ask without a terminal, and not given: --base-dir DIR, --token-file FILE");
+  expect(told).toContain("Cannot ask without a terminal, and not given: --token-file FILE");
   expect(told).not.toContain("--server-url");
   expect(allIn(home)).toEqual([]);
 });
@@ -230,14 +239,7 @@ test("setup does all without a terminal where enough is given, but overwrites no
   const { home, path } = newHome();
   discover(home);
   writeFileSync(join(home, "its token"), "short\n");
-  const words = [
-    "--base-dir",
-    "Oxide/ci/factory",
-    "--server-url",
-    "https://b.example.com",
-    "--token-file",
-    "its token",
-  ];
+  const words = ["--base-dir", "Oxide/ci/factory", "--server-url", nowhere, "--token-file", "its token"];
   words.push("--sp-config", "sp runner/config.toml", "--sp-runner", "bin/sp 'runner'");
   words.push(
     "--target",
@@ -270,7 +272,7 @@ test("setup does all without a terminal where enough is given, but overwrites no
 
 test("setup takes the token from FACTORY_TOKEN, and judges what it is given before it asks", async () => {
   const { home, base, path } = newHome();
-  const words = ["--base-dir", base, "--server-url", "https://b.example.com"];
+  const words = ["--base-dir", base, "--server-url", server.url];
   const faults: [string[], string, string][] = [
     [["--token-file", "none"], token, "Cannot read --token-file"],
     [["--target", "sp-gimlet"], token, `has no "="`],
@@ -290,6 +292,78 @@ test("setup takes the token from FACTORY_TOKEN, and judges what it is given befo
   expect(told).not.toContain(token);
   expect(readWritten(path, home).token.reveal()).toBe(token);
 });
+
+test("setup without a terminal uses and shows the usual base directory", async () => {
+  const { home, base, path } = newHome();
+  const { code, told } = await run(home, ["--server-url", server.url], { FACTORY_TOKEN: token });
+  expect(told).toContain(`Base directory: ${base}\n`);
+  expect(told).toContain("The server takes the token");
+  expect(code).toBe(0);
+  expect(readWritten(path, home).token.reveal()).toBe(token);
+});
+
+test("setup without a terminal writes nothing if the server refuses the token, and warns if it cannot ask", async () => {
+  const { home, path } = newHome();
+  const wrong = { FACTORY_TOKEN: "not-a-token-of-this-server" };
+  const refused = await run(home, ["--server-url", server.url], wrong);
+  expect(refused.code).toBe(2);
+  expect(refused.told).toContain("Cannot use the token: the server refuses it");
+  expect(allIn(home)).toEqual([]);
+  const open = await run(home, ["--server-url", server.url], { ...wrong, NODE_TLS_REJECT_UNAUTHORIZED: "0" });
+  expect(open).toMatchObject({ code: 2, told: expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED=0") });
+  expect(allIn(home)).toEqual([]);
+  const untried = await run(home, ["--server-url", nowhere], wrong);
+  expect(untried.told).toContain(
+    "Warning: the token could not be tried: 127.0.0.1 refuses connections to port 1",
+  );
+  expect(untried.told).not.toContain(wrong.FACTORY_TOKEN);
+  expect(untried.code).toBe(0);
+  expect(readWritten(path, home).token.reveal()).toBe(wrong.FACTORY_TOKEN);
+});
+
+test("setup at a terminal asks for another token if the server refuses one, and whether to go on without an answer", async () => {
+  const first = newHome();
+  const words = [
+    "--base-dir",
+    first.base,
+    "--sp-runner",
+    "x",
+    "--sp-config",
+    "/none/c.toml",
+    "--target",
+    `a=${gimlet}`,
+  ];
+  const refused = start(first.home, [...words, "--server-url", server.url]);
+  await refused.answer("Token:", `not-a-token-of-this-server${enter}`);
+  await refused.answer("the server refuses it", "");
+  await refused.answer("Use this token all the same? [y/N]", enter);
+  await refused.answer("Token:", `${token}${enter}`);
+  await refused.answer("The server takes the token", "");
+  await refused.answer("Name of a testbed", enter);
+  expect(await refused.exited).toBe(0);
+  expect(readWritten(first.path, first.home).token.reveal()).toBe(token);
+  rmSync(first.base, { recursive: true });
+
+  const insisted = start(first.home, [...words, "--server-url", server.url], {
+    FACTORY_TOKEN: "not-yet-a-token-here",
+  });
+  await insisted.answer("Use this token all the same?", `y${enter}`);
+  await insisted.answer("Name of a testbed", enter);
+  expect(await insisted.exited).toBe(0);
+  rmSync(first.base, { recursive: true });
+
+  const givenUp = start(first.home, [...words, "--server-url", nowhere], { FACTORY_TOKEN: token });
+  await givenUp.answer("Go on without that? [Y/n]", `n${enter}`);
+  expect(await givenUp.exited).toBe(1);
+  expect(givenUp.shown()).toContain("Nothing was changed");
+  expect(existsSync(first.path)).toBe(false);
+
+  const wentOn = start(first.home, [...words, "--server-url", nowhere], { FACTORY_TOKEN: token });
+  await wentOn.answer("Go on without that? [Y/n]", enter);
+  await wentOn.answer("Name of a testbed", enter);
+  expect(await wentOn.exited).toBe(0);
+  expect(readWritten(first.path, first.home).general.baseurl).toBe(nowhere);
+}, 20_000);
 
 test("setup.sh finds the executable beside it or in dist, else the checkout, and hands all words on", async () => {
   const { home } = newHome();

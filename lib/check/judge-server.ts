@@ -10,14 +10,16 @@ export function judgeServer(facts: Facts): Finding[] {
   if (!facts.ping.ok) return [error("server", `${baseurl} could not be asked: ${facts.ping.reason}`, null)];
   const { reply, wallMs } = facts.ping.value;
   const plain = judgeScheme(baseurl);
-  if (!reply.ok) {
-    return [
-      ...plain,
-      judgeFailure(baseurl, reply),
-      warning("token", "not tried: the server does not answer", "Check again when it does"),
-    ];
-  }
-  return [...plain, ...judgeReply(baseurl, reply), ...judgeClock(reply, wallMs)];
+  return [...plain, ...judgePing(baseurl, reply), ...(reply.ok ? judgeClock(reply, wallMs) : [])];
+}
+
+/** What the answer to a factory's ping says of the server and of the token. */
+export function judgePing(baseurl: string, reply: HttpReply | HttpFailure): Finding[] {
+  if (reply.ok) return judgeReply(baseurl, reply);
+  return [
+    judgeFailure(baseurl, reply),
+    warning("token", "not tried: the server does not answer", "Check again when it does"),
+  ];
 }
 
 function judgeScheme(baseurl: string): Finding[] {

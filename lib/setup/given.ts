@@ -78,9 +78,13 @@ export function readTypedToken(text: string): Reading<Secret> {
     : { wrong: fault, mend: "Paste the token alone" };
 }
 
+export function secretOf(token: NewConfig["token"], { readText }: Surroundings): Secret {
+  return "file" in token ? new Secret(readText(token.file).trim()) : token.value;
+}
+
 /** Of a token in a file or typed; null where nothing is to be said of it. */
-export function warnOfToken(token: NewConfig["token"], { readText }: Surroundings): string | null {
-  const text = "file" in token ? readText(token.file).trim() : token.value.reveal();
+export function warnOfToken(token: NewConfig["token"], around: Surroundings): string | null {
+  const text = secretOf(token, around).reveal();
   return text.length < 16
     ? `Warning: this token has ${text.length} characters only: a server's own have more, and a short one can be guessed`
     : null;

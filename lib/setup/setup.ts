@@ -1,12 +1,13 @@
 /**
- * `setup`: asks what was not given and writes the configuration of a new factory, whole or not at all. It asks nothing of
- * the server: that is `check`'s.
+ * `setup`: asks what was not given and writes the configuration of a new factory, whole or not at all. Of the server it asks
+ * only whether the token is good: all else is `check`'s.
  */
 import type { Surroundings } from "../base.ts";
 import { expandHome } from "../config-paths.ts";
 import { readHttpUrl, type Reading } from "../config-schema.ts";
 import { parseConfig } from "../config.ts";
 import type { Files } from "../doors/files.ts";
+import type { Http } from "../doors/http.ts";
 import type { Terminal } from "../doors/terminal.ts";
 import { errorText, FactoryError } from "../failure.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
@@ -19,10 +20,12 @@ import {
   readProgram,
   readTarget,
   readTypedToken,
+  secretOf,
   warnOfToken,
 } from "./given.ts";
 import { openQuestions, type Questions } from "./questions.ts";
 import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
+import { tryToken } from "./token-trial.ts";
 
 export interface SetupDoors {
   around: Surroundings;
@@ -30,6 +33,7 @@ export interface SetupDoors {
   /** Null where nobody can be asked. */
   terminal: Terminal | null;
   print(line: string): void;
+  http: Http;
   /** How this program is started. */
   program: string[];
 }
@@ -56,7 +60,7 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
   const questions = terminal === null ? null : openQuestions(terminal, print);
   if (questions !== null)
     print("Sets up a factory. Nothing is written before the end; Ctrl+C changes nothing.\n");
-  const base = given.baseDirectory ?? (await askBase(questions, around));
+  const base = given.baseDirectory ?? (await askBase(questions, doors));
   const path = `${base}/config.toml`;
   const replace = await files.isThere(path);
   if (replace && questions === null) throw refuseOverwriting(path);
@@ -70,6 +74,10 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
   }
 
   const config = await gather(given, questions, doors);
+  if (config === null) {
+    print("Nothing was changed");
+    return 1;
+  }
   const text = composeConfig(config);
   // What was judged piece by piece must also hold together, and be what the daemon will read.
   parseConfig({ ...around, env: {}, text, path, readTokenFile: around.readText });
@@ -80,7 +88,6 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
 
 function refuseGaps(given: Given): void {
   const missing = [
-    given.baseDirectory === null ? "--base-dir DIR" : null,
     given.baseurl === null ? "--server-url URL" : null,
     given.token === null ? "--token-file FILE (or FACTORY_TOKEN in the environment)" : null,
   ].filter((flag) => flag !== null);
@@ -96,20 +103,24 @@ function refuseOverwriting(path: string): FactoryError {
   });
 }
 
-async function askBase(questions: Questions | null, around: Surroundings): Promise<string> {
+async function askBase(questions: Questions | null, { around, print }: SetupDoors): Promise<string> {
   const usual = `${around.home}/Oxide/ci/factory`;
+  if (questions === null) print(`Base directory: ${usual}`);
   const read = (answer: string): { value: string } => ({ value: absolutePath(answer, around) });
   return (await questions?.value("Base directory", read, { usual })) ?? usual;
 }
 
-/** All of a new configuration; where nobody can be asked, of what was given and found. */
-async function gather(given: Given, questions: Questions | null, doors: SetupDoors): Promise<NewConfig> {
+/** All of a new configuration; where nobody can be asked, of what was given and found. Null: the person gave up. */
+async function gather(
+  given: Given,
+  questions: Questions | null,
+  doors: SetupDoors,
+): Promise<NewConfig | null> {
   const { around, print } = doors;
   const baseurl = given.baseurl ?? (await questions?.value("URL of the buildomat server", readHttpUrl));
-  const token = given.token ?? (await askToken(questions, print));
-  if (baseurl === undefined || token === undefined) throw new Error("gaps were let through");
-  const warning = warnOfToken(token, around);
-  if (warning !== null) print(warning);
+  if (baseurl === undefined) throw new Error("gaps were let through");
+  const token = await chooseToken(given.token, baseurl, questions, doors);
+  if (token === null) return null;
 
   let { spRunner, spConfig } = given;
   spRunner ??=
@@ -132,13 +143,44 @@ async function gather(given: Given, questions: Questions | null, doors: SetupDoo
   return { baseurl, token, spRunner, spConfig, targets, testbeds };
 }
 
+/** The token that was given or typed, once the server was asked about it. Null: the person gave up. */
+async function chooseToken(
+  given: NewConfig["token"] | null,
+  baseurl: string,
+  questions: Questions | null,
+  doors: SetupDoors,
+): Promise<NewConfig["token"] | null> {
+  const { around, print } = doors;
+  for (let token = given; ; token = null) {
+    token ??= await askToken(questions, print);
+    const warning = warnOfToken(token, around);
+    if (warning !== null) print(warning);
+    const trial = await tryToken(baseurl, secretOf(token, around), doors);
+    if (trial.is === "good") {
+      print("The server takes the token");
+      return token;
+    }
+    if (trial.is === "untried") {
+      print(`Warning: the token could not be tried: ${trial.why}`);
+      if (questions === null || (await questions.isWanted("Go on without that?", true))) return token;
+      return null;
+    }
+    if (questions === null) {
+      throw new FactoryError(`Cannot use the token: ${trial.why}`, { hint: "Nothing was written" });
+    }
+    print(trial.why);
+    if (await questions.isWanted("Use this token all the same?", false)) return token;
+  }
+}
+
 async function askToken(
   questions: Questions | null,
   print: (line: string) => void,
-): Promise<NewConfig["token"] | undefined> {
+): Promise<NewConfig["token"]> {
   print("\nThe factory's token comes from the server's administrator. It is not shown while it is typed.");
   const value = await questions?.value("Token", readTypedToken, { hidden: true });
-  return value === undefined ? undefined : { value };
+  if (value === undefined) throw new Error("gaps were let through");
+  return { value };
 }
 
 async function askTargets(questions: Questions | null, print: (line: string) => void): Promise<NewTarget[]> {
