@@ -60,6 +60,8 @@ export interface Check {
 
 export interface Observation {
   now: Moment;
+  /** Uptime at which this run of the factory began. */
+  startedMs: number;
   /** `drain`: finish what runs and take nothing new. */
   mode: "run" | "drain";
   config: Config;
@@ -114,4 +116,6 @@ export const intervals = {
   leaseMs: 60_000,
   /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
   strangerMs: 600_000,
+  /** A request for a worker that the server leaves open for longer holds up nothing else. */
+  settleMs: 300_000,
 };

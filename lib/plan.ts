@@ -152,7 +152,7 @@ export function plan(seen: Observation): Plan {
   function planStrangers(): boolean {
     const { list, lastSettledMs } = seen.server;
     if (list === null) return false;
-    const isSettling = open.some(({ phase }) => phase === "creating");
+    const isAnySettling = open.some((instance) => !isDue(settlesUntilMs(instance, seen)));
     const ours = new Set(open.map(({ worker }) => worker));
     let isAnyUnconfirmed = false;
     for (const worker of list.workers.values()) {
@@ -162,7 +162,7 @@ export function plan(seen: Observation): Plan {
       if (worker.private !== null && !worker.recycle && !isForgotten) continue;
       // An unassociated worker may be the answer to a request that was open when the first list was asked for.
       const isJudged = worker.private !== null || listedMs > lastSettledMs;
-      const isConfirmed = isJudged && !isSettling && list.askedAtMs - listedMs >= intervals.confirmMs;
+      const isConfirmed = isJudged && !isAnySettling && list.askedAtMs - listedMs >= intervals.confirmMs;
       if (isConfirmed) add({ kind: "delete stranger", worker });
       else isAnyUnconfirmed = true;
     }
@@ -210,6 +210,19 @@ export function plan(seen: Observation): Plan {
       add({ kind: "lease", targets: [...new Set(offered)] });
     }
   }
+}
+
+/**
+ * Until when a worker of no instance may be the answer to this one's request: one that cannot be settled is given up in the end.
+ * Only time in which this run had a server that answers counts: a request that was sent before may be settled yet.
+ */
+export function settlesUntilMs(
+  { phase, createSentAt }: Instance,
+  { now, startedMs, server }: Pick<Observation, "now" | "startedMs" | "server">,
+): number {
+  if (phase !== "creating") return Number.NEGATIVE_INFINITY;
+  const sentMs = createSentAt?.bootId === now.bootId ? createSentAt.uptimeMs : startedMs;
+  return Math.max(sentMs, startedMs, server.answeringSinceMs ?? now.uptimeMs) + intervals.settleMs;
 }
 
 /** What the last list says of an instance's worker. */

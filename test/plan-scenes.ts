@@ -177,6 +177,7 @@ export function serverOf(over: Partial<KnownServer> = {}): KnownServer {
 export function sceneOf(over: Partial<Observation> = {}): Observation {
   return {
     now: at(nowMs),
+    startedMs: nowMs - long,
     mode: "run",
     config: configOf([testbedOf()]),
     instances: [],

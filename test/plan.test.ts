@@ -392,6 +392,23 @@ describe("plan() for workers of no instance of ours", () => {
     expect(kindsOf({ ...seen, instances: [creating] })).not.toContain("delete stranger");
   });
 
+  test.each<[string, Partial<Observation>, Instance["createSentAt"], boolean]>([
+    ["5 minutes", {}, at(nowMs - 300_000), true],
+    ["less than that", {}, at(nowMs - 299_999), false],
+    ["less than that in this run", { startedMs: nowMs - 299_999 }, at(nowMs - 900_000), false],
+    ["since another boot, 5 minutes in this run", { startedMs: nowMs - 300_000 }, at(1, "boot-0"), true],
+    ["since another boot, less in this run", { startedMs: nowMs - 299_999 }, at(1, "boot-0"), false],
+  ])(
+    "deletes one beside a request that cannot be settled: open for %s",
+    (_, over, createSentAt, isDeleted) => {
+      const seen = { ...scene({ firstListedMs: listedFor(900_000) }), ...over };
+      const creating = instanceOf({ phase: "creating", createSentAt });
+      expect(kindsOf({ ...seen, instances: [creating] }).includes("delete stranger")).toBe(isDeleted);
+      const server = { ...seen.server, answeringSinceMs: nowMs - 299_999 };
+      expect(kindsOf({ ...seen, server, instances: [creating] })).not.toContain("delete stranger");
+    },
+  );
+
   test("never touches a held one", () => {
     const held = { hold: true, recycle: true };
     for (const worker of [{ ...stranger, ...held }, workerOf({ id: "stranger", private: "a/3", ...held })]) {

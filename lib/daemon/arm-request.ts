@@ -8,7 +8,7 @@ import type { Factory } from "./known.ts";
 import { factoryMark } from "./recover.ts";
 
 /** A minder that is not told to go within this lets go of the testbed. */
-const expirySeconds = 120;
+export const expirySeconds = 120;
 const logCapBytes = 100 * 1024 * 1024;
 
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {

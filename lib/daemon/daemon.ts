@@ -54,6 +54,7 @@ export function createDaemon(factory: Factory): Daemon {
   }
 
   async function run(): Promise<{ held: Instance[] }> {
+    known.startedMs = clock.uptimeMs();
     await recover(factory, stopped.signal);
     try {
       while (!stopped.signal.aborted && !isDrained()) {

@@ -71,6 +71,10 @@ export interface Known {
   looks: Map<string, KnownLook>;
   resumed: Map<string, number>;
   sweptMs: number | null;
+  /** Uptime at which this run began; infinite before it. */
+  startedMs: number;
+  /** By instance name: when a minder may last have been armed for it. */
+  armedMs: Map<string, number>;
   /** Names of instances for which a worker is being asked for right now. */
   asking: Set<string>;
   /** By instance name: testbeds that could not be got ready for its job before. */
@@ -112,6 +116,8 @@ export function openKnown(store: Store): Known {
     looks: new Map(),
     resumed: new Map(),
     sweptMs: null,
+    startedMs: Number.POSITIVE_INFINITY,
+    armedMs: new Map(),
     asking: new Set(),
     tried: new Map(),
     told: new Set(),
@@ -154,6 +160,7 @@ export function advance(
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
     known.boards.delete(name);
+    known.armedMs.delete(name);
     known.told.delete(name);
     known.endsAtMs.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.

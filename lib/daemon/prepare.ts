@@ -7,7 +7,7 @@ import { directoryName, type Instance, instanceName, isSameHost } from "../domai
 import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
 import { targetIds } from "../plan-testbeds.ts";
-import { armRequest } from "./arm-request.ts";
+import { armRequest, expirySeconds } from "./arm-request.ts";
 import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
@@ -18,6 +18,8 @@ export const leaseIsLost = "the server no longer leases the job to us";
 
 /** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
 export const lostLeaseMs = 60_000;
+/** A host's clock may run slower than ours, and the call that armed it may have come late. */
+const expiryMarginMs = 60_000;
 
 export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
   const { known, config, store, clock, random } = factory;
@@ -69,6 +71,10 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
   if (instance.phase === "preparing" && !stillServes(factory, instance)) {
     return await giveUp(factory, instance, "the testbed no longer serves the target");
   }
+  // No other call keeps the lease: what cannot be reached until now is not tried any more.
+  if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
+    return await drop(factory, instance, "the testbed was not ready before the lease ended");
+  }
   const armed = await armAt(factory, instance, testbed);
   switch (armed.kind) {
     case "armed":
@@ -99,9 +105,6 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
     }
     case "cannot tell":
       noteUnreached(factory, testbed, armed.reason);
-      if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
-        return await drop(factory, instance, armed.reason);
-      }
       return failed(`cannot arm: ${armed.reason}`);
   }
 }
@@ -121,7 +124,9 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
   if (isMoved || !isSameHost(reached.host.ssh ?? undefined, instance.place.ssh)) {
     return { kind: "failed", reason: "its host is configured otherwise by now" };
   }
-  return await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));
+  const armed = await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));
+  factory.known.armedMs.set(instanceName(instance), factory.clock.uptimeMs());
+  return armed;
 }
 
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
@@ -145,12 +150,25 @@ export async function giveUp(
 /** Ends an instance that has no worker: its minder lets go of the testbed, and the job stays in the queue. */
 export async function drop(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
   const { place, cookie } = instance;
-  const stopped = await factory.hosts.minderOf(place).stop(place.directory, { cookie, graceMs: 0 });
-  if (stopped.kind !== "stopped") return failed(`cannot disarm: ${stopped.reason}`);
+  const isVouched = isExpired(factory, instance);
+  const words = { cookie, graceMs: 0, ...(isVouched ? { isVouched } : {}) };
+  const stopped = await factory.hosts.minderOf(place).stop(place.directory, words);
+  if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isVouched)) {
+    return failed(`cannot disarm: ${stopped.reason}`);
+  }
   advance(factory, instance, { phase: "dropped", endReason: reason, endedMs: factory.clock.wallMs() });
   factory.known.server.lastSettledMs = factory.clock.uptimeMs();
   logFor(factory, instance).warn(`the job was not begun here: ${reason}`);
   return done;
+}
+
+/**
+ * Whether a minder that was armed for it has let go by itself, also where that cannot be seen: without a worker it was never told
+ * to go. An earlier run may have armed it until this one began.
+ */
+function isExpired({ known, clock }: Factory, instance: Instance): boolean {
+  const armedMs = known.armedMs.get(instanceName(instance)) ?? known.startedMs;
+  return clock.uptimeMs() - Math.max(armedMs, known.startedMs) >= expirySeconds * 1000 + expiryMarginMs;
 }
 
 /** Whether the testbed, as it is configured today, may run the instance's job. */

@@ -6,6 +6,7 @@ import type { Answer } from "../buildomat.ts";
 import { elapsedMs, type Instance, instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { Secret } from "../secret.ts";
+import { settlesUntilMs } from "../plan.ts";
 import { isOutage } from "../server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./known.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
@@ -32,9 +33,17 @@ async function renewIfOld(factory: Factory, instance: Instance): Promise<Instanc
   if (leaseAgeMs(factory, instance) <= oldLeaseMs || instance.job === null) return instance;
   const leasedAt = now(factory);
   const answer = await factory.api.renew(instance.job);
+  if (!answer.ok && isFinal(answer) && leaseAgeMs(factory, instance) > lostLeaseMs) {
+    return await drop(factory, instance, `the server does not renew the lease: ${answer.message}`);
+  }
   if (!answer.ok) return refusedCall("renew the lease", answer);
   if (!answer.value) return await drop(factory, instance, leaseIsLost);
   return advance(factory, instance, { leasedAt });
+}
+
+/** A refusal that would come again. A refused token (401) may be put right. */
+function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean {
+  return refusal === "forbidden" || refusal === "rejected" || refusal === "conflict";
 }
 
 async function askForWorker(factory: Factory, instance: Instance): Promise<Outcome> {
@@ -74,13 +83,17 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
 }
 
 /** While others ask for a worker of the same target, or have been looking for theirs for longer. */
-function mustWait({ known }: Factory, instance: Instance): boolean {
+function mustWait(factory: Factory, instance: Instance): boolean {
+  const { known } = factory;
+  const seen = { now: now(factory), startedMs: known.startedMs, server: known.server };
   return [...known.instances.values()].some((each) => {
     if (each.testbed === instance.testbed || each.target !== instance.target) return false;
     const isOlder =
       each.begunMs < instance.begunMs ||
       (each.begunMs === instance.begunMs && each.testbed < instance.testbed);
-    return known.asking.has(instanceName(each)) || (each.phase === "creating" && isOlder);
+    return (
+      known.asking.has(instanceName(each)) || (isOlder && settlesUntilMs(each, seen) > seen.now.uptimeMs)
+    );
   });
 }
 
@@ -106,8 +119,9 @@ export async function settle(factory: Factory, instance: Instance): Promise<Outc
   if (instance.isBound && instance.job !== null && stillServes(factory, instance)) {
     const leasedAt = now(factory);
     const renewed = await factory.api.renew(instance.job);
-    if (!renewed.ok) return refusedCall("renew the lease", renewed);
-    if (renewed.value) {
+    // What the server refuses it would refuse for ever; the worker is found without a lease.
+    if (!renewed.ok && !isFinal(renewed)) return refusedCall("renew the lease", renewed);
+    if (renewed.ok && renewed.value) {
       return await askForWorker(factory, advance(factory, instance, { leasedAt, createSentAt: leasedAt }));
     }
   }
