@@ -68,6 +68,21 @@ describe("createLines()", () => {
     expect(Math.max(...pieces.map((piece) => Buffer.byteLength(piece)))).toBeLessThanOrEqual(longestPiece);
   });
 
+  test("text that has grown is cut between characters too, wherever a pair of units stands", () => {
+    const most = Math.floor(longestPiece / 3);
+    for (const before of [most - 2, most - 1, most]) {
+      const line = Buffer.concat([
+        Buffer.alloc(before, 0xff),
+        utf8("🦊"),
+        Buffer.alloc(9000, 0xff),
+        utf8("\n"),
+      ]);
+      const pieces = frame(line);
+      expect(pieces.join("")).toBe(`${"\ufffd".repeat(before)}🦊${"\ufffd".repeat(9000)}`);
+      expect(pieces.every((piece) => piece.isWellFormed())).toBe(true);
+    }
+  });
+
   test("white space without end takes time in proportion to its length", () => {
     const startedMs = performance.now();
     const pieces = frame(utf8(`${" ".repeat(4_000_000)}x\n`), 65_536);

@@ -95,6 +95,27 @@ test("names are sent as one part of a path, and a board is recovered", async () 
   expect(await api.status("a/../b")).toMatchObject({ ok: false, status: 404 });
 });
 
+test("a job's name and a board's are one word of a path, whatever is in them", async () => {
+  const paths: string[] = [];
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: ({ url }) => {
+      paths.push(url.slice(server.url.href.length));
+      return Response.json({});
+    },
+  });
+  try {
+    const api = openSpRunnerApi({ http, baseurl: server.url.href.replace(/\/$/, "") });
+    await api.status("a/../b?c#d");
+    await api.result("../e");
+    await api.recover("f/g");
+  } finally {
+    await server.stop(true);
+  }
+  expect(paths).toEqual(["job/a%2F..%2Fb%3Fc%23d/status", "job/..%2Fe/result", "testbed/f%2Fg/recover"]);
+});
+
 test.each([
   ["500", "no answer"],
   ["garbage", "no answer"],
