@@ -142,9 +142,14 @@ describe("createBackground()", () => {
     expect(both).toEqual(["Ack", { Error: 'background process "one" is already running' }]);
   });
 
-  test("takes no name that nobody could read, and no hundred and first process", async () => {
-    const refusal = (await start("x".repeat(201), "true")) as { Error: string };
-    expect(refusal.Error).toEndWith("a name has at most 200 characters");
+  test("refuses a name that the server would refuse as a stream, and the hundred and first process", async () => {
+    const refusal = (await start("x".repeat(55), "true")) as { Error: string };
+    expect(refusal.Error).toEndWith("a name has at most 54 characters");
+    for (const name of ["my web", "a/b", "ü"]) {
+      expect(await start(name, "true")).toEqual({
+        Error: `starting background process "${name}": a name has letters, digits, ".", "_" and "-" alone`,
+      });
+    }
     await Promise.all(Array.from({ length: 100 }, (_, index) => start(`p${index}`, "true", "/bin/sh")));
     const last = (await start("p100", "true")) as { Error: string };
     expect(last.Error).toEndWith("a task has at most 100 of them");

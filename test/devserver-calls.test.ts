@@ -249,6 +249,38 @@ describe("devserver appending", () => {
       ]);
     }));
 
+  test("refuses the name of a stream that is too long or has another character, and the batch with it", () =>
+    onStage(async ({ send, submit, bringUp, user, factory, factoryToken }) => {
+      const job = await submit();
+      const { worker, token } = await bringUp(job);
+      const event = (stream: string): object => ({ stream, time: now, payload: "x" });
+      const long = "x".repeat(65);
+      const refused: [string, string][] = [
+        ["a b", `invalid char ' ' in stream name "a b"`],
+        [long, `stream name "${long}" is longer than 64 bytes`],
+      ];
+      const before = given(await user.events(job)).length;
+      for (const [stream, message] of refused) {
+        const good = event("x".repeat(64));
+        for (const [path, body, by] of [
+          [`/1/worker/job/${job}/append`, [good, event(stream)], token],
+          [`/0/worker/job/${job}/append`, event(stream), token],
+          [`/0/worker/job/${job}/task/0/append`, event(stream), token],
+          ["/0/worker/append", [good, event(stream)], token],
+          [`/0/factory/worker/${worker.id}/append`, event(stream), factoryToken],
+        ] as [string, object, string][]) {
+          const reply = await send("POST", path, { token: by, body: JSON.stringify(body) });
+          expect([path, reply.status, JSON.parse(reply.text)]).toEqual([
+            path,
+            400,
+            expect.objectContaining({ message }),
+          ]);
+        }
+      }
+      expect(given(await user.events(job))).toHaveLength(before);
+      expect(given(await factory.append(worker.id, { stream: "", time: now, payload: "x" }))).toBe(false);
+    }));
+
   test("by the factory to a job that is over is dropped in silence", () =>
     onStage(async ({ submit, bringUp, user, factory }) => {
       const job = await submit();

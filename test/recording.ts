@@ -35,6 +35,12 @@ export function isSpRunnerLine(line: RecordedLine): boolean {
   return line.who.startsWith("factory-to-sp-runner");
 }
 
+/** An append that the recorded server took; the main line, and with it the embedded server, refuses the stream's name. */
+export function isRefusedToday({ path, request_body: body }: RecordedLine): boolean {
+  const isAppend = path.endsWith("/append") && typeof body === "object" && body !== null;
+  return isAppend && "stream" in body && /[^A-Za-z0-9._-]/.test(String(body.stream));
+}
+
 /** A body of which only length and hash were kept. */
 export interface DigestedBody {
   length: number;

@@ -43,7 +43,9 @@ interface Running {
 }
 
 const mostProcesses = 100;
-const longestName = 200;
+/** `bg.NAME.stdout` is a stream's name: at most 64 of these characters, or the server takes none of its output. */
+const longestName = 54;
+const plainName = /^[A-Za-z0-9._-]*$/;
 /** As the real agent's: what a process has to end in when its task has ended; and what it has left of its group then. */
 const graceMs = 10_000;
 const groupGraceMs = 2000;
@@ -123,6 +125,7 @@ export function createBackground(options: BackgroundOptions): Background {
       if (ending.signal.aborted) return { Error: "no task is running" };
       if (names.has(request.name)) return { Error: `background process ${name} is already running` };
       if (request.name.length > longestName) return refuse(`a name has at most ${longestName} characters`);
+      if (!plainName.test(request.name)) return refuse('a name has letters, digits, ".", "_" and "-" alone');
       if (names.size >= mostProcesses) return refuse(`a task has at most ${mostProcesses} of them`);
       try {
         begin(request);

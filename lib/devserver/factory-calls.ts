@@ -6,6 +6,7 @@ import { appendJobEvent, assignJob, requireAssignable } from "./jobs.ts";
 import { renewLease, takeLease } from "./leases.ts";
 import { metadataShape } from "./metadata.ts";
 import { call, jsonCall, type Route } from "./routes.ts";
+import { requireStreamName } from "./stream-name.ts";
 import { associateWorker, createWorker, deleteWorker, factoryView } from "./workers.ts";
 
 const leaseShape = struct("FactoryWhatsNext", { supported_targets: listOf(text) });
@@ -90,6 +91,7 @@ export const factoryRoutes: Route[] = [
 /** A line is kept once there is a job to keep it for; where there will never be one it is dropped in silence. */
 function appendLine(exchange: Exchange, line: { stream: string; time: string; payload: string }): Reply {
   const { job, isRecycled, isDeleted } = factoryOwnWorker(exchange);
+  requireStreamName(line.stream);
   if (job === null) return json(200, { retry: !isRecycled && !isDeleted });
   if (!job.isComplete) appendJobEvent(exchange.state, job, line);
   return json(200, { retry: false });

@@ -8,6 +8,7 @@ import { listOf, optional, struct, text, time, truth, u32, u64 } from "./json-bo
 import { appendJobEvent, completeJobByWorker, completeTask } from "./jobs.ts";
 import { bytesCall, call, jsonCall, type Route } from "./routes.ts";
 import type { Job } from "./state.ts";
+import { requireStreamName } from "./stream-name.ts";
 import {
   agentView,
   appendWorkerEvent,
@@ -22,9 +23,10 @@ const eventShape = struct("WorkerAppendJob", eventFields);
 const taskEventShape = struct("WorkerAppendJobOrTask", { task: optional(u32), ...eventFields });
 const failedShape = struct("WorkerComplete", { failed: truth });
 
-/** A job that takes events, or the refusal of one that has ended. */
-function openJob(exchange: Exchange): Job {
+/** A job that takes these events, all of them, or the refusal. */
+function openJob(exchange: Exchange, events: { stream: string }[]): Job {
   const job = workerOwnJob(exchange);
+  for (const { stream } of events) requireStreamName(stream);
   if (job.isComplete) throw conflict("job already complete, cannot append");
   return job;
 }
@@ -50,6 +52,7 @@ export const workerRoutes: Route[] = [
 
   jsonCall("POST", "/0/worker/append", listOf(struct("WorkerAppend", eventFields)), (exchange, body) => {
     const worker = callingWorker(exchange);
+    for (const { stream } of body) requireStreamName(stream);
     for (const event of body) appendWorkerEvent(exchange.state, worker, event);
     return nothing;
   }),
@@ -70,18 +73,21 @@ export const workerRoutes: Route[] = [
   ),
 
   jsonCall("POST", "/1/worker/job/{job}/append", listOf(taskEventShape), (exchange, body) => {
-    const job = openJob(exchange);
+    const job = openJob(exchange, body);
     for (const event of body) appendJobEvent(exchange.state, job, event);
     return nothing;
   }),
 
   jsonCall("POST", "/0/worker/job/{job}/append", eventShape, (exchange, body) => {
-    appendJobEvent(exchange.state, openJob(exchange), body);
+    appendJobEvent(exchange.state, openJob(exchange, [body]), body);
     return nothing;
   }),
 
   jsonCall("POST", "/0/worker/job/{job}/task/{task:u32}/append", eventShape, (exchange, body) => {
-    appendJobEvent(exchange.state, openJob(exchange), { ...body, task: Number(exchange.params["task"]) });
+    appendJobEvent(exchange.state, openJob(exchange, [body]), {
+      ...body,
+      task: Number(exchange.params["task"]),
+    });
     return nothing;
   }),
 

@@ -1,0 +1,14 @@
+/** Which names of event streams the server takes, and its complaints. The empty name is one of them. */
+import { badRequest } from "./exchange.ts";
+
+const longestBytes = 64;
+
+/** Throws the server's refusal. */
+export function requireStreamName(name: string): void {
+  const shown = JSON.stringify(name);
+  if (Buffer.byteLength(name) > longestBytes) {
+    throw badRequest(`stream name ${shown} is longer than ${longestBytes} bytes`);
+  }
+  const [bad] = /[^A-Za-z0-9._-]/u.exec(name) ?? [];
+  if (bad !== undefined) throw badRequest(`invalid char '${bad}' in stream name ${shown}`);
+}
