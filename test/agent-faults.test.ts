@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AgentLab, openAgentLab } from "./agent-lab.ts";
 import { given } from "./devserver-stage.ts";
@@ -15,6 +15,16 @@ afterEach(() => {
 afterAll(() => lab.close());
 
 describe("runAgent() and a server in trouble", () => {
+  test("starts no task before the server has taken a call for its job", async () => {
+    const mark = join(lab.directory, "never");
+    const job = await lab.submit([`touch ${mark}`]);
+    lab.proxy.fate = (call) => (call.endsWith("/append") ? 409 : "pass");
+    const agent = await lab.start(job);
+    await until("the job is over", () => agent.log().includes("the job is over for this agent"));
+    await agent.stop();
+    expect(existsSync(mark)).toBe(false);
+  });
+
   test("plays the job through, every kind of call failing once", async () => {
     const out = join(lab.directory, "out");
     const job = await lab.submit(

@@ -77,6 +77,7 @@ function play(
     clock,
     tell,
     tellJob: tell,
+    taken: async () => undefined,
     signal,
   });
   const done = (async () => {

@@ -55,6 +55,21 @@ describe("devserver assigning", () => {
       expect(given(await user.job(job)).state).toBe("running");
     }));
 
+  test.each([
+    ["was just cancelled", 0],
+    ["has ended", 1 * second],
+  ])("makes a worker also for a job that %s, and its ping carries the job for a second", (_, passed) =>
+    onStage(async ({ user, bringUp, submit, clock }) => {
+      const job = await submit();
+      given(await user.cancel(job));
+      await clock.advance(passed);
+      const { agent } = await bringUp(job);
+      expect(given(await agent.ping())).toMatchObject({ poweroff: false, job: { id: job } });
+      await clock.advance(1 * second);
+      expect(given(await agent.ping())).toMatchObject({ poweroff: true, job: { id: job } });
+    }),
+  );
+
   test("hides the job from the agent until the factory flushes", () =>
     onStage(async ({ factory, factoryToken, target, send, submit }) => {
       const job = await submit();

@@ -47,7 +47,13 @@ function play(
     env = {},
     before = null,
     isCancelledThen = false,
-  }: { env?: Record<string, string>; before?: RunnerRecord | null; isCancelledThen?: boolean } = {},
+    taken = Promise.resolve(),
+  }: {
+    env?: Record<string, string>;
+    before?: RunnerRecord | null;
+    isCancelledThen?: boolean;
+    taken?: Promise<void>;
+  } = {},
 ) {
   const clock = createSettableClock({ bootId: "boot-1", uptimeMs: 1_000_000 });
   const answers: Answers = {
@@ -100,6 +106,7 @@ function play(
       told.push(`${stream}: ${payload}`);
       return Promise.resolve();
     },
+    taken: () => taken,
   };
   let verdict: Verdict | Error | null = null;
   const done = runHardwareTest(hardwareTest).then(
@@ -164,6 +171,16 @@ describe("a job that is answered", () => {
     const it = play({ result: [ok({ ...passed, outcome, error })] });
     expect(await it.done).toMatchObject({ isGood: false });
     expect(it.told.at(-1)).toBe(`worker: sp-runner: ${outcome}, 42 tests in 9 s: ${error}`);
+  });
+
+  test("is not submitted before the server has taken a call for it", async () => {
+    const gate = Promise.withResolvers<void>();
+    const it = play({}, { taken: gate.promise });
+    await it.clock.advance(3000);
+    expect(it.asked).toEqual([]);
+    gate.resolve();
+    await playOut(it);
+    expect(it.submitted).toHaveLength(1);
   });
 
   test("is no pass by an outcome of another version", async () => {

@@ -41,6 +41,7 @@ export function createSettableClock(
 
   return {
     wallMs: () => wallAtStart + passedMs,
+    wallTime: () => new Date(wallAtStart + passedMs).toISOString().replace("Z", "000000Z"),
     uptimeMs: () => uptimeAtStart + passedMs,
     bootId: start.bootId ?? randomUUID(),
     waiting: () => alarms.size,

@@ -25,6 +25,7 @@ const surroundings = {
   },
   base: "/base/opt",
   testbed: null,
+  hasLocale: () => true,
 };
 
 test("taskEnvironment() is what is documented and nothing of the agent's own", () => {
@@ -41,6 +42,12 @@ test("taskEnvironment() is what is documented and nothing of the agent's own", (
     BUILDOMAT_OPT: "/base/opt",
     BUILDOMAT_NONROOT: "1",
   });
+});
+
+test("taskEnvironment() takes C.UTF-8 where the host lacks en_US.UTF-8", () => {
+  const hasLocale = (name: string): boolean => name !== "en_US.UTF-8";
+  const { LANG, LC_ALL } = taskEnvironment(task(), "J", { ...surroundings, hasLocale });
+  expect([LANG, LC_ALL]).toEqual(["C.UTF-8", "C.UTF-8"]);
 });
 
 test("taskEnvironment() without HOME and USER takes the real agent's", () => {

@@ -36,6 +36,8 @@ export interface Child {
 export interface Children {
   /** Makes ready to start processes, which takes some milliseconds; else the first start does. */
   prepare(): void;
+  /** Whether what is started knows the locale. */
+  hasLocale(name: string): boolean;
   /** Throws the operating system's error when it cannot be started. */
   start(options: LaunchOptions): Child;
   /** Frees what starts need. No process may be running. */
@@ -63,6 +65,7 @@ export function openChildren({ clock, directory }: { clock: Clock; directory: st
 
   return {
     prepare,
+    hasLocale: (name) => prepare().hasLocale(name),
     start: (options) => {
       const { launch, reap } = prepare();
       const measureMs = startMeasure(clock);

@@ -38,8 +38,7 @@ export async function runDiagnostics(
 ): Promise<Finding> {
   const { api, calls, clock, log } = options;
   const queue = createEventQueue(createSender({ append: api.appendWorker, calls, clock, log }));
-  const tell: Tell = (stream, payload) =>
-    queue.put({ stream, time: new Date(clock.wallMs()).toISOString(), payload });
+  const tell: Tell = (stream, payload) => queue.put({ stream, time: clock.wallTime(), payload });
   await tell(`diag.${when}`, `starting ${when}-job diagnostics`);
   const finding = await find(when, text, tell, options);
   await queue.flush();
@@ -62,7 +61,12 @@ async function find(
       child = children.start({
         ...script,
         cwd: "/",
-        env: scriptEnvironment({ env, base: base.directory, testbed }),
+        env: scriptEnvironment({
+          env,
+          base: base.directory,
+          testbed,
+          hasLocale: children.hasLocale,
+        }),
         user,
       });
     } catch (error) {

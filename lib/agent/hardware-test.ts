@@ -16,6 +16,8 @@ export interface HardwareTest extends JudgeOptions {
   /** How far an agent before this one came with it; null: nothing was submitted. */
   before: RunnerRecord | null;
   record(state: RunnerRecord): void;
+  /** Resolves once the server has taken what was told: the job still runs. */
+  taken(): Promise<void>;
 }
 
 interface Taken {
@@ -69,6 +71,8 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
     if (await hasRunAllTheSame(test)) return ranAllTheSame;
   }
   await test.tell("worker", `sp-runner: ${settings.test_type} from baseline ${settings.baseline}`);
+  // The ping carries a job for up to a second after its end.
+  await test.taken();
   return await submit(test, settings);
 }
 

@@ -76,7 +76,7 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
   const put: Put = (stream, payload, task) =>
     queue.put({
       stream,
-      time: new Date(clock.wallMs()).toISOString(),
+      time: clock.wallTime(),
       payload,
       ...(task === undefined ? {} : { task }),
     });
@@ -99,14 +99,14 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
   let wanted: string[] = [];
   for (const [index, task] of job.tasks.entries()) {
     if (test === null) {
-      fault = await playTask(task, options, put);
+      fault = await playTask(task, options, put, queue.flush);
     } else if (index === 0) {
       const tell: HardwareTest["tell"] = (stream, payload) => {
         // An agent that wrote nothing would be taken for one that hangs (silence_timeout).
         options.log.info(payload);
         return put(stream, payload, task.id);
       };
-      const verdict = await runHardwareTest({ ...test, tell });
+      const verdict = await runHardwareTest({ ...test, tell, taken: queue.flush });
       fault = verdict.isGood ? null : "the hardware test failed";
       wanted = verdict.files.map((name) => `/work/${name}`);
     } else {
@@ -125,7 +125,7 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
   return fault ?? (isUploaded ? null : "its outputs cannot all be uploaded");
 }
 
-interface OpenTest extends Omit<HardwareTest, "tell"> {
+interface OpenTest extends Omit<HardwareTest, "tell" | "taken"> {
   inputDirectory: string;
   locate: Locate;
 }
@@ -159,7 +159,12 @@ function openHardwareTest({ base, server, access, clock, job, testbed, log }: Jo
 }
 
 /** Why it failed; null: it succeeded. */
-async function playTask(task: Task, options: JobOptions, put: Put): Promise<string | null> {
+async function playTask(
+  task: Task,
+  options: JobOptions,
+  put: Put,
+  taken: () => Promise<void>,
+): Promise<string | null> {
   const { job, access, base, children, clock, env, testbed, log } = options;
   const { signal } = access.calls;
   const isRoot = isRootMode(env);
@@ -173,13 +178,19 @@ async function playTask(task: Task, options: JobOptions, put: Put): Promise<stri
     const fault = await runTask({
       task,
       script,
-      env: taskEnvironment(task, job.id, { env, base: base.directory, testbed }),
+      env: taskEnvironment(task, job.id, {
+        env,
+        base: base.directory,
+        testbed,
+        hasLocale: children.hasLocale,
+      }),
       user,
       children,
       background,
       clock,
       tell,
       tellJob: put,
+      taken,
       signal,
     });
     log.info(`task ${task.id} ${fault === null ? "succeeded" : `failed: ${fault}`}`);

@@ -4,11 +4,11 @@
  * The agent compiles this when it starts (launch.ts). It includes nothing: lab hosts have no headers.
  */
 #ifdef __APPLE__
-enum { NONBLOCK = 4, NOFILE = 8, SETMASK = 3 };
+enum { NONBLOCK = 4, NOFILE = 8, SETMASK = 3, ALL_LOCALES = 0x3f };
 extern int *__error(void);
 #define errno (*__error())
 #else
-enum { NONBLOCK = 0x800, NOFILE = 7, SETMASK = 2 };
+enum { NONBLOCK = 0x800, NOFILE = 7, SETMASK = 2, ALL_LOCALES = 0x1fbf };
 extern int *__errno_location(void);
 #define errno (*__errno_location())
 extern long syscall(long number, ...);
@@ -27,6 +27,7 @@ extern int fchown(int, unsigned, unsigned), getrlimit(int, unsigned long *), set
 extern int sigfillset(void *), sigemptyset(void *), sigprocmask(int, const void *, void *);
 extern void *malloc(size_t), free(void *), *signal(int, void *), _exit(int);
 extern size_t strlen(const char *);
+extern void *newlocale(int, const char *, void *), freelocale(void *);
 
 /* Texts that stand one after another, each with its NUL, as a list that ends with null; `before` more entries come first. */
 static char **list(char *texts, int count, int before) {
@@ -167,3 +168,9 @@ no_out:
 
 /* Whether the process has ended: then `status` is how. One that is nobody's child any more counts as ended. */
 int reap(int pid, int *status) { return waitpid(pid, status, NOHANG) != 0; }
+
+int has_locale(char *name) {
+  void *locale = newlocale(ALL_LOCALES, name, 0);
+  if (locale) freelocale(locale);
+  return locale != 0;
+}

@@ -34,6 +34,8 @@ export interface Launcher {
   launch(options: LaunchOptions): Launched;
   /** Null while it runs. */
   reap(pid: number): { code: number | null; signal: number | null } | null;
+  /** Whether this host's C library has the locale. */
+  hasLocale(name: string): boolean;
   close(): void;
 }
 
@@ -52,6 +54,7 @@ export function openLauncher(directory: string): Launcher {
           returns: "i32",
         },
         reap: { args: ["i32", "ptr"], returns: "i32" },
+        has_locale: { args: ["ptr"], returns: "i32" },
       },
     });
     return {
@@ -83,6 +86,7 @@ export function openLauncher(directory: string): Launcher {
         const signal = value & 0x7f;
         return signal === 0 ? { code: (value >> 8) & 0xff, signal: null } : { code: null, signal };
       },
+      hasLocale: (name) => symbols.has_locale(joinTexts([name])) !== 0,
       close,
     };
   } finally {

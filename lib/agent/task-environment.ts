@@ -10,6 +10,8 @@ export interface Surroundings {
   base: string;
   /** Text of `$HOME/testbed.json`, null where there is none. */
   testbed: string | null;
+  /** Whether programs on this host know the locale. */
+  hasLocale(name: string): boolean;
 }
 
 const testbedSchema = z.object({
@@ -44,8 +46,10 @@ export function taskEnvironment(
 }
 
 /** What a script finds that is no task's. */
-export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<string, string> {
+export function scriptEnvironment({ env, base, testbed, hasLocale }: Surroundings): Record<string, string> {
   const { PATH: path = usualPath, ...given } = givenVariables(env);
+  // The real agent's; without it bash begins each task with a warning.
+  const locale = hasLocale("en_US.UTF-8") ? "en_US.UTF-8" : "C.UTF-8";
   const isRoot = isRootMode(env);
   const user = isRoot ? "root" : (env["USER"] ?? "nobody");
   return {
@@ -56,8 +60,8 @@ export function scriptEnvironment({ env, base, testbed }: Surroundings): Record<
     LOGNAME: user,
     TZ: "UTC",
     PATH: `${base}/bin:${path}`,
-    LANG: "en_US.UTF-8",
-    LC_ALL: "en_US.UTF-8",
+    LANG: locale,
+    LC_ALL: locale,
     // For another bmat than ours: where the agent's socket is.
     BUILDOMAT_OPT: base,
     BUILDOMAT_NONROOT: "1",

@@ -23,6 +23,8 @@ export interface TaskOptions {
   /** An event of the task, and one of the whole job. */
   tell: Tell;
   tellJob: Tell;
+  /** Resolves once the server has taken what was told: the job still runs. */
+  taken(): Promise<void>;
   /** Aborts when the job is over: the process group is ended. */
   signal: AbortSignal;
 }
@@ -33,6 +35,8 @@ const streams = { stdout: "stdout", stderr: "stderr", exit: "task", warning: "wo
 export async function runTask(options: TaskOptions): Promise<string | null> {
   const { task, script, env, user, children, background, clock, tell, signal } = options;
   await tell("task", `starting task ${task.id}: "${task.name}"`);
+  // The ping carries a job for up to a second after its end.
+  await options.taken();
   let child: Child;
   try {
     child = children.start({ ...script, cwd: task.workdir, env, user });

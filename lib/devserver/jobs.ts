@@ -84,9 +84,9 @@ export function createJob(state: State, wanted: NewJob): Job {
   return job;
 }
 
+/** A job that is cancelled or has ended can be assigned all the same: the loop recycles its worker within a second. */
 export function requireAssignable(job: Job): void {
   if (job.worker !== null) throw conflict(`job ${job.id} already assigned to worker ${job.worker.id}`);
-  if (job.isComplete) throw conflict(`job ${job.id} is already complete`);
 }
 
 /** Binds a job to a worker for good. Neither lease nor target, nor whether the job is cancelled, is looked at here. */

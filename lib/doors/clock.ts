@@ -7,6 +7,8 @@ import { uptime } from "node:os";
 export interface Clock {
   /** Milliseconds since 1970. For showing, event times and retention; no decision uses it, because it can jump. */
   wallMs(): number;
+  /** The same as a text, in UTC, with nanoseconds: events of one millisecond keep their order. */
+  wallTime(): string;
   /** Milliseconds since this machine booted, suspended time included. Every deadline counts in it. */
   uptimeMs(): number;
   /** Names this boot of this machine: an uptime is comparable only with one of the same boot. */
@@ -23,6 +25,7 @@ const longestTimerMs = 2_147_483_647;
 export function openClock(): Clock {
   return {
     wallMs: () => Date.now(),
+    wallTime: openWallTime(),
     uptimeMs: readUptimeMs,
     bootId: readBootId(),
     sleep: (ms, signal) =>
@@ -41,6 +44,24 @@ export function openClock(): Clock {
       const timer = setTimeout(() => controller.abort(), Math.min(ms, longestTimerMs));
       return { signal: controller.signal, release: () => clearTimeout(timer) };
     },
+  };
+}
+
+/** The runtime's wall clock has whole milliseconds. What lies between is counted from the last one that was read here. */
+function openWallTime(): () => string {
+  let startMs = Date.now();
+  let startNs = Bun.nanoseconds();
+  return () => {
+    const nowMs = Date.now();
+    let passedNs = Bun.nanoseconds() - startNs;
+    // The clock was set.
+    if (Math.abs(startMs + passedNs / 1e6 - nowMs) > 2) {
+      startMs = nowMs;
+      startNs += passedNs;
+      passedNs = 0;
+    }
+    const whole = new Date(startMs + Math.floor(passedNs / 1e6)).toISOString();
+    return `${whole.slice(0, -1)}${String(passedNs % 1e6).padStart(6, "0")}Z`;
   };
 }
 
