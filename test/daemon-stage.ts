@@ -135,8 +135,8 @@ export function openStage({
     };
   };
   const minder = {
-    probe: () =>
-      call(["probe"], () => ({
+    probe: (agents = []) =>
+      call(["probe", ...agents], () => ({
         ok: true,
         uid: 0,
         isolation: { kind: "possible" },
