@@ -169,6 +169,32 @@ test("a check that fails and a minder that cannot be disarmed at once: no worker
   expect(it.count(/^check$/)).toBe(3);
 });
 
+test("instance directories that cannot be read at the start are shown, and a job is leased when they can", async () => {
+  await using it = openStage();
+  it.fate = (call) => (call === "recall" ? { ok: false, reason: "no space left" } : undefined);
+  it.queue.push("job-1");
+  await begun(it, /^recall$/);
+  await it.run(60_000);
+  expect(it.store.troubles().get("a")?.reason).toEndWith("nothing is begun: no space left");
+  expect(says(it, "no space left")).toBe(1);
+  it.fate = () => undefined;
+  await it.run(10_000);
+  expect(it.count(/^create job-1$/)).toBe(1);
+  expect(it.store.troubles().size).toBe(0);
+});
+
+test("a minder of this host that does not answer keeps the next job away", async () => {
+  await using it = openStage({ config: configOf([testbedOf(), testbedOf({ name: "b" })]) });
+  await begun(it, /^lease$/);
+  it.fate = (call) =>
+    /^(arm|probe)/.test(call) ? { ok: false, kind: "cannot tell", reason: "hung" } : undefined;
+  it.queue.push("job-1", "job-2");
+  await begun(it, /^arm/);
+  await it.run(5_000);
+  expect(it.store.troubles().get("b")?.reason).toBe("this host cannot be looked at: hung");
+  expect(strikes(it)).toBe(0);
+});
+
 test("another host that is away is tried again within 10 s, however long it is away", async () => {
   await using it = openStage({ config: configOf([testbedOf({ host: "lab-3" })]) });
   it.fate = (call) => (call.startsWith("reach") ? { ok: false, reason: "lab-3 is away" } : undefined);

@@ -91,7 +91,7 @@ function judgeTestbed(
   const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
   const said = `the running factory says: ${trouble}`;
   if (trouble !== undefined && !isInUse(trouble)) {
-    return refuse(error(subject, said, "Where that is mended by now, it finds out within a minute"));
+    return refuse(error(subject, said, "If that is fixed by now, it finds out within 10 s"));
   }
   const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
   if (served.length === 0) {

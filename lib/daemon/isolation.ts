@@ -27,6 +27,14 @@ export async function lookAtHost(factory: Factory): Promise<Outcome> {
   return done;
 }
 
+/** Nothing can be begun on this host, for a reason that no look is needed for. The next look tells whether it still holds. */
+export function noteHostFault(factory: Factory, fault: string): void {
+  const testbeds = factory.config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
+  const faults = new Map(testbeds.map(({ name }) => [name, fault] as const));
+  factory.known.host = { atMs: Number.NEGATIVE_INFINITY, fault, faults };
+  showTroubles(factory, testbeds);
+}
+
 async function learnHost(factory: Factory): Promise<void> {
   const { hosts, config, known, clock } = factory;
   const { workDirectory } = hosts.here;

@@ -6,7 +6,7 @@ import type { Testbed } from "../config.ts";
 import { directoryName, type Instance, instanceName, isSameHost } from "../domain.ts";
 import type { ArmResult } from "../minder/replies.ts";
 import type { PendingLease } from "../plan-observation.ts";
-import { targetIds } from "../plan-testbeds.ts";
+import { isHere, targetIds } from "../plan-testbeds.ts";
 import { armRequest, expirySeconds } from "./arm-request.ts";
 import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
@@ -105,6 +105,8 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
     }
     case "cannot tell":
       noteUnreached(factory, testbed, armed.reason);
+      // The next job waits until this host answers.
+      if (isHere(testbed)) await lookAtHost(factory);
       return failed(`cannot arm: ${armed.reason}`);
   }
 }

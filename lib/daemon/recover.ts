@@ -12,6 +12,7 @@ import type { Recalled } from "../minder/replies.ts";
 import { isPassing } from "../store.ts";
 import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
+import { noteHostFault } from "./isolation.ts";
 import { advance, type Factory, logFor, noteSeqs, now } from "./known.ts";
 
 const intentSchema = z.object({
@@ -94,15 +95,17 @@ export async function takeOver(factory: Factory, minder: Minder, recalled: Recal
 }
 
 /** Nothing is begun before it is known what runs. */
-async function recallUntilAnswered(
-  { hosts, clock, log }: Factory,
-  stopped: AbortSignal,
-): Promise<Recalled[]> {
+async function recallUntilAnswered(factory: Factory, stopped: AbortSignal): Promise<Recalled[]> {
+  const { hosts, clock, log } = factory;
   const { minder, workDirectory } = hosts.here;
   for (let isTold = false; !stopped.aborted; isTold = true) {
     const recalled = await minder.recall(workDirectory);
     if (recalled.ok) return recalled.instances;
-    if (!isTold) log.error(`cannot read the instance directories, nothing is begun: ${recalled.reason}`);
+    if (!isTold) {
+      const fault = `cannot read the instance directories, nothing is begun: ${recalled.reason}`;
+      log.error(fault);
+      noteHostFault(factory, fault);
+    }
     await clock.sleep(recallAgainMs, stopped);
   }
   return [];
