@@ -68,6 +68,8 @@ export interface Observation {
   instances: readonly Instance[];
   leases: readonly PendingLease[];
   health: ReadonlyMap<string, Health>;
+  /** By testbed: no lease before this, because one came to nothing. */
+  rests: ReadonlyMap<string, { untilMs: number; reason: string }>;
   /** By testbed: who holds its lock, where that is no open instance of ours. */
   elsewhere: ReadonlyMap<string, string>;
   locksSeenMs: number | null;

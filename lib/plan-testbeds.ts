@@ -36,6 +36,8 @@ export function whyNotFree(
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
+  const rest = seen.rests.get(testbed.name);
+  if (rest !== undefined && rest.untilMs > seen.now.uptimeMs) return rest.reason;
   // The locks of this host; without isolation there is one of all of it beside the testbeds' own.
   const locks = testbed.host === null ? [testbed.name, ...(isAlone(testbed, seen) ? [".host"] : [])] : [];
   const held = locks.find((name) => seen.elsewhere.has(name));
@@ -90,6 +92,7 @@ export function isUsable(
 ): boolean {
   const health = seen.health.get(testbed.name);
   if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
+  isDue(seen.rests.get(testbed.name)?.untilMs ?? -1);
   const key = `testbed ${testbed.name}`;
   if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
   return isDue(seen.retryAtMs.get(key) ?? -1);

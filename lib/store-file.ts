@@ -4,6 +4,9 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { errorText, FactoryError } from "./failure.ts";
 
+/** The whole loop stands still for so long when another program, such as `sqlite3`, writes the file. */
+export const busyTimeoutMs = 250;
+
 /** Versions of our own tables; the Rust factory's user_version stays as it knows it. Append only. */
 const migrations = [
   `CREATE TABLE factory_instance (
@@ -120,6 +123,7 @@ export function hasTable(database: Database, name: string): boolean {
 
 export function migrate(database: Database, path: string): void {
   try {
+    // At a start nothing else waits for it yet.
     database.run("PRAGMA busy_timeout = 5000");
     database.run("PRAGMA journal_mode = WAL");
     // Every commit is on the disk before the effect that it announces.

@@ -5,7 +5,15 @@
 import type { Database } from "bun:sqlite";
 import { parseReading, type Reading } from "./config-reading.ts";
 import { canMove, type Health, type Instance, instanceName, rustState, type Trouble } from "./domain.ts";
-import { examine, hasTable, migrate, openDatabase, openReadOnly } from "./store-file.ts";
+import {
+  busyTimeoutMs,
+  examine,
+  hasTable,
+  isPassing,
+  migrate,
+  openDatabase,
+  openReadOnly,
+} from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./store-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./store-rust.ts";
@@ -37,6 +45,8 @@ export interface Store {
   /** What the last start read of its configuration; null: it is not known. */
   reading(): Reading | null;
   setReading(reading: Reading): void;
+  /** Writes something that changes nothing; throws where nothing can be committed. */
+  tryWriting(): void;
   close(): void;
 }
 
@@ -53,6 +63,7 @@ export function openStore(options: RustRows): Store {
     migrate(database, options.path);
     database.transaction(adoptRustRows)(database, options);
     database.transaction(clearMarkedRows)(database);
+    database.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     return storeOn(database);
   } catch (error) {
     database.close();
@@ -81,6 +92,24 @@ function storeOn(database: Database): Store {
   const isOpen = "phase NOT IN ('destroyed', 'dropped')";
   const select = (where: string, values: Record<string, string> = {}): Instance[] =>
     database.query(`SELECT * FROM factory_instance WHERE ${where}`).all(values).map(instanceOf);
+
+  let isWaiting = true;
+  const setWaiting = (is: boolean): void => {
+    if (is === isWaiting) return;
+    isWaiting = is;
+    database.run(`PRAGMA busy_timeout = ${is ? busyTimeoutMs : 0}`);
+  };
+
+  /** Where another program holds the file, one commit waits a moment for it; those after it do not, until one succeeds. */
+  function commit(work: () => unknown): void {
+    try {
+      work();
+      setWaiting(true);
+    } catch (error) {
+      if (isPassing(error)) setWaiting(false);
+      throw error;
+    }
+  }
 
   /** Only over the record that `before` is: an older one must not undo what was committed since. */
   function write(before: Instance, instance: Instance): void {
@@ -122,7 +151,7 @@ function storeOn(database: Database): Store {
   }
 
   return {
-    open: () => select(`${isOpen} ORDER BY begun_ms, testbed_name, seq`),
+    open: () => select(`${isOpen} ORDER BY rowid`),
     latest: () =>
       select(
         "seq = (SELECT max(seq) FROM factory_instance AS x WHERE x.testbed_name = factory_instance.testbed_name)",
@@ -135,11 +164,13 @@ function storeOn(database: Database): Store {
         )
         .get(testbed)?.seq ?? 0,
     begin: (instance) => {
-      database.transaction(() => {
-        const [other] = select(`${isOpen} AND testbed_name = $testbed`, { testbed: instance.testbed });
-        if (other !== undefined) throw new Error(`${instanceName(other)} is not destroyed`);
-        insert(database, instance);
-      })();
+      commit(
+        database.transaction(() => {
+          const [other] = select(`${isOpen} AND testbed_name = $testbed`, { testbed: instance.testbed });
+          if (other !== undefined) throw new Error(`${instanceName(other)} is not destroyed`);
+          insert(database, instance);
+        }),
+      );
       return instance;
     },
     advance: (instance, changes) => {
@@ -147,7 +178,7 @@ function storeOn(database: Database): Store {
       if (next.phase !== instance.phase && !canMove(instance.phase, next.phase)) {
         throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${next.phase}`);
       }
-      database.transaction(write)(instance, next);
+      commit(() => database.transaction(write)(instance, next));
       return next;
     },
     health: () => {
@@ -164,13 +195,15 @@ function storeOn(database: Database): Store {
       );
     },
     setHealth: (testbed, health) => {
-      if (health === null) {
-        database.query("DELETE FROM factory_health WHERE testbed_name = ?").run(testbed);
-        return;
-      }
-      database
-        .query("INSERT OR REPLACE INTO factory_health VALUES (?, ?, ?, ?)")
-        .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
+      commit(() => {
+        if (health === null) {
+          database.query("DELETE FROM factory_health WHERE testbed_name = ?").run(testbed);
+          return;
+        }
+        database
+          .query("INSERT OR REPLACE INTO factory_health VALUES (?, ?, ?, ?)")
+          .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
+      });
     },
     troubles: () => {
       // An older version may have written the file, and be at it still.
@@ -184,14 +217,16 @@ function storeOn(database: Database): Store {
         rows.map(({ testbed_name, since_ms: sinceMs, ...rest }) => [testbed_name, { ...rest, sinceMs }]),
       );
     },
-    setTrouble,
+    setTrouble: (testbed, trouble) => commit(() => setTrouble(testbed, trouble)),
     setTroubles: (troubles) => {
-      database.transaction(() => {
-        for (const [testbed, trouble] of troubles) setTrouble(testbed, trouble);
-      })();
+      commit(
+        database.transaction(() => {
+          for (const [testbed, trouble] of troubles) setTrouble(testbed, trouble);
+        }),
+      );
     },
+    tryWriting: () => commit(() => database.run("UPDATE factory_schema SET version = version")),
     words: () => readWords(database),
-    answerWord: (word, answer) => answerWord(database, word, answer),
     reading: () => {
       if (!hasTable(database, "factory_reading")) return null;
       const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();
@@ -200,6 +235,7 @@ function storeOn(database: Database): Store {
     setReading: (reading) => {
       database.query("INSERT OR REPLACE INTO factory_reading VALUES (1, ?)").run(JSON.stringify(reading));
     },
+    answerWord: (word, answer) => commit(() => answerWord(database, word, answer)),
     close: () => database.close(),
   };
 }

@@ -7,7 +7,6 @@ import type { Config } from "../lib/config.ts";
 import { createDaemon, type Daemon } from "../lib/daemon/daemon.ts";
 import { type Factory, openKnown } from "../lib/daemon/known.ts";
 import type { AgentView, Instance } from "../lib/domain.ts";
-import { openFiles } from "../lib/doors/files.ts";
 import type { FactoryApi, Worker } from "../lib/factory-api.ts";
 import type { Host, Hosts } from "../lib/host.ts";
 import type { Log } from "../lib/log.ts";
@@ -29,6 +28,7 @@ export const refusal = (status: number, message = "no"): Answer<never> => ({
 type Fate = (call: string) => unknown;
 
 export interface Stage {
+  directory: string;
   factory: Factory;
   store: Store;
   clock: SettableClock;
@@ -208,7 +208,7 @@ export function openStage({
     openRunner: () => undefined,
     clock,
     random: { bytes: (count: number) => new Uint8Array(count).fill(7), fraction: () => 0.5 },
-    files: { ...openFiles(), watch: () => ({ close: () => undefined }) },
+    files: { list: () => Promise.resolve([]), watch: () => ({ close: () => undefined }) },
     processes: {},
     log,
     known: openKnown(store),
@@ -216,6 +216,7 @@ export function openStage({
 
   let running: Promise<unknown> | null = null;
   const stage: Stage = {
+    directory,
     factory,
     store,
     clock,

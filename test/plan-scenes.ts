@@ -183,6 +183,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     instances: [],
     leases: [],
     health: new Map(),
+    rests: new Map(),
     elsewhere: new Map(),
     alone: new Set(),
     resumed: new Map(),
@@ -371,6 +372,7 @@ export function randomScene(seed: number): Observation {
       () => ({ strikes: 1, retryAt: at(near(), pick(["boot-1", "boot-1", "boot-0"])), reason: "it fell" }),
       names,
     ),
+    rests: some(0.1, () => ({ untilMs: near(), reason: "it came to nothing" }), names),
     elsewhere: some(0.15, () => "z/1 in /elsewhere", names),
     locksSeenMs: chance(0.1) ? null : past(8_000),
     checks: some(

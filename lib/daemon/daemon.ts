@@ -13,8 +13,8 @@ import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
 import { lookAtHost } from "./isolation.ts";
 import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
-import { done, failed, type Outcome } from "./outcome.ts";
-import { arm, begin } from "./prepare.ts";
+import { failed, type Outcome } from "./outcome.ts";
+import { arm, begin, letLapse } from "./prepare.ts";
 import { reach } from "./reach.ts";
 import { recover } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
@@ -100,8 +100,10 @@ export function createDaemon(factory: Factory): Daemon {
       note(await apply(factory, action), action, key);
     } catch (error) {
       // The disk is full or somebody else writes the file: the next pass may do better. All else is our own fault.
-      if (isPassing(error)) note(failed(`cannot write the database: ${String(error)}`), action, key);
-      else if (isRefusedBySystem(error)) note(failed(errorText(error)), action, key);
+      if (isPassing(error)) {
+        known.isStoreFailing = true;
+        note(failed(`cannot write the database: ${String(error)}`), action, key);
+      } else if (isRefusedBySystem(error)) note(failed(errorText(error)), action, key);
       else fault ??= { error };
     }
   }
@@ -224,11 +226,7 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
     case "begin":
       return begin(factory, action.lease, action.testbed);
     case "let lapse":
-      factory.known.leases = factory.known.leases.filter(({ job }) => job !== action.lease.job);
-      factory.log.info("no testbed can take the job now: its lease is left to lapse", {
-        job: action.lease.job,
-      });
-      return done;
+      return letLapse(factory, action.lease);
     case "delete stranger":
       return await deleteStranger(factory, action.worker);
     case "end":

@@ -50,6 +50,10 @@ export interface Known {
   instances: Map<string, Instance>;
   leases: PendingLease[];
   health: Map<string, Health>;
+  /** By testbed: how many leases in a row came to nothing there, and when the next may be asked for. */
+  rests: Map<string, { count: number; untilMs: number; reason: string }>;
+  /** A commit failed, and none was tried since. */
+  isStoreFailing: boolean;
   elsewhere: Map<string, string>;
   locksSeenMs: number | null;
   host: HostFaults | null;
@@ -101,6 +105,8 @@ export function openKnown(store: Store): Known {
     instances: new Map(store.open().map((instance) => [instanceName(instance), instance])),
     leases: [],
     health: store.health(),
+    rests: new Map(),
+    isStoreFailing: false,
     elsewhere: new Map(),
     locksSeenMs: null,
     host: null,
@@ -215,6 +221,23 @@ export function strike(factory: Factory, testbed: string, reason: string): void 
   const why =
     strikes < quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
   factory.log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
+}
+
+/** A lease that is not used keeps its job from everybody for a minute: no other one for this testbed before. */
+const pinnedMs = 60_000;
+const shortestRestMs = 1_000;
+
+/** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until one gets a worker. */
+export function rest(
+  { known, clock }: Factory,
+  testbed: string,
+  reason: string,
+  of: "job waits" | "job is gone",
+): void {
+  const count = (known.rests.get(testbed)?.count ?? 0) + 1;
+  const firstMs = of === "job waits" ? pinnedMs : shortestRestMs;
+  const restMs = Math.min(firstMs * 2 ** (count - 1), longestRetryMs);
+  known.rests.set(testbed, { count, untilMs: clock.uptimeMs() + restMs, reason });
 }
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {

@@ -9,7 +9,7 @@ import type { PendingLease } from "../plan-observation.ts";
 import { isHere, targetIds } from "../plan-testbeds.ts";
 import { armRequest, expirySeconds } from "./arm-request.ts";
 import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
-import { advance, type Factory, leaseAgeMs, logFor, nextSeq, setView, strike } from "./known.ts";
+import { advance, type Factory, leaseAgeMs, logFor, nextSeq, rest, setView, strike } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./reach.ts";
 import { decideEnd } from "./wind-down.ts";
@@ -131,6 +131,21 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
   return armed;
 }
 
+/** Nothing can take the leased job now. Those that were tried for it ask for no other one while it waits. */
+export function letLapse(factory: Factory, lease: PendingLease): Outcome {
+  const { known, log } = factory;
+  known.leases = known.leases.filter(({ job }) => job !== lease.job);
+  for (const testbed of lease.tried) {
+    // What a look sees keeps jobs away for as long as it lasts, and no longer.
+    if (isAtFault(factory, testbed) || (known.checks.get(testbed)?.fault ?? null) !== null) continue;
+    // Another factory was quicker: that says nothing of the next time.
+    if (known.elsewhere.has(testbed)) known.rests.delete(testbed);
+    rest(factory, testbed, "the last job could not be begun here", "job waits");
+  }
+  log.info("no testbed can take the job now: its lease is left to lapse", { job: lease.job });
+  return done;
+}
+
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
 export async function giveUp(
   factory: Factory,
@@ -142,15 +157,27 @@ export async function giveUp(
   const { job, target, leasedAt, testbed } = instance;
   const before = factory.known.tried.get(instanceName(instance)) ?? [];
   const tried = testbedThen === "was tried" ? [...before, testbed] : before;
-  const dropped = await drop(factory, instance, reason);
+  const dropped = await release(factory, instance, reason);
   if (dropped === done && job !== null) {
     factory.known.leases.push({ job, target, askedAt: leasedAt, tried });
   }
   return dropped;
 }
 
-/** Ends an instance that has no worker: its minder lets go of the testbed, and the job stays in the queue. */
-export async function drop(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+/** Ends an instance that has no worker, and its testbed rests: what was in the way is likely to be in the next job's, too. */
+export async function drop(
+  factory: Factory,
+  instance: Instance,
+  reason: string,
+  of: "job waits" | "job is gone" = "job waits",
+): Promise<Outcome> {
+  const dropped = await release(factory, instance, reason);
+  if (dropped === done) rest(factory, instance.testbed, reason, of);
+  return dropped;
+}
+
+/** Its minder lets go of the testbed, and the job stays in the queue. */
+async function release(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
   const { place, cookie } = instance;
   const isVouched = isExpired(factory, instance);
   const words = { cookie, graceMs: 0, ...(isVouched ? { isVouched } : {}) };

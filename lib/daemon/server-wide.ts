@@ -86,6 +86,11 @@ function noteToken({ known, log, config }: Factory, isGood: boolean): void {
 
 export async function lease(factory: Factory, targets: string[]): Promise<Outcome> {
   const { api, known, clock, config, random, log } = factory;
+  if (known.isStoreFailing) {
+    // A job that cannot be written down must not be taken. Throws where that is still so.
+    factory.store.tryWriting();
+    known.isStoreFailing = false;
+  }
   const askedAt = now(factory);
   known.server.lastPingMs = askedAt.uptimeMs;
   const answer = await api.lease(targets);

@@ -31,7 +31,7 @@ export async function checkAgain(factory: Factory, instance: Instance): Promise<
     keepLease(factory, instance, ended.signal),
   ]);
   const latest = factory.known.instances.get(instanceName(instance)) ?? instance;
-  if (!isLeased) return await drop(factory, latest, leaseIsLost);
+  if (!isLeased) return await drop(factory, latest, leaseIsLost, "job is gone");
   return fault === null ? done : await giveUp(factory, latest, fault);
 }
 

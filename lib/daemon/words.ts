@@ -48,6 +48,7 @@ function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAn
       return { isObeyed: false, text: heldText(name, worker) };
   }
   clearStrikes(factory, testbed);
+  known.rests.delete(testbed);
   for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
   if (seq === 0) return { isObeyed: true, text: `${testbed} can take the next job` };
   if (instance === undefined) return { isObeyed: true, text: `${name} has ended by itself meanwhile` };

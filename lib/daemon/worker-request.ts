@@ -37,7 +37,7 @@ async function renewIfOld(factory: Factory, instance: Instance): Promise<Instanc
     return await drop(factory, instance, `the server does not renew the lease: ${answer.message}`);
   }
   if (!answer.ok) return refusedCall("renew the lease", answer);
-  if (!answer.value) return await drop(factory, instance, leaseIsLost);
+  if (!answer.value) return await drop(factory, instance, leaseIsLost, "job is gone");
   return advance(factory, instance, { leasedAt });
 }
 
@@ -74,7 +74,7 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
       return recordWorker(factory, instance, read.value);
     }
     if (!read.ok && read.refusal !== "forbidden") return refusedCall("read the job's worker", read);
-    return await drop(factory, instance, `another worker has the job: ${message}`);
+    return await drop(factory, instance, `another worker has the job: ${message}`, "job is gone");
   }
   if (refusal === "conflict" || refusal === "rejected" || refusal === "forbidden") {
     return await drop(factory, instance, `the server refused a worker: ${message}`);
@@ -86,15 +86,15 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
 function mustWait(factory: Factory, instance: Instance): boolean {
   const { known } = factory;
   const seen = { now: now(factory), startedMs: known.startedMs, server: known.server };
-  return [...known.instances.values()].some((each) => {
-    if (each.testbed === instance.testbed || each.target !== instance.target) return false;
-    const isOlder =
-      each.begunMs < instance.begunMs ||
-      (each.begunMs === instance.begunMs && each.testbed < instance.testbed);
-    return (
-      known.asking.has(instanceName(each)) || (isOlder && settlesUntilMs(each, seen) > seen.now.uptimeMs)
-    );
-  });
+  let isOlder = true;
+  // In the order in which they were begun, also by an earlier process.
+  for (const each of known.instances.values()) {
+    if (each.testbed === instance.testbed) isOlder = false;
+    else if (each.target !== instance.target) continue;
+    else if (known.asking.has(instanceName(each))) return true;
+    else if (isOlder && settlesUntilMs(each, seen) > seen.now.uptimeMs) return true;
+  }
+  return false;
 }
 
 function mayBeOurs(instance: Instance, worker: Worker): boolean {
@@ -110,6 +110,7 @@ function recordWorker(factory: Factory, instance: Instance, worker: Worker): Out
   });
   server.recordedMs.set(instanceName(instance), factory.clock.uptimeMs());
   server.lastSettledMs = factory.clock.uptimeMs();
+  factory.known.rests.delete(instance.testbed);
   server.areWorkersBornHeld = worker.hold;
   return done;
 }
