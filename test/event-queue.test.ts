@@ -101,4 +101,14 @@ describe("createEventQueue()", () => {
     expect(queue.put(event("b"))).rejects.toThrow("over");
     expect(queue.flush()).rejects.toThrow("over");
   });
+
+  test("fails whoever waits for room, too: no event is taken that nobody will send", async () => {
+    const sink = createSink();
+    const queue = createEventQueue(sink.send);
+    for (let count = 0; count < 257; count += 1) await queue.put(event(String(count)));
+    const waiting = Promise.allSettled([queue.put(event("last"))]);
+    await sink.refuse();
+    expect((await waiting)[0]).toMatchObject({ status: "rejected", reason: new Error("over") });
+    expect(sink.batches).toHaveLength(1);
+  });
 });

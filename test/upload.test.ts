@@ -113,6 +113,14 @@ describe("uploadOutputs()", () => {
     expect(events).toEqual(["found 1 output files", "uploading: /f (10485761 bytes)", "uploaded: /f"]);
   });
 
+  test.each([0, 1, 2])("sends a file of %i whole chunks that is just as large as the quota", async (count) => {
+    const size = 5_242_880 * count;
+    writeFileSync(join(root, "f"), new Uint8Array(size));
+    const { isGood, chunks, commits } = await upload({ quota: size });
+    expect({ isGood, chunks }).toEqual({ isGood: true, chunks: Array<number>(count).fill(5_242_880) });
+    expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size });
+  });
+
   test("sends an empty file without a chunk", async () => {
     writeFileSync(join(root, "f"), "");
     const { isGood, chunks, commits } = await upload();
