@@ -17,9 +17,12 @@ import { type CheckOptions, runCheck } from "../lib/check/check.ts";
 import type { Facts, Place } from "../lib/check/facts.ts";
 import type { Finding } from "../lib/check/finding.ts";
 import { judge } from "../lib/check/judge.ts";
+import { reachService } from "../lib/check/reach-service.ts";
 import { parseConfig } from "../lib/config.ts";
+import { readingOf } from "../lib/config-reading.ts";
 import { openCustomerApi } from "../lib/customer-api.ts";
 import { startDevserver } from "../lib/devserver/server.ts";
+import { startRunner } from "../lib/devserver/sp-runner.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import { openHttp } from "../lib/doors/http.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
@@ -27,6 +30,7 @@ import { openRandom } from "../lib/doors/random.ts";
 import { type Minder, openMinder } from "../lib/minder/minder.ts";
 import { localTransport } from "../lib/minder/transport.ts";
 import { Secret } from "../lib/secret.ts";
+import { triedThere } from "../lib/ssh/judge-survey.ts";
 import { openStore, openStoreForReading } from "../lib/store.ts";
 import { must } from "./lab.ts";
 
@@ -364,6 +368,68 @@ test("runCheck() repeats what a running factory said of testbeds elsewhere, and 
   expect(faults(await it.check({ reach }))).toEqual(["error testbed.bed-3: bed-3: no room"]);
 });
 
+test("runCheck() warns of boards that the running factory has not read, and of quarantined ones also when none runs", async () => {
+  await using it = await openDesk();
+  const path = join(it.base, "data.sqlite3");
+  const child = `
+    import { lockStore, openStore } from "${join(import.meta.dir, "../lib/store.ts")}";
+    const clock = ${JSON.stringify({ bootId: clock.bootId, uptimeMs: clock.uptimeMs() })};
+    lockStore(${JSON.stringify(path)});
+    const store = openStore({ path: ${JSON.stringify(path)}, nowMs: 0, directoryOf: () => "/nowhere" });
+    store.setReading({ hash: "other", testbeds: [], targets: [] });
+    const health = (strikes, minutes, bootId = clock.bootId) =>
+      ({ strikes, reason: "no power", retryAt: { bootId, uptimeMs: clock.uptimeMs + minutes * 60_000 } });
+    store.setHealth("bed-1", health(3, 10));
+    store.setHealth("bed-2", health(2, 10));
+    store.setHealth("bed-3", health(3, -1));
+    store.setHealth("bed-4", health(3, 10, "another boot"));
+    console.log("held");
+    await new Promise((end) => process.stdin.on("end", end).resume());`;
+  const factory = Bun.spawn([process.execPath, "-e", child], { stdin: "pipe", stdout: "pipe" });
+  for await (const _ of factory.stdout) break;
+  chmodSync(path, 0o600);
+  const beds = ["bed-2", "bed-3", "bed-4"];
+  const lines = 'sp_type = "gimlet"\ntargets = ["sp-gimlet"]\nsp_runner_config = "~/sp.toml"\n';
+  it.configure({ more: beds.map((name) => `[testbed.${name}]\n${lines}`).join("") });
+  const unread = ["bed-1", ...beds].map(
+    (name) => `warning testbed.${name}: the running factory has not read this section yet: it takes no jobs`,
+  );
+  const quarantined = expect.stringMatching(/^warning testbed.bed-1: quarantined until .*: no power$/);
+  const running = await it.check();
+  expect(faults(running)).toEqual([quarantined, ...unread]);
+  expect(running.findings.find(({ message }) => message.startsWith("quarantined"))?.hint).toContain(
+    "clear bed-1 --because TEXT",
+  );
+  await factory.stdin.end();
+  await factory.exited;
+  const before = listing(it.base);
+  expect(faults(await it.check())).toEqual([quarantined]);
+  expect(listing(it.base)).toBe(before);
+});
+
+test("triedThere() says what was found of a host behind ssh", () => {
+  const survey = { user: "lab", workDirectory: "/w", freeBytes: 2e12, hasBash: true };
+  expect(triedThere(survey, "/opt/agent")).toMatch(
+    /^ssh logs in as lab; \S+ \S+ free in \/w; bash is there; the agent is \/opt\/agent$/,
+  );
+  expect(triedThere({ ...survey, freeBytes: null, hasBash: false }, null)).toBe(
+    "ssh logs in as lab; /w; this program is copied there as the agent",
+  );
+});
+
+test("reachService() says what it found of a board that can be used", async () => {
+  const runner = startRunner({ clock, random, boards: ["bed-1"] });
+  try {
+    expect(await reachService({ http, baseurl: runner.url }, "bed-1")).toEqual({
+      ok: true,
+      remarks: [],
+      tried: [`sp-runner ${runner.url} answers, its board is available`],
+    });
+  } finally {
+    await runner.stop();
+  }
+});
+
 test("runCheck() tries the agent: one that cannot be run is told with its reason", async () => {
   await using it = await openDesk();
   const agent = join(it.directory, "bin/agent");
@@ -489,6 +555,8 @@ const good: Facts = {
   freeBytes: seen(1e12),
   isFactoryRunning: seen(false),
   troubles: seen(new Map()),
+  reading: seen(null),
+  quarantines: seen(new Map()),
   locks: seen({ ok: true, locks: [] }),
   missingPrograms: seen({ ofJobs: [], ofIsolation: [] }),
   probe: seen({
@@ -604,6 +672,53 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a testbed of which a running factory said something when it hung elsewhere",
     { troubles: seen(new Map([["bed-1", "no route"]])) },
     [],
+  ],
+  [
+    "a board that the running factory has not read yet",
+    {
+      isFactoryRunning: seen(true),
+      reading: seen({ ...readingOf(configOf()), hash: "other", testbeds: [] }),
+    },
+    [/^warning testbed.bed-1: the running factory has not read this section yet: it takes no jobs$/],
+  ],
+  [
+    "boards that were changed and removed after the running factory read them",
+    {
+      isFactoryRunning: seen(true),
+      reading: seen({
+        ...readingOf(configOf()),
+        hash: "other",
+        testbeds: readingOf(configOf("", 'note = "x"')).testbeds.flatMap((each) => [
+          each,
+          { ...each, name: "bed-0" },
+        ]),
+      }),
+    },
+    [
+      /^warning testbed.bed-1: its section was changed after the running factory read it$/,
+      /^warning testbed.bed-0: its section is gone, but the running factory still uses it$/,
+    ],
+  ],
+  [
+    "a configuration that was changed in its general section",
+    { isFactoryRunning: seen(true), reading: seen(readingOf(configOf('isolate = "off"'))) },
+    [/^warning configuration: it was changed after the running factory read it$/],
+  ],
+  [
+    "a configuration that the running factory has read",
+    { isFactoryRunning: seen(true), reading: seen(readingOf(configOf())) },
+    [],
+  ],
+  [
+    "a quarantined board",
+    {
+      quarantines: seen(
+        new Map([["bed-1", { strikes: 4, reason: "no power", untilMs: Date.UTC(2026, 10, 24) }]]),
+      ),
+    },
+    [
+      /^warning testbed.bed-1: quarantined until 2026-11-2\d \d\d:\d\d:\d\d after 4 failures in a row: no power$/,
+    ],
   ],
   [
     "a running factory whose word cannot be read",

@@ -3,11 +3,13 @@ import type { AgentProgram } from "../agent-program.ts";
 import type { Base } from "../base.ts";
 import type { Answer } from "../buildomat.ts";
 import type { Config } from "../config.ts";
+import type { Reading } from "../config-reading.ts";
 import type { HttpFailure, HttpReply } from "../doors/http.ts";
 import type { RunResult } from "../doors/processes.ts";
 import type { Worker } from "../factory-api.ts";
 import type { Inspected } from "../host.ts";
 import type { LocksResult, ProbeResult } from "../minder/replies.ts";
+import type { Quarantine } from "./database.ts";
 import type { SeenDirectory } from "../work-directory.ts";
 
 /** What was seen, or why it could not be. */
@@ -56,6 +58,10 @@ export interface Facts {
   isFactoryRunning: Look<boolean>;
   /** By testbed: what the factory that is running said last keeps jobs from it. Empty where none is. */
   troubles: Look<Map<string, string>>;
+  /** What the factory that is running has read of the configuration; null: none is, or it did not say. */
+  reading: Look<Reading | null>;
+  /** By testbed. */
+  quarantines: Look<Map<string, Quarantine>>;
   locks: Look<LocksResult>;
   /** Those that are not there. */
   missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;

@@ -3,7 +3,7 @@
  * anything, and none keeps another from being made. What is tried is tried in a scratch directory that is gone afterwards.
  */
 import { constants } from "node:fs";
-import { access, copyFile, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
+import { access, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { parse } from "smol-toml";
 import { agentEnvironment, passedEnvironment } from "../agent-environment.ts";
@@ -20,7 +20,7 @@ import { errorText } from "../failure.ts";
 import type { Inspected } from "../host.ts";
 import type { Minder } from "../minder/minder.ts";
 import { isReached } from "../plan-testbeds.ts";
-import { isLocked, openStoreForReading } from "../store.ts";
+import { isFactoryRunning, readQuarantines, readReading, readTroubles, tryDatabase } from "./database.ts";
 import type { Facts, Look, Named, Place } from "./facts.ts";
 
 export interface Ground {
@@ -74,6 +74,8 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     freeBytes: look(() => readFreeBytes(workDirectory)),
     isFactoryRunning: look(() => isFactoryRunning(base.database)),
     troubles: look(() => readTroubles(base.database)),
+    reading: look(() => readReading(base.database)),
+    quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),
     locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
     missingPrograms: look(() => findMissingPrograms(config, ground)),
     probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
@@ -175,37 +177,6 @@ async function reachHosts(
   const far = config.testbeds.filter((testbed) => testbed.enabled && isReached(testbed));
   const reached = far.map(async (testbed) => [testbed.name, await reach(config, testbed, scratch)] as const);
   return new Map(await Promise.all(reached));
-}
-
-/** Why the database cannot be used; null: it can. Tried on a copy: reading leaves files beside it. */
-async function tryDatabase(database: string, scratch: string): Promise<string | null> {
-  // A factory that runs has it open.
-  if ((await lookAt(database)).kind !== "file" || (await isFactoryRunning(database))) return null;
-  const copy = join(scratch, "database");
-  await copyFile(database, copy);
-  if ((await lookAt(`${database}-wal`)).kind === "file") await copyFile(`${database}-wal`, `${copy}-wal`);
-  try {
-    openStoreForReading(copy)?.close();
-    return null;
-  } catch (error) {
-    return errorText(error).replace(copy, database);
-  }
-}
-
-/** The lock's file is made by the first factory. */
-async function isFactoryRunning(database: string): Promise<boolean> {
-  return (await lookAt(`${database}.lock`)).kind !== "missing" && isLocked(database);
-}
-
-/** What is left of a factory that has ended says nothing of now, and reading it would leave files beside it. */
-async function readTroubles(database: string): Promise<Map<string, string>> {
-  if ((await lookAt(database)).kind !== "file" || !(await isFactoryRunning(database))) return new Map();
-  const store = openStoreForReading(database);
-  try {
-    return new Map([...(store?.troubles() ?? [])].map(([testbed, { reason }]) => [testbed, reason]));
-  } finally {
-    store?.close();
-  }
 }
 
 async function findMissingPrograms({ general }: Config, { searchPath, surroundings }: Ground) {

@@ -5,8 +5,9 @@
 import { ConfigError } from "../config.ts";
 import { errorText, FactoryError } from "../failure.ts";
 import { isReached } from "../plan-testbeds.ts";
-import type { Facts, Look } from "./facts.ts";
+import type { Facts } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
+import { judgeQuarantine, judgeReading, judgeRunning } from "./judge-factory.ts";
 import {
   elevationTrouble,
   judgeAgent,
@@ -33,6 +34,7 @@ export function judge(facts: Facts): Finding[] {
     ...judgeLockDirectory(facts),
     ...judgeFreeSpace(facts),
     ...judgeRunning(facts, isFactoryRunning),
+    ...judgeReading(facts),
     ...judgePrograms(facts),
     ...judgeElevation(facts),
     ...judgeIsolation(facts),
@@ -53,17 +55,6 @@ export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
   return [error("configuration", errorText(thrown), thrown.hint ?? null)];
 }
 
-function judgeRunning({ base, troubles }: Facts, isRunning: Look<boolean>): Finding[] {
-  if (!isRunning.ok) {
-    const hint = `${base.database}.lock must be readable and writable by the factory's user`;
-    return [warning("factory", `cannot tell whether one is running: ${isRunning.reason}`, hint)];
-  }
-  if (!isRunning.value) return [ok("factory", `none is running on ${base.database}`)];
-  const one = ok("factory", `one is running on ${base.database}; a second one would not start`);
-  if (troubles.ok) return [one];
-  return [one, warning("factory", `cannot tell what it said last: ${troubles.reason}`, null)];
-}
-
 function judgeTestbeds(facts: Facts): Finding[] {
   const { config } = facts;
   const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
@@ -76,9 +67,10 @@ function judgeTestbeds(facts: Facts): Finding[] {
 }
 
 function judgeTestbed(
-  { config, reaches, troubles }: Facts,
+  facts: Facts,
   testbed: Facts["config"]["testbeds"][number],
 ): { finding: Finding; mayTake: boolean } {
+  const { config, reaches, troubles } = facts;
   const { name, enabled, spType, targets } = testbed;
   const subject = `testbed.${name}`;
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
@@ -100,6 +92,8 @@ function judgeTestbed(
       warning(subject, `takes no jobs: none of its targets (${targets.join(", ")}) has an id`, hint),
     );
   }
+  const quarantine = judgeQuarantine(facts, testbed);
+  if (quarantine !== null) return { finding: quarantine, mayTake: true };
   if (trouble !== undefined) return { finding: warning(subject, said, null), mayTake: true };
   const words = served.map((target) => target.name).join(", ");
   return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };

@@ -10,6 +10,8 @@ export async function reachService(
   const asked = await askForBoard(openSpRunnerApi(server), server.baseurl, testbed);
   if (!asked.ok) return asked;
   const { status } = asked.board;
-  if (status === "available" || isAtWork(asked.board)) return { ok: true, remarks: [] };
+  if (status === "available" || isAtWork(asked.board)) {
+    return { ok: true, remarks: [], tried: [`sp-runner ${server.baseurl} answers, its board is ${status}`] };
+  }
   return { ok: false, reason: `sp-runner ${server.baseurl} says that its board is ${status}` };
 }

@@ -14,7 +14,7 @@ import type { Transport } from "../minder/transport.ts";
 import { copyAgent, type Executable, pathOfCopy, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
-import { faultThere, remarksOn } from "./judge-survey.ts";
+import { faultThere, remarksOn, triedThere } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";
 import { tryServerThere } from "./try-server.ts";
 
@@ -149,7 +149,10 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return {
       ok: true,
       remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`),
-      tried: [tried],
+      tried: [
+        `${host}: ${triedThere(seen, agent?.ok === true ? (agent.agent.argv[0] ?? null) : null)}`,
+        tried,
+      ],
     };
   }
 

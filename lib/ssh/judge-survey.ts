@@ -25,6 +25,21 @@ export function faultThere(
 
 const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
 
+/** What was tried there and is right. `agent`: what runs jobs there; null: a copy of this program. */
+export function triedThere(
+  {
+    user,
+    workDirectory,
+    freeBytes,
+    hasBash,
+  }: Pick<Survey, "user" | "workDirectory" | "freeBytes" | "hasBash">,
+  agent: string | null,
+): string {
+  const room = freeBytes === null ? workDirectory : showRoom(freeBytes, workDirectory);
+  const program = agent === null ? "this program is copied there as the agent" : `the agent is ${agent}`;
+  return [`ssh logs in as ${user}`, room, ...(hasBash ? ["bash is there"] : []), program].join("; ");
+}
+
 /** What a lab wants to know of, though jobs can run. */
 export function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash }: Survey): string[] {
   const faults: Fault[] = [];
