@@ -52,6 +52,7 @@ async function upload({
   const chunks: number[] = [];
   const sleeps: number[] = [];
   const commits: string[] = [];
+  let ulids = 0;
   const give = <T>(value: T): Answer<T> => ({ ok: true, value });
   const api = {
     quota: async () => {
@@ -87,7 +88,7 @@ async function upload({
         sleeps.push(ms);
       },
     },
-    createUlid: () => "ULID",
+    createUlid: () => `ULID-${(ulids += 1)}`,
     put: async (_, payload) => void events.push(payload.replaceAll(root, "")),
     ...more,
   });
@@ -107,19 +108,22 @@ describe("uploadOutputs()", () => {
       path: join(root, "f"),
       size: 10_485_761,
       chunks: ["chunk-1", "chunk-2", "chunk-3"],
-      commit_id: "ULID",
+      commit_id: "ULID-1",
     });
     expect(sleeps).toEqual([20, 50, 100, 200, 500, 1000, 1000, 1000]);
     expect(events).toEqual(["found 1 output files", "uploading: /f (10485761 bytes)", "uploaded: /f"]);
   });
 
-  test.each([0, 1, 2])("sends a file of %i whole chunks that is just as large as the quota", async (count) => {
-    const size = 5_242_880 * count;
-    writeFileSync(join(root, "f"), new Uint8Array(size));
-    const { isGood, chunks, commits } = await upload({ quota: size });
-    expect({ isGood, chunks }).toEqual({ isGood: true, chunks: Array<number>(count).fill(5_242_880) });
-    expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size });
-  });
+  test.each([0, 1, 2])(
+    "sends a file of %i whole chunks that is just as large as the quota",
+    async (count) => {
+      const size = 5_242_880 * count;
+      writeFileSync(join(root, "f"), new Uint8Array(size));
+      const { isGood, chunks, commits } = await upload({ quota: size });
+      expect({ isGood, chunks }).toEqual({ isGood: true, chunks: Array<number>(count).fill(5_242_880) });
+      expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size });
+    },
+  );
 
   test("sends an empty file without a chunk", async () => {
     writeFileSync(join(root, "f"), "");
@@ -225,13 +229,19 @@ describe("uploadOutputs()", () => {
   });
 
   test("sends nothing from outside of the directories that it is kept within", async () => {
-    for (const name of ["work", "opt"]) mkdirSync(join(root, name));
-    for (const name of ["work/good", "opt/secret"]) writeFileSync(join(root, name), "x");
+    for (const name of ["work", "opt", "workshop"]) mkdirSync(join(root, name));
+    for (const name of ["work/good", "opt/secret", "workshop/x"]) writeFileSync(join(root, name), "x");
     symlinkSync(join(root, "opt/secret"), join(root, "work/link"));
     const locate = (path: string): string => path.replace(/^\/work(?=\/|$)/, `${root}/work`);
     const more = { locate, within: [join(root, "work")] };
     expect((await upload({ absolute: "/work/good", more })).commits).not.toEqual([]);
-    for (const absolute of ["/work/../opt/secret", "/work/link", join(root, "opt/secret"), "/etc/passwd"]) {
+    for (const absolute of [
+      "/work/../opt/secret",
+      "/work/link",
+      "/work/../workshop/x",
+      join(root, "opt/secret"),
+      "/etc/passwd",
+    ]) {
       const { isGood, commits, events } = await upload({ absolute, more });
       expect({ absolute, isGood, commits }).toEqual({ absolute, isGood: false, commits: [] });
       expect(events[0]).toEndWith("is not in the job's own directories");
