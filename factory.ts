@@ -422,7 +422,8 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
     }),
   };
   store?.close();
-  for (const line of args.json === true ? [statusJson(status)] : statusTable(status)) print(line);
+  const columns = process.stdout.isTTY ? 120 : null;
+  for (const line of args.json === true ? [statusJson(status)] : statusTable(status, columns)) print(line);
   return 0;
 }
 

@@ -157,6 +157,8 @@ function logLine(line: string): string | null {
   if (!line.startsWith('{"time":')) return null;
   try {
     const { time, level, message, ...fields } = entrySchema.parse(JSON.parse(line));
+    // All of it is about one job.
+    delete fields["job"];
     return peopleLine({ timeMs: Date.parse(time), level, message, fields });
   } catch {
     return null;

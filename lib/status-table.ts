@@ -1,6 +1,6 @@
 /** Testbeds' states as people and programs read them: a table, or one JSON document. */
 import { showDuration } from "./duration.ts";
-import { localTime } from "./log-line.ts";
+import { localTime, wrap } from "./log-line.ts";
 import type { TestbedStatus } from "./status.ts";
 
 export interface FactoryStatus {
@@ -13,8 +13,14 @@ export interface FactoryStatus {
 
 const titles = ["testbed", "type", "state", "since", "job", "waited", "ran", "reason"];
 
-/** Lines of a table. A testbed's note is on a line of its own, under it. */
-export function statusTable({ isRunning, database, remarks = [], testbeds }: FactoryStatus): string[] {
+/**
+ * Lines of a table. A testbed's note is on a line of its own, under it, and so is a reason that makes its line longer than
+ * `columns`; null: no line is too long.
+ */
+export function statusTable(
+  { isRunning, database, remarks = [], testbeds }: FactoryStatus,
+  columns: number | null = null,
+): string[] {
   const rows = testbeds.map((each) => [
     each.testbed,
     each.type ?? "",
@@ -34,14 +40,22 @@ export function statusTable({ isRunning, database, remarks = [], testbeds }: Fac
       .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
       .join("  ")
       .trimEnd();
+  const below = (title: string, text: string): string[] =>
+    text === ""
+      ? []
+      : wrap(`${title}: ${text}`, (columns ?? Infinity) - 4).map(
+          (each, index) => `${index === 0 ? "  " : "    "}${each}`,
+        );
   return [
     isRunning ? `The factory is running on ${database}` : `No factory is running on ${database}`,
     ...remarks,
     "",
     line(titles),
     ...rows.flatMap((row, index) => {
-      const note = testbeds[index]?.note ?? "";
-      return note === "" ? [line(row)] : [line(row), `  note: ${note}`];
+      const isLong = columns !== null && Bun.stringWidth(line(row)) > columns;
+      const reason = isLong ? (row.at(-1) ?? "") : "";
+      const shown = line(isLong ? row.slice(0, -1) : row);
+      return [shown, ...below("reason", reason), ...below("note", testbeds[index]?.note ?? "")];
     }),
   ];
 }

@@ -25,7 +25,7 @@ test.each<[string, string, EndRecord | null]>([
   ],
   ['bed-1: job "power on" ended after 12 s', jobDone, named],
   [
-    'bed-1: job "power on" was cancelled after 12 s: on the server, by its owner, an administrator or a time limit',
+    `bed-1: job "power on" was cancelled after 12 s: by its owner, an administrator or the server's time limit`,
     workerRecycled,
     named,
   ],
@@ -92,7 +92,7 @@ test.concurrent("success, exit 3 and cancel of the built-in agent's jobs read di
   await until("it runs", async () => (await it.said(cancelled, "stdout")).includes("started"));
   must(await it.user.cancel(cancelled));
   expect((await endOf(factory, cancelled)).message).toMatch(
-    /^bed-1: job "long" was cancelled after \S+ s: on the server/,
+    /^bed-1: job "long" was cancelled after \S+ s: by its owner/,
   );
   await stopped(factory);
 });

@@ -82,7 +82,13 @@ test("showLog() gives bytes on as they are, but nothing that steers a terminal",
 
 test("showLog() shows the built-in agent's log as lines on a terminal, and as it is elsewhere", async () => {
   const entry = (fields: object): string =>
-    JSON.stringify({ time: "2026-11-28T08:53:01.250Z", level: "info", message: "task 0 starts", ...fields });
+    JSON.stringify({
+      time: "2026-11-28T08:53:01.250Z",
+      level: "info",
+      message: "task 0 starts",
+      job: "J",
+      ...fields,
+    });
   const text = `${entry({})}\nno JSON\n${entry({ level: "warn", worker: "W" })}\n{"code":3}\n{"time":1}\n${entry({ message: "x\x1b[2J" })}\n`;
   writeFileSync(log(), text);
   await showLog(optionsFor());

@@ -46,6 +46,17 @@ test("statusTable() has a line for each testbed, a note under it, and nothing th
   ]);
 });
 
+test("statusTable() puts a reason under its line on a terminal where it would not fit, and loses nothing of it", () => {
+  const reason = `until 02:56:56: ${"the agent /opt/agent is not there; ".repeat(6)}last word`;
+  const beds = [running, { ...free, reason, note: "n".repeat(130) }];
+  const lines = statusTable({ isRunning: true, database: "/d", testbeds: beds }, 120);
+  for (const each of lines) expect(each.length).toBeLessThanOrEqual(120);
+  expect(lines[4]).toBe("g             grapefruit  free");
+  expect(lines.slice(5, -3).join(" ").replaceAll(/ +/g, " ").trim()).toBe(`reason: ${reason}`);
+  expect(lines.slice(-3).join("").replaceAll(/ +/g, "")).toBe(`note:${"n".repeat(130)}`);
+  expect(statusTable({ isRunning: true, database: "/d", testbeds: beds })[4]).toEndWith(reason);
+});
+
 test.each([
   [0, "0.0 s"],
   [9_999, "10.0 s"],

@@ -22,6 +22,6 @@ export function describeEnd(
   // Neither the external agent nor the server tells a factory whether the job was good.
   if (endReason === jobDone) return say("ended", null);
   if (endReason === workerRecycled)
-    return say("was cancelled", "on the server, by its owner, an administrator or a time limit");
+    return say("was cancelled", "by its owner, an administrator or the server's time limit");
   return say("was lost", endReason, true);
 }
