@@ -146,6 +146,36 @@ describe("a testbed behind ssh", () => {
     expect(factory.log().filter(({ level }) => level === "warn").length).toBe(1);
   });
 
+  test.concurrent("an agent there that cannot be run, now or later, takes no job, is no strike, and is used when it can", async () => {
+    await using lab = await openSshLab();
+    const agent = join(lab.directory, "stub-agent");
+    const good = readFileSync(agent);
+    const broken = "#!/no/such/shell\n";
+    writeFileSync(agent, broken);
+    const factory = lab.start();
+    const first = await lab.submit("echo hello");
+    const says = (text: string): number =>
+      factory.log().filter(({ message }) => message.includes(text)).length;
+    await until("it is logged", () => says("needs /no/such/shell, which is not there") === 1);
+    expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
+    writeFileSync(agent, good);
+    expect((await lab.ended(first)).state).toBe("completed");
+    // Between two looks only arming finds it.
+    await until("it is free", () => lab.proxy.calls.some((call) => call.startsWith("DELETE")));
+    writeFileSync(agent, broken);
+    await lab.submit("echo waits for its lease to lapse");
+    await until("it is found", () => says("preflight failed: bench-1: the agent") === 1);
+    await until("it is shown", async () => {
+      const shown = lab.start({ command: ["status"] });
+      return (await shown.stdout()).includes("unavailable");
+    });
+    writeFileSync(agent, good);
+    expect((await lab.ended(await lab.submit("echo again"))).state).toBe("completed");
+    expect(says("no job for this testbed for")).toBe(0);
+    expect(says("was not begun here")).toBe(1);
+    await drained(factory);
+  });
+
   test.concurrent("a pinned key that another host has is refused, with what to do", async () => {
     await using lab = await openSshLab({
       bed: ['host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"'],
