@@ -183,7 +183,7 @@ test("instance directories that cannot be read at the start are shown, and a job
   expect(it.store.troubles().size).toBe(0);
 });
 
-test("a minder of this host that does not answer keeps the next job away", async () => {
+test("a minder of this host that does not answer keeps the next job away, and no longer", async () => {
   await using it = openStage({ config: configOf([testbedOf(), testbedOf({ name: "b" })]) });
   await begun(it, /^lease$/);
   it.fate = (call) =>
@@ -192,7 +192,14 @@ test("a minder of this host that does not answer keeps the next job away", async
   await begun(it, /^arm/);
   await it.run(5_000);
   expect(it.store.troubles().get("b")?.reason).toBe("this host cannot be looked at: hung");
+  // Until the leases are lost, and both are dropped.
+  await it.runUntil(() => it.instance() === undefined && it.instance("b") === undefined);
+  await it.run(5_000);
   expect(strikes(it)).toBe(0);
+  it.fate = () => undefined;
+  it.queue.push("job-3", "job-4");
+  await it.run(10_000);
+  expect(it.count(/^create job-[34]$/)).toBe(2);
 });
 
 test("another host that is away is tried again within 10 s, however long it is away", async () => {

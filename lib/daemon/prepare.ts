@@ -172,7 +172,8 @@ export async function drop(
   of: "job waits" | "job is gone" = "job waits",
 ): Promise<Outcome> {
   const dropped = await release(factory, instance, reason);
-  if (dropped === done) rest(factory, instance.testbed, reason, of);
+  // A fault that a look sees keeps jobs away for as long as it lasts, and no longer.
+  if (dropped === done && !isAtFault(factory, instance.testbed)) rest(factory, instance.testbed, reason, of);
   return dropped;
 }
 
