@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../lib/agent/control.ts";
 import { createJobCalls } from "../lib/agent/job-calls.ts";
-import { answerControl, type JobAccess } from "../lib/agent/job-control.ts";
+import { answerControl, createPuts, type JobAccess } from "../lib/agent/job-control.ts";
 import type { Answer } from "../lib/buildomat.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import type { Log } from "../lib/log.ts";
@@ -26,7 +26,8 @@ let socketPath: string;
 let control: Control;
 let store: Map<string, { value: string; secret: boolean }>;
 let refusal: Answer<never> | null;
-let puts: number;
+/** Values, as they were tried. */
+let puts: string[];
 let ping: Ping;
 let access: JobAccess | null;
 
@@ -35,6 +36,7 @@ beforeEach(() => {
   mkdirSync(join(base, "run"));
   socketPath = join(base, "run/buildomat.sock");
   store = new Map();
+  puts = [];
   refusal = null;
   ping = {
     poweroff: false,
@@ -46,17 +48,17 @@ beforeEach(() => {
     storeGet: async (_: string, name: string): Promise<Answer<StoreValue>> =>
       refusal ?? { ok: true, value: store.get(name) ?? null },
     storePut: async (_: string, name: string, value: string, secret: boolean): Promise<Answer<void>> => {
-      puts += 1;
+      puts.push(value);
       if (refusal !== null) return refusal;
       store.set(name, { value, secret });
       return { ok: true, value: undefined };
     },
   } as unknown as WorkerApi;
   const calls = createJobCalls({ clock: openClock(), log: silent, doubt: () => undefined });
-  access = { jobId: "J", api, calls, background: null };
+  access = { jobId: "J", api, calls, background: null, puts: createPuts() };
   control = listenControl({
     path: socketPath,
-    answer: (request) => answerControl(request, { ping, job: access }),
+    answer: (request, caller) => answerControl(request, caller, { ping, job: access }),
     log: silent,
   });
 });
@@ -83,6 +85,9 @@ async function bmat(...[args, stdin, env]: Parameters<typeof start>) {
   ]);
   return { out, err, code };
 }
+
+const away: Answer<never> = { ok: false, refusal: "no answer", status: 502, message: "away" };
+const retryLine = "WARNING: control request failure (retrying): away\n";
 
 describe("runBmat() store", () => {
   test("puts and gets, adding a newline only where there is none", async () => {
@@ -137,13 +142,50 @@ describe("runBmat() store", () => {
   });
 
   test("waits while the server is away", async () => {
-    refusal = { ok: false, refusal: "no answer", status: 502, message: "away" };
-    puts = 0;
+    refusal = away;
     const child = start(["store", "put", "a", "b"]);
-    await until("it has been refused", () => puts > 0);
+    await until("it has been refused", () => puts.length > 0);
     refusal = null;
     expect(await child.exited).toBe(0);
     expect(store.get("a")?.value).toBe("b");
+    expect(await new Response(child.stderr).text()).toBe(retryLine);
+  });
+
+  test("of two that wait, puts the first before the second is tried", async () => {
+    refusal = away;
+    const first = start(["store", "put", "a", "old"]);
+    await until("the first has been refused", () => puts.length > 0);
+    const second = start(["store", "put", "a", "new"]);
+    // It waits for its turn, and knows why.
+    expect(new TextDecoder().decode((await second.stderr.getReader().read()).value)).toBe(retryLine);
+    refusal = null;
+    expect([await first.exited, await second.exited]).toEqual([0, 0]);
+    expect(store.get("a")?.value).toBe("new");
+    expect(puts.indexOf("new")).toBe(puts.lastIndexOf("old") + 1);
+  });
+
+  test("is not tried any more once it was given up", async () => {
+    refusal = away;
+    const first = start(["store", "put", "a", "old"]);
+    await until("it has been refused", () => puts.length > 0);
+    const waiting = start(["store", "put", "a", "older"]);
+    expect((await waiting.stderr.getReader().read()).done).toBe(false);
+    waiting.kill("SIGKILL");
+    await waiting.exited;
+    // By the next answer its end has been seen.
+    await bmat(["factory", "id"]);
+    first.kill("SIGKILL");
+    await first.exited;
+    const last = start(["store", "put", "a", "new"]);
+    // An attempt is made each second.
+    await until("it has been refused", () => puts.includes("new"));
+    const before = puts.length;
+    await until("it is refused again", () => puts.length > before + 1);
+    expect(puts.slice(before)).not.toContain("old");
+    expect(puts).not.toContain("older");
+    refusal = null;
+    expect(await last.exited).toBe(0);
+    expect(store.get("a")?.value).toBe("new");
   });
 
   test("does not read endless input", async () => {
@@ -247,6 +289,15 @@ describe("the control socket", () => {
   ])("answers %j", async (payload, reply) => {
     const expected = request(7, reply);
     expect((await exchange(request(7, payload), expected.length)).toString()).toBe(expected.toString());
+  });
+
+  test("says only to a bmat that asks for it that a call is made again", async () => {
+    refusal = away;
+    const expected = request(7, "Ack");
+    const answer = exchange(request(7, { StorePut: ["a", "b", false] }), expected.length);
+    await until("it has been refused", () => puts.length > 0);
+    refusal = null;
+    expect((await answer).toString()).toBe(expected.toString());
   });
 
   test("answers several requests of one part, and one in many parts", async () => {

@@ -12,7 +12,7 @@ import { AgentError, type Base, openBase } from "./base.ts";
 import { type Children, openChildren } from "./child.ts";
 import { listenControl } from "./control.ts";
 import type { ControlReply, ControlRequest } from "./frames.ts";
-import { boundHttp, retryMs } from "./job-calls.ts";
+import { boundHttp, type Caller, retryMs } from "./job-calls.ts";
 import { answerControl, type JobAccess } from "./job-control.ts";
 import { readRunner } from "./runner-testbed.ts";
 import { createWork, type Work } from "./work.ts";
@@ -51,7 +51,8 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     const agent = createAgent(options, base);
     base.provideBmat(options.bmat);
     const children = openChildren({ clock, directory: base.runDirectory });
-    const answer = (request: ControlRequest): Promise<ControlReply> => answerControl(request, agent.view());
+    const answer = (request: ControlRequest, caller: Caller): Promise<ControlReply> =>
+      answerControl(request, caller, agent.view());
     const controls = [listenControl({ path: `${base.runDirectory}/buildomat.sock`, answer, log })];
     try {
       if (env["BUILDOMAT_OWN_RUN"] === "yes") {

@@ -65,11 +65,17 @@ const rootSocketPath = "/var/run/buildomat.sock";
 async function connect(base: string | undefined, env: BmatOptions["env"]): Promise<ControlClient> {
   const isNonRoot = env["BUILDOMAT_NONROOT"] === "1";
   const directory = base ?? (isNonRoot ? (env["BUILDOMAT_OPT"] ?? "/opt/buildomat") : null);
-  if (directory === null) return await connectControl(rootSocketPath);
-  return await connectControl(`${directory}/run/buildomat.sock`).catch((error: unknown) => {
+  let isTold = false;
+  const retrying = (why: string): void => {
+    // The real one's words.
+    if (!isTold) void Bun.write(Bun.stderr, `WARNING: control request failure (retrying): ${why}\n`);
+    isTold = true;
+  };
+  if (directory === null) return await connectControl(rootSocketPath, retrying);
+  return await connectControl(`${directory}/run/buildomat.sock`, retrying).catch((error: unknown) => {
     // A task of another user may not enter the agent's directory.
     if (base !== undefined && error instanceof Error && errorCode(error.cause) === "EACCES") {
-      return connectControl(rootSocketPath);
+      return connectControl(rootSocketPath, retrying);
     }
     throw error;
   });

@@ -20,8 +20,8 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** Rejects with the operating system's words where nobody listens. */
-export async function connectControl(path: string): Promise<ControlClient> {
+/** `retrying` is called when the agent makes a call to the server again. Rejects with the operating system's words where nobody listens. */
+export async function connectControl(path: string, retrying: (why: string) => void): Promise<ControlClient> {
   const read = createFrameReader(replySchema);
   let waiting: Waiting | null = null;
   let unsent: Uint8Array = new Uint8Array(0);
@@ -40,6 +40,10 @@ export async function connectControl(path: string): Promise<ControlClient> {
         try {
           for (const { id, payload } of read(part)) {
             if (id !== waiting?.id) throw new Error(`sent ID ${waiting?.id} but got reply with ID ${id}`);
+            if (typeof payload === "object" && "Retrying" in payload) {
+              retrying(payload.Retrying);
+              continue;
+            }
             waiting.resolve(payload);
             waiting = null;
           }
@@ -59,7 +63,7 @@ export async function connectControl(path: string): Promise<ControlClient> {
       new Promise((resolve, reject) => {
         lastId += 1;
         waiting = { id: lastId, resolve, reject };
-        unsent = encodeFrame({ id: lastId, payload });
+        unsent = encodeFrame({ id: lastId, payload, progress: true });
         flush(socket);
       }),
     close: () => socket.end(),

@@ -11,12 +11,14 @@ import {
   type Message,
   requestSchema,
 } from "./frames.ts";
+import type { Caller } from "./job-calls.ts";
 
 interface Connection {
   read(bytes: Uint8Array): Message<ControlRequest>[];
   /** Replies that the socket has not taken yet. */
   unsent: Uint8Array[];
-  isClosed: boolean;
+  /** Aborts when the connection is closed. */
+  gone: AbortController;
 }
 
 /** What the smallest of the systems takes as a socket's path (macOS, illumos), without the final NUL; Linux takes 107. */
@@ -36,7 +38,7 @@ export function listenControl({
   log,
 }: {
   path: string;
-  answer: (request: ControlRequest) => Promise<ControlReply>;
+  answer: (request: ControlRequest, caller: Caller) => Promise<ControlReply>;
   log: Log;
 }): Control {
   const bytes = Buffer.byteLength(path);
@@ -52,13 +54,20 @@ export function listenControl({
       unix: path,
       socket: {
         open: (socket) => {
-          socket.data = { read: createFrameReader(requestSchema), unsent: [], isClosed: false };
+          socket.data = { read: createFrameReader(requestSchema), unsent: [], gone: new AbortController() };
           connections += 1;
           if (connections > mostConnections) socket.end();
         },
         data: (socket, part) => {
-          const reply = async ({ id, payload }: Message<ControlRequest>): Promise<void> => {
-            send(socket, encodeFrame({ id, payload: await answer(payload) }));
+          const reply = async ({ id, payload, progress }: Message<ControlRequest>): Promise<void> => {
+            let wantsProgress = progress === true;
+            const retrying = (why: string): void => {
+              // Once.
+              if (wantsProgress) send(socket, encodeFrame({ id, payload: { Retrying: why } }));
+              wantsProgress = false;
+            };
+            const { signal } = socket.data.gone;
+            send(socket, encodeFrame({ id, payload: await answer(payload, { signal, retrying }) }));
           };
           try {
             for (const message of socket.data.read(part)) void reply(message);
@@ -70,7 +79,7 @@ export function listenControl({
         drain: (socket) => flush(socket),
         close: (socket) => {
           connections -= 1;
-          socket.data.isClosed = true;
+          socket.data.gone.abort();
         },
         error: (_, error) => log.warn(`bmat: ${error.message}`),
       },
@@ -96,8 +105,8 @@ function send(socket: Socket, frame: Uint8Array): void {
 
 /** A socket takes what it has room for; `drain` says when there is more. */
 function flush(socket: Socket): void {
-  const { unsent } = socket.data;
-  while (!socket.data.isClosed && unsent[0] !== undefined) {
+  const { unsent, gone } = socket.data;
+  while (!gone.signal.aborted && unsent[0] !== undefined) {
     const taken = Math.max(socket.write(unsent[0]), 0);
     if (taken < unsent[0].byteLength) {
       unsent[0] = unsent[0].subarray(taken);

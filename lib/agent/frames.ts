@@ -52,6 +52,8 @@ export type ControlRequest = z.infer<typeof requestSchema>;
 export const replySchema = z.union([
   z.literal("Ack"),
   z.strictObject({ Error: z.string() }),
+  // Not the last reply: the call to the server failed for now, and is made again. Sent to those alone who ask for it.
+  z.strictObject({ Retrying: z.string() }),
   z.strictObject({
     StoreGetResult: z.object({ name: z.string(), value: z.string(), secret: z.boolean() }).nullable(),
   }),
@@ -65,6 +67,8 @@ export type ControlReply = z.infer<typeof replySchema>;
 export interface Message<P> {
   id: number;
   payload: P;
+  /** In a request: the caller wants to know when it takes longer. Another bmat than ours does not expect that. */
+  progress?: boolean | undefined;
 }
 
 export function encodeFrame(message: Message<ControlRequest | ControlReply>): Uint8Array {
@@ -78,7 +82,7 @@ export function encodeFrame(message: Message<ControlRequest | ControlReply>): Ui
 
 /** Cuts what arrives into messages. Throws on the first that is none: what follows it cannot be told apart. */
 export function createFrameReader<P>(payload: z.ZodType<P>): (bytes: Uint8Array) => Message<P>[] {
-  const schema = z.object({ id: z.int().nonnegative(), payload });
+  const schema = z.object({ id: z.int().nonnegative(), payload, progress: z.boolean().optional() });
   let parts: Uint8Array[] = [];
   let length = 0;
   /** Bytes without which nothing can be cut: a long frame is put together once, not with each of its parts. */

@@ -39,8 +39,28 @@ export interface JobCalls {
   /** Ends the job for this agent; the first reason is logged. */
   end(reason: string): void;
   /** Repeats the call until it succeeds or is refused for good. Throws JobOver once the job is over. */
-  insist<T>(what: string, conflict: Conflict, call: () => Promise<Answer<T>>): Promise<Answer<T>>;
+  insist<T>(
+    what: string,
+    conflict: Conflict,
+    call: () => Promise<Answer<T>>,
+    caller?: Caller,
+  ): Promise<Answer<T>>;
 }
+
+/** Who waits for a call, where that is another program. */
+export interface Caller {
+  /** Aborts when it has gone: the call is not made again. */
+  signal: AbortSignal;
+  /** The call failed for now, and is made again. */
+  retrying(why: string): void;
+}
+
+const goneCaller: Answer<never> = {
+  ok: false,
+  refusal: "no answer",
+  status: null,
+  message: "its caller has gone",
+};
 
 export const retryMs = 1000;
 
@@ -64,10 +84,12 @@ export function createJobCalls({
   return {
     signal,
     end,
-    insist: async (what, conflict, call) => {
+    insist: async (what, conflict, call, caller) => {
       let hasFailed = false;
+      const awake = caller === undefined ? signal : AbortSignal.any([signal, caller.signal]);
       for (;;) {
         if (signal.aborted) throw new JobOver();
+        if (caller?.signal.aborted === true) return goneCaller;
         const answer = await call();
         if (signal.aborted) throw new JobOver();
         if (answer.ok) {
@@ -82,7 +104,8 @@ export function createJobCalls({
         if (step !== "job over" && !hasFailed)
           log.warn(`${what}: ${answer.message}; tried again each second`);
         hasFailed = true;
-        await clock.sleep(retryMs, signal);
+        caller?.retrying(answer.message);
+        await clock.sleep(retryMs, awake);
       }
     },
   };

@@ -13,7 +13,7 @@ import type { Children } from "./child.ts";
 import { runDiagnostics } from "./diagnostics.ts";
 import { playJob } from "./job.ts";
 import { boundHttp, createJobCalls, type JobCalls, JobOver } from "./job-calls.ts";
-import type { JobAccess } from "./job-control.ts";
+import { createPuts, type JobAccess } from "./job-control.ts";
 
 export interface WorkOptions extends Pick<
   AgentOptions,
@@ -107,7 +107,7 @@ export function createWork(options: WorkOptions): Work {
 
   async function play(job: PingJob, about: Log, calls: JobCalls, isResumed: boolean): Promise<"over"> {
     const { server, api } = open(calls);
-    access = { jobId: job.id, api, calls, background: null };
+    access = { jobId: job.id, api, calls, background: null, puts: createPuts() };
     const createUlid = createUlids(options);
     await playJob({ ...options, job, server, access, createUlid, log: about, isResumed });
     access = null;
