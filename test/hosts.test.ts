@@ -1,5 +1,5 @@
 /** What `check` finds on a host behind ssh; here every word of its questions is run by each shell that such a host may have. */
-import { afterEach, beforeEach, describe, expect } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startDevserver } from "../lib/devserver/server.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import { openFiles } from "../lib/doors/files.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
@@ -22,7 +23,11 @@ import { openSshHosts, type SshHosts } from "../lib/ssh/hosts.ts";
 import { needOfShell, testWith } from "./needs.ts";
 import { configOf, testbedOf } from "./plan-scenes.ts";
 
-const processes = openProcesses({ clock: openClock() });
+const clock = openClock();
+const processes = openProcesses({ clock });
+/** An agent on the host would reach it. */
+const server = startDevserver({ clock, random: openRandom(), adminToken: "admin-token" });
+afterAll(async () => await server.stop());
 const shells = [["/bin/dash"], ["/bin/bash"], ["/usr/bin/busybox", "ash"], ["/bin/ksh93"]];
 
 let directory = "";
@@ -42,8 +47,9 @@ function openHosts(
   shell: string[],
   { path = "/usr/bin:/bin", edit = (script: string) => script } = {},
 ): SshHosts {
+  const { general, ...config } = configOf([bed()]);
   return openSshHosts({
-    config: configOf([bed()]),
+    config: { ...config, general: { ...general, baseurl: server.url } },
     connections: {
       to: () => ({
         run: async (argv, stdin, timeoutMs) =>
@@ -151,6 +157,12 @@ describe.each(shells)("in %s", (...shell) => {
         .replace('df -Pk "$near"', "printf '%s\\n' head '/dev/disk 9000000 8900000 100000 99% /mnt'");
     expect(await openHosts(words, { edit }).inspect(bed())).toEqual({
       ok: true,
+      tried: [
+        expect.stringMatching(
+          /^bench-1: ssh logs in as \S+; 97 MiB free in \S+\/far; the agent is \S+\/agent$/,
+        ),
+        "bench-1: the server answers there",
+      ],
       remarks: [
         "bench-1: there is no /bin/bash: jobs are bash scripts; install it",
         `bench-1: 97 MiB free in ${work}; make room, lower general.keep, or set testbed.bed-1.work_dir to a larger disk`,
