@@ -13,6 +13,7 @@ export type Action =
   | { kind: "look"; at: string; instances: Instance[] }
   | { kind: "look at locks" }
   | { kind: "sweep" }
+  | { kind: "take over"; at: string }
   | { kind: "reach"; testbed: Testbed }
   /** This host: whether jobs can run on it. */
   | { kind: "look at host" }
@@ -44,6 +45,8 @@ export function actionKey(action: Action): string {
       return action.kind;
     case "look":
       return `look ${action.at}`;
+    case "take over":
+      return `testbed ${action.at}`;
     case "reach":
       return `reach ${action.testbed.name}`;
     case "check":
@@ -65,6 +68,7 @@ export const serverless: ReadonlySet<Action["kind"]> = new Set([
   "look at locks",
   "look at host",
   "sweep",
+  "take over",
   "reach",
   "check",
   "check again",

@@ -47,6 +47,7 @@ function laneOf(action: Action): Lane {
     case "check again":
       return "check again";
     case "delete stranger":
+    case "take over":
       return "here";
     default: {
       const { ssh, spRunnerUrl } = action.instance.place;

@@ -70,6 +70,8 @@ export interface Observation {
   health: ReadonlyMap<string, Health>;
   /** By testbed: no lease before this, because one came to nothing. */
   rests: ReadonlyMap<string, { untilMs: number; reason: string }>;
+  /** Testbeds on which an instance runs that can only be taken over once an older one of theirs has ended. */
+  untaken: ReadonlyMap<string, unknown>;
   /** By testbed: who holds its lock, where that is no open instance of ours. */
   elsewhere: ReadonlyMap<string, string>;
   locksSeenMs: number | null;

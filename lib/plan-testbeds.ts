@@ -36,6 +36,7 @@ export function whyNotFree(
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
+  if (seen.untaken.has(testbed.name)) return "an instance runs there that the database does not know";
   const rest = seen.rests.get(testbed.name);
   if (rest !== undefined && rest.untilMs > seen.now.uptimeMs) return rest.reason;
   // The locks of this host; without isolation there is one of all of it beside the testbeds' own.

@@ -62,6 +62,7 @@ export function plan(seen: Observation): Plan {
   const open = seen.instances.filter(isOpenInstance);
   const taken = takenBy(open);
   for (const instance of inOrderOfEnding(open)) planInstance(instance);
+  for (const at of seen.untaken.keys()) if (!taken.testbeds.has(at)) add({ kind: "take over", at });
   planLooks();
   planList(planStrangers());
   planHost();

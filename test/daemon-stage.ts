@@ -46,6 +46,8 @@ export interface Stage {
   daemon: Daemon;
   /** Lets the daemon run for so long. */
   run(ms: number): Promise<void>;
+  /** Starts it; resolves when it has ended by itself. */
+  ended(): Promise<unknown>;
   /** Runs it until something is true; throws after ten minutes. */
   runUntil(isTrue: () => boolean): Promise<void>;
   instance(testbed?: string): Instance | undefined;
@@ -230,8 +232,9 @@ export function openStage({
     locks: new Map(),
     said: [],
     daemon: createDaemon(factory),
+    ended: () => (running ??= stage.daemon.run()),
     run: async (ms) => {
-      running ??= stage.daemon.run();
+      void stage.ended();
       await clock.advance(ms);
     },
     runUntil: async (isTrue) => {

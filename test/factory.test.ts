@@ -1,4 +1,5 @@
 /** The factory as a process, from queue to done and through what happens to it: with the stub of the real agent. */
+import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -496,6 +497,37 @@ test.concurrent("F71 F72 the factory's token is in no argument, no log and no jo
   expect((await it.said(id)).join("\n")).not.toContain(it.factoryToken);
   await drained(factory);
   expect(JSON.stringify(factory.log())).not.toContain(it.factoryToken);
+});
+
+test.concurrent("F95 while another program holds the database, the factory goes on with the server, and then ends the job", async () => {
+  await using it = await openLab();
+  const factory = it.start();
+  const id = await it.submit(waitFor(it));
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  const other = new Database(join(it.base, "data.sqlite3"));
+  await until("the file is ours", () => {
+    try {
+      other.run("BEGIN IMMEDIATE");
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  letEnd(it);
+  expect((await it.ended(id)).state).toBe("completed");
+  const next = await it.submit("echo next");
+  await until("it is logged", () =>
+    factory.log().some(({ message }) => message.includes("cannot write the database")),
+  );
+  const before = it.proxy.calls.length;
+  const lists = (): number =>
+    it.proxy.calls.slice(before).filter((call) => call === "GET /0/factory/workers").length;
+  await until("the list was read three times", () => lists() >= 3);
+  expect(await workersLeft(it)).toBe(1);
+  other.run("ROLLBACK");
+  other.close();
+  expect((await it.ended(next)).state).toBe("completed");
+  await drained(factory);
 });
 
 test.concurrent("isolation off: without a /work and an /input of the host, preflight says so and the job stays", async () => {

@@ -184,6 +184,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     leases: [],
     health: new Map(),
     rests: new Map(),
+    untaken: new Map(),
     elsewhere: new Map(),
     alone: new Set(),
     resumed: new Map(),

@@ -16,7 +16,7 @@ import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { arm, begin, letLapse } from "./prepare.ts";
 import { reach } from "./reach.ts";
-import { recover } from "./recover.ts";
+import { recover, takeOverLater } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
 import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
@@ -30,6 +30,18 @@ import { create, settle } from "./worker-request.ts";
 const stopWithinMs = 2_000;
 /** Longest sleep without a reason: a wake-up that was missed costs no more than this, and an operator's word has none. */
 const longestSleepMs = 2_000;
+
+/** What only finds out, and need not be waited for: there is always some of it while instances are held. */
+const passive: ReadonlySet<Action["kind"]> = new Set([
+  "list workers",
+  "ping",
+  "look",
+  "look at locks",
+  "look at host",
+  "reach",
+  "check",
+  "sweep",
+]);
 
 export interface Daemon {
   /** Until `stop`, or, once draining, until nothing runs that is not held. Throws on a fault of this program's own. */
@@ -77,7 +89,7 @@ export function createDaemon(factory: Factory): Daemon {
   }
 
   function isDrained(): boolean {
-    if (mode !== "drain" || known.busy.size > 0) return false;
+    if (mode !== "drain" || [...underWay.keys()].some(({ kind }) => !passive.has(kind))) return false;
     const { list } = known.server;
     return [...known.instances.values()].every(
       ({ worker }) => worker !== null && list?.workers.get(worker)?.hold === true,
@@ -215,6 +227,8 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await lookAtLocks(factory);
     case "sweep":
       return await sweep(factory);
+    case "take over":
+      return await takeOverLater(factory, action.at);
     case "reach":
       return await reach(factory, action.testbed);
     case "check":
@@ -265,7 +279,7 @@ function whyAlarm({ phase }: Instance): string {
 
 function aboutOf(action: Action): LogFields {
   if ("testbed" in action) return { testbed: action.testbed.name };
-  if (action.kind === "look" && action.at !== "") return { testbed: action.at };
+  if ("at" in action && action.at !== "") return { testbed: action.at };
   if (!("instance" in action)) return {};
   return fieldsOf(action.instance);
 }

@@ -20,6 +20,7 @@ import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../factory-api.ts";
 import type { Hosts, Reached } from "../host.ts";
+import type { Minder } from "../minder/minder.ts";
 import { type Log, logAbout, type LogFields } from "../log.ts";
 import type { Check, HostFaults, Look, Observation, PendingLease } from "../plan-observation.ts";
 import { type KnownServer, newServerView } from "../server-view.ts";
@@ -54,6 +55,8 @@ export interface Known {
   rests: Map<string, { count: number; untilMs: number; reason: string }>;
   /** A commit failed, and none was tried since. */
   isStoreFailing: boolean;
+  /** By testbed: instances that run there, found at the start, while the database has an older one open. */
+  untaken: Map<string, { minder: Minder; instances: Instance[] }>;
   elsewhere: Map<string, string>;
   locksSeenMs: number | null;
   host: HostFaults | null;
@@ -107,6 +110,7 @@ export function openKnown(store: Store): Known {
     health: store.health(),
     rests: new Map(),
     isStoreFailing: false,
+    untaken: new Map(),
     elsewhere: new Map(),
     locksSeenMs: null,
     host: null,

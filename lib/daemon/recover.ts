@@ -12,6 +12,7 @@ import type { Recalled } from "../minder/replies.ts";
 import { isPassing } from "../store.ts";
 import { placeSchema } from "../store-row.ts";
 import { locateFormer } from "./former.ts";
+import { done, type Outcome } from "./outcome.ts";
 import { noteHostFault } from "./isolation.ts";
 import { advance, type Factory, logFor, noteSeqs, now } from "./known.ts";
 
@@ -72,16 +73,38 @@ function countAnew(factory: Factory, instance: Instance): void {
 
 /** Makes rows of instances of ours on the minder's host that no row tells of. */
 export async function takeOver(factory: Factory, minder: Minder, recalled: Recalled[]): Promise<void> {
-  const { store, known, log, config } = factory;
-  const mark = factoryMark(config);
-  for (const { directory, intentJson, worker } of recalled) {
-    const instance = readIntent(intentJson, { directory, worker, mark });
-    if (instance === null || known.instances.has(instanceName(instance))) continue;
-    if (store.largestSeq(instance.testbed) >= instance.seq) continue;
-    const [view] = await minder.look([directory]);
+  const mark = factoryMark(factory.config);
+  const ours = recalled
+    .map(({ directory, intentJson, worker }) => readIntent(intentJson, { directory, worker, mark }))
+    .filter((instance) => instance !== null);
+  await takeOverEach(factory, minder, ours);
+}
+
+/** What could not be taken over while an older instance of its testbed was open, now that none is. */
+export async function takeOverLater(factory: Factory, testbed: string): Promise<Outcome> {
+  const { untaken } = factory.known;
+  const waiting = untaken.get(testbed);
+  if (waiting !== undefined) await takeOverEach(factory, waiting.minder, waiting.instances);
+  if (untaken.get(testbed) === waiting) untaken.delete(testbed);
+  return done;
+}
+
+async function takeOverEach(factory: Factory, minder: Minder, instances: Instance[]): Promise<void> {
+  const { store, known, log } = factory;
+  const left = new Map<string, Instance[]>();
+  for (const instance of instances.toSorted((a, b) => a.seq - b.seq)) {
+    const { testbed, place } = instance;
+    if (known.instances.has(instanceName(instance))) continue;
+    if (store.largestSeq(testbed) >= instance.seq) continue;
+    const [view] = await minder.look([place.directory]);
     // What is proved to be over needs no row; anything else may still hold the testbed.
     const isOver = view !== undefined && view.process === "dead" && view.minder === "dead";
     if (isOver) continue;
+    // The database may be an older one: it has an instance that has ended since, and this one runs.
+    if ([...known.instances.values()].some((each) => each.testbed === testbed)) {
+      left.set(testbed, [...(left.get(testbed) ?? []), instance]);
+      continue;
+    }
     try {
       store.begin(instance);
     } catch (error) {
@@ -92,6 +115,7 @@ export async function takeOver(factory: Factory, minder: Minder, recalled: Recal
     known.instances.set(instanceName(instance), instance);
     logFor(factory, instance).warn("the database does not know this instance: taken over from its directory");
   }
+  for (const [testbed, untaken] of left) known.untaken.set(testbed, { minder, instances: untaken });
 }
 
 /** Nothing is begun before it is known what runs. */

@@ -50,10 +50,20 @@ export async function decideEnd(
   const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
   // What another program began says nothing of the testbed.
   if (untold !== null && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, reason);
-  else if (reason === jobDone) clearStrikes(factory, instance.testbed);
+  else if (reason === jobDone || (reason === workerRecycled && (await isJobDone(factory, instance)))) {
+    clearStrikes(factory, instance.testbed);
+  }
   factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
   logFor(factory, next).debug(`ending: ${reason}`);
   return done;
+}
+
+/** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */
+async function isJobDone({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
+  const { testbed, place } = instance;
+  if (!known.health.has(testbed) || isFormer(instance)) return false;
+  const [view] = await hosts.minderOf(place).look([place.directory]);
+  return view?.state === "done";
 }
 
 /** Whether the worker, as just read, says that a reason taken from a list does not hold. */
