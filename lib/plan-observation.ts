@@ -16,8 +16,8 @@ export interface Look {
   atMs: number;
   /** Something may have changed since: look again at once. */
   isStale: boolean;
-  /** When the agent's log was last seen to grow. */
-  logGrewMs: number;
+  /** The last look before which the job may have printed. */
+  printedMs: number;
 }
 
 export interface ServerView {

@@ -111,7 +111,9 @@ export function plan(seen: Observation): Plan {
       if (instance.phase === "stopped" || seen.busy.has(`testbed ${instance.testbed}`)) return false;
       const look = seen.looks.get(instanceName(instance));
       const interval = isFar(instance) ? intervals.lookFarMs : intervals.lookMs;
-      return look === undefined || look.isStale || isDue(look.atMs + interval);
+      if (look === undefined || look.isStale || isDue(look.atMs + interval)) return true;
+      const silentAtMs = silentAt(instance, look, seen);
+      return silentAtMs !== null && silentAtMs > look.atMs && isDue(silentAtMs);
     });
     const here = due.filter((instance) => !isFar(instance));
     if (here.length > 0) add({ kind: "look", at: "", instances: here });
@@ -274,10 +276,25 @@ function passedLimit(
   if (jobTimeoutMs !== null && isDue(wentMs + jobTimeoutMs)) {
     return `the job ran longer than job_timeout (${jobTimeoutMs / 1000} s)`;
   }
-  if (silenceTimeoutMs !== null && isDue(Math.max(wentMs, look.logGrewMs) + silenceTimeoutMs)) {
-    return `the agent wrote nothing for silence_timeout (${silenceTimeoutMs / 1000} s)`;
+  const silentAtMs = silentAt(instance, look, seen);
+  // Only a look from after it proves that nothing was printed meanwhile.
+  if (silenceTimeoutMs !== null && silentAtMs !== null && look.atMs >= silentAtMs) {
+    const silentMs = silenceTimeoutMs + look.atMs - silentAtMs;
+    return `the job printed nothing for ${Math.floor(silentMs / 1000)} s (silence_timeout is ${silenceTimeoutMs / 1000} s)`;
   }
   return null;
+}
+
+/** When the job will have been silent for too long; null: never. A server that does not answer may be what it waits for. */
+function silentAt(
+  { phase, wentAt, silenceTimeoutMs }: Instance,
+  { view, printedMs }: Look,
+  { now, server }: Observation,
+): number | null {
+  if (silenceTimeoutMs === null || wentAt === null || phase !== "running" || view !== "alive") return null;
+  const ranMs = elapsedMs(wentAt, now);
+  if (ranMs === null || server.answeringSinceMs === null) return null;
+  return Math.max(now.uptimeMs - ranMs, printedMs, server.answeringSinceMs) + silenceTimeoutMs;
 }
 
 /** What a start_timeout is told with, before its length. */

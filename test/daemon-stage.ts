@@ -134,6 +134,7 @@ export function openStage({
       hasJob: false,
       exit: null,
       logBytes: 0,
+      output: null,
     };
   };
   const minder = {

@@ -75,6 +75,7 @@ test("F47 a connection that is cut at any byte leaves nothing in the way of the 
       isolate: "auto",
       usesHost: true,
       isAgain: false,
+      isOutputWatched: false,
       expirySeconds: 120,
       logCapBytes: 1e6,
       testbedJson: "{}",

@@ -120,6 +120,7 @@ export function openLab({
       isolate: "auto",
       usesHost: true,
       isAgain: false,
+      isOutputWatched: false,
       expirySeconds: 120,
       logCapBytes: 100_000_000,
       testbedJson: "{}",

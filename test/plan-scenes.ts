@@ -153,7 +153,7 @@ export function leaseOf(over: Partial<PendingLease> = {}): PendingLease {
 }
 
 export function lookOf(view: AgentView, over: Partial<Look> = {}): Look {
-  return { view, atMs: nowMs, isStale: false, logGrewMs: nowMs, ...over };
+  return { view, atMs: nowMs, isStale: false, printedMs: nowMs, ...over };
 }
 
 export function listOf(workers: Worker[], askedAtMs = nowMs): KnownServer["list"] {
@@ -398,7 +398,7 @@ export function randomScene(seed: number): Observation {
         lookOf(pick(agentViews.slice(1)), {
           atMs: past(8_000),
           isStale: chance(0.1),
-          logGrewMs: past(700_000),
+          printedMs: past(700_000),
         }),
       instanceNames,
     ),

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type AgentView, type Instance, instanceName, isOpen } from "../lib/domain.ts";
 import { jobDone, plan, workerView } from "../lib/plan.ts";
 import { type Action, actionKey } from "../lib/plan-action.ts";
-import { intervals, type Observation } from "../lib/plan-observation.ts";
+import { intervals, type Look, type Observation, type ServerView } from "../lib/plan-observation.ts";
 import { whyNotFree } from "../lib/plan-testbeds.ts";
 import { steps } from "../lib/steps.ts";
 import {
@@ -215,7 +215,7 @@ describe("plan() for the end of an instance", () => {
     sceneOf({
       // What is not under test is done or far away.
       instances: [instanceOf({ isFlushed: true, isOnline: true, wentAt: at(nowMs), ...over })],
-      looks: new Map([["a/7", lookOf("alive", { atMs: nowMs + long, logGrewMs: nowMs })]]),
+      looks: new Map([["a/7", lookOf("alive", { atMs: nowMs + long, printedMs: nowMs })]]),
       server: serverOf({ list: listOf(list, nowMs + long), lastPingMs: nowMs + long }),
     });
 
@@ -226,20 +226,42 @@ describe("plan() for the end of an instance", () => {
     expect(reasonOf(atTime(seen, nowMs + 90_000))).toEqual({ reason, untold: reason });
   });
 
-  test("ends a silent agent at its silence_timeout, counted from the last growth of its log", () => {
-    const seen = running({ silenceTimeoutMs: 20_000 });
-    expectFirstAt(seen, nowMs + 20_000, "end");
-    const looks = new Map([["a/7", lookOf("alive", { atMs: nowMs + long, logGrewMs: nowMs + 5000 })]]);
-    expectFirstAt({ ...seen, looks }, nowMs + 25_000, "end");
-    expect(reasonOf(atTime(seen, nowMs + 20_000))?.untold).toBe(
-      "the agent wrote nothing for silence_timeout (20 s)",
-    );
-  });
+  describe("silence_timeout", () => {
+    const silent = (
+      atMs: number,
+      over: Partial<Look> = {},
+      server: Partial<ServerView> = {},
+    ): Observation => {
+      const seen = running({ silenceTimeoutMs: 20_000, wentAt: at(nowMs - 60_000) });
+      const looks = new Map([["a/7", lookOf("alive", { atMs, printedMs: nowMs, ...over })]]);
+      const since = { answeringSinceMs: nowMs - long, ...server };
+      return atTime({ ...seen, looks, server: { ...seen.server, ...since } }, atMs);
+    };
 
-  test("counts silence from go for a log that was last seen to grow before it", () => {
-    const seen = running({ silenceTimeoutMs: 20_000, wentAt: at(nowMs) });
-    const looks = new Map([["a/7", lookOf("alive", { atMs: nowMs + long, logGrewMs: nowMs - long })]]);
-    expectFirstAt({ ...seen, looks }, nowMs + 20_000, "end");
+    test("ends a job that a look from after it shows silent, and says for how long it was", () => {
+      const reason = "the job printed nothing for 23 s (silence_timeout is 20 s)";
+      expect(reasonOf(silent(nowMs + 23_000))).toEqual({ reason, untold: reason });
+      expect(kinds(stepsOf(silent(nowMs + 20_000)))).toEqual(["end"]);
+      expect(stepsOf(silent(nowMs + 19_999))).toEqual([]);
+    });
+
+    test("proves nothing by a look from before it, and looks again at once", () => {
+      const seen = atTime(silent(nowMs + 19_000), nowMs + 20_000);
+      expect(kinds(stepsOf(seen))).toEqual([]);
+      expect(plan(seen).actions.map(({ kind }) => kind)).toContain("look");
+      expect(plan(silent(nowMs + 19_000)).actions.map(({ kind }) => kind)).not.toContain("look");
+      expect(plan(silent(nowMs + 19_000)).wakeAtMs).toBe(nowMs + 20_000);
+    });
+
+    test("counts from go, and from when the server was back", () => {
+      const old = { printedMs: nowMs - long };
+      const went = silent(nowMs + 20_000, old);
+      const instances = went.instances.map((each) => ({ ...each, wentAt: at(nowMs + 1) }));
+      expect(stepsOf({ ...went, instances })).toEqual([]);
+      expect(stepsOf(silent(nowMs + 20_000, old, { answeringSinceMs: nowMs + 1 }))).toEqual([]);
+      expect(stepsOf(silent(nowMs + long, old, { answeringSinceMs: null }))).toEqual([]);
+      expect(kinds(stepsOf(silent(nowMs + 20_000, old)))).toEqual(["end"]);
+    });
   });
 
   test("has no job_timeout and no silence_timeout unless they are configured", () => {

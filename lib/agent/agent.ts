@@ -15,6 +15,7 @@ import type { ControlReply, ControlRequest } from "./frames.ts";
 import { boundHttp, type Caller, retryMs } from "./job-calls.ts";
 import { answerControl, type JobAccess } from "./job-control.ts";
 import { readRunner } from "./runner-testbed.ts";
+import { openOutputSign } from "./output-sign.ts";
 import { createWork, type Work } from "./work.ts";
 
 export interface AgentOptions {
@@ -145,6 +146,7 @@ function createAgent(options: AgentOptions, base: Base): Agent {
       if (options.signal.aborted) halted();
       const working = createWork({
         ...options,
+        outputSign: openOutputSign({ clock, path: `${base.runDirectory}/printed` }),
         server,
         base,
         children,

@@ -12,6 +12,7 @@ import { createSender } from "./event-sender.ts";
 import { type HardwareTest, runHardwareTest } from "./hardware-test.ts";
 import { downloadInputs } from "./input-download.ts";
 import type { JobAccess } from "./job-control.ts";
+import type { OutputSign } from "./output-sign.ts";
 import type { Locate } from "./output-walk.ts";
 import { parseRecord } from "./runner-record.ts";
 import { readRunner } from "./runner-testbed.ts";
@@ -28,6 +29,7 @@ export interface JobOptions {
   access: JobAccess;
   base: Base;
   children: Children;
+  outputSign: OutputSign;
   /** The agent's environment. */
   env: Record<string, string | undefined>;
   inputDirectory: string;
@@ -71,15 +73,17 @@ function recordVerdict({ base, log }: JobOptions, fault: string | null): void {
 
 /** Why the job fails; null: all went well. */
 async function playParts(options: JobOptions, queue: EventQueue): Promise<string | null> {
-  const { job, clock } = options;
+  const { job, clock, outputSign } = options;
   const { api, calls } = options.access;
-  const put: Put = (stream, payload, task) =>
-    queue.put({
+  const put: Put = (stream, payload, task) => {
+    outputSign.note();
+    return queue.put({
       stream,
       time: clock.wallTime(),
       payload,
       ...(task === undefined ? {} : { task }),
     });
+  };
   if (options.isResumed) await put("worker", "the agent was started again, and goes on");
   const test = openHardwareTest(options);
   const place =
@@ -98,11 +102,11 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
   let fault: string | null = null;
   let wanted: string[] = [];
   for (const [index, task] of job.tasks.entries()) {
+    outputSign.setTask(true);
     if (test === null) {
       fault = await playTask(task, options, put, queue.flush);
     } else if (index === 0) {
       const tell: HardwareTest["tell"] = (stream, payload) => {
-        // An agent that wrote nothing would be taken for one that hangs (silence_timeout).
         options.log.info(payload);
         return put(stream, payload, task.id);
       };
@@ -112,6 +116,7 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
     } else {
       await put("worker", "sp-runner: not run, a job is one hardware test", task.id);
     }
+    outputSign.setTask(false);
     await queue.flush();
     // What an agent before this one did last may have been the job's end.
     const conflict = options.isResumed ? "is an answer" : "ends the job";

@@ -14,6 +14,7 @@ import { runDiagnostics } from "./diagnostics.ts";
 import { playJob } from "./job.ts";
 import { boundHttp, createJobCalls, type JobCalls, JobOver } from "./job-calls.ts";
 import { createPuts, type JobAccess } from "./job-control.ts";
+import type { OutputSign } from "./output-sign.ts";
 
 export interface WorkOptions extends Pick<
   AgentOptions,
@@ -22,6 +23,7 @@ export interface WorkOptions extends Pick<
   server: Server;
   base: Base;
   children: Children;
+  outputSign: OutputSign;
   /** Text of testbed.json when the agent started, null where there is none: a job cannot change it for the next piece. */
   testbed: string | null;
   /** A ping should be made now. */

@@ -27,6 +27,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     isolate: config.general.isolate,
     usesHost: instance.place.way !== "sp-runner",
     isAgain: instance.phase === "running",
+    isOutputWatched: instance.silenceTimeoutMs !== null,
     expirySeconds,
     logCapBytes,
     testbedJson: JSON.stringify({

@@ -121,5 +121,6 @@ function nothingSeen(directory: string): MinderView {
     hasJob: false,
     exit: null,
     logBytes: 0,
+    output: null,
   };
 }

@@ -42,7 +42,8 @@ export interface Parts {
 
 /** A look, and what the next one is compared with. */
 export interface KnownLook extends Look {
-  logBytes: number;
+  /** As the minder gave it. */
+  output: string | null;
   /** When something was last said to have changed. */
   staleMs: number;
 }
@@ -181,7 +182,7 @@ export function advance(
 
 export function setView({ known, clock }: Factory, instance: Instance, view: Look["view"]): KnownLook {
   const atMs = clock.uptimeMs();
-  const look = { view, atMs, isStale: false, logGrewMs: atMs, logBytes: 0, staleMs: -1 };
+  const look = { view, atMs, isStale: false, printedMs: atMs, output: null, staleMs: -1 };
   known.looks.set(instanceName(instance), look);
   return look;
 }

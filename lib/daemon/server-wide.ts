@@ -128,7 +128,7 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
       continue;
     }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
-    after.logBytes = seen?.logBytes ?? 0;
+    after.output = seen?.output ?? null;
     if (after.view === "cannot tell") {
       const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
       // A host that does not answer is asked less and less often, which the loop sees to, as it tells of it.
@@ -136,7 +136,9 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
       else if (before?.view !== "cannot tell") logFor(factory, instance).warn(why);
     }
     if (before === undefined) continue;
-    if (after.logBytes === before.logBytes) after.logGrewMs = before.logGrewMs;
+    // While the agent itself works, or nobody can tell, it is not taken for silent.
+    const isSilent = after.output !== null && after.output !== "own" && after.output === before.output;
+    if (isSilent) after.printedMs = before.printedMs;
     after.isStale = before.staleMs >= begunMs;
   }
   if (at !== "") noteTrouble(factory, at, unseen);

@@ -117,7 +117,9 @@ const states: Record<string, MinderState> = {
 const lives: Record<string, Liveness> = { alive: "alive", dead: "dead", unknown: "cannot tell" };
 
 function readView(directory: string, line: string): MinderView {
-  const match = /^view (\S+) (yes|no) (\S+) (\S+) (yes|no) (?:-|(code|signal):(\d{1,3})) ?(.*)$/.exec(line);
+  const match = /^view (\S+) (yes|no) (\S+) (\S+) (yes|no) (?:-|(code|signal):(\d{1,3})) (\S+) ?(.*)$/.exec(
+    line,
+  );
   const state = states[match?.[1] ?? ""];
   const process = lives[match?.[3] ?? ""];
   const minder = lives[match?.[4] ?? ""];
@@ -128,13 +130,14 @@ function readView(directory: string, line: string): MinderView {
   return {
     directory,
     state,
-    reason: match[8] === "" ? null : (match[8] ?? null),
+    reason: match[9] === "" ? null : (match[9] ?? null),
     went: match[2] === "yes",
     process,
     minder,
     hasJob: match[5] === "yes",
     exit: match[6] === "code" ? { code: number } : match[6] === "signal" ? { signal: number } : null,
     logBytes: 0,
+    output: match[8] === "-" ? null : (match[8] ?? null),
   };
 }
 
@@ -150,6 +153,7 @@ function unknownView(directory: string, reason: string): MinderView {
     hasJob: false,
     exit: null,
     logBytes: 0,
+    output: null,
   };
 }
 

@@ -53,7 +53,7 @@ mind() {
   # What this shell starts can be found by it, should it be killed.
   export BUILDOMAT_FACTORY_COOKIE="$cookie"
   instance='' testbed='' isolate=auto uses_host=yes expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
-  about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no
+  about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no is_watched=no
   know_host
   read_process self
   my_pid=$$ my_start=$seen_start
@@ -68,6 +68,7 @@ mind() {
     isolate) isolate=$value ;;
     uses-host) uses_host=$value ;;
     again) is_again=$value ;;
+    watched) is_watched=$value ;;
     elevated) elevated=$value ;;
     owner) owner=$value ;;
     expiry) expiry=$value ;;
@@ -100,6 +101,7 @@ mind() {
   my_lock='' my_host_lock=''
   mkdir -p minder/root home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
     give_up "failed cannot write in $directory: its file system may be full or read-only"
+  [ "$is_watched" = no ] || printf '' >minder/watched
   take_lock "$testbed"
   case $? in
   1) my_lock='' && give_up "elsewhere $holder" ;;

@@ -56,7 +56,7 @@ look_former() {
       # It was removed when the agent began, so it is of this instance's own job.
       [ ! -e "$directory/opt/buildomat/etc/job-done.json" ] || state='done' has_job=yes
     fi
-    answer "view $state yes $life dead $has_job - $reason"
+    answer "view $state yes $life dead $has_job - - $reason"
   done
 }
 

@@ -1,6 +1,6 @@
 # look: what is true of many instances, at the price of reading a few small files each.
 
-# look LOCKS DIRECTORY...: "view STATE WENT PROCESS MINDER JOB EXIT REASON" for each, in order, then "log SIZE DIRECTORY".
+# look LOCKS DIRECTORY...: "view STATE WENT PROCESS MINDER JOB EXIT OUTPUT REASON" for each, in order, then "log SIZE DIRECTORY".
 look() {
   locks=$1
   shift
@@ -10,7 +10,7 @@ look() {
 }
 
 look_at() {
-  state='cannot-tell' reason='' exit_text=-
+  state='cannot-tell' reason='' exit_text=- output=-
   read_instance "$directory"
   settle_unstarted
   has_job=no has_end=no
@@ -53,9 +53,60 @@ look_at() {
   elif [ "$has_end" = yes ]; then state=done
   elif [ "$exit_text" != - ]; then state=exited
   elif [ "$first_life" = dead ]; then state=dead
-  elif [ -e "$directory/minder/started" ]; then state=alive
+  elif [ -e "$directory/minder/started" ]; then
+    state=alive
+    [ ! -e "$directory/minder/watched" ] || read_output
   else state=armed; fi
-  answer "view $state $went $first_life $minder_life $has_job $exit_text $reason"
+  answer "view $state $went $first_life $minder_life $has_job $exit_text $output $reason"
+}
+
+# read_output: sets $output to a number that changes when the job prints, to `own` while nothing of the job runs, and to - where
+# that cannot be told. No program is started for it.
+read_output() {
+  # The built-in agent knows.
+  if read_line "$directory/opt/run/printed"; then
+    case $line in own | *[0-9]) output=${line##*[!a-z0-9]} ;; esac
+    return
+  fi
+  # Of another agent: what the processes below it have written, wherever to. The kernel adds to a process what its ended
+  # children wrote.
+  [ -n "$first_pid" ] && [ "$first_life" = alive ] && list_children "$first_pid" || return 0
+  agents=$children below='' found='' total=0 count=0
+  for process in $agents; do
+    list_children "$process" || return 0
+    below="$below $children"
+  done
+  # A job may have thousands: the first ones are looked at.
+  while [ -n "${below# }" ] && [ "$count" -lt 500 ]; do
+    found=
+    for process in $below; do
+      count=$((count + 1)) line=
+      { { read -r line && read -r line; } <"$proc/$process/io"; } 2>/dev/null
+      case $line in
+      'wchar: '*) total=$((total + ${line#wchar: })) ;;
+      # Another user's, or a kernel that does not count.
+      *) [ ! -e "$proc/$process" ] || return 0 ;;
+      esac
+      list_children "$process" || return 0
+      found="$found $children"
+    done
+    below=$found
+  done
+  output=own
+  [ "$count" = 0 ] || output=$total
+}
+
+# list_children PID: sets $children; false where the kernel does not show them. Each thread has its own.
+list_children() {
+  set +f
+  set -- "$proc/$1/task"/*/children
+  set -f
+  children=
+  for threads_file; do
+    [ -e "$threads_file" ] || [ ! -e "${threads_file%/children}" ] || return 1
+    if read_line "$threads_file"; then children="$children $line"; fi
+  done
+  children=${children# }
 }
 
 # look_at_logs DIRECTORY...: their sizes, by one ls for all; those over their cap are cut.

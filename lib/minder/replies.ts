@@ -75,6 +75,8 @@ export interface MinderView {
   /** The agent's end, if it ended by itself. */
   exit: { code: number } | { signal: number } | null;
   logBytes: number;
+  /** Another one after the job has printed; `own`: nothing of the job runs just now; null: it cannot be told, or nobody asked. */
+  output: string | null;
 }
 
 export type StopResult =

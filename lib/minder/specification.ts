@@ -29,6 +29,8 @@ export interface ArmSpec {
   usesHost: boolean;
   /** Its agent went, and is proved gone with the job not at an end: the same directory, for an agent that can go on. */
   isAgain: boolean;
+  /** `look` tells whether the job prints. */
+  isOutputWatched: boolean;
   /** A minder not told to go within this unlocks, cleans up and exits. */
   expirySeconds: number;
   /** agent.log is cut to about this; `look` does it. */
@@ -67,6 +69,7 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
     ["isolate", spec.isolate],
     ["uses-host", spec.usesHost ? "yes" : "no"],
     ["again", spec.isAgain ? "yes" : "no"],
+    ["watched", spec.isOutputWatched ? "yes" : "no"],
     ...(elevation === undefined
       ? []
       : [["elevated", "yes"] as const, ["owner", String(elevation.uid)] as const]),

@@ -53,7 +53,7 @@ tell_end() {
 
 remove_rest() {
   rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate minder/events \
-    minder/mounts minder/command minder/armed minder/trouble
+    minder/mounts minder/command minder/watched minder/armed minder/trouble
 }
 
 # kept WORK: "kept KB DIRECTORY" for each directory in it.
