@@ -1,5 +1,6 @@
 /** When the daemon looks at hosts and boards before it takes a job, and what it makes of what it finds. */
 import { expect, test } from "bun:test";
+import { lookAtHost } from "../lib/daemon/isolation.ts";
 import type { RunResult } from "../lib/doors/processes.ts";
 import { openStage, refusal, type Stage } from "./daemon-stage.ts";
 import { configOf, testbedOf } from "./plan-scenes.ts";
@@ -200,6 +201,18 @@ test("a minder of this host that does not answer keeps the next job away, and no
   it.queue.push("job-3", "job-4");
   await it.run(10_000);
   expect(it.count(/^create job-[34]$/)).toBe(2);
+});
+
+test("a look at this host does not forget what is known of a service that was not asked yet", async () => {
+  const testbed = testbedOf({ spRunnerUrl: "http://h" });
+  await using it = openStage({ config: configOf([testbed]) });
+  const trouble = { reason: "its board failed", sinceMs: 1, recoveries: 2 };
+  it.store.setTrouble("a", trouble);
+  it.factory.known.troubles.set("a", trouble);
+  const looking = lookAtHost(it.factory);
+  await it.clock.advance(10);
+  await looking;
+  expect(it.store.troubles().get("a")).toEqual(trouble);
 });
 
 test("another host that is away is tried again within 10 s, however long it is away", async () => {

@@ -17,8 +17,12 @@ export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): voi
   const { known } = factory;
   const reasonOf = (testbed: Testbed): string | null => {
     const reached = isReached(testbed) ? known.reached.get(testbed.name) : undefined;
+    const fault = known.host?.faults.get(testbed.name);
+    if (fault !== undefined) return fault;
+    // What an earlier process said holds until then, and how often a board was told to recover.
+    if (isReached(testbed) && reached === undefined) return known.troubles.get(testbed.name)?.reason ?? null;
     const unreached = reached?.ok === false ? reached.reason : null;
-    return known.host?.faults.get(testbed.name) ?? unreached ?? known.checks.get(testbed.name)?.fault ?? null;
+    return unreached ?? known.checks.get(testbed.name)?.fault ?? null;
   };
   noteTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
 }
