@@ -1,6 +1,7 @@
 /** What a start, and the first look at a host, learn from directories and locks that no row tells of. */
 import { expect, test } from "bun:test";
 import { factoryMark } from "../lib/daemon/recover.ts";
+import type { Minder } from "../lib/minder/minder.ts";
 import { openStage, type Stage, type StageOptions } from "./daemon-stage.ts";
 import { at, configOf, gimlet, instanceOf, testbedOf, workerOf } from "./plan-scenes.ts";
 
@@ -32,7 +33,7 @@ function open(
   const it = openStage({ config, ...over });
   it.recalled.push(...recalled);
   it.queue.push("job-1");
-  it.agents.set("a_41", state);
+  for (const name of ["a_40", "a_41"]) it.agents.set(name, state);
   it.workers.set("worker-a", workerOf());
   return it;
 }
@@ -48,6 +49,23 @@ test.each(["alive", "cannot tell"] as const)(
     expect(it.count(/^(arm|create)/)).toBe(0);
   },
 );
+
+test.each([
+  ["whose agent cannot be told", { process: "cannot tell", minder: "dead" }],
+  ["whose minder cannot be told", { process: "dead", minder: "cannot tell" }],
+  ["that the look left out", null],
+])("one without a row %s holds its testbed", async (_, life) => {
+  await using it = open([{ directory, intentJson: intent(), worker: "worker-a" }]);
+  const minder = it.factory.hosts.here.minder;
+  const look: Minder["look"] = async (paths) => {
+    const views = await minder.look(paths);
+    return life === null ? [] : (views.map((view) => ({ ...view, ...life })) as typeof views);
+  };
+  it.factory.hosts.here.minder = { ...minder, look };
+  await it.runUntil(() => it.count(/^look a_41/) > 0);
+  await it.run(10);
+  expect(it.store.open()).toMatchObject([{ seq: 41 }]);
+});
 
 test("one without a row whose agent is proved dead holds nothing, and its number is not used again", async () => {
   await using it = open([{ directory, intentJson: intent(), worker: "worker-a" }], "exited");
@@ -72,6 +90,13 @@ test("a directory is no news of an instance that has ended by the database, or i
   it.agents.set("a_42", "alive");
   await it.run(10_000);
   expect(it.store.open().map(({ seq }) => seq)).toEqual([42]);
+});
+
+test("a directory older than its testbed's last row is no news: that one could begin only when it was gone", async () => {
+  const rows = [instanceOf({ seq: 42, phase: "destroyed" })];
+  await using it = open([{ directory, intentJson: intent(), worker: "worker-a" }], "alive", { rows });
+  await it.runUntil(() => it.count(/^go/) > 0);
+  expect(it.store.open()).toMatchObject([{ seq: 43, job: "job-1" }]);
 });
 
 test("one that never had a worker is taken for a request that may be on its way", async () => {
@@ -137,11 +162,35 @@ test("another board's lock on the same far host keeps no job away", async () => 
   await it.runUntil(() => it.count(/^go/) > 0);
 });
 
-test("a far host whose locks cannot be read takes no job", async () => {
-  await using it = open([], "alive", { config: far });
+/** The far host's own minder answers so, and this host's as usual. */
+function openFar(over: Partial<Minder>): Stage {
+  const it = open([], "alive", { config: far });
   it.agents.delete("a_41");
-  it.fate = (call) => (call === "locks" ? { ok: false, reason: "no answer" } : undefined);
+  const { here } = it.factory.hosts;
+  const host = { ...here, minder: { ...here.minder, ...over } };
+  Object.assign(it.factory.hosts, { reach: () => Promise.resolve({ ok: true, host }) });
+  return it;
+}
+
+const lock = { testbed: "a", uid: 0, cookie: "x", instance: "a/9", directory: "/elsewhere" };
+const unknown = { ok: false, reason: "no answer" } as const;
+
+test.each<[string, Partial<Minder>]>([
+  ["whose locks cannot be read", { locks: () => Promise.resolve(unknown) }],
+  ["that does not say what it can", { probe: () => Promise.resolve(unknown) }],
+  [
+    "whose board's lock has an owner that cannot be told",
+    { locks: () => Promise.resolve({ ok: true, locks: [{ ...lock, owner: "cannot tell" }] }) },
+  ],
+])("a far host %s gets no job", async (_, over) => {
+  await using it = openFar(over);
   await it.run(60_000);
-  expect(it.count(/^locks/)).toBeGreaterThan(0);
-  expect(it.count(/^(arm|create)/)).toBe(0);
+  expect(it.count(/^(lease|arm|create)/)).toBe(0);
+});
+
+test("a far board whose lock's owner is proved dead takes a job", async () => {
+  await using it = openFar({
+    locks: () => Promise.resolve({ ok: true, locks: [{ ...lock, owner: "dead" }] }),
+  });
+  await it.runUntil(() => it.count(/^go/) > 0);
 });
