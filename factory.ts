@@ -61,7 +61,9 @@ const exitAlreadyRunning = 75;
 
 /** How this program is started again: the executable alone, or Bun with this file. Read at start: Bun remembers it. */
 const isCompiled = import.meta.path.startsWith("/$bunfs/");
-const self = isCompiled ? [process.execPath] : [process.execPath, import.meta.path];
+// Where it is started, e.g. by a job, a stray .env or bunfig.toml must not count.
+const ofBun = ["--no-env-file", "--config=/dev/null"];
+const self = isCompiled ? [process.execPath] : [process.execPath, ...ofBun, import.meta.path];
 
 const clock = openClock();
 const random = openRandom();

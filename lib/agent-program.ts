@@ -25,3 +25,17 @@ export function chooseAgent({ general }: Config, { self, executable, exists }: P
   if (path !== "builtin") return { kind: "external", argv: [path], bmat: [path] };
   return { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
 }
+
+/** Before a variable's name: a job has set it, for a Bun of its own. */
+export const keptPrefix = "BMAT_KEPT_";
+
+/** Our executable is a Bun too, and would obey them; `bmat process` gives them back. */
+const bunVariables = ["BUN_BE_BUN", "BUN_OPTIONS"];
+const shield = bunVariables
+  .map((name) => `[ -z "\${${name}+x}" ] || export ${keptPrefix}${name}="$${name}"; unset ${name}; `)
+  .join("");
+
+/** What `bin/bmat` runs, whatever a job's environment says to Bun. `directory` is the agent's. */
+export function shieldedBmat(bmat: string[], directory: string): string[] {
+  return ["/bin/sh", "-c", `${shield}exec "$@"`, "bmat", ...bmat, "--base", directory];
+}

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { buildExecutable } from "../scripts/build.ts";
+import { openAgentLab } from "./agent-lab.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "executable-"));
 const executable = join(directory, "dist", "built");
@@ -49,6 +50,30 @@ test("the executable loads no bunfig.toml and no .env from where it is started",
   expect(JSON.parse(stdout)).not.toContainKeys(["FACTORY_BASE"]);
   expect(start(executable, "--version").stderr).toBe("");
   expect(existsSync(marker)).toBe(false);
+});
+
+test.each([
+  ["a checkout", () => [process.execPath, join(import.meta.dir, "..", "factory.ts")]],
+  ["the executable", () => [executable]],
+])("bmat of %s obeys nothing that a job has there for a Bun of its own", async (_, program) => {
+  const lab = await openAgentLab();
+  try {
+    const options = `--preload=${join(hostile, "preload.ts")}`;
+    const job = await lab.submit([
+      `cd ${hostile}; export BUN_BE_BUN=1 BUN_OPTIONS=${options}; bmat store put a value; bmat store get a
+       bmat process start x sh -c 'echo "$BUN_BE_BUN $BUN_OPTIONS [$HOSTILE]"; touch ${directory}/told'
+       until [ -e ${directory}/told ]; do sleep 0.01; done; rm ${directory}/told`,
+    ]);
+    const agent = await lab.start(job, { prefix: ["sh", "-c", `exec ${program().join(" ")} agent run`] });
+    expect(await lab.ended(job)).toMatchObject({ state: "completed" });
+    expect(await lab.said(job, "stderr")).toEqual([]);
+    expect(await lab.said(job, "stdout")).toEqual(["value"]);
+    expect(await lab.said(job, "bg.x.stdout")).toEqual([`1 ${options} []`]);
+    expect(existsSync(marker)).toBe(false);
+    await agent.stop();
+  } finally {
+    await lab.close();
+  }
 });
 
 test("the executable's --version is product, version, commit and target on one line", () => {

@@ -13,6 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { z } from "zod";
+import { shieldedBmat } from "../agent-program.ts";
 import { errorText } from "../failure.ts";
 import { Secret } from "../secret.ts";
 import { errorCode } from "./os-error.ts";
@@ -142,7 +143,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
         mkdirSync(runDirectory, { recursive: true });
         mkdirSync(`${directory}/bin`, { recursive: true });
         if (existsSync(path)) return;
-        const words = [...command, "--base", directory].map(quote).join(" ");
+        const words = shieldedBmat(command, directory).map(quote).join(" ");
         writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
       } catch (error) {
         cannot("make", path, error);

@@ -1,5 +1,6 @@
 /** `bmat process`: processes that the agent starts beside the task, as if the task had. */
 /* oxlint-disable no-restricted-properties -- bmat is a program of its own: its directory and its user are this process's */
+import { keptPrefix } from "../agent-program.ts";
 import { errorText } from "../failure.ts";
 import { type Bmat, type Command, request, unexpected } from "./bmat-command.ts";
 import type { Options } from "./bmat-options.ts";
@@ -20,7 +21,10 @@ async function startProcess({ args }: Options, { client, env }: Bmat): Promise<v
       name,
       cmd,
       args: rest,
-      env: Object.entries(env).map(([key, value]) => [encode(key), encode(value ?? "")]),
+      env: Object.entries(env).map(([key, value]) => [
+        encode(key.startsWith(keptPrefix) ? key.slice(keptPrefix.length) : key),
+        encode(value ?? ""),
+      ]),
       pwd: process.cwd(),
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,

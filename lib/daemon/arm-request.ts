@@ -1,5 +1,6 @@
 /** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
 import { agentEnvironment } from "../agent-environment.ts";
+import { shieldedBmat } from "../agent-program.ts";
 import type { Testbed } from "../config.ts";
 import { type Instance, instanceName } from "../domain.ts";
 import type { Host } from "../host.ts";
@@ -22,7 +23,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     directory,
     agent: [...agent.argv, "run"],
     // Ours is told where its agent is: a job may have cleared its environment.
-    bmat: agent.kind === "built-in" ? [...agent.bmat, "--base", `${directory}/opt`] : agent.bmat,
+    bmat: agent.kind === "built-in" ? shieldedBmat(agent.bmat, `${directory}/opt`) : agent.bmat,
     environment: agentEnvironment(config, host),
     isolate: config.general.isolate,
     usesHost: instance.place.way !== "sp-runner",

@@ -44,8 +44,10 @@ export async function startSshBench(directory: string, parts: SshBenchParts): Pr
 }
 
 /** The agent's path there; null: the factory copies itself over, which only an executable can. */
-async function placeAgent(directory: string, [program = "", entry]: string[]): Promise<string | null> {
-  if (entry === undefined) return null;
+async function placeAgent(directory: string, self: string[]): Promise<string | null> {
+  const [program = ""] = self;
+  const entry = self.at(-1);
+  if (entry === undefined || entry === program) return null;
   // In one file of the demo's own: a checkout below /work is hidden from a job by the /work that the job has.
   const bundled = await Bun.build({ entrypoints: [entry], target: "bun" });
   const [file] = bundled.outputs;
