@@ -7,6 +7,7 @@ import type { EndRecord } from "../lib/minder/replies.ts";
 import { readTidy } from "../lib/minder/answers.ts";
 import { jobDone, workerRecycled } from "../lib/plan.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "./lab.ts";
+import { openRunnerLab } from "./sp-runner-lab.ts";
 import { until } from "./until.ts";
 
 setDefaultTimeout(60_000);
@@ -115,5 +116,18 @@ test.concurrent("a job whose agent died was lost, which is a warning with the re
   const { message, level } = await endOf(factory, id);
   expect(message).toMatch(/^bed-1: the job was lost after \S+ s: the agent ended before the job did$/);
   expect(level).toBe("warn");
+  await stopped(factory);
+});
+
+test.concurrent("of a hardware test at an sp-runner service the log says how it came out", async () => {
+  await using it = await openRunnerLab();
+  const factory = it.start();
+  const good = await it.submit("true", { name: "update" });
+  expect((await endOf(factory, good)).message).toMatch(/^bed-1: job "update" completed after \S+ s$/);
+  it.runner.mood.outcome = "failed";
+  const bad = await it.submit("true", { name: "rollback" });
+  expect((await endOf(factory, bad)).message).toMatch(
+    /^bed-1: job "rollback" failed after \S+ s: the hardware test failed$/,
+  );
   await stopped(factory);
 });
