@@ -8,9 +8,12 @@ import { at, configOf, gimlet, instanceOf, testbedOf, workerOf } from "./plan-sc
 const config = configOf([testbedOf()]);
 const far = configOf([testbedOf({ host: "bench-1" })]);
 
+const directory = "/work/a_41";
+
 /** What an instance's directory says of it. */
 function intent(over: object = {}): string {
-  const { place, leasedAt, startTimeoutMs } = instanceOf();
+  const { leasedAt, startTimeoutMs } = instanceOf();
+  const place = { way: "local", directory, agent: "external" };
   const limits = { startTimeoutMs, jobTimeoutMs: null, silenceTimeoutMs: null };
   const what = { testbed: "a", seq: 41, target: gimlet, job: "job-a", isBound: true, cookie: "c".repeat(32) };
   return JSON.stringify({
@@ -37,8 +40,6 @@ function open(
   it.workers.set("worker-a", workerOf());
   return it;
 }
-
-const directory = "/work/a_41";
 
 test.each(["alive", "cannot tell"] as const)(
   "an agent that is %s and without a row holds its testbed",
