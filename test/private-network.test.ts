@@ -1,7 +1,12 @@
 /** F81: a server behind a private certificate authority and a proxy, end to end with real ones. */
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { openClock } from "../lib/doors/clock.ts";
+import { openProcesses, type Run } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import type { Connection } from "../lib/ssh/connection.ts";
+import { tryServerThere } from "../lib/ssh/try-server.ts";
 import { type FactoryProcess, type Lab, openLab } from "./lab.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
 import { openPrivateNetwork, type PrivateNetwork } from "./private-network.ts";
@@ -84,6 +89,7 @@ test("general.agent_environment wins, and tasks of the built-in agent get what i
     'NODE_EXTRA_CA_CERTS = "AUTHORITY"',
     'HTTPS_PROXY = "PROXY_URL"',
     'LAB_ROOM = "4 west"',
+    'NO_PROXY = "lab.example"',
     'PATH = "/opt/lab:/usr/bin:/bin"',
     'line = "a name that the script uses itself"',
   ]);
@@ -92,15 +98,16 @@ test("general.agent_environment wins, and tasks of the built-in agent get what i
     NODE_EXTRA_CA_CERTS: network.authority,
     HTTPS_PROXY: network.proxyUrl,
     NO_PROXY: "example.org",
+    ALL_PROXY: "http://other.example",
   };
   const factory = lab.start({ env });
   const id = await lab.submit(
-    'echo "$LAB_ROOM|$line|$HTTPS_PROXY|${NO_PROXY-none}|$PATH|$(command -v bmat)"',
+    'echo "$LAB_ROOM|$line|$HTTPS_PROXY|$NO_PROXY|${ALL_PROXY-none}|$PATH|$(command -v bmat)"',
   );
   expect((await lab.ended(id)).state).toBe("completed");
   const opt = join(lab.base, "work/bed-1_1/opt");
   expect(await lab.said(id, "stdout")).toEqual([
-    `4 west|a name that the script uses itself|${network.proxyUrl}|none|${opt}/bin:/opt/lab:/usr/bin:/bin|${opt}/bin/bmat`,
+    `4 west|a name that the script uses itself|${network.proxyUrl}|lab.example|none|${opt}/bin:/opt/lab:/usr/bin:/bin|${opt}/bin/bmat`,
   ]);
   await drained(factory);
 });
@@ -149,6 +156,53 @@ test("an agent behind ssh gets general.agent_environment alone, and check tries 
   expect((await lab.ended(id)).state).toBe("completed");
   await drained(factory);
 });
+
+test.each([
+  ["curl", ["curl"]],
+  ["wget", ["wget"]],
+  ["this program's copy", []],
+])(
+  "with %s a host behind ssh is tried through the proxy, and its authority counts",
+  async (name, programs) => {
+    await using lab = await openLab();
+    await using network = await move(lab);
+    const bin = join(lab.directory, "tools");
+    mkdirSync(bin);
+    for (const program of ["sh", ...programs]) symlinkSync(Bun.which(program) ?? "", join(bin, program));
+    const processes = openProcesses({ clock: openClock() });
+    // The login there has a proxy of its own, which agents do not get.
+    const env = { PATH: bin, https_proxy: "http://127.0.0.1:1", NODE_EXTRA_CA_CERTS: network.authority };
+    const connection = {
+      run: (argv: string[], stdin: Run["stdin"], timeoutMs: number) =>
+        processes.run({ argv, ...(stdin === undefined ? {} : { stdin }), env, timeoutMs, maxBytes: 100_000 }),
+    };
+    const self = join(bin, "copy");
+    const program = programs.length === 0 ? self : null;
+    const factory = join(import.meta.dir, "../factory.ts");
+    writeFileSync(self, `#!/bin/sh\nexec '${process.execPath}' '${factory}' "$@"\n`, { mode: 0o755 });
+    const attempt = async (environment: Record<string, string>) =>
+      await tryServerThere(
+        connection as Connection,
+        { baseurl: network.url, program, environment },
+        openRandom(),
+      );
+    const proxy = { HTTPS_PROXY: network.proxyUrl };
+    const authority = { NODE_EXTRA_CA_CERTS: network.authority };
+    expect(await attempt({ ...proxy, ...authority })).toEqual({ kind: "reached" });
+    expect(await attempt(proxy)).toEqual({
+      kind: "failed",
+      reason: expect.stringMatching(/certificate|trust/i),
+    });
+    expect((await attempt(authority)).kind).toBe("failed");
+    const refused = await attempt({ HTTPS_PROXY: network.proxyUrl.replace("lab:", "other:"), ...authority });
+    expect(refused).toEqual({ kind: "failed", reason: expect.stringMatching(/407|Proxy Authentication/) });
+    expect(JSON.stringify(refused)).not.toContain(network.password);
+    if (name === "curl") {
+      rmSync(join(bin, "curl"));
+      expect(await attempt({ ...proxy, ...authority })).toEqual({ kind: "untried" });
+    }
+  },
+);
 
 test("a bootstrap that fails for start_timeout ends with that reason", async () => {
   await using lab = await openLab({ agent: "builtin", testbeds: { "bed-1": ['start_timeout = "2s"'] } });

@@ -11,6 +11,9 @@ import {
   until,
 } from "./minder-lab.ts";
 import { type Lab, openLab } from "./lab.ts";
+import type { MinderView } from "../lib/minder/replies.ts";
+import { openStage } from "./daemon-stage.ts";
+import { configOf, testbedOf } from "./plan-scenes.ts";
 import { drained, openSshLab } from "./ssh-lab.ts";
 
 const bed = ['silence_timeout = "2s"'];
@@ -37,6 +40,40 @@ describeAny.each(Object.entries(ways))("a job of %s", (_, open) => {
     expect(Number(seconds)).toBeGreaterThanOrEqual(2);
     await drained(factory);
   });
+});
+
+let looks = 0;
+const outputs: [string, () => string | null, boolean][] = [
+  ["the same number at each look", () => "7", true],
+  ["another number at each look", () => String((looks += 1)), false],
+  ["that the agent itself works", () => "own", false],
+  ["that it cannot be told", () => null, false],
+];
+test.each(outputs)("look() that says %s", async (_, output, isEnded) => {
+  await using stage = openStage({ config: configOf([testbedOf({ silenceTimeoutMs: 20_000 })]) });
+  stage.fate = (call) => {
+    if (!call.startsWith("look ") || stage.agents.get("a_1") !== "alive") return undefined;
+    const view: MinderView = {
+      directory: "",
+      state: "alive",
+      reason: null,
+      went: true,
+      process: "alive",
+      minder: "alive",
+      hasJob: true,
+      exit: null,
+      logBytes: 0,
+      output: output(),
+    };
+    return [view];
+  };
+  stage.queue.push("job-1");
+  await stage.runUntil(() => stage.instance()?.phase === "running");
+  await stage.run(19_000);
+  expect(stage.count(/^stop a_1/)).toBe(0);
+  await stage.run(30_000);
+  expect(stage.count(/^append .*the job printed nothing for \d+ s/)).toBe(isEnded ? 1 : 0);
+  expect(stage.count(/^stop a_1/) > 0).toBe(isEnded);
 });
 
 const shells = mkdtempSync(`${tmpdir()}/silence-`);
