@@ -1,5 +1,14 @@
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import {
   describe,
@@ -118,6 +127,19 @@ describe.each(cases)("a whole life with %s as user %i", (name, user, shell) => {
       { state: "done", process: "dead", minder: "dead" },
     ]);
     expect(readdirSync(directory).toSorted()).toEqual(["agent.log", "minder", "opt"]);
+
+    // What the agent left of the job's end is told with that, of however large a file.
+    const job = { name: 'flash "it"', tasks: [{ name: "t", script: "x".repeat(3_000_000) }] };
+    const ping = { factory_info: { name: "lab" }, job };
+    writeFileSync(`${directory}/opt/etc/job-done.json`, JSON.stringify(ping, null, 2));
+    writeFileSync(`${directory}/opt/etc/job-verdict`, `failed\n${"y".repeat(300)}\nmore\n`);
+    const verdict = { is: "failed", why: "y".repeat(200) } as const;
+    expect(await minder.tidy(directory)).toEqual({
+      kind: "tidied",
+      left: null,
+      end: { jobName: 'flash "it"', verdict },
+    });
+    rmSync(`${directory}/opt/etc/job-verdict`);
     expect(readdirSync(`${directory}/opt/etc`)).toEqual(["job-done.json"]);
   });
 });

@@ -38,16 +38,19 @@ tidy() {
 }
 
 # tell_end: "job NAME", with NAME as JSON writes it, perhaps cut, then "verdict WORD" and "why TEXT", if there are such records.
+# A job may have made them as large as it likes: only their beginning is read.
 tell_end() {
   for record in opt/etc/job-done.json opt/etc/job.json; do
     [ -f "$record" ] || continue
     # Both agents indent it so: the names of tasks and of the factory are elsewhere.
-    name=$(LC_ALL=C sed -n '/^  "job": {/,/^  }/s/^    "name": "\(.\{0,200\}\).*/\1/p' "$record" 2>/dev/null | head -n 1)
+    name=$(head -c 100000 "$record" 2>/dev/null |
+      LC_ALL=C sed -n '/^  "job": {/,/^  }/s/^    "name": "\(.\{0,200\}\).*/\1/p' | head -n 1)
     [ -z "$name" ] || answer "job $name"
     break
   done
   if [ -f opt/etc/job-verdict ]; then
-    LC_ALL=C sed -n '1s/^\(.\{0,200\}\).*/verdict \1/p;2s/^\(.\{0,200\}\).*/why \1/p;2q' opt/etc/job-verdict 2>/dev/null
+    head -c 1000 opt/etc/job-verdict 2>/dev/null |
+      LC_ALL=C sed -n '1s/^\(.\{0,200\}\).*/verdict \1/p;2s/^\(.\{0,200\}\).*/why \1/p'
   fi
 }
 
