@@ -35,6 +35,8 @@ const migrations = [
      PRIMARY KEY (testbed_name, seq)
    ) STRICT;`,
   "CREATE TABLE factory_reading (id INTEGER PRIMARY KEY CHECK (id = 1), reading TEXT NOT NULL) STRICT;",
+  // What is pruned by age is found without going through all rows.
+  "CREATE INDEX factory_instance_ended ON factory_instance (ended_ms) WHERE ended_ms IS NOT NULL;",
 ];
 
 /** The Rust factory's schema, version 2. */

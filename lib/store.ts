@@ -15,6 +15,7 @@ import {
   openReadOnly,
 } from "./store-file.ts";
 import { columnsOf, insert, instanceOf, momentSchema } from "./store-row.ts";
+import { type EndedInstance, endedAmong, pruneEnded } from "./store-history.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./store-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./store-rust.ts";
 
@@ -27,6 +28,10 @@ export interface Store {
   latest(): Instance[];
   /** Instances that ended, the one that ended last first. */
   ended(): Instance[];
+  /** Those of the directories `<testbed>_<seq>` that ended, the one that ended last first. */
+  endedAmong(directoryNames: string[]): EndedInstance[];
+  /** Forgets up to `most` that ended before this wall-clock ms, but each testbed's last; returns how many. */
+  prune(beforeMs: number, most: number): number;
   /** The largest seq of a testbed among the rows; 0 where there are none. */
   largestSeq(testbed: string): number;
   /** Commits a new instance. Throws where its testbed has an open one. */
@@ -226,6 +231,12 @@ function storeOn(database: Database): Store {
       );
     },
     tryWriting: () => commit(() => database.run("UPDATE factory_schema SET version = version")),
+    endedAmong: (names) => endedAmong(database, names),
+    prune: (beforeMs, most) => {
+      let count = 0;
+      commit(() => void (count = pruneEnded(database, beforeMs, most)));
+      return count;
+    },
     words: () => readWords(database),
     reading: () => {
       if (!hasTable(database, "factory_reading")) return null;

@@ -242,7 +242,7 @@ describe("the file", () => {
 
   test("can be opened again and again", () => {
     for (let time = 0; time < 3; time += 1) open().close();
-    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 5 }]);
+    expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 6 }]);
   });
 
   test("in a directory that is not there is the user's to mend", () => {

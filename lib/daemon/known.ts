@@ -79,6 +79,8 @@ export interface Known {
   looks: Map<string, KnownLook>;
   resumed: Map<string, number>;
   sweptMs: number | null;
+  /** By work directory of a host: when it was last swept. */
+  hostsSweptMs: Map<string, number>;
   /** Uptime at which this run began; infinite before it. */
   startedMs: number;
   /** By instance name: when a minder may last have been armed for it. */
@@ -127,6 +129,7 @@ export function openKnown(store: Store): Known {
     looks: new Map(),
     resumed: new Map(),
     sweptMs: null,
+    hostsSweptMs: new Map(),
     startedMs: Number.POSITIVE_INFINITY,
     armedMs: new Map(),
     asking: new Set(),

@@ -1,53 +1,85 @@
 /**
  * Removes directories of ended instances that are older than `general.keep` says, or on their host together larger: on this
- * host, and on those that have been reached.
+ * host, and on those that have been reached. Rows go later.
  */
-import { type Instance, instanceName } from "../domain.ts";
 import type { Host } from "../host.ts";
-import type { Factory } from "./known.ts";
+import { intervals } from "../plan-observation.ts";
+import type { EndedInstance } from "../store-history.ts";
+import { type Factory } from "./known.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 
 const dayMs = 24 * 3_600_000;
+/** Looking through a large work directory keeps its disk busy, and each host costs a process here. */
+const mostHostsAtOnce = 4;
+/** Rows outlive their directories: one that could not be removed, or whose host was away, is found by its row. */
+const rowDays = 90;
+/** So many rows go with one commit; the loop runs on in between. */
+const mostRowsAtOnce = 1000;
+const betweenCommitsMs = 50;
 
+/** Looks at each host once an hour, and at a new one at once. */
 export async function sweep(factory: Factory): Promise<Outcome> {
   const { hosts, known, clock } = factory;
-  known.sweptMs = clock.uptimeMs();
+  const nowMs = clock.uptimeMs();
   const reached = [...known.reached.values()].flatMap(({ host }) => (host === undefined ? [] : [host]));
   // Several testbeds hang on one host.
   const places = new Map([hosts.here, ...reached].map((host) => [placeOf(host), host]));
-  const left = await Promise.all([...places.values()].map((host) => sweepHost(factory, host)));
-  const [first = null] = left.filter((each) => each !== null);
-  return first === null ? done : failed(first);
+  const isDue = (place: string): boolean =>
+    nowMs - (known.hostsSweptMs.get(place) ?? Number.NEGATIVE_INFINITY) >= intervals.sweepMs;
+  const due = [...places].filter(([place]) => isDue(place));
+  for (const [place] of due) known.hostsSweptMs.set(place, nowMs);
+  known.sweptMs = Math.min(...[...places.keys()].map((place) => known.hostsSweptMs.get(place) ?? nowMs));
+  const left: string[] = [];
+  const sweepNext = async (): Promise<void> => {
+    for (let next = due.shift(); next !== undefined; next = due.shift()) {
+      left.push(...(await sweepHost(factory, next[1])));
+    }
+  };
+  await Promise.all(Array.from({ length: mostHostsAtOnce }, sweepNext));
+  await pruneRows(factory);
+  const [first] = left;
+  return first === undefined ? done : failed(first);
 }
 
 /** What could not be removed, for people; it holds nobody up. */
-async function sweepHost(factory: Factory, host: Host): Promise<string | null> {
+async function sweepHost(factory: Factory, host: Host): Promise<string[]> {
   const { store, config, clock, log } = factory;
-  const kept = await host.minder.kept(host.workDirectory);
-  if (!kept.ok) return `cannot see what is kept in ${host.workDirectory}: ${kept.reason}`;
+  const { workDirectory } = host;
+  const kept = await host.minder.kept(workDirectory);
+  if (!kept.ok) return [`cannot see what is kept in ${workDirectory}: ${kept.reason}`];
   const bytesOf = new Map(kept.directories.map(({ directory, bytes }) => [directory, bytes]));
   let keptBytes = 0;
-  let left: string | null = null;
-  for (const instance of store.ended()) {
-    const { directory } = instance.place;
+  const left: string[] = [];
+  for (const ended of store.endedAmong(kept.directories.map(({ directory }) => nameOf(directory)))) {
+    const { directory, cookie, testbed, seq } = ended;
     const bytes = bytesOf.get(directory);
-    if (bytes === undefined || !isAt(instance, host)) continue;
-    const ageMs = clock.wallMs() - (instance.endedMs ?? clock.wallMs());
-    keptBytes += bytes;
-    if (ageMs <= config.general.keepDays * dayMs && keptBytes <= config.general.keepBytes) continue;
-    const removed = await host.minder.remove(directory, instance.cookie);
+    if (bytes === undefined || !isAt(ended, host)) continue;
+    const isYoung = clock.wallMs() - ended.endedMs <= config.general.keepDays * dayMs;
+    if (isYoung && keptBytes + bytes <= config.general.keepBytes) {
+      keptBytes += bytes;
+      continue;
+    }
+    const removed = await host.minder.remove(directory, cookie);
     const trouble = removed.kind === "tidied" ? removed.left : removed.reason;
     if (trouble !== null) {
       // Files of another user, perhaps: no reason to stop anything.
-      left ??= `cannot remove ${directory}: ${trouble}`;
+      left.push(`cannot remove ${directory}: ${trouble}`);
+      keptBytes += bytes;
       continue;
     }
-    log.info("removed the directory of an ended instance", {
-      testbed: instance.testbed,
-      instance: instanceName(instance),
-    });
+    log.info("removed the directory of an ended instance", { testbed, instance: `${testbed}/${seq}` });
   }
   return left;
+}
+
+async function pruneRows({ store, config, clock }: Factory): Promise<void> {
+  const beforeMs = clock.wallMs() - (config.general.keepDays + rowDays) * dayMs;
+  while (store.prune(beforeMs, mostRowsAtOnce) === mostRowsAtOnce) await clock.sleep(betweenCommitsMs);
+}
+
+/** The last part of a path. */
+function nameOf(directory: string): string {
+  return directory.slice(directory.lastIndexOf("/") + 1);
 }
 
 function placeOf({ ssh, workDirectory }: Host): string {
@@ -55,6 +87,6 @@ function placeOf({ ssh, workDirectory }: Host): string {
 }
 
 /** Only what this work directory holds is ours to remove. */
-function isAt({ place, testbed, seq }: Instance, { ssh, workDirectory }: Host): boolean {
-  return place.ssh?.host === ssh?.host && place.directory === `${workDirectory}/${testbed}_${seq}`;
+function isAt({ host, directory, testbed, seq }: EndedInstance, { ssh, workDirectory }: Host): boolean {
+  return host === (ssh?.host ?? null) && directory === `${workDirectory}/${testbed}_${seq}`;
 }

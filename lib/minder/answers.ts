@@ -84,10 +84,12 @@ function readJobName(raw = ""): string | null {
   }
 }
 
-export function readKept(lines: string[]): Kept[] {
+export function readKept(lines: string[], workDirectory: string): Kept[] {
   return lines.flatMap((line) => {
     const match = /^kept (\d+) (.+)$/.exec(line);
-    return match === null ? [] : [{ directory: match[2] ?? "", bytes: Number(match[1]) * 1024 }];
+    return match === null
+      ? []
+      : [{ directory: `${workDirectory}/${match[2]}`, bytes: Number(match[1]) * 1024 }];
   });
 }
 

@@ -140,7 +140,7 @@ export function openMinder({
     },
     kept: async (workDirectory) => {
       const reply = await script.call("kept", [workDirectory], "", 120_000);
-      return reply.ok ? { ok: true, directories: readKept(reply.lines) } : reply;
+      return reply.ok ? { ok: true, directories: readKept(reply.lines, workDirectory) } : reply;
     },
     remove: async (instanceDirectory, cookie = "") => {
       const reply = await script.call("remove", [instanceDirectory, cookie], "", 120_000);

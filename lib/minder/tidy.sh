@@ -59,13 +59,11 @@ remove_rest() {
     minder/mounts minder/command minder/watched minder/armed minder/trouble
 }
 
-# kept WORK: "kept KB DIRECTORY" for each directory in it.
+# kept WORK: "kept KB NAME" for each directory in it. There may be more than one command line holds.
 kept() {
-  set +f
-  set -- "$1"/*/
-  set -f
-  [ -d "$1" ] || return 0
-  du -sk "$@" 2>/dev/null | while read -r size directory; do answer "kept $size ${directory%/}"; done
+  cd "$1" 2>/dev/null || return 0
+  find . ! -name . -prune ! -name '.*' -type d -exec du -sk {} + 2>/dev/null |
+    while read -r size name; do answer "kept $size ${name#./}"; done
 }
 
 # remove DIRECTORY COOKIE: all of an instance that ended. Directories that the job made read-only are opened first.
