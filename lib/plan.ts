@@ -10,10 +10,12 @@ import {
   isFormer,
   isOpen,
   type OpenPhase,
+  phases,
   type WorkerView,
 } from "./domain.ts";
 import { type Action, actionKey, type Plan, serverless } from "./plan-action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "./plan-observation.ts";
+import { judgeStrangers } from "./plan-strangers.ts";
 import {
   canServe,
   isAlone,
@@ -59,12 +61,16 @@ export function plan(seen: Observation): Plan {
     far.push({ action, atMs });
   }
 
-  const open = seen.instances.filter(isOpenInstance);
+  const open = seen.instances.filter((each): each is OpenInstance => isOpen(each.phase));
   const taken = takenBy(open);
-  for (const instance of inOrderOfEnding(open)) planInstance(instance);
+  // What is nearest to freeing a testbed first.
+  for (const instance of open.toSorted((a, b) => phases.indexOf(b.phase) - phases.indexOf(a.phase)))
+    planInstance(instance);
   for (const at of seen.untaken.keys()) if (!taken.testbeds.has(at)) add({ kind: "take over", at });
   planLooks();
-  planList(planStrangers());
+  const strangers = judgeStrangers(open, seen, isDue);
+  for (const worker of strangers.confirmed) add({ kind: "delete stranger", worker });
+  planList(strangers.isAnyUnconfirmed);
   planHost();
   planReach();
   planTestbeds();
@@ -151,27 +157,6 @@ export function plan(seen: Observation): Plan {
     if (seen.server.isListWanted || isDue(last + interval)) add({ kind: "list workers" });
   }
 
-  /** Whether there is one that another list must confirm. */
-  function planStrangers(): boolean {
-    const { list, lastSettledMs } = seen.server;
-    if (list === null) return false;
-    const isAnySettling = open.some((instance) => !isDue(settlesUntilMs(instance, seen)));
-    const ours = new Set(open.map(({ worker }) => worker));
-    let isAnyUnconfirmed = false;
-    for (const worker of list.workers.values()) {
-      if (ours.has(worker.id) || worker.hold) continue;
-      const listedMs = seen.server.firstListedMs.get(worker.id) ?? list.askedAtMs;
-      const isForgotten = !worker.online && list.askedAtMs - listedMs >= intervals.strangerMs;
-      if (worker.private !== null && !worker.recycle && !isForgotten) continue;
-      // An unassociated worker may be the answer to a request that was open when the first list was asked for.
-      const isJudged = worker.private !== null || listedMs > lastSettledMs;
-      const isConfirmed = isJudged && !isAnySettling && list.askedAtMs - listedMs >= intervals.confirmMs;
-      if (isConfirmed) add({ kind: "delete stranger", worker });
-      else isAnyUnconfirmed = true;
-    }
-    return isAnyUnconfirmed;
-  }
-
   function planTestbeds(): void {
     const usable = seen.config.testbeds.filter((testbed) => isUsable(testbed, seen, taken, isDue));
     for (const testbed of usable) {
@@ -213,19 +198,6 @@ export function plan(seen: Observation): Plan {
       add({ kind: "lease", targets: [...new Set(offered)] });
     }
   }
-}
-
-/**
- * Until when a worker of no instance may be the answer to this one's request: one that cannot be settled is given up in the end.
- * Only time in which this run had a server that answers counts: a request that was sent before may be settled yet.
- */
-export function settlesUntilMs(
-  { phase, createSentAt }: Instance,
-  { now, startedMs, server }: Pick<Observation, "now" | "startedMs" | "server">,
-): number {
-  if (phase !== "creating") return Number.NEGATIVE_INFINITY;
-  const sentMs = createSentAt?.bootId === now.bootId ? createSentAt.uptimeMs : startedMs;
-  return Math.max(sentMs, startedMs, server.answeringSinceMs ?? now.uptimeMs) + intervals.settleMs;
 }
 
 /** What the last list says of an instance's worker. */
@@ -323,17 +295,7 @@ function whyItEnds(
   return { reason, untold: reason };
 }
 
-/** What is nearest to freeing a testbed first. */
-function inOrderOfEnding(instances: readonly OpenInstance[]): OpenInstance[] {
-  const rank = { stopped: 0, destroying: 1, running: 2, starting: 3, created: 4, creating: 5, preparing: 6 };
-  return instances.toSorted((a, b) => rank[a.phase] - rank[b.phase]);
-}
-
 /** Whether it runs on another host. */
 function isFar({ place }: Instance): boolean {
   return place.ssh !== undefined;
-}
-
-function isOpenInstance(instance: Instance): instance is OpenInstance {
-  return isOpen(instance.phase);
 }

@@ -56,6 +56,7 @@ function open(...instances: Partial<Instance>[]) {
     calls: [],
   };
   const minder = {
+    probe: () => Promise.resolve({ ok: false, reason: "no route to host" }),
     stop: (_: string, { isVouched }: { isVouched?: boolean }) => {
       said.calls.push(isVouched === true ? "stop, vouched" : "stop");
       return Promise.resolve(said.stopped);

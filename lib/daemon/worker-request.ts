@@ -6,7 +6,7 @@ import type { Answer } from "../buildomat.ts";
 import { elapsedMs, type Instance, instanceName } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import { Secret } from "../secret.ts";
-import { settlesUntilMs } from "../plan.ts";
+import { settlesUntilMs } from "../plan-strangers.ts";
 import { isOutage } from "../server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./known.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
