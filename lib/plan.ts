@@ -295,7 +295,6 @@ function whyItEnds(
   return { reason, untold: reason };
 }
 
-/** Whether it runs on another host. */
 function isFar({ place }: Instance): boolean {
   return place.ssh !== undefined;
 }

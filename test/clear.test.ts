@@ -151,7 +151,8 @@ test.concurrent("at a terminal it asks, and only a yes changes something", async
   await drained(factory);
 });
 
-test.concurrent.skipIf(process.getuid?.() !== 0)(
+// Alone: three containers and three agents start one after the other.
+test.skipIf(process.getuid?.() !== 0)(
   "F91 what a container that was restarted left is cleared, its lock too",
   async () => {
     await using it = await openLab();

@@ -1,7 +1,17 @@
 /** What the minder says is kept in a work directory, and what it removes of it. */
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { describe, type Lab, newCookie, openLab, readText, test, until } from "./minder-lab.ts";
+import {
+  describe,
+  kill,
+  type Lab,
+  newCookie,
+  openLab,
+  readText,
+  rolesOf,
+  test,
+  until,
+} from "./minder-lab.ts";
 
 setDefaultTimeout(60_000);
 
@@ -70,6 +80,11 @@ describe("tidy() and remove()", () => {
       expect.objectContaining(refused),
       refused,
     ] as never);
+    // Its minder alone is gone.
+    for (const pid of rolesOf(cookie).minder) kill(pid);
+    await until(() => rolesOf(cookie).minder.length === 0);
+    expect((await lab.minder.tidy(directory, cookie)).kind).toBe("refused");
+    expect((await lab.minder.remove(directory, cookie)).kind).toBe("refused");
     await lab.minder.stop(directory, { cookie, graceMs: 1000 });
     const other = newCookie();
     expect((await lab.minder.remove(directory, other)).kind).toBe("refused");
