@@ -43,7 +43,8 @@ import type { Secret } from "./lib/secret.ts";
 import { setupArgs } from "./lib/setup/flags.ts";
 import { readFarPiece } from "./lib/ssh/far-file.ts";
 import { withKeysOfToday } from "./lib/ssh/hosts.ts";
-import { openSpRunnerApi } from "./lib/sp-runner-api.ts";
+import { openSpRunnerApi, type SpRunnerApi } from "./lib/sp-runner-api.ts";
+import { shareRunner } from "./lib/sp-runner-shared.ts";
 import {
   isLocked,
   isPassing,
@@ -227,6 +228,18 @@ function programIn(surroundings: Surroundings): Program {
     processes,
     files,
     random,
+    clock,
+  };
+}
+
+/** One client for each service, which all of its boards share. */
+function openRunners(): (baseurl: string) => SpRunnerApi {
+  const open = new Map<string, SpRunnerApi>();
+  return (baseurl) => {
+    const runner =
+      open.get(baseurl) ?? shareRunner(openSpRunnerApi({ http: openHttp({ clock }), baseurl }), clock);
+    open.set(baseurl, runner);
+    return runner;
   };
 }
 
@@ -265,7 +278,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
     store,
     api: openFactoryApi({ http: openHttp({ clock }), baseurl: config.general.baseurl, token: config.token }),
     hosts,
-    openRunner: (baseurl) => openSpRunnerApi({ http: openHttp({ clock }), baseurl }),
+    openRunner: openRunners(),
     clock,
     random,
     files,
@@ -451,7 +464,7 @@ async function showInstanceLog(
     open: () => store?.open() ?? [],
     readPiece: async ({ testbed, place: { ssh } }, path, offset, maxBytes) => {
       if (ssh === undefined) return await files.readPiece(path, offset, maxBytes);
-      const connection = connections.to(testbed, withKeysOfToday(testbeds, testbed, ssh));
+      const connection = connections.to(withKeysOfToday(testbeds, testbed, ssh));
       return await readFarPiece(connection, { path, offset, maxBytes, random });
     },
     clock,

@@ -145,6 +145,11 @@ export function isSameHost(a: SshAddress | undefined, b: SshAddress | undefined)
   return keys.every((key) => a?.[key] === b?.[key]);
 }
 
+/** Names what isSameHost() compares, and the way there: what has one name is looked at in one command. */
+export function farHostName({ host, user, port, uid, machine, elevation }: SshAddress): string {
+  return [host, user, port ?? "", uid, machine, elevation ?? ""].join(" ");
+}
+
 /** An uptime of a named boot, in ms: comparable only within that boot. */
 export interface Moment {
   bootId: string;

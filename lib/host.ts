@@ -38,6 +38,8 @@ export interface Hosts {
   minderOf(place: Place): Minder;
   /** Connects to the host of a testbed that is not on this one, and sees to it that an agent is there. */
   reach(testbed: Testbed): Promise<Reached>;
+  /** Calls `onChange` when something of an instance on another host may have changed: a hint to look at it. */
+  watch(place: Place & { ssh: SshAddress }, cookie: string, onChange: () => void): { close(): void };
   /** Ends the connections. What runs there runs on. */
   close(): Promise<void>;
 }

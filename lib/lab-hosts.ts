@@ -6,6 +6,7 @@ import { type AgentProgram, chooseAgent, type ProgramSource } from "./agent-prog
 import { passedEnvironment } from "./agent-environment.ts";
 import type { Surroundings } from "./base.ts";
 import type { Config, Testbed } from "./config.ts";
+import type { Clock } from "./doors/clock.ts";
 import type { Files } from "./doors/files.ts";
 import type { Processes } from "./doors/processes.ts";
 import type { Random } from "./doors/random.ts";
@@ -28,6 +29,7 @@ export interface Program extends ProgramSource {
   processes: Processes;
   files: Files;
   random: Random;
+  clock: Clock;
 }
 
 export interface Places {
@@ -73,7 +75,7 @@ export function openLabHosts(
     environment: passedEnvironment(surroundings),
     ssh: null,
   };
-  const connections = openLabConnections(socketDirectory, program);
+  const connections = openLabConnections(socketDirectory, program, true);
   const ssh = openFarHosts(config, connections, places, program);
   const builtIn: AgentProgram = { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
   return {
@@ -82,6 +84,7 @@ export function openLabHosts(
     minderOf: ({ ssh: address, ...place }) =>
       address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
     reach: ssh.reach,
+    watch: ssh.watch,
     close: connections.close,
   };
 }
@@ -101,9 +104,9 @@ export async function inspectFarHost(
   }
 }
 
-/** `directory` holds their sockets. */
-export function openLabConnections(directory: string, program: Program): Connections {
-  const { processes, files, surroundings, searchPath } = program;
+/** `directory` holds their sockets. `isStaying`: a program that stays keeps a line to each host. */
+export function openLabConnections(directory: string, program: Program, isStaying = false): Connections {
+  const { processes, files, surroundings, searchPath, clock, random } = program;
   const { env, home, user } = surroundings;
   const agent = env["SSH_AUTH_SOCK"];
   return openConnections({
@@ -121,6 +124,7 @@ export function openLabConnections(directory: string, program: Program): Connect
       ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
     },
     directory,
+    ...(isStaying ? { lines: { clock, random } } : {}),
   });
 }
 

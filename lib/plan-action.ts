@@ -9,10 +9,11 @@ export type Action =
   | { kind: "list workers" }
   | { kind: "ping" }
   | { kind: "lease"; targets: string[] }
-  /** All of one host, over one connection: `at` is the testbed's name, and empty for this host. */
+  /** All of one host, over one connection: `at` is farHostName(), and empty for this host. */
   | { kind: "look"; at: string; instances: Instance[] }
   | { kind: "look at locks" }
   | { kind: "sweep" }
+  /** `at` is the testbed on whose host it is; empty: this host. */
   | { kind: "take over"; at: string }
   | { kind: "reach"; testbed: Testbed }
   /** This host: whether jobs can run on it. */

@@ -101,9 +101,8 @@ export interface Observation {
 export const intervals = {
   listWhileRunningMs: 3_000,
   listWhileIdleMs: 60_000,
-  lookMs: 5_000,
-  /** On another host no file event tells of an agent's end. */
-  lookFarMs: 1_000,
+  /** File events, and the line to another host, tell sooner. */
+  lookMs: 30_000,
   reachMs: 60_000,
   /** One look for this host, however many testbeds it has: about 20 processes. */
   hostMs: 60_000,

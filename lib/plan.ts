@@ -2,9 +2,11 @@
  * The whole policy: from what is known now to what to do now. Pure: no clock, no network, no memory of the last call.
  * What each phase needs is in steps.ts; here is when, in which order, and for which testbed.
  */
+import type { Testbed } from "./config.ts";
 import {
   type AgentView,
   elapsedMs,
+  farHostName,
   type Instance,
   instanceName,
   isFormer,
@@ -30,6 +32,8 @@ import {
 import { steps } from "./steps.ts";
 
 const never = Number.POSITIVE_INFINITY;
+/** Before any uptime: not yet. */
+const notYetMs = Number.MIN_SAFE_INTEGER;
 /** An agent that ends so often does not get further. */
 const mostResumed = 3;
 
@@ -57,7 +61,7 @@ export function plan(seen: Observation): Plan {
   }
 
   /** A question to another host, and when that was last asked; never: first of all. */
-  function addFar(action: Action, atMs = Number.MIN_SAFE_INTEGER): void {
+  function addFar(action: Action, atMs = notYetMs): void {
     far.push({ action, atMs });
   }
 
@@ -116,17 +120,17 @@ export function plan(seen: Observation): Plan {
       if (instance.phase === "preparing" || instance.phase === "creating") return false;
       if (instance.phase === "stopped" || seen.busy.has(`testbed ${instance.testbed}`)) return false;
       const look = seen.looks.get(instanceName(instance));
-      const interval = isFar(instance) ? intervals.lookFarMs : intervals.lookMs;
-      if (look === undefined || look.isStale || isDue(look.atMs + interval)) return true;
+      if (look === undefined || look.isStale || isDue(look.atMs + intervals.lookMs)) return true;
       const silentAtMs = silentAt(instance, look, seen);
       return silentAtMs !== null && silentAtMs > look.atMs && isDue(silentAtMs);
     });
     const here = due.filter((instance) => !isFar(instance));
     if (here.length > 0) add({ kind: "look", at: "", instances: here });
     // One host that hangs keeps no other one waiting.
-    for (const instance of due.filter(isFar)) {
-      const atMs = seen.looks.get(instanceName(instance))?.atMs;
-      addFar({ kind: "look", at: instance.testbed, instances: [instance] }, atMs);
+    const farHosts = Map.groupBy(due.filter(isFar), ({ place: { ssh } }) => ssh && farHostName(ssh));
+    for (const [at = "", instances] of farHosts) {
+      const atMs = instances.map((instance) => seen.looks.get(instanceName(instance))?.atMs ?? notYetMs);
+      addFar({ kind: "look", at, instances }, Math.min(...atMs));
     }
   }
 
@@ -139,13 +143,25 @@ export function plan(seen: Observation): Plan {
 
   function planReach(): void {
     if (seen.mode === "drain") return;
-    for (const testbed of seen.config.testbeds) {
-      if (!isReached(testbed) || !testbed.enabled) continue;
-      if (taken.testbeds.has(testbed.name)) continue;
-      const reached = seen.reached.get(testbed.name);
+    const free = seen.config.testbeds.filter(
+      (testbed) => isReached(testbed) && testbed.enabled && !taken.testbeds.has(testbed.name),
+    );
+    const reachedMs = ({ name }: Testbed): number => {
+      const reached = seen.reached.get(name);
       // One that was not reached is tried again when its retry is due.
-      if (reached?.ok !== true || isDue(reached.atMs + intervals.reachMs)) {
-        addFar({ kind: "reach", testbed }, reached?.atMs);
+      return reached?.ok === true ? reached.atMs : notYetMs;
+    };
+    const isDueAlone = (testbed: Testbed): boolean => isDue(reachedMs(testbed) + intervals.reachMs);
+    // The boards of one service are asked for together, so that it is asked once.
+    const services = new Set(
+      free
+        .filter((testbed) => reachedMs(testbed) !== notYetMs && isDueAlone(testbed))
+        .map(({ spRunnerUrl }) => spRunnerUrl),
+    );
+    for (const testbed of free) {
+      const isDueTogether = testbed.spRunnerUrl !== null && services.has(testbed.spRunnerUrl);
+      if (isDueTogether || isDueAlone(testbed)) {
+        addFar({ kind: "reach", testbed }, seen.reached.get(testbed.name)?.atMs);
       }
     }
   }

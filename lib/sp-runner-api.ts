@@ -51,7 +51,8 @@ export type RunnerResult = z.infer<typeof resultSchema>;
 
 export interface SpRunnerApi {
   health(): Promise<Answer<{ status: string }>>;
-  boards(): Promise<Answer<Board[]>>;
+  /** An answer that is shared says when it was asked for, at `sinceMs` or later. */
+  boards(sinceMs?: number): Promise<Answer<Board[]> & { askedAtMs?: number }>;
   submit(submission: Submission): Promise<Answer<string>>;
   status(job: string): Promise<Answer<RunnerStatus>>;
   result(job: string): Promise<Answer<RunnerResult>>;
@@ -72,7 +73,8 @@ export function isTerminal({ status }: RunnerStatus): boolean {
   return status === "completed" || status === "failed";
 }
 
-export type BoardAnswer = { ok: true; board: Board } | { ok: false; reason: string };
+/** `askedAtMs`: if the answer was shared, when it was asked for. */
+export type BoardAnswer = { ok: true; board: Board; askedAtMs?: number } | { ok: false; reason: string };
 
 /** What the service says of one board, where it is well and knows of it. `url` is for people. */
 export async function askForBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
@@ -88,8 +90,13 @@ export async function askForBoard(runner: SpRunnerApi, url: string, name: string
   return await findBoard(runner, url, name);
 }
 
-export async function findBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
-  const boards = await runner.boards();
+export async function findBoard(
+  runner: SpRunnerApi,
+  url: string,
+  name: string,
+  sinceMs?: number,
+): Promise<BoardAnswer> {
+  const boards = await runner.boards(sinceMs);
   if (!boards.ok) {
     return { ok: false, reason: `sp-runner ${url} does not tell of its boards: ${boards.message}` };
   }
@@ -98,7 +105,8 @@ export async function findBoard(runner: SpRunnerApi, url: string, name: string):
     const others = boards.value.map((each) => each.name).join(", ");
     return { ok: false, reason: `sp-runner ${url} has no testbed ${name}, but ${others || "none"}` };
   }
-  return { ok: true, board };
+  const { askedAtMs } = boards;
+  return { ok: true, board, ...(askedAtMs === undefined ? {} : { askedAtMs }) };
 }
 
 /** Whether a job is on it for certain, ours or another's. */

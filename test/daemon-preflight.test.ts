@@ -30,7 +30,7 @@ function checkedStage(ms: number, ends: number[], names = ["a"]): Stage {
     await it.clock.sleep(it.count(/^check$/) === 1 ? 1 : ms);
     return { ok: true, exitCode: exitCode ?? 0, stdout: "", stderr: "it is dark" };
   };
-  it.factory.processes = { run };
+  it.factory.processes = { ...it.factory.processes, run };
   return it;
 }
 

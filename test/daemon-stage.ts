@@ -134,7 +134,7 @@ export function openStage({
       hasJob: false,
       exit: null,
       logBytes: 0,
-      output: null,
+      output: "1",
     };
   };
   const minder = {
@@ -199,6 +199,7 @@ export function openStage({
     builtIn: here.agent,
     minderOf: () => minder,
     reach: (testbed) => call(["reach", testbed.name], () => ({ ok: true as const, host: here })),
+    watch: () => ({ close: () => undefined }),
     close: () => Promise.resolve(),
   };
   const say = (message: string): void => void stage.said.push(message);

@@ -60,6 +60,7 @@ function openHosts(
             timeoutMs,
             maxBytes: 65_536,
           }),
+        watch: () => ({ close: () => undefined }),
         close: () => Promise.resolve(),
       }),
       close: () => Promise.resolve(),

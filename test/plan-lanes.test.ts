@@ -129,8 +129,8 @@ describe("chooseStartable()", () => {
 test("plan() asks other hosts in the order in which they were last asked, those never asked first", () => {
   const instances = ["a", "b", "c"].map((testbed) => instanceOf({ testbed, place: farPlace(testbed) }));
   const looks = new Map([
-    ["a/7", lookOf("alive", { atMs: nowMs - 5_000 })],
-    ["c/7", lookOf("alive", { atMs: nowMs - 9_000 })],
+    ["a/7", lookOf("alive", { atMs: nowMs - 35_000 })],
+    ["c/7", lookOf("alive", { atMs: nowMs - 39_000 })],
   ]);
   const config = configOf(["d", "e"].map((name) => testbedOf({ name, host: `host-of-${name}` })));
   const reached = new Map([
@@ -146,5 +146,9 @@ test("plan() asks other hosts in the order in which they were last asked, those 
   };
   const { actions } = plan({ ...scene, instances, looks, config, reached });
   const asked = actions.filter(({ kind }) => kind === "look" || kind === "reach");
-  expect(asked.map(actionKey)).toEqual(["look b", "reach d", "look c", "reach e", "look a"]);
+  const about = (action: Action): string =>
+    action.kind === "look"
+      ? `look ${action.instances.map(({ testbed }) => testbed).join()}`
+      : actionKey(action);
+  expect(asked.map(about)).toEqual(["look b", "reach d", "look c", "look a", "reach e"]);
 });

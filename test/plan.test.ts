@@ -839,9 +839,9 @@ describe("a testbed on another host", () => {
     expect(kindsOf(sceneOf({ config: disabled }))).not.toContain("reach");
   });
 
-  test("is looked at apart from all others, and each second", () => {
-    const ssh = {
-      host: "lab-3",
+  test("is looked at with all others of its host, apart from other hosts, each 30 s, and at once after a hint", () => {
+    const sshTo = (host: string): NonNullable<Instance["place"]["ssh"]> => ({
+      host,
       user: "",
       port: null,
       key: null,
@@ -849,32 +849,39 @@ describe("a testbed on another host", () => {
       elevation: null,
       uid: 0,
       machine: "",
-    };
-    const placeOf = (testbed: string): Instance["place"] => ({
+    });
+    const placeOf = (testbed: string, host: string): Instance["place"] => ({
       way: "ssh",
       directory: `/w/${testbed}_7`,
       agent: "external",
-      ssh,
+      ssh: sshTo(host),
     });
     const instances = [
-      instanceOf({ testbed: "a", place: placeOf("a") }),
-      instanceOf({ testbed: "b", place: placeOf("b") }),
+      instanceOf({ testbed: "a", place: placeOf("a", "lab-3") }),
+      instanceOf({ testbed: "b", place: placeOf("b", "lab-3") }),
+      instanceOf({ testbed: "e", place: placeOf("e", "lab-4") }),
       instanceOf({ testbed: "c" }),
       instanceOf({ testbed: "d" }),
     ];
     const looksOf = (seen: Observation): string[][] =>
       plan(seen).actions.flatMap((action) =>
-        action.kind === "look" ? [[action.at, ...action.instances.map(({ testbed }) => testbed)]] : [],
+        action.kind === "look" ? [action.instances.map(({ testbed }) => testbed)] : [],
       );
-    expect(looksOf(sceneOf({ instances }))).toEqual([
-      ["", "c", "d"],
-      ["a", "a"],
-      ["b", "b"],
+    expect(looksOf(sceneOf({ instances }))).toEqual([["c", "d"], ["a", "b"], ["e"]]);
+    const seenAt = (atMs: number, isStale = false): Observation["looks"] =>
+      new Map(
+        instances.map((each) => [
+          instanceName(each),
+          lookOf("alive", { atMs, isStale: isStale && each.testbed === "b" }),
+        ]),
+      );
+    expect(looksOf(sceneOf({ instances, looks: seenAt(nowMs - 29_999) }))).toEqual([]);
+    expect(looksOf(sceneOf({ instances, looks: seenAt(nowMs - 29_999, true) }))).toEqual([["b"]]);
+    expect(looksOf(sceneOf({ instances, looks: seenAt(nowMs - 30_000) }))).toEqual([
+      ["c", "d"],
+      ["a", "b"],
+      ["e"],
     ]);
-    const looks = new Map(
-      instances.map((each) => [instanceName(each), lookOf("alive", { atMs: nowMs - 1_000 })] as const),
-    );
-    expect(looksOf(sceneOf({ instances, looks })).map(([at]) => at)).toEqual(["a", "b"]);
   });
 });
 

@@ -18,6 +18,8 @@ export interface SshLab extends Lab {
 export interface SshLabOptions extends LabOptions, Pick<SshdOptions, "config" | "machine" | "hasBoot"> {
   /** Lines of the testbed's section beyond the usual ones. */
   bed?: string[];
+  /** How many boards hang on that host: bed-1 and so on. */
+  boards?: number;
   /** Options of a file system in memory that is the work directory there. */
   disk?: string;
 }
@@ -28,6 +30,7 @@ export async function openSshLab({
   machine,
   disk,
   hasBoot = false,
+  boards = 1,
   ...options
 }: SshLabOptions = {}): Promise<SshLab> {
   const lab = await openLab(options);
@@ -48,7 +51,11 @@ export async function openSshLab({
     ...bed,
   ];
   const configureBed = (more: LabOptions): void =>
-    lab.configure({ ...options, ...more, testbeds: { "bed-1": lines } });
+    lab.configure({
+      ...options,
+      ...more,
+      testbeds: Object.fromEntries(Array.from({ length: boards }, (_, index) => [`bed-${index + 1}`, lines])),
+    });
   configureBed({});
   const path = `${lab.directory}/bin:${process.env["PATH"]}`;
   return {

@@ -28,6 +28,8 @@ export interface Sshd extends Weather {
   userKey: string;
   /** Home of the user `lab`, where it is a machine of its own. */
   home: string;
+  /** Pids of the commands that it runs for its connections now. */
+  commands(): number[];
   /** Stops every process of the server itself, as a host that hangs; or lets them go on. */
   freeze(isFrozen: boolean): void;
   /** The host, which must have a boot of its own, has another one from now on. What runs there must be ended by the test. */
@@ -44,6 +46,8 @@ interface Weather {
   cut(): void;
   /** Cuts each further connection after so many bytes, whichever way they go; null: no more. */
   cutAfter(bytes: number | null): void;
+  /** What goes either way arrives so much later from now on. */
+  delay(ms: number): void;
   /** Refuses connections from now on, and cuts those there are; or takes them again. */
   refuse(isRefusing: boolean): void;
 }
@@ -117,6 +121,10 @@ export async function startSshd(
     hostKey: server.hostKey,
     userKey: server.userKey,
     home,
+    commands: () => {
+      const own = serverProcesses(server.pid);
+      return childrenOf(own).filter((pid) => !own.includes(pid));
+    },
     freeze: (isFrozen) => signal(isFrozen ? "SIGSTOP" : "SIGCONT"),
     reboot: () => writeFileSync(placeOf(own, bootFile), `${randomUUID()}\n`),
     stop: async () => {
@@ -183,12 +191,27 @@ function serverProcesses(pid: number): number[] {
   return found;
 }
 
+function childrenOf(pids: number[]): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, "latin1");
+        return pids.includes(Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
 async function startProxy(target: number): Promise<Weather & { port: number; stop(): Promise<void> }> {
   const pairs = new Set<[Socket, Socket]>();
   let count = 0;
   let cuts = 0;
   let limit: number | null = null;
   let isRefusing = false;
+  let delayMs = 0;
   const end = ([near, far]: [Socket, Socket]): void => {
     near.destroy();
     far.destroy();
@@ -207,12 +230,15 @@ async function startProxy(target: number): Promise<Weather & { port: number; sto
       void from.on("data", (bytes: Buffer) => {
         const passed = bytes.subarray(0, room);
         room -= passed.length;
-        to.write(passed, () => {
-          if (passed.length === bytes.length) return;
-          if (pairs.has(pair)) cuts += 1;
-          end(pair);
-          pairs.delete(pair);
-        });
+        const hand = (): void =>
+          void to.write(passed, () => {
+            if (passed.length === bytes.length) return;
+            if (pairs.has(pair)) cuts += 1;
+            end(pair);
+            pairs.delete(pair);
+          });
+        if (delayMs === 0) hand();
+        else setTimeout(hand, delayMs);
       });
     pass(near, far);
     pass(far, near);
@@ -238,6 +264,9 @@ async function startProxy(target: number): Promise<Weather & { port: number; sto
     },
     cutAfter: (bytes) => {
       limit = bytes;
+    },
+    delay: (ms) => {
+      delayMs = ms;
     },
     refuse: (is) => {
       isRefusing = is;

@@ -10,7 +10,7 @@ import { factoryMark } from "./recover.ts";
 
 /** A minder that is not told to go within this lets go of the testbed. */
 export const expirySeconds = 120;
-const logCapBytes = 100 * 1024 * 1024;
+export const logCapBytes = 100 * 1024 * 1024;
 
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
   const { agent, user } = host;

@@ -99,13 +99,15 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   const { record, isDone } = read;
   if (record === null ? isDone : record.phase === "ended") return done;
   const runner = factory.openRunner(url);
-  const asked = await findBoard(runner, url, instance.testbed);
+  const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
+  // Newer than the last look, which was after the agent's end; another board may have asked for it.
+  const sinceMs = before.idle === null ? clock.uptimeMs() : before.idle.seenMs + 1;
+  const asked = await findBoard(runner, url, instance.testbed, sinceMs);
   // It proves nothing: what was seen before stays.
   if (!asked.ok) return cannotTell(asked.reason);
-  const { board } = asked;
+  const { board, askedAtMs = clock.uptimeMs() } = asked;
   // A job is on it, whosever.
   const job: JobThere = isAtWork(board) ? { is: "there" } : await findJob(runner, record, instance);
-  const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
   if (job.is === "there") {
     if (!before.isAtWork) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
@@ -117,10 +119,9 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
     known.boards.delete(name);
     return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
   }
-  const nowMs = clock.uptimeMs();
-  const idle = seenIdle(before.idle, nowMs);
+  const idle = seenIdle(before.idle, askedAtMs);
   // One odd answer hides no job.
-  const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, nowMs);
+  const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, clock.uptimeMs());
   known.boards.set(name, { idle, absent, isAtWork: false });
   if (job.is === "untold") return lastedMs(idle) >= silenceMs ? done : cannotTell(job.reason);
   return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(lookAgainMs);

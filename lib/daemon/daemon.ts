@@ -177,13 +177,18 @@ export function createDaemon(factory: Factory): Daemon {
     for (const name of watchers.keys()) if (!wanted.has(name)) unwatch(name);
     for (const [instanceName, instance] of known.instances) {
       const name = keyOf(instanceName);
-      if (instance.phase !== "running" || instance.place.ssh !== undefined || watchers.has(name)) continue;
+      if (instance.phase !== "running" || watchers.has(name)) continue;
       const onChange = (): void => {
         const current = known.instances.get(instanceName);
         if (current !== undefined) hintAt(factory, current);
         wake();
       };
-      const { directory } = instance.place;
+      const { directory, ssh } = instance.place;
+      if (ssh !== undefined) {
+        const place = { ...instance.place, ssh };
+        watchers.set(name, [factory.hosts.watch(place, instance.cookie, onChange)]);
+        continue;
+      }
       watchers.set(
         name,
         // Where the agent says that the job is done, and the minder that the agent ended.
@@ -279,7 +284,8 @@ function whyAlarm({ phase }: Instance): string {
 
 function aboutOf(action: Action): LogFields {
   if ("testbed" in action) return { testbed: action.testbed.name };
-  if ("at" in action && action.at !== "") return { testbed: action.at };
+  if (action.kind === "take over" && action.at !== "") return { testbed: action.at };
+  if (action.kind === "look") return { testbed: action.instances.map(({ testbed }) => testbed).join(", ") };
   if (!("instance" in action)) return {};
   return fieldsOf(action.instance);
 }

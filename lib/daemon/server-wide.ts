@@ -2,8 +2,10 @@
 import type { Answer } from "../buildomat.ts";
 import type { Worker } from "../factory-api.ts";
 import { type Instance, instanceName, isFormer } from "../domain.ts";
+import { isStillAtWork } from "../minder/glance.ts";
 import type { MinderView } from "../minder/replies.ts";
 import { noteList } from "../server-view.ts";
+import { logCapBytes } from "./arm-request.ts";
 import { howToClear, lookAtFormer } from "./former.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
 import { noteTrouble } from "./trouble.ts";
@@ -110,10 +112,10 @@ export async function lease(factory: Factory, targets: string[]): Promise<Outcom
   return done;
 }
 
-/** `at` is the testbed on whose host they are; empty: on this one. */
+/** All are on one host: `at` names it; empty: this one. */
 export async function look(factory: Factory, at: string, instances: Instance[]): Promise<Outcome> {
   const { known, clock } = factory;
-  let unseen: string | null = null;
+  const unseen: { instance: Instance; why: string; isNew: boolean }[] = [];
   const begunMs = clock.uptimeMs();
   const views = await viewsOf(factory, instances);
   for (const instance of instances) {
@@ -131,9 +133,7 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
     after.output = seen?.output ?? null;
     if (after.view === "cannot tell") {
       const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
-      // A host that does not answer is asked less and less often, which the loop sees to, as it tells of it.
-      if (at !== "") unseen = why;
-      else if (before?.view !== "cannot tell") logFor(factory, instance).warn(why);
+      unseen.push({ instance, why, isNew: before?.view !== "cannot tell" });
     }
     if (before === undefined) continue;
     // While the agent itself works, or nobody can tell, it is not taken for silent.
@@ -141,13 +141,29 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
     if (isSilent) after.printedMs = before.printedMs;
     after.isStale = before.staleMs >= begunMs;
   }
-  if (at !== "") noteTrouble(factory, at, unseen);
-  return unseen === null ? done : failed(unseen);
+  if (at !== "") {
+    const why = new Map(unseen.map((each) => [each.instance.testbed, each.why]));
+    for (const { testbed } of instances) noteTrouble(factory, testbed, why.get(testbed) ?? null);
+    // A host that does not answer is asked less and less often, which the loop sees to, as it logs it.
+    const [first] = unseen;
+    if (first !== undefined && unseen.length === instances.length) return failed(first.why);
+  }
+  for (const { instance, why, isNew } of unseen) if (isNew) logFor(factory, instance).warn(why);
+  return done;
 }
 
-async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<string, MinderView>> {
-  const own = instances.filter((instance) => !isFormer(instance));
-  const views = await lookAtFormer(factory, instances.filter(isFormer));
+type View = Pick<MinderView, "state" | "reason" | "output">;
+
+async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<string, View>> {
+  const views: Map<string, View> = await lookAtFormer(factory, instances.filter(isFormer));
+  const own: Instance[] = [];
+  for (const instance of instances.filter((each) => !isFormer(each))) {
+    if (await isAsItWas(factory, instance)) {
+      views.set(instanceName(instance), { state: "alive", reason: null, output: null });
+    } else {
+      own.push(instance);
+    }
+  }
   const [first] = own;
   if (first === undefined) return views;
   // All of one look are on one host.
@@ -158,6 +174,14 @@ async function viewsOf(factory: Factory, instances: Instance[]): Promise<Map<str
     if (instance !== undefined) views.set(instanceName(instance), view);
   }
   return views;
+}
+
+/** Whether the agent of an instance of this host is seen to be at work still, without a process being started for that. */
+async function isAsItWas({ files, clock }: Factory, instance: Instance): Promise<boolean> {
+  const { phase, place, silenceTimeoutMs } = instance;
+  // Only the minder tells whether a job prints.
+  if (phase !== "running" || place.ssh !== undefined || silenceTimeoutMs !== null) return false;
+  return await isStillAtWork(place.directory, { files, bootId: clock.bootId, logCapBytes });
 }
 
 export async function lookAtLocks(factory: Factory): Promise<Outcome> {

@@ -21,8 +21,25 @@ export type RunResult =
   /** It could not be started, or did not end in time (then it was killed); what it did is unknown. */
   | { ok: false; reason: string };
 
+/** A program that is talked to, line by line, for as long as it runs. */
+export interface Talk {
+  /** Never throws: what a program that has ended does not read is lost. */
+  say(text: string): void;
+  /** Kills it. */
+  end(): void;
+  /** When it has ended; with the beginning of what it said on stderr. */
+  readonly ended: Promise<{ said: string }>;
+}
+
+export interface TalkOptions extends Pick<Run, "argv" | "env" | "cwd" | "isDetached"> {
+  /** Each line of stdout, without its end. Longer ones are cut: what is beyond `maxLineBytes` is thrown away. */
+  onLine(line: string): void;
+  maxLineBytes: number;
+}
+
 export interface Processes {
   run(run: Run): Promise<RunResult>;
+  talk(options: TalkOptions): Talk;
 }
 
 export function openProcesses({ clock }: { clock: Clock }): Processes {
@@ -64,7 +81,64 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
         deadline.release();
       }
     },
+    talk,
   };
+}
+
+function talk({ argv, env, cwd, isDetached = false, onLine, maxLineBytes }: TalkOptions): Talk {
+  const stop = new AbortController();
+  let child;
+  try {
+    child = Bun.spawn(argv, {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env,
+      detached: isDetached,
+      ...(cwd === undefined ? {} : { cwd }),
+      signal: stop.signal,
+      killSignal: "SIGKILL",
+    });
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    return { say: () => undefined, end: () => undefined, ended: Promise.resolve({ said }) };
+  }
+  const { stdin, stdout, stderr, exited } = child;
+  // What it started may hold its output open: its own end is the end.
+  const read = Promise.all([readUpTo(stderr, 65_536), readLines(stdout, maxLineBytes, onLine)]);
+  const ended = exited.then(async () => {
+    const [said] = (await Promise.race([read, afterAbort(AbortSignal.any([stop.signal]))])) ?? [""];
+    return { said };
+  });
+  return {
+    say: (text) => {
+      try {
+        void Promise.resolve(stdin.write(text)).catch(() => undefined);
+        void Promise.resolve(stdin.flush()).catch(() => undefined);
+      } catch {
+        // It has ended, which `ended` tells.
+      }
+    },
+    end: () => stop.abort(),
+    ended,
+  };
+}
+
+async function readLines(
+  stream: ReadableStream<Uint8Array>,
+  maxLineBytes: number,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let line = "";
+  for await (const part of stream) {
+    const [first = "", ...more] = decoder.decode(part, { stream: true }).split("\n");
+    line = `${line}${first}`.slice(0, maxLineBytes);
+    for (const next of more) {
+      onLine(line);
+      line = next.slice(0, maxLineBytes);
+    }
+  }
 }
 
 function inputOf(stdin: Run["stdin"]): "ignore" | Blob {

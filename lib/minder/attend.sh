@@ -60,6 +60,8 @@ attend() {
   fi
   [ -z "$my_host_lock" ] || rm -f "$my_host_lock"
   rm -f "$my_lock"
+  # Whoever watches this directory learns that all of it ended, also where nothing else was written.
+  [ ! -d "$directory/minder" ] || printf '' >"$directory/minder/ended"
 }
 
 # drop_unused: all but the record that it never went.

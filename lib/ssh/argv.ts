@@ -79,9 +79,13 @@ const decoder = `for word do shift; word=$(printf %b. "$word"); set -- "$@" "\${
  * have one are sent encoded, and an sh there decodes them.
  */
 export function quoteCommand(argv: string[]): string {
+  return withoutBreaks(argv).map(quoteWord).join(" ");
+}
+
+/** The same command in words that have no line breaks. */
+export function withoutBreaks(argv: string[]): string[] {
   const hasBreak = argv.some((word) => word.includes("\n"));
-  const words = hasBreak ? ["sh", "-c", decoder, "sh", ...argv.map(encodeWord)] : argv;
-  return words.map(quoteWord).join(" ");
+  return hasBreak ? ["sh", "-c", decoder, "sh", ...argv.map(encodeWord)] : argv;
 }
 
 function encodeWord(word: string): string {

@@ -3,13 +3,19 @@
  * there. It knows no minder.
  */
 import type { SshAddress } from "../domain.ts";
-import { longestAnswerBytes } from "../minder/transport.ts";
+import type { Clock } from "../doors/clock.ts";
 import type { Processes, RunResult, Run } from "../doors/processes.ts";
-import { quoteCommand, sshArgv, type SshFiles } from "./argv.ts";
+import type { Random } from "../doors/random.ts";
+import { longestAnswerBytes } from "../minder/transport.ts";
+import { quoteCommand, sshArgv, type SshFiles, withoutBreaks } from "./argv.ts";
+import { type Line, openLine, type Pace } from "./line.ts";
+import lineScript from "./line.sh" with { type: "text" };
 
 export interface Connection {
   /** The words reach the program there as they are. Exit code 255 is ssh's own failure. The environment is the login's. */
   run(argv: string[], stdin: NonNullable<Run["stdin"]>, timeoutMs: number): Promise<RunResult>;
+  /** Calls `onChange` when something of the instance may have changed. A connection without a line never does. */
+  watch: Line["watch"];
   close(): Promise<void>;
 }
 
@@ -23,9 +29,15 @@ export interface ConnectionOptions {
   env: Record<string, string>;
   /** Removes a socket that nobody listens on any more. */
   removeSocket(): Promise<void>;
+  /** For a program that stays: commands go over one long-lived line. Null: each has an ssh of its own. */
+  line: { clock: Clock; random: Random; pace: Pace } | null;
 }
 
 const closeTimeoutMs = 5_000;
+/** What is longer goes by an ssh of its own: a shell reads a line byte by byte. */
+const longestLineInput = 16_384;
+/** Many hosts open no more than ten sessions on a connection. */
+const mostAtOnce = 4;
 
 /** What ssh starts itself, for a jump host say, does not know that nobody may be asked. */
 const isDetached = true;
@@ -37,7 +49,29 @@ export function openConnection({
   files,
   env,
   removeSocket,
+  line: parts,
 }: ConnectionOptions): Connection {
+  let waiting: Promise<unknown>[] = [];
+  const line =
+    parts === null
+      ? null
+      : openLine({
+          ...parts,
+          begin: (mark, onLine) =>
+            processes.talk({
+              argv: [...sshArgv(address, files, []), quoteCommand(["sh", "-c", lineScript, "sh", mark])],
+              env,
+              cwd: directory,
+              isDetached,
+              onLine,
+              maxLineBytes: longestAnswerBytes,
+            }),
+          explain: async (said) => {
+            await control("check");
+            return explain(address, said, "the connection was lost");
+          },
+        });
+
   /** Asks the shared connection itself; its socket goes where nobody answers. */
   async function control(word: "check" | "exit"): Promise<void> {
     const argv = sshArgv(address, files, ["-O", word]);
@@ -52,25 +86,46 @@ export function openConnection({
     if (!result.ok || result.exitCode !== 0 || word === "exit") await removeSocket();
   }
 
+  async function runAlone(
+    argv: string[],
+    stdin: NonNullable<Run["stdin"]>,
+    timeoutMs: number,
+  ): Promise<RunResult> {
+    const words = [...sshArgv(address, files, []), quoteCommand(argv)];
+    const result = await processes.run({
+      argv: words,
+      stdin,
+      env,
+      cwd: directory,
+      isDetached,
+      timeoutMs,
+      maxBytes: longestAnswerBytes,
+    });
+    if (result.ok && result.exitCode !== 255) return result;
+    // A connection that hangs would keep the next call waiting as long.
+    await control("check");
+    const said = result.ok ? result.stderr : "";
+    return { ok: false, reason: explain(address, said, result.ok ? "no answer" : result.reason) };
+  }
+
   return {
     run: async (argv, stdin, timeoutMs) => {
-      const words = [...sshArgv(address, files, []), quoteCommand(argv)];
-      const result = await processes.run({
-        argv: words,
-        stdin,
-        env,
-        cwd: directory,
-        isDetached,
-        timeoutMs,
-        maxBytes: longestAnswerBytes,
+      const isShort = typeof stdin === "string" && stdin.length <= longestLineInput;
+      if (line !== null && isShort && (stdin === "" || stdin.endsWith("\n"))) {
+        return await line.run(withoutBreaks(argv), stdin, timeoutMs);
+      }
+      while (waiting.length >= mostAtOnce) await Promise.race(waiting);
+      const running = runAlone(argv, stdin, timeoutMs);
+      waiting.push(running);
+      return await running.finally(() => {
+        waiting = waiting.filter((each) => each !== running);
       });
-      if (result.ok && result.exitCode !== 255) return result;
-      // A connection that hangs would keep the next call waiting as long.
-      await control("check");
-      const said = result.ok ? result.stderr : "";
-      return { ok: false, reason: explain(address, said, result.ok ? "no answer" : result.reason) };
     },
-    close: () => control("exit"),
+    watch: (...words) => line?.watch(...words) ?? { close: () => undefined },
+    close: async () => {
+      await line?.close();
+      await control("exit");
+    },
   };
 }
 

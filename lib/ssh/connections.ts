@@ -1,8 +1,10 @@
-/** The connections to the hosts of testbeds: one for each testbed, made when it is first used. */
+/** The connections to the hosts of testbeds: one for each way to a host, made when it is first used. */
 import { createHash } from "node:crypto";
 import type { SshAddress } from "../domain.ts";
+import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
 import type { Processes } from "../doors/processes.ts";
+import type { Random } from "../doors/random.ts";
 import { pinnedName } from "./argv.ts";
 import { type Connection, openConnection } from "./connection.ts";
 
@@ -13,14 +15,23 @@ export interface ConnectionsOptions {
   env: Record<string, string>;
   /** Private to this user, made when it is needed: sockets, and pinned keys. */
   directory: string;
+  /** For a program that stays: commands go over one long-lived line a host. */
+  lines?: { clock: Clock; random: Random };
 }
 
 export interface Connections {
-  to(testbed: string, address: SshAddress): Connection;
+  to(address: SshAddress): Connection;
   close(): Promise<void>;
 }
 
-export function openConnections({ processes, files, env, directory }: ConnectionsOptions): Connections {
+export function openConnections({
+  processes,
+  files,
+  env,
+  directory,
+  lines,
+}: ConnectionsOptions): Connections {
+  const pace = { watching: 0 };
   const open = new Map<string, Connection>();
 
   function connect(key: string, address: SshAddress): Connection {
@@ -34,6 +45,7 @@ export function openConnections({ processes, files, env, directory }: Connection
       files: { controlPath: `./${key}`, knownHosts },
       env,
       removeSocket: async () => await files.removeTree(`${directory}/${key}`),
+      line: lines === undefined ? null : { ...lines, pace },
     });
     let isReady = false;
     return {
@@ -56,8 +68,8 @@ export function openConnections({ processes, files, env, directory }: Connection
   }
 
   return {
-    to: (testbed, address) => {
-      const key = keyOf(testbed, address);
+    to: (address) => {
+      const key = keyOf(address);
       const connection = open.get(key) ?? connect(key, address);
       open.set(key, connection);
       return connection;
@@ -70,9 +82,9 @@ export function openConnections({ processes, files, env, directory }: Connection
 }
 
 /** The same whatever is learnt of the host later. */
-function keyOf(testbed: string, { host, user, port, key, hostKey }: SshAddress): string {
+function keyOf({ host, user, port, key, hostKey }: SshAddress): string {
   return createHash("sha256")
-    .update(JSON.stringify([testbed, host, user, port, key, hostKey]))
+    .update(JSON.stringify([host, user, port, key, hostKey]))
     .digest("hex")
     .slice(0, 12);
 }

@@ -35,6 +35,8 @@ export interface SshHosts {
   /** Whether jobs could run there, as far as can be told without changing anything there or here. */
   inspect(testbed: Testbed): Promise<Inspected>;
   minderOf(place: Place & { ssh: SshAddress }): Minder;
+  /** Calls `onChange` when something of the instance there may have changed. */
+  watch(place: Place & { ssh: SshAddress }, cookie: string, onChange: () => void): { close(): void };
 }
 
 const reachHint = "a private certificate authority and a proxy go into general.agent_environment";
@@ -59,7 +61,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const key = JSON.stringify([testbed, address, directory]);
     const known = minders.get(key);
     if (known !== undefined) return known;
-    const transport = guarded(connections.to(testbed, address), address, directory);
+    const transport = guarded(connections.to(address), address, directory);
     const minder = openMinder({ ...elevated(address, transport), random, directory, lockDirectory });
     minders.set(key, minder);
     return minder;
@@ -72,14 +74,14 @@ export function openSshHosts(options: SshOptions): SshHosts {
       agentPath: testbed.agentPath,
       isLook,
     };
-    const seen = await surveyHost(connections.to(testbed.name, address), request, random);
+    const seen = await surveyHost(connections.to(address), request, random);
     if (seen.ok || seen.reason.includes(address.host)) return seen;
     return { ok: false, reason: `${address.host}: ${seen.reason}` };
   }
 
   async function reach(testbed: Testbed): Promise<Reached> {
     const address = addressOf(testbed);
-    const connection = connections.to(testbed.name, address);
+    const connection = connections.to(address);
     const before = await machineBefore(testbed);
     let seen = await survey(testbed, before !== null);
     // A machine that had a name is given no other one: it may not be the one that it was.
@@ -132,7 +134,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const copied = agent === null ? await options.executable() : null;
     const program = copied === null ? null : pathOfCopy(seen, copied);
     const trial = await tryServerThere(
-      connections.to(testbed.name, addressOf(testbed)),
+      connections.to(addressOf(testbed)),
       { baseurl, program, environment },
       random,
     );
@@ -223,12 +225,19 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return isIllumos ? "pfexec" : "sudo";
   }
 
+  /** How an instance's host is reached today, and the work directory there. */
+  function wayTo({ ssh, directory }: Place & { ssh: SshAddress }): [string, SshAddress, string] {
+    const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
+    return [testbed, withKeysOfToday(config.testbeds, testbed, ssh), work];
+  }
+
   return {
     reach,
     inspect,
-    minderOf: ({ ssh, directory }) => {
-      const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
-      return minderAt(testbed, withKeysOfToday(config.testbeds, testbed, ssh), work);
+    minderOf: (place) => minderAt(...wayTo(place)),
+    watch: (place, cookie, onChange) => {
+      const [, address] = wayTo(place);
+      return connections.to(address).watch({ cookie, directory: place.directory }, onChange);
     },
   };
 }

@@ -1,0 +1,281 @@
+/** The line to a host: its far end in every shell that a host may have, and a simulated far end that misbehaves. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Clock, openClock } from "../lib/doors/clock.ts";
+import { openProcesses, type Talk } from "../lib/doors/processes.ts";
+import { openRandom } from "../lib/doors/random.ts";
+import { type Line, openLine } from "../lib/ssh/line.ts";
+import lineScript from "../lib/ssh/line.sh" with { type: "text" };
+import { processesNaming } from "./leavings.ts";
+import { createSettableClock } from "./settable-clock.ts";
+import { until } from "./until.ts";
+
+const clock = openClock();
+const processes = openProcesses({ clock });
+const random = openRandom();
+const cookie = "c00c1e";
+
+let directory = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "line-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** A line whose far end is a shell of this host; `env` marks its processes. */
+function openHere(shell: string[]): { line: Line; marks: string[]; talks: Talk[] } {
+  const marks: string[] = [];
+  const talks: Talk[] = [];
+  const line = openLine({
+    clock,
+    random,
+    pace: { watching: 0 },
+    begin: (mark, onLine) => {
+      marks.push(mark);
+      const talk = processes.talk({
+        // As ssh does, what is between lives until one side ends.
+        argv: ["sh", "-c", 'cat | "$@"', "sh", ...shell, "-c", lineScript, "sh", mark],
+        env: { PATH: process.env["PATH"] ?? "", LINE: directory },
+        onLine,
+        maxLineBytes: 65_536,
+      });
+      talks.push(talk);
+      return talk;
+    },
+    explain: (said) => Promise.resolve(`lost: ${said}`),
+  });
+  return { line, marks, talks };
+}
+
+function makeInstance(name = "bed 1_7"): string {
+  const place = join(directory, name);
+  mkdirSync(join(place, "minder"), { recursive: true });
+  mkdirSync(join(place, "opt/etc"), { recursive: true });
+  return place;
+}
+
+describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a line to %p", (shell) => {
+  test("runs commands at the same time, each with its own words, input, output and exit code", async () => {
+    const { line } = openHere(shell);
+    const script = 'cat; printf "%s" "$1"; echo wrong >&2; exit "$2"';
+    const results = await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => {
+        const words = ["sh", "-c", script, "sh", `  a 'word' \\n $HOME ${index} `, String(index)];
+        return await line.run(words, ` in  ${index}\\\n\n`, 30_000);
+      }),
+    );
+    expect(results).toEqual(
+      Array.from({ length: 20 }, (_, index) => ({
+        ok: true,
+        exitCode: index,
+        stdout: ` in  ${index}\\\n\n  a 'word' \\n $HOME ${index} `,
+        stderr: "wrong",
+      })),
+    );
+    await line.close();
+  });
+
+  test("reports each change of an instance, and leaves nothing when it is closed", async () => {
+    const { line, talks } = openHere(shell);
+    const place = makeInstance();
+    let changes = 0;
+    const watch = line.watch({ cookie, directory: place }, () => {
+      changes += 1;
+    });
+    await line.run(["true"], "", 10_000);
+    await until("what is there is reported", () => changes === 1);
+    const files = ["minder/started", "minder/exit.json", "opt/etc/job-done.json"];
+    for (const [index, file] of files.entries()) {
+      writeFileSync(join(place, file), "");
+      await until(`${file} is reported`, () => changes === index + 2);
+    }
+    rmSync(place, { recursive: true });
+    await until("its removal is reported", () => changes === 5);
+    watch.close();
+    await line.close();
+    await talks[0]?.ended;
+    await until("nothing of it runs", () => processesNaming(directory).length === 0);
+    expect(changes).toBe(5);
+  });
+
+  test("reports that an instance's first process is gone", async () => {
+    const { line } = openHere(shell);
+    const place = makeInstance();
+    const first = Bun.spawn(["sleep", "600"], { stdin: "ignore" });
+    writeFileSync(join(place, "minder/identity.json"), `{"boot_id":"x","pid":${first.pid},"cookie":"c"}\n`);
+    writeFileSync(join(place, "minder/started"), "");
+    let changes = 0;
+    line.watch({ cookie, directory: place }, () => {
+      changes += 1;
+    });
+    await line.run(["true"], "", 10_000);
+    await until("what is there is reported", () => changes === 1);
+    first.kill("SIGKILL");
+    await until("its end is reported", () => changes === 2);
+    await line.close();
+  });
+
+  test("does not run a command that was cut short", async () => {
+    const { talks, line, marks } = openHere(shell);
+    await line.run(["true"], "", 10_000);
+    const [talk] = talks;
+    talk?.say(`run 900 3 1\ntouch\n${directory}/a\n${directory}/b\n`);
+    talk?.end();
+    await talk?.ended;
+    const cut = processes.run({
+      argv: [...shell, "-c", lineScript, "sh", marks[0] ?? ""],
+      stdin: `run 1 2 0\ntouch\n${directory}/whole\nrun 2 2 0\ntouch`,
+      env: { PATH: process.env["PATH"] ?? "", LINE: directory },
+      timeoutMs: 20_000,
+      maxBytes: 65_536,
+    });
+    expect((await cut).ok).toBe(true);
+    await until("the whole one is done", async () => await Bun.file(join(directory, "whole")).exists());
+    expect(await Bun.file(join(directory, "a")).exists()).toBe(false);
+    await until("nothing of it runs", () => processesNaming(directory).length === 0);
+  });
+});
+
+/** A simulated far end: the test says what it prints. */
+function openSimulated(on: Clock = clock): {
+  line: Line;
+  said: string[];
+  print(...lines: string[]): void;
+  mark(): string;
+  sessions(): number;
+} {
+  const said: string[] = [];
+  let current = { mark: "", onLine: (_line: string): void => undefined };
+  let sessions = 0;
+  const line = openLine({
+    clock: on,
+    random,
+    pace: { watching: 0 },
+    begin: (mark, onLine) => {
+      sessions += 1;
+      current = { mark, onLine };
+      let end: (word: { said: string }) => void = () => undefined;
+      const ended = new Promise<{ said: string }>((resolve) => {
+        end = resolve;
+      });
+      queueMicrotask(() => onLine(`${mark} ready`));
+      return { say: (text) => void said.push(text), end: () => end({ said: "" }), ended };
+    },
+    explain: () => Promise.resolve("the connection was lost"),
+  });
+  return {
+    line,
+    said,
+    print: (...lines) => {
+      for (const each of lines) current.onLine(each.replaceAll("MARK", current.mark));
+    },
+    mark: () => current.mark,
+    sessions: () => sessions,
+  };
+}
+
+const requests = (said: string[]): string[] => said.filter((text) => text.startsWith("run "));
+
+test.each([
+  ["lost", ["MARK out 1 1 a", "MARK out 1 3 exit 0", "MARK end out 1 3"]],
+  ["repeated", ["MARK out 1 1 a", "MARK out 1 1 a", "MARK out 1 2 exit 0", "MARK end out 1 2"]],
+  ["torn", ["MARK out 1 1 aMARK out 1 2 b", "MARK out 1 3 exit 0", "MARK end out 1 3"]],
+  ["in another order", ["MARK out 1 2 b", "MARK out 1 1 a", "MARK out 1 3 exit 0", "MARK end out 1 3"]],
+  ["after the last", ["MARK out 1 1 exit 0", "MARK out 1 2 a", "MARK end out 1 2"]],
+])("an answer with a line that is %s is no answer", async (_, lines) => {
+  const { line, said, print } = openSimulated();
+  const result = line.run(["true"], "", 10_000);
+  await until("it is asked", () => requests(said).length === 1);
+  print(...lines, "MARK end err 1 0");
+  expect(await result).toEqual({ ok: false, reason: "the answer was torn on its way" });
+  await line.close();
+});
+
+test("noise, other marks, unknown words, late answers and a flood change nothing", async () => {
+  const { line, said, print } = openSimulated();
+  let changes = 0;
+  line.watch({ cookie, directory: "/x" }, () => {
+    changes += 1;
+  });
+  const result = line.run(["true"], "", 10_000);
+  await until("it is asked", () => requests(said).length === 1);
+  const noise = [
+    "",
+    "motd",
+    "MARK",
+    "MARKx ready",
+    "MARK out",
+    "MARK end out",
+    "MARK event other done",
+    "MARK tick x",
+  ];
+  for (let round = 0; round < 5000; round += 1) print(...noise, "MARK out 99 1 late", "MARK end out 99 1");
+  print("MARK out 1 1 exit 0", "MARK end err 1 0", "MARK end out 1 1");
+  expect(await result).toEqual({ ok: true, exitCode: 0, stdout: "", stderr: "" });
+  expect(changes).toBe(0);
+  await line.close();
+});
+
+test("an answer without an end is given up when it is too long", async () => {
+  const { line, said, print } = openSimulated();
+  const result = line.run(["yes"], "", 60_000);
+  await until("it is asked", () => requests(said).length === 1);
+  for (let number = 1; number <= 70; number += 1) print(`MARK out 1 ${number} ${"y".repeat(65_536)}`);
+  expect(await result).toEqual({ ok: false, reason: "the answer is too long" });
+  await line.close();
+});
+
+test("what was asked is without an answer when the line is lost, each instance is hinted at, and the next command opens another", async () => {
+  const { line, said, sessions } = openSimulated();
+  const hints: string[] = [];
+  line.watch({ cookie: "one", directory: "/1" }, () => void hints.push("one"));
+  line.watch({ cookie: "two", directory: "/2" }, () => void hints.push("two"));
+  const result = line.run(["true"], "", 10_000);
+  await until("it is asked", () => requests(said).length === 1);
+  await line.close();
+  expect(await result).toEqual({ ok: false, reason: "the connection was lost" });
+  await until("both are hinted at", () => hints.length === 2);
+  void line.run(["true"], "", 10_000);
+  await until(
+    "the other line watches both",
+    () => said.filter((text) => text.startsWith("watch ")).length === 4,
+  );
+  expect(sessions()).toBe(2);
+  await line.close();
+});
+
+test("a line that watches and hears no answer to its ticks is ended within 45 s, and holds back what is not read", async () => {
+  const settable = createSettableClock();
+  const { line, said, sessions } = openSimulated(settable);
+  let hints = 0;
+  line.watch({ cookie, directory: "/x" }, () => {
+    hints += 1;
+  });
+  void line.run(["true"], "", 3_600_000);
+  await settable.advance(44_000);
+  expect(hints).toBe(0);
+  expect(said.filter((text) => text.startsWith("tick ")).length).toBe(100);
+  await settable.advance(2_000);
+  await until("it is hinted at", () => hints === 1);
+  expect(sessions()).toBe(1);
+});
+
+test("a line whose ticks are answered lives, and tells the far end each minute that it does", async () => {
+  const settable = createSettableClock();
+  const { line, said, print } = openSimulated(settable);
+  line.watch({ cookie, directory: "/x" }, () => undefined);
+  void line.run(["true"], "", 3_600_000);
+  for (let tick = 0; tick < 12; tick += 1) {
+    await settable.advance(10_000);
+    print(
+      `MARK ${said
+        .filter((text) => text.startsWith("tick "))
+        .at(-1)
+        ?.trim()}`,
+    );
+  }
+  expect(said.filter((text) => text === "live\n").length).toBe(2);
+  expect(said.filter((text) => text.startsWith("tick ")).length).toBeGreaterThan(1000);
+  await line.close();
+});
