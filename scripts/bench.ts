@@ -2,134 +2,28 @@
  * `bun run bench`: the figures of README and the closing notes, on the embedded server of this machine. Absolute times move
  * from machine to machine; compare only what ran on one.
  */
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openCustomerApi } from "../lib/customer-api.ts";
 import { startSshd } from "../lib/demo/sshd.ts";
-import { startDevserver } from "../lib/devserver/server.ts";
 import { startRunner } from "../lib/devserver/sp-runner.ts";
-import { openClock } from "../lib/doors/clock.ts";
-import { openHttp } from "../lib/doors/http.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
-import { openRandom } from "../lib/doors/random.ts";
-import { openFactoryApi } from "../lib/factory-api.ts";
-import { Secret } from "../lib/secret.ts";
+import {
+  clock,
+  cpuSeconds,
+  delayed,
+  directory,
+  executable,
+  pidsOf,
+  processesStarted,
+  random,
+  residentMb,
+  until,
+  userName,
+  withFactory,
+} from "./bench-lab.ts";
 import { buildExecutable } from "./build.ts";
 
-const clock = openClock();
-const random = openRandom();
-const http = openHttp({ clock });
-const adminToken = "bench";
-const directory = mkdtempSync(join(tmpdir(), "bench-"));
-const executable = join(directory, "buildomat-factory-sp-test");
 const rows: [string, string, string][] = [];
-
-function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }): T {
-  if (!answer.ok) throw new Error(answer.message);
-  return answer.value;
-}
-
-/** A factory on a server of its own; `calls` counts what it asks of the server. */
-async function withFactory<T>(
-  options: { agent: string; testbeds: number; bed?: string[] },
-  measure: (bench: {
-    submit(count: number, script: string): Promise<string[]>;
-    jobs(ids: string[]): Promise<{ state: string; assigned: number; complete: number }[]>;
-    calls(): number;
-    pid: number;
-    base: string;
-  }) => Promise<T>,
-): Promise<T> {
-  const server = startDevserver({ clock, random, adminToken });
-  let calls = 0;
-  const counter = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    fetch: (request) => {
-      const { pathname, search } = new URL(request.url);
-      if (pathname.startsWith("/0/factory/")) calls += 1;
-      return fetch(`${server.url}${pathname}${search}`, request);
-    },
-  });
-  const admin = openCustomerApi({ http, baseurl: server.url, token: new Secret(adminToken) });
-  const target = must(await admin.createTarget("bench", "bench")).id;
-  const account = must(await admin.createFactory("bench"));
-  const token = must(await admin.createUser("bench")).token;
-  const user = openCustomerApi({ http, baseurl: server.url, token: new Secret(token) });
-  const base = mkdtempSync(join(directory, "base-"));
-  const testbeds = Array.from({ length: options.testbeds }, (_, index) =>
-    [`[testbed.bed-${index}]`, 'sp_type = "gimlet"', 'targets = ["bench"]', ...(options.bed ?? []), ""].join(
-      "\n",
-    ),
-  );
-  writeFileSync(
-    join(base, "config.toml"),
-    `[general]\nbaseurl = "http://127.0.0.1:${counter.port}"\nagent = "${options.agent}"\n[factory]\n` +
-      `token = "${account.token}"\n${testbeds.join("")}[target.bench]\nid = "${target}"\n`,
-    { mode: 0o600 },
-  );
-  const locks = join(base, "locks");
-  mkdirSync(locks);
-  chmodSync(locks, 0o1777);
-  const factory = Bun.spawn([executable, "--base-dir", base], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: Bun.file(join(base, "log")),
-    env: { PATH: process.env["PATH"] ?? "", HOME: base, FACTORY_LOCK_DIR: locks, FACTORY_LOG: "debug" },
-  });
-  await until(() => calls > 2);
-  try {
-    return await measure({
-      submit: async (count, script) => {
-        const ids: string[] = [];
-        for (let index = 0; index < count; index += 1) {
-          const tasks = [{ name: "bench", script, env_clear: false, env: {} }];
-          ids.push(
-            must(await user.submitJob({ name: "bench", target: "bench", tasks, output_rules: [] })).id,
-          );
-        }
-        return ids;
-      },
-      jobs: async (ids) =>
-        await Promise.all(
-          ids.map(async (id) => {
-            const { state, times } = must(await user.job(id));
-            const at = (name: string): number => Date.parse(times[name] ?? "");
-            return { state, assigned: at("assigned"), complete: at("complete") };
-          }),
-        ),
-      calls: () => calls,
-      pid: factory.pid,
-      base,
-    });
-  } finally {
-    const api = openFactoryApi({ http, baseurl: server.url, token: new Secret(account.token) });
-    for (const { id } of must(await api.workers())) must(await admin.recycleWorker(id));
-    factory.kill("SIGUSR1");
-    await Promise.race([factory.exited, clock.sleep(60_000)]);
-    factory.kill("SIGKILL");
-    await counter.stop(true);
-    await server.stop();
-  }
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = clock.uptimeMs() + 180_000;
-  while (!(await condition())) {
-    if (clock.uptimeMs() > endMs) throw new Error("the bench waited three minutes for what did not come");
-    await clock.sleep(20);
-  }
-}
-
-function userName(): string {
-  return Bun.spawnSync(["id", "-un"]).stdout.toString().trim();
-}
-
-function residentMb(pid: number): string {
-  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
-  return `${(Number(kib) / 1024).toFixed(0)} MB`;
-}
 
 interface BackToBack {
   /** From the first job's assignment to the last one's end, for each job. */
@@ -167,83 +61,142 @@ async function backToBack(agent: string, script: string, bed: string[] = []): Pr
   });
 }
 
+/** How many sleepers were started below a base. */
+function startedIn(base: string): number {
+  const work = join(base, "work");
+  return readdirSync(work).filter((name) => existsSync(join(work, name, "home/started"))).length;
+}
+
 await buildExecutable({ entry: join(import.meta.dir, "../factory.ts"), executable });
-process.stdout.write("built; measuring, about three minutes\n");
-
-const versions = Array.from({ length: 10 }, () => {
-  const from = performance.now();
-  Bun.spawnSync([executable, "--version"]);
-  return performance.now() - from;
-}).toSorted((a, b) => a - b);
-rows.push(["--version", `${(versions[5] ?? 0).toFixed(0)} ms`, "40 ms"]);
-
 const stub = join(directory, "stub-agent");
 writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/stub-agent.ts")));
 writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`, { mode: 0o755 });
-rows.push([
-  "a job back to back, stub agent, 0.15 s of work",
-  (await backToBack(stub, "sleep 0.15")).eachSeconds,
-  "0.5 s",
-]);
-rows.push([
-  "a job back to back, built-in agent, trivial",
-  (await backToBack("builtin", "true")).eachSeconds,
-  "0.25 s",
-]);
-
-const sshd = await startSshd(
-  { directory: join(directory, "sshd") },
-  { clock, processes: openProcesses({ clock }) },
-);
-if (!sshd.ok) throw new Error(sshd.reason);
-const behindSsh = await backToBack("builtin", "true", [
-  'host = "127.0.0.1"',
-  `ssh_user = "${userName()}"`,
-  `ssh_port = ${sshd.port}`,
-  `ssh_key = "${sshd.userKey}"`,
-  `host_key = "${sshd.hostKey}"`,
-  `work_dir = "${directory}/far"`,
-]);
-await sshd.stop();
-rows.push(["a job back to back, behind ssh on loopback, trivial", behindSsh.eachSeconds, "-"]);
-rows.push(["the end of such a job, until noticed, longest of 20", behindSsh.noticedSeconds, "2 s"]);
-
-const runner = startRunner({ clock, random, boards: ["bed-0"], runMs: 0 });
-const atService = await backToBack("builtin", "true", [`sp_runner_url = "${runner.url}"`]);
-await runner.stop();
-rows.push(["a job back to back, sp-runner service that takes no time", atService.eachSeconds, "-"]);
-
 const sleeper = join(directory, "sleeper");
 writeFileSync(sleeper, '#!/bin/sh\n: >"$HOME/started"\nexec sleep 100000\n', { mode: 0o755 });
-await withFactory({ agent: sleeper, testbeds: 100 }, async ({ submit, calls, pid, base }) => {
-  await clock.sleep(3_000);
-  rows.push(["resident memory, idle, 100 testbeds", residentMb(pid), "60 MB"]);
-  const idle = calls();
-  await clock.sleep(30_000);
-  rows.push(["requests a minute, idle", `${(calls() - idle) * 2}`, "66"]);
-  const from = clock.uptimeMs();
-  await submit(100, "true");
-  const work = join(base, "work");
-  const started = (): number =>
-    readdirSync(work).filter((name) => {
-      try {
-        return readdirSync(join(work, name, "home")).includes("started");
-      } catch {
-        return false;
-      }
-    }).length;
-  await until(() => started() === 100);
-  rows.push([
-    "100 jobs on 100 testbeds, queued to all agents started",
-    `${((clock.uptimeMs() - from) / 1000).toFixed(1)} s`,
-    "-",
-  ]);
-  await clock.sleep(2_000);
-  const running = calls();
-  await clock.sleep(30_000);
-  rows.push(["requests a minute, 100 running", `${(calls() - running) * 2}`, "26"]);
-  rows.push(["resident memory, 100 running", residentMb(pid), "60 MB"]);
-});
+/** Each can be asked for by its name. */
+const sections: Record<string, () => Promise<void>> = {
+  start: () => {
+    const versions = Array.from({ length: 10 }, () => {
+      const from = performance.now();
+      Bun.spawnSync([executable, "--version"]);
+      return performance.now() - from;
+    }).toSorted((a, b) => a - b);
+    rows.push(["--version", `${(versions[5] ?? 0).toFixed(0)} ms`, "40 ms"]);
+    return Promise.resolve();
+  },
+  local: async () => {
+    rows.push([
+      "a job back to back, stub agent, 0.15 s of work",
+      (await backToBack(stub, "sleep 0.15")).eachSeconds,
+      "0.5 s",
+    ]);
+    rows.push([
+      "a job back to back, built-in agent, trivial",
+      (await backToBack("builtin", "true")).eachSeconds,
+      "0.25 s",
+    ]);
+  },
+  ssh: async () => {
+    const sshd = await startSshd(
+      { directory: join(directory, "sshd"), config: ["MaxSessions 10"] },
+      { clock, processes: openProcesses({ clock }) },
+    );
+    if (!sshd.ok) throw new Error(sshd.reason);
+    const bedAt = (port: number): string[] => [
+      'host = "127.0.0.1"',
+      `ssh_user = "${userName()}"`,
+      `ssh_port = ${port}`,
+      `ssh_key = "${sshd.userKey}"`,
+      `host_key = "${sshd.hostKey}"`,
+      `work_dir = "${directory}/far"`,
+      `agent_path = "${stub}"`,
+    ];
+    const behindSsh = await backToBack("builtin", "sleep 0.15", bedAt(sshd.port));
+    rows.push([
+      "a job back to back, behind ssh on loopback, 0.15 s of work",
+      behindSsh.eachSeconds,
+      "0.40 s",
+    ]);
+    rows.push(["the end of such a job, until noticed, longest of 20", behindSsh.noticedSeconds, "0.30 s"]);
+    for (const count of [20, 40]) {
+      await withFactory({ agent: "builtin", testbeds: count, bed: bedAt(sshd.port) }, async (bench) => {
+        await bench.submit(count, "sleep 600");
+        await until(() => pidsOf("sleep\u0000600\u0000").length === count);
+        await clock.sleep(5_000);
+        const both = (): number => cpuSeconds([bench.pid, sshd.pid, ...pidsOf("ssh: ")]);
+        const [cpu, started, seconds] = [both(), processesStarted(), 60];
+        await clock.sleep(seconds * 1000);
+        const each = ((both() - cpu) / seconds / count) * 100;
+        rows.push([
+          `CPU of both sides for each of ${count} jobs behind ssh`,
+          `${each.toFixed(2)} %`,
+          "0.5 %",
+        ]);
+        if (count > 20) return;
+        const starts = processesStarted() - started;
+        rows.push(["processes started a minute meanwhile, on the whole machine", `${starts}`, "60"]);
+      });
+    }
+    const slow = await delayed(sshd.port, 250);
+    const farAway = await backToBack("builtin", "sleep 0.15", bedAt(slow.port));
+    rows.push(["a job back to back, behind ssh, 500 ms round trip", farAway.eachSeconds, "3.5 s"]);
+    slow.stop();
+    await sshd.stop();
+  },
+  service: async () => {
+    const runner = startRunner({ clock, random, boards: ["bed-0"], runMs: 0 });
+    const atService = await backToBack("builtin", "true", [`sp_runner_url = "${runner.url}"`]);
+    await runner.stop();
+    rows.push(["a job back to back, sp-runner service that takes no time", atService.eachSeconds, "-"]);
+  },
+  hundred: async () => {
+    await withFactory({ agent: sleeper, testbeds: 100 }, async ({ submit, calls, pid, base }) => {
+      await clock.sleep(3_000);
+      rows.push(["resident memory, idle, 100 testbeds", residentMb(pid), "60 MB"]);
+      const idle = calls();
+      await clock.sleep(30_000);
+      rows.push(["requests a minute, idle", `${(calls() - idle) * 2}`, "66"]);
+      const from = clock.uptimeMs();
+      await submit(100, "true");
+      await until(() => startedIn(base) === 100);
+      rows.push([
+        "100 jobs on 100 testbeds, queued to all agents started",
+        `${((clock.uptimeMs() - from) / 1000).toFixed(1)} s`,
+        "-",
+      ]);
+      await clock.sleep(2_000);
+      const running = calls();
+      await clock.sleep(30_000);
+      rows.push(["requests a minute, 100 running", `${(calls() - running) * 2}`, "26"]);
+      rows.push(["resident memory, 100 running", residentMb(pid), "60 MB"]);
+    });
+  },
+  thousand: async () => {
+    await withFactory({ agent: sleeper, testbeds: 1000 }, async ({ submit, pid, base }) => {
+      await submit(1000, "true");
+      await until(() => startedIn(base) === 1000);
+      await clock.sleep(30_000);
+      // Its children's time counts when they have ended.
+      const ownSeconds = (): number => {
+        const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+        return (Number(fields[11]) + Number(fields[12])) / 100;
+      };
+      const endedSeconds = (): number => {
+        const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+        return (Number(fields[13]) + Number(fields[14])) / 100;
+      };
+      const [own, ended] = [ownSeconds(), endedSeconds()];
+      await clock.sleep(120_000);
+      const [ownShare, endedShare] = [(ownSeconds() - own) / 1.2, (endedSeconds() - ended) / 1.2];
+      rows.push(["CPU of the factory, 1,000 local jobs running", `${ownShare.toFixed(1)} %`, "2 %"]);
+      rows.push(["CPU of its children meanwhile", `${endedShare.toFixed(1)} %`, "3 %"]);
+    });
+  },
+};
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(sections);
+process.stdout.write(`built; measuring ${names.join(", ")}\n`);
+for (const name of names) await sections[name]?.();
 
 rmSync(directory, { recursive: true, force: true });
 const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => (row[column] ?? "").length), 4));
