@@ -44,6 +44,7 @@ const here: Connection = {
       timeoutMs,
       maxBytes: 65_536,
     }),
+  watch: () => ({ close: () => undefined }),
   close: () => Promise.resolve(),
 };
 
@@ -104,6 +105,7 @@ function openTold(answer: (word: string) => RunResult) {
   const told: string[] = [];
   const connections = openConnections({
     processes: {
+      ...processes,
       run: ({ argv }) => {
         const word = argv.includes("-O") ? (argv[argv.indexOf("-O") + 1] ?? "") : "call";
         const path = argv.find((each) => each.startsWith("ControlPath=")) ?? "";
@@ -128,50 +130,51 @@ test("exit code 255 is ssh's own failure and says nothing of the command; anothe
   const { told, connections } = openTold((word) =>
     exit(word === "call" ? 255 : 0, "ssh: Connection refused"),
   );
-  expect(await connections.to("a", address).run(["true"], "", 1000)).toEqual({
+  expect(await connections.to(address).run(["true"], "", 1000)).toEqual({
     ok: false,
     reason: expect.stringContaining("cannot reach bench-1 over ssh: Connection refused"),
   });
   expect(told).toEqual(["call", "check"]);
   const other = openTold(() => exit(254));
-  expect(await other.connections.to("a", address).run(["true"], "", 1000)).toEqual(exit(254));
+  expect(await other.connections.to(address).run(["true"], "", 1000)).toEqual(exit(254));
   expect(other.told).toEqual(["call"]);
 });
 
 test("after a call without an answer a connection that does not answer either is given up", async () => {
   const hangs: RunResult = { ok: false, reason: "ssh did not end within 1 s" };
   const { told, connections } = openTold((word) => (word === "call" ? hangs : exit(255)));
-  expect((await connections.to("a", address).run(["true"], "", 1000)).ok).toBe(false);
+  expect((await connections.to(address).run(["true"], "", 1000)).ok).toBe(false);
   expect(told).toEqual(["call", "check"]);
   expect(sockets().filter((name) => !name.endsWith(".known"))).toEqual([]);
 });
 
 test("sockets are in a directory of this user's alone, made again where somebody removed it", async () => {
-  const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
-  const connection = connections.to("a", address);
-  for (let times = 0; times < 2; times++) {
-    await connection.run(["true"], "", 1000);
-    expect(statSync(join(directory, "sockets")).mode & 0o777).toBe(0o700);
-    const [known = ""] = sockets().filter((name) => name.endsWith(".known"));
-    expect(readFileSync(join(directory, "sockets", known), "utf8")).toBe("pinned ssh-ed25519 OLD\n");
-    rmSync(join(directory, "sockets"), { recursive: true });
+  for (const hostKey of [null, "ssh-ed25519 KEY"]) {
+    const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
+    const connection = connections.to({ ...address, hostKey });
+    for (let times = 0; times < 2; times++) {
+      await connection.run(["true"], "", 1000);
+      expect(statSync(join(directory, "sockets")).mode & 0o777).toBe(0o700);
+      const known = sockets().filter((name) => name.endsWith(".known"));
+      expect(known.map((name) => readFileSync(join(directory, "sockets", name), "utf8"))).toEqual(
+        hostKey === null ? [] : [`pinned ${hostKey}\n`],
+      );
+      rmSync(join(directory, "sockets"), { recursive: true });
+    }
   }
 });
 
-test("each testbed and each address has a connection of its own, whatever is learnt of the host", async () => {
+test("each address has a connection of its own, whatever is learnt of the host", async () => {
   const { connections } = openTold(() => exit(0));
-  const first = connections.to("a", address);
-  expect(connections.to("a", { ...address, uid: 7, machine: "m", elevation: "sudo" })).toBe(first);
+  const first = connections.to(address);
+  expect(connections.to({ ...address, uid: 7, machine: "m", elevation: "sudo" })).toBe(first);
   const others = [{ host: "x" }, { user: "x" }, { port: 7 }, { key: "/x" }, { hostKey: null }];
-  for (const other of [
-    connections.to("b", address),
-    ...others.map((over) => connections.to("a", { ...address, ...over })),
-  ]) {
+  for (const other of [...others.map((over) => connections.to({ ...address, ...over }))]) {
     expect(other).not.toBe(first);
     await other.run(["true"], "", 1000);
   }
   await first.run(["true"], "", 1000);
-  expect(sockets().filter((name) => !name.endsWith(".known"))).toHaveLength(7);
+  expect(sockets().filter((name) => !name.endsWith(".known"))).toHaveLength(6);
 });
 
 const survey = (): Survey => ({
