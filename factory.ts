@@ -272,7 +272,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
   const lockDirectory = lockDirectoryOf(process.env);
   const store = openOwnStore(database, workDirectory);
   noteReading(store, readingOf(config), log);
-  const hosts = openLabHosts(config, { workDirectory, lockDirectory }, programIn(surroundings));
+  const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, programIn(surroundings));
   const daemon = createDaemon({
     config,
     store,
@@ -493,6 +493,7 @@ async function clearTestbedByWord(
   const { openWordWriter } = await import("./lib/store-words.ts");
   const { database } = base;
   const places = {
+    base,
     workDirectory: workDirectoryOf(config, base),
     lockDirectory: lockDirectoryOf(process.env),
   };

@@ -15,8 +15,12 @@ export interface TokenSource {
 
 const credentialName = "systemd's credential factory-token";
 
-/** The token; an empty text where there is none or more than one, which is told. */
-export function readToken(section: unknown, source: TokenSource, complain: Complain): string {
+/** The token and its file; an empty text where there is none or more than one, which is told. */
+export function readToken(
+  section: unknown,
+  source: TokenSource,
+  complain: Complain,
+): { text: string; file: string | null } {
   const credential = source.systemdCredential ?? null;
   const factory = readSection(factorySchema, section ?? {}, ["factory"], complain);
   const has = (name: string): boolean => isTable(section) && Object.hasOwn(section, name);
@@ -28,15 +32,15 @@ export function readToken(section: unknown, source: TokenSource, complain: Compl
     const mend = `Add token = "..." or token_file = "..." to [factory]`;
     complain(["factory", "token"], "there is no token", mend);
   }
-  if (credential !== null) return checkToken(credential, credentialName, complain);
-  if (factory.token_file === undefined) return factory.token ?? "";
+  if (credential !== null) return { text: checkToken(credential, credentialName, complain), file: null };
+  if (factory.token_file === undefined) return { text: factory.token ?? "", file: null };
   const path = expandHome(factory.token_file, source.home);
   try {
-    return checkToken(source.readTokenFile(path), path, complain);
+    return { text: checkToken(source.readTokenFile(path), path, complain), file: path };
   } catch (error) {
     const mend = "Write the token into that file, readable by the factory's user alone, or name another file";
     complain(["factory", "token_file"], `cannot read ${showValue(path)}: ${errorText(error)}`, mend);
-    return "";
+    return { text: "", file: path };
   }
 }
 

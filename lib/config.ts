@@ -57,6 +57,8 @@ export interface Config {
     agentEnvironment: Record<string, string>;
   };
   token: Secret;
+  /** Where the token was read from, if that is a file of its own; may be relative to the working directory. */
+  tokenFile: string | null;
   /** In the file's order. */
   testbeds: Testbed[];
   targets: Target[];
@@ -137,7 +139,14 @@ export function parseConfig(source: ConfigSource): Config {
   const testbeds = readTestbeds(root["testbed"], { source, targets, complain });
   if (problems.length > 0) throw new ConfigError(source.path, problems);
   const general = plainGeneral(section as z.output<typeof generalSchema>, workDir, source);
-  return { path: source.path, general, token: new Secret(token), testbeds, targets };
+  return {
+    path: source.path,
+    general,
+    token: new Secret(token.text),
+    tokenFile: token.file,
+    testbeds,
+    targets,
+  };
 }
 
 function parseToml({ text, path }: ConfigSource): Table {

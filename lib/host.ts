@@ -4,6 +4,7 @@
  */
 import type { AgentProgram } from "./agent-program.ts";
 import type { Testbed } from "./config.ts";
+import type { Cover } from "./cover.ts";
 import type { Place, SshAddress } from "./domain.ts";
 import type { Minder } from "./minder/minder.ts";
 
@@ -12,6 +13,8 @@ export interface Host {
   agent: AgentProgram;
   /** Absolute, there; instance directories are made in it. */
   workDirectory: string;
+  /** What isolated jobs there do not see, besides other instances and the host's /tmp. */
+  cover: Cover;
   /** What agents get as PATH, and the user that they run as. */
   path: string;
   user: { name: string; home: string };

@@ -2,11 +2,13 @@
  * The hosts of a lab as this program reaches them: this one, with root's power where the configuration asks for it, and those
  * behind ssh. What the process knows of itself is given in.
  */
+import { dirname } from "node:path";
 import { type AgentProgram, chooseAgent, type ProgramSource } from "./agent-program.ts";
 import { passedEnvironment } from "./agent-environment.ts";
-import type { Surroundings } from "./base.ts";
+import type { Base, Surroundings } from "./base.ts";
 import type { Config, Testbed } from "./config.ts";
 import type { Clock } from "./doors/clock.ts";
+import { coverOf } from "./cover.ts";
 import type { Files } from "./doors/files.ts";
 import type { Processes } from "./doors/processes.ts";
 import type { Random } from "./doors/random.ts";
@@ -59,17 +61,18 @@ export function openHostMinder(
 /** `socketDirectory`: where ssh's connections are; each process has its own. */
 export function openLabHosts(
   config: Config,
-  places: Places,
+  places: Places & { base: Base },
   program: Program,
   socketDirectory = `${places.workDirectory}/.ssh`,
 ): Hosts {
-  const { workDirectory } = places;
+  const { base, workDirectory } = places;
   const { self, searchPath, surroundings } = program;
   const { user, home } = surroundings;
   const here: Host = {
     minder: openHostMinder(config, places, program),
     agent: chooseAgent(config, program),
     workDirectory,
+    cover: coverOf(config, { base, workDirectory, surroundings, program: filesOf(program) }),
     path: searchPath,
     user: { name: user, home },
     environment: passedEnvironment(surroundings),
@@ -144,6 +147,12 @@ function openFarHosts(
     lockDirectory,
     executable: () => readOwnExecutable(program),
   });
+}
+
+/** A checkout is the directory of the script that the executable runs. */
+function filesOf({ isCompiled, executable, self }: Program): string[] {
+  const script = self.at(-1);
+  return [executable, ...(isCompiled || script === undefined ? [] : [dirname(script)])];
 }
 
 /** What other hosts are given where they have no agent. */

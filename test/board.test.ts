@@ -1,4 +1,5 @@
 /** A board that a service works on, as the factory asks for it: when it is idle for certain, and how it is recovered. */
+import { noCover } from "../lib/cover.ts";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -286,7 +287,12 @@ test("armRequest() names an instance's own directories where a service shares th
     const instance = ended();
     const { spRunnerUrl: _, ...place } = instance.place;
     const begun = spRunnerUrl === null ? { ...instance, place } : instance;
-    const spec = armRequest(factory, { ...host, path: "/bin" } as unknown as Host, begun, testbed);
+    const spec = armRequest(
+      factory,
+      { ...host, cover: noCover, path: "/bin" } as unknown as Host,
+      begun,
+      testbed,
+    );
     return JSON.parse(spec.testbedJson);
   };
   const own = { input_dir: `${directory}/input`, output_dir: `${directory}/work`, sp_runner_url: url };

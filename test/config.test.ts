@@ -130,6 +130,7 @@ sp_runner_url = "http://localhost:9090"
     expect(token.reveal()).toBe("abc123");
     expect(rest).toEqual({
       path: "config.toml",
+      tokenFile: null,
       general: {
         baseurl: "http://localhost:8000",
         workDir: null,

@@ -11,7 +11,6 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CustomerApi, type Job, openCustomerApi } from "../lib/customer-api.ts";
 import { startDevserver } from "../lib/devserver/server.ts";
@@ -104,7 +103,8 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   const account = must(await admin.createFactory("lab"));
   const userToken = must(await admin.createUser("engineer")).token;
   const user = openCustomerApi({ http, baseurl: server.url, token: new Secret(userToken) });
-  const directory = mkdtempSync(join(tmpdir(), "lab-"));
+  // Jobs see it, as they do not see the host's /tmp.
+  const directory = mkdtempSync("/var/tmp/lab-");
   chmodSync(directory, 0o755);
   const base = join(directory, "base");
   mkdirSync(join(directory, "locks"));

@@ -234,7 +234,7 @@ test("an isolated job is its own user, and reaches the devices that this user's 
     (echo x >'${lab.base}/foreign') 2>/dev/null || echo refused
     [ "$(stat -c %d:%i /dev)" = "${statSync("/dev").dev}:${statSync("/dev").ino}" ] && echo same
     echo ready; exec sleep 1000`);
-  const spec = lab.spec({ agent: [agent] });
+  const spec = lab.spec({ agent: [agent], kept: [`${lab.base}/device`, `${lab.base}/foreign`] });
   expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
   await run(lab, spec);
   expect(readText(`${spec.directory}/agent.log`).split("\n")).toEqual([

@@ -117,6 +117,9 @@ export function openLab({
       agent: [],
       bmat: [],
       environment: {},
+      covered: [],
+      hidden: [],
+      kept: [],
       isolate: "auto",
       usesHost: true,
       isAgain: false,
@@ -257,6 +260,7 @@ export async function openHost(
 ): Promise<Host> {
   const host = lab.spec({
     testbed: "host",
+    kept: [lab.base],
     agent: [lab.agent("chmod 777 /work /input; echo ready; exec sleep 1000")],
   });
   await lab.minder.arm(host);

@@ -126,7 +126,7 @@ describe("what lasts", () => {
     lab = openLab({ prefix: ["env", "PATH=/nowhere"] });
     const { base } = lab;
     const noting = `
-      for path; do case $path in */*_1/*) d=\${path%/minder*}/minder ;; esac; done
+      d=minder; for path; do case $path in */*_1/*) d=\${path%/minder*}/minder ;; esac; done
       [ -e "$d/armed" ] && w=armed || w=new; [ -e "$d/started" ] && w=started
       echo "$w" "$@" >>'${base}/synced'; ${end}`;
     writeFileSync(`${base}/sync`, `#!/bin/sh\n${noting}\n`);

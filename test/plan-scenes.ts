@@ -93,6 +93,7 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       agentEnvironment: {},
     },
     token: new Secret("token"),
+    tokenFile: null,
     testbeds,
     targets: [
       { name: "sp-gimlet", id: gimlet },

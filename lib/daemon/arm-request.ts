@@ -16,6 +16,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
   const { agent, user } = host;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
   const { directory, spRunnerUrl } = instance.place;
+  const environment = agentEnvironment(config, host);
   return {
     instance: instanceName(instance),
     testbed: instance.testbed,
@@ -24,7 +25,9 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     agent: [...agent.argv, "run"],
     // Ours is told where its agent is: a job may have cleared its environment.
     bmat: agent.kind === "built-in" ? shieldedBmat(agent.bmat, `${directory}/opt`) : agent.bmat,
-    environment: agentEnvironment(config, host),
+    environment,
+    ...host.cover,
+    kept: [...host.cover.kept, ...filesFor(testbed, user.home, environment)],
     isolate: config.general.isolate,
     usesHost: instance.place.way !== "sp-runner",
     isAgain: instance.phase === "running",
@@ -52,6 +55,21 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     }),
     intentJson: JSON.stringify({ ...instance, factory: factoryMark(config) }),
   };
+}
+
+/** What a job or its agent is given the path of. */
+function filesFor(
+  { spRunnerPath, spRunnerConfig }: Testbed,
+  home: string,
+  environment: Record<string, string>,
+): string[] {
+  const [program = ""] = spRunnerPath.trim().split(/\s+/);
+  const certificates = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"].map(
+    (name) => environment[name] ?? "",
+  );
+  return [withHome(program, home), withHome(spRunnerConfig, home), ...certificates].filter((path) =>
+    path.startsWith("/"),
+  );
 }
 
 /** `~` is the home of the user who runs the agent; the agent's own HOME is the instance's. */

@@ -33,7 +33,7 @@ report() {
 give_up() {
   # By names from within: whoever took this minder for dead may have made the directory anew meanwhile.
   if [ "$is_inside" = yes ]; then
-    if [ "$is_again" = yes ]; then rm -rf minder; else rm -rf minder home opt input work agent.log; fi
+    if [ "$is_again" = yes ]; then rm -rf minder; else rm -rf minder home opt input work tmp agent.log; fi
   fi
   cd /
   rmdir "$directory" 2>/dev/null
@@ -75,7 +75,7 @@ mind() {
     log-cap) log_cap=$value ;;
     testbed-json) testbed_json=$value ;;
     intent-json) intent_json=$value ;;
-    bmat | environment) set -- "$@" "$line" ;;
+    bmat | environment | cover | hide | keep) set -- "$@" "$line" ;;
     agent)
       [ -n "$agent" ] || agent=$value
       set -- "$@" "$line"
@@ -99,7 +99,7 @@ mind() {
   cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
   # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
   my_lock='' my_host_lock=''
-  mkdir -p minder/root home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
+  mkdir -p minder/root minder/cover tmp home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
     give_up "failed cannot write in $directory: its file system may be full or read-only"
   [ "$is_watched" = no ] || printf '' >minder/watched
   take_lock "$testbed"

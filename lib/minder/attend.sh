@@ -66,7 +66,7 @@ attend() {
 
 # drop_unused: all but the record that it never went.
 drop_unused() {
-  cd "$directory" && rm -rf home opt input work agent.log minder/root minder/gate minder/events minder/intent.json \
+  cd "$directory" && rm -rf home opt input work tmp agent.log minder/root minder/cover minder/gate minder/events minder/intent.json \
       minder/armed minder/trouble minder/command minder/watched minder/mounts minder/identity.json minder/refusal
   cd /
 }

@@ -5,7 +5,7 @@ first() {
   cookie=$1 directory=$2 is_stopping=no
   # The arguments become the agent's environment, a mark, and what is run: wrappers where they are needed, agent.
   shift 2
-  shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path=''
+  shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path='' covers='' hides='' keeps=
   {
     IFS= read -r boot && IFS= read -r pid_space && IFS= read -r uid && IFS= read -r isolate && IFS= read -r elevated &&
       IFS= read -r about || exit 1
@@ -13,6 +13,19 @@ first() {
     [ "$elevated" != yes ] || [ "$isolate" = off ] || set -- BUILDOMAT_OWN_RUN=yes
     while IFS= read -r line; do
       value=${line#* }
+      case ${line%% *} in
+      cover) covers="$covers$value$newline" ;;
+      hide) hides="$hides$value$newline" ;;
+      keep) keeps="$keeps$value$newline" ;;
+      esac
+      case $line in
+      'bmat /'* | 'agent /'*)
+        # A script may need what lies beside it: that has its name, and more.
+        set +f
+        for kept in "$value"*; do keeps="$keeps$kept$newline"; done
+        set -f
+        ;;
+      esac
       case ${line%% *} in
       bmat)
         show_inside "$value"
@@ -61,7 +74,8 @@ first() {
     exit 1
   ready="ready $seen_pid $seen_start"
   # Before it can be told to go, and while the rest is built.
-  make_last "$directory/minder/identity.json" "$directory/minder/minder" "$directory/minder/intent.json" "$directory/minder" "$directory" &
+  # By names from within: what is built may move the others.
+  { cd "$directory" && chmod 1777 tmp && make_last minder/identity.json minder/minder minder/intent.json minder .; } &
   lasting=$!
   place_bmat || exit 1
   if [ "$isolate" = off ]; then mark_processes; else isolate_mounts || exit 1; fi

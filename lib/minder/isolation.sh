@@ -48,7 +48,8 @@ probe() {
 # make_probe: an instance directory to try things in; else says in $reason why there can be none.
 make_probe() {
   directory=$work/.probe-$$
-  mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/work" "$directory/input" 2>/dev/null && return
+  mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/minder/cover" "$directory/work" \
+    "$directory/input" "$directory/tmp" 2>/dev/null && return
   reason="cannot write in $work: its file system may be full or read-only"
   return 1
 }
@@ -66,7 +67,7 @@ try_namespaces() {
 
 # try UID DIRECTORY ELEVATED: in namespaces, as `first` is.
 try() {
-  uid=$1 directory=$2 elevated=$3 isolate=auto shows_host=no bmat_count=0
+  uid=$1 directory=$2 elevated=$3 isolate=auto shows_host=no bmat_count=0 covers='' hides='' keeps=
   show_inside "$directory"
   isolate_mounts 6>&1 && printf 'possible\n'
 }

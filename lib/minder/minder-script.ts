@@ -9,6 +9,7 @@ import arm from "./arm.sh" with { type: "text" };
 import build from "./build.sh" with { type: "text" };
 import attend from "./attend.sh" with { type: "text" };
 import first from "./first.sh" with { type: "text" };
+import cover from "./cover.sh" with { type: "text" };
 import mounts from "./mounts.sh" with { type: "text" };
 import go from "./go.sh" with { type: "text" };
 import look from "./look.sh" with { type: "text" };
@@ -28,6 +29,7 @@ export const minderScript = [
   build,
   attend,
   first,
+  cover,
   mounts,
   go,
   look,

@@ -1,14 +1,22 @@
 # What an isolated instance sees of the host's files. The host's own / is never written.
 
-# isolate_mounts: /proc of the new pid namespace, and the instance's own /work and /input. What is wrong is said on 6.
+# isolate_mounts: /proc of the new pid namespace, the instance's own /work, /input and /tmp, and covers over what is not the
+# instance's. What is wrong is said on 6.
 isolate_mounts() {
+  mounts='' hidden='' places='' root=
   if [ "$elevated" = yes ]; then
     own_run || return 1
     # A job can do without; the agent cannot without a socket of its own.
     own_bmat
   fi
+  mounts='' root=
+  plan_covers || return 1
   if [ -d /work ] && [ -d /input ] && [ "$shows_host" = no ]; then
-    mount --bind "$directory/work" /work && mount --bind "$directory/input" /input && mount -t proc proc /proc
+    add_mount "$directory/work" /work bind
+    add_mount "$directory/input" /input bind
+    add_covers
+    # Not in one with the others: it would be taken for the one that is there.
+    mount_all && mount -t proc proc /proc
   else
     change_root "$directory/minder/root"
   fi || return 1
@@ -30,7 +38,7 @@ show_inside() {
 
 # change_root NEW: an empty root, into which all that the host has in / is bound, but for /work, /input and /proc.
 change_root() {
-  root=$1 mounts=
+  root=$1
   mount -t tmpfs -o mode=755 tmpfs "$root" || return 1
   mirror / "$root" /work /input /proc /.host /.old || return 1
   mkdir "$root/work" "$root/input" "$root/proc" "$root/.old" || return 1
@@ -43,6 +51,7 @@ change_root() {
       add_mount "$entry" "$root/.host$entry" rbind
     done
   fi
+  add_covers
   add_mount proc "$root/proc" proc
   mount_all || return 1
   cd "$root" && pivot_root . .old && cd / && umount -l /.old && rmdir /.old
@@ -88,6 +97,7 @@ mirror() {
     shift
     case $entry in *"$newline"*) continue ;; esac
     case $skipped in *" $entry "*) continue ;; esac
+    ! is_hidden "$entry" || continue
     if [ -L "$entry" ]; then
       case $entry in *[\ "$tab"]*) ;; *) links="$links $entry" ;; esac
     elif [ -d "$entry" ]; then

@@ -31,6 +31,14 @@ export interface ArmSpec {
   isAgain: boolean;
   /** `look` tells whether the job prints. */
   isOutputWatched: boolean;
+  /**
+   * Absolute paths that an isolated job does not see: directories as a whole, and files with all that is named after them.
+   * What is kept is shown even so; the instance's own directory, the agent and bmat always are. The work directory and
+   * /tmp need not be named.
+   */
+  covered: string[];
+  hidden: string[];
+  kept: string[];
   /** A minder not told to go within this unlocks, cleans up and exits. */
   expirySeconds: number;
   /** agent.log is cut to about this; `look` does it. */
@@ -77,6 +85,9 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
     ["log-cap", String(Math.round(spec.logCapBytes))],
     ["testbed-json", spec.testbedJson],
     ["intent-json", spec.intentJson],
+    ...spec.covered.map((path): [string, string] => ["cover", path]),
+    ...spec.hidden.map((path): [string, string] => ["hide", path]),
+    ...spec.kept.map((path): [string, string] => ["keep", path]),
     ...spec.bmat.map((word): [string, string] => ["bmat", word]),
     ...Object.entries(agentEnvironment(spec, elevation)).map(([key, value]): [string, string] => [
       "environment",

@@ -31,7 +31,7 @@ tidy() {
     tell_end
   else
     # Directories that the job made read-only (a Go module cache, for one) are opened first.
-    find home input work -type d -exec chmod u+rwx {} + 2>/dev/null
+    find home input work tmp -type d -exec chmod u+rwx {} + 2>/dev/null
     if remove_rest; then answer tidied; else answer "tidied cannot remove all of $directory"; fi
     tell_end
   fi
@@ -55,7 +55,7 @@ tell_end() {
 }
 
 remove_rest() {
-  rm -rf home input work opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/gate minder/events \
+  rm -rf home input work tmp opt/bin opt/run opt/lib opt/etc/agent.json minder/root minder/cover minder/gate minder/events \
     minder/mounts minder/command minder/watched minder/armed minder/trouble
 }
 

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Config, Testbed } from "../config.ts";
+import { noCover } from "../cover.ts";
 import type { Place, SshAddress } from "../domain.ts";
 import type { Files } from "../doors/files.ts";
 import type { Random } from "../doors/random.ts";
@@ -109,6 +110,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
         minder: minderAt(testbed.name, ssh, seen.workDirectory),
         agent: agent.agent,
         workDirectory: seen.workDirectory,
+        cover: noCover,
         path: seen.path,
         user: { name: seen.user, home: seen.home },
         environment: {},

@@ -1,0 +1,214 @@
+# What an isolated instance does not see of the host: the factory's own files, other instances, the host's /tmp. Whole
+# directories are covered by empty ones, in which what the instance needs is shown again; of a directory that is also others',
+# all but single names is shown.
+
+# plan_covers: from $covers, $hides and $keeps (a path a line; what is kept may be below what is covered) makes $places, and
+# adds to $mounts what fills the covers. Those themselves are added by add_covers, once all that they cover has been bound.
+plan_covers() {
+  cover_count=0 made='' marked='' hidden_name=
+  # Its own directory, by each of its names.
+  cd -P "$directory" || return 1
+  real=$PWD
+  cd /
+  keeps="$directory$newline$real$newline$keeps"
+  read_mounts
+  IFS=$newline
+  for place in "${directory%/*}" $covers; do add_place c "$place"; done
+  # What a link names is hidden, too.
+  for place in $hides; do
+    [ ! -L "$place" ] || hides="$hides$newline$(readlink -f "$place")"
+  done
+  for place in $hides; do
+    hidden_name=${place##*/}
+    add_place h "${place%/*}"
+  done
+  hidden_name=
+  add_place t /tmp
+  # Links are followed: what one names may be covered, too.
+  for kept in $keeps; do
+    if cd -P "${kept%/*}/" 2>/dev/null; then
+      keeps="$keeps$newline${PWD%/}/${kept##*/}"
+      [ ! -L "$kept" ] || keeps="$keeps$newline$(readlink -f "$kept")"
+    fi
+  done
+  cd /
+  drop_needless
+  for place in $places; do
+    IFS=" $tab$newline"
+    cover_count=$((cover_count + 1))
+    show_kept "${place%% *}" "${place#* }"
+    IFS=$newline
+  done
+  IFS=" $tab$newline"
+  make_skeletons || return 1
+  cover_count=0
+  IFS=$newline
+  for place in $places; do
+    IFS=" $tab$newline"
+    cover_count=$((cover_count + 1))
+    case $place in
+    h*) mirror "${place#* }" "$directory/minder/cover/$cover_count" || return 1 ;;
+    esac
+    IFS=$newline
+  done
+  IFS=" $tab$newline"
+}
+
+# add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp. Its other names on this host, by bind mounts, too.
+add_place() {
+  # Nothing is hidden in what is not there, or closed to this user.
+  cd -P "$2/" 2>/dev/null || return 0
+  insert_place "$1" "$PWD"
+  [ "$1" = t ] || find_aliases "$1" "$PWD"
+  cd /
+}
+
+# insert_place KIND PATH: before all that is below it.
+insert_place() {
+  insert_kind=$1 before='' after=''
+  if [ -n "$hidden_name" ]; then
+    hidden="$hidden${2%/}/$hidden_name$newline"
+    if [ "$2" = / ]; then shows_host=yes; fi
+  fi
+  [ "$2" != / ] || return 0
+  for each in $places; do
+    case ${each#* } in
+    "$2") [ "$insert_kind" != h ] || insert_kind=${each%% *} ;;
+    "$2"/*) after="$after$each$newline" ;;
+    *) before="$before$each$newline" ;;
+    esac
+  done
+  places="$before$insert_kind $2$newline$after"
+}
+
+# read_mounts: sets $seen_mounts to a line "DEVICE/ROOT POINT" for each mount.
+read_mounts() {
+  seen_mounts=
+  {
+    while read -r mount_id mount_parent mount_device mount_root mount_point line; do
+      # Names with spaces are escaped; nobody's base directory is found by them.
+      seen_mounts="$seen_mounts$mount_device${mount_root%/} $mount_point$newline"
+    done <"$proc/self/mountinfo"
+  } 2>/dev/null
+}
+
+# find_aliases KIND PATH: the same directory, where its file system is mounted more than once.
+find_aliases() {
+  own_root='' own_point=
+  for each in $seen_mounts; do
+    is_longer "${each##* }" "$2" || continue
+    own_root=${each% *} own_point=${each##* }
+  done
+  own_point=${own_point%/}
+  inner=$own_root${2#"$own_point"}
+  for each in $seen_mounts; do
+    mount_root=${each% *} mount_point=${each##* }
+    case $inner/ in
+    "$mount_root"/*)
+      alias=${mount_point%/}${inner#"$mount_root"}
+      [ "$alias" = "$2" ] || ! [ "$alias" -ef "$2" ] || insert_place "$1" "$alias"
+      ;;
+    esac
+  done
+}
+
+# is_longer POINT PATH: the path is at or below this mount point, and no longer one is known; of equals the last one counts.
+is_longer() {
+  # A variable: bash matches nothing with an empty word in quotes that has been cut.
+  point=${1%/}
+  case $2/ in "$point"/*) [ "${#1}" -ge "${#own_point}" ] ;; *) return 1 ;; esac
+}
+
+# drop_needless: places that another one covers already, where nothing that is kept shows them again.
+drop_needless() {
+  needed=
+  for place in $places; do
+    is_needed=yes
+    for each in $places; do
+      case $each in h*) continue ;; esac
+      case ${place#* } in "${each#* }"/*) ;; *) continue ;; esac
+      is_needed=no
+      for kept in $keeps; do
+        case $kept in "${each#* }"/*) ;; *) continue ;; esac
+        case ${place#* }/ in "$kept"/*) is_needed=yes ;; esac
+      done
+      [ "$is_needed" = yes ] || break
+    done
+    [ "$is_needed" = no ] || needed="$needed$place$newline"
+  done
+  places=$needed
+}
+
+# show_kept KIND PATH: what is kept of it goes into its cover.
+show_kept() {
+  cover=$directory/minder/cover/$cover_count
+  [ "$1" != t ] || cover=$directory/tmp
+  made="$made$cover$newline"
+  [ "$1" != h ] || return 0
+  kept_here=
+  IFS=$newline
+  for kept in $keeps; do
+    IFS=$newline
+    case $kept in "$2"/*) ;; *) continue ;; esac
+    ! is_hidden "$kept" || continue
+    IFS=$newline
+    # Only the outermost of those that are in one another.
+    for each in $keeps; do
+      case $each in "$2"/*) ;; *) continue ;; esac
+      case $kept in "$each"/*) continue 2 ;; esac
+    done
+    case $newline$kept_here in *"$newline$kept$newline"*) continue ;; esac
+    kept_here="$kept_here$kept$newline"
+    if [ -d "$kept" ]; then made="$made$cover${kept#"$2"}$newline"
+    elif [ -e "$kept" ]; then
+      kept_cover=$cover${kept#"$2"}
+      made="$made${kept_cover%/*}$newline" marked="$marked$kept_cover$newline"
+    else continue; fi
+    IFS=" $tab$newline"
+    # Not with what is mounted below its own directory: the covers themselves are.
+    if [ -d "$kept" ] && ! [ "$kept" -ef "$directory" ]; then add_mount "$kept" "$cover${kept#"$2"}" rbind
+    else add_mount "$kept" "$cover${kept#"$2"}" bind; fi
+    IFS=$newline
+  done
+  IFS=" $tab$newline"
+}
+
+# make_skeletons: the directories and files that kept ones are bound over.
+make_skeletons() {
+  # Those whom a job runs as pass through; they list nothing that is not shown.
+  umask 022
+  IFS=$newline
+  mkdir -p $made
+  skeleton_result=$?
+  for marked_file in $marked; do printf '' >"$marked_file" || skeleton_result=1; done
+  IFS=" $tab$newline"
+  umask 077
+  return "$skeleton_result"
+}
+
+# add_covers: over $root, outermost first.
+add_covers() {
+  cover_count=0
+  IFS=$newline
+  for place in $places; do
+    IFS=" $tab$newline"
+    cover_count=$((cover_count + 1))
+    cover=$directory/minder/cover/$cover_count
+    case $place in t*) cover=$directory/tmp ;; esac
+    show_inside "${place#* }"
+    add_mount "$cover" "$root$inside" rbind
+    IFS=$newline
+  done
+  IFS=" $tab$newline"
+}
+
+# is_hidden PATH: one of $hidden, or named after it, as an editor's or SQLite's files are.
+is_hidden() {
+  IFS=$newline
+  for each in $hidden; do
+    hidden_in=${each%/*} hidden_as=${each##*/}
+    case $1 in "$hidden_in"/*"$hidden_as"*) IFS=" $tab$newline" && return 0 ;; esac
+  done
+  IFS=" $tab$newline"
+  return 1
+}
