@@ -169,7 +169,7 @@ test("each address has a connection of its own, whatever is learnt of the host",
   const first = connections.to(address);
   expect(connections.to({ ...address, uid: 7, machine: "m", elevation: "sudo" })).toBe(first);
   const others = [{ host: "x" }, { user: "x" }, { port: 7 }, { key: "/x" }, { hostKey: null }];
-  for (const other of [...others.map((over) => connections.to({ ...address, ...over }))]) {
+  for (const other of others.map((over) => connections.to({ ...address, ...over }))) {
     expect(other).not.toBe(first);
     await other.run(["true"], "", 1000);
   }
