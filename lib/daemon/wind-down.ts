@@ -5,7 +5,8 @@
 import { type Instance, instanceName, isFormer } from "../domain.ts";
 import type { Worker } from "../factory-api.ts";
 import type { EndRecord } from "../minder/replies.ts";
-import { jobDone, neverOnline, workerGone, workerRecycled } from "../plan.ts";
+import { jobDone, workerGone, workerRecycled } from "../plan.ts";
+import { neverOnline } from "../plan-limits.ts";
 import { noteWorker } from "../server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";

@@ -15,6 +15,7 @@ import type { Transport } from "../minder/transport.ts";
 import { copyAgent, type Executable, pathOfCopy, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
+import { guarded } from "./guard.ts";
 import { faultThere, remarksOn, triedThere } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";
 import { tryServerThere } from "./try-server.ts";
@@ -42,16 +43,8 @@ export interface SshHosts {
 
 const reachHint = "a private certificate authority and a proxy go into general.agent_environment";
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
-const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
 const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
 type KnownMachine = z.infer<typeof knownSchema>;
-
-/**
- * Before each command, whatever connection it comes over: an address may be another machine's by now. One line, so that the
- * login shell there takes it as it is. Words: work directory, machine, the command.
- */
-const guardScript =
-  'if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi; echo another-machine >&2; exit 254';
 
 export function openSshHosts(options: SshOptions): SshHosts {
   const { config, connections, files, random, lockDirectory } = options;
@@ -249,17 +242,6 @@ export function withKeysOfToday(testbeds: Testbed[], testbed: string, address: S
   const today = testbeds.find(({ name }) => name === testbed);
   if (today?.host !== address.host || today.sshUser !== address.user) return address;
   return { ...address, key: today.sshKey, hostKey: today.hostKey };
-}
-
-/** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
-function guarded({ run }: Connection, { host, machine }: SshAddress, directory: string): Transport {
-  return async (argv, stdin, timeoutMs) => {
-    const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
-    const result = await run(words, stdin, timeoutMs);
-    if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
-    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, its disk restored, and nothing of this runs elsewhere, write that into it`;
-    return { ok: false, reason };
-  };
 }
 
 function machineText({ host }: SshAddress, { workDirectory, machine }: Survey): string {
