@@ -154,7 +154,12 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
 
   const factory = it.start();
   const over = ["ending/1", "gone/2", "made/1", "task/1", "twice/1"].map((name) => `${name} destroyed`);
-  await until("all is ended that can be", () => over.every((row) => rows(it).includes(row)));
+  await until("all is ended that can be", () => over.every((row) => rows(it).includes(row))).catch(
+    (error: unknown) => {
+      const messages = factory.log().map(({ message }) => message);
+      throw new Error(`${rows(it).join(", ")}; it logged: ${messages.join(" | ")}`, { cause: error });
+    },
+  );
   expect(rows(it).filter((row) => !over.includes(row))).toEqual([
     "far/1 running",
     "held/1 running",
