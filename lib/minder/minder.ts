@@ -24,6 +24,7 @@ import type {
   LocksResult,
   MinderView,
   ProbeResult,
+  Recalled,
   RecallResult,
   StopResult,
   TailResult,
@@ -151,8 +152,17 @@ export function openMinder({
       return reply.ok ? { ok: true, locks: readLocks(reply.lines) } : reply;
     },
     recall: async (workDirectory) => {
-      const reply = await script.call("recall", [workDirectory], "", 30_000);
-      return reply.ok ? { ok: true, instances: readRecalled(reply.lines) } : reply;
+      let instances: Recalled[] = [];
+      for (;;) {
+        const after = instances.at(-1)?.directory ?? "";
+        const reply = await script.call("recall", [workDirectory, after], "", 30_000);
+        if (!reply.ok) return reply;
+        const last = reply.lines.at(-1);
+        // The directory that a page ended with was removed meanwhile.
+        if (last === "again") instances = [];
+        else instances = [...instances, ...readRecalled(reply.lines)];
+        if (last !== "again" && last !== "more") return { ok: true, instances };
+      }
     },
     lookAtFormer: async (directories) => {
       if (directories.length === 0) return [];

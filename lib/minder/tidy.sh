@@ -101,17 +101,30 @@ print_lock() {
     "instance $lock_instance" "directory $lock_directory_of"
 }
 
-# recall WORK: "directory TEXT", "intent JSON" and, once told to go, "worker JSON" for each instance directory.
+# recall WORK AFTER: "directory TEXT", "intent JSON" and, once told to go, "worker JSON" for each instance directory that has
+# not ended: what ended has no gate. In pages: the last line may be "more", and AFTER is then the last directory; "again" where
+# that is gone.
 recall() {
+  after=${2:-} count=0
   set +f
-  set -- "$1"/*/minder/intent.json
+  set -- "$1"/*/minder/gate
   set -f
-  for intent_file; do
-    read_line "$intent_file" || continue
-    directory=${intent_file%/minder/intent.json}
+  for gate; do
+    directory=${gate%/minder/gate}
+    if [ -n "$after" ]; then
+      [ "$directory" != "$after" ] || after=
+      continue
+    fi
+    if [ "$count" = 1000 ]; then
+      answer more
+      return
+    fi
+    read_line "$directory/minder/intent.json" || continue
+    count=$((count + 1))
     answer "directory $directory" "intent $line"
     {
       IFS= read -r claimed && IFS= read -r line && [ "$claimed" = go ] && answer "worker $line"
     } <"$directory/minder/claim" 2>/dev/null
   done
+  [ -z "$after" ] || answer again
 }
