@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../lib/buildomat.ts";
 import type { Config } from "../lib/config.ts";
+import { noCover } from "../lib/cover.ts";
 import { createDaemon, type Daemon } from "../lib/daemon/daemon.ts";
 import { type Factory, openKnown } from "../lib/daemon/known.ts";
 import type { AgentView, Instance } from "../lib/domain.ts";
@@ -190,6 +191,7 @@ export function openStage({
     minder,
     agent: { kind: "external", argv: ["/agent"], bmat: [] },
     workDirectory: join(directory, "work"),
+    cover: noCover,
     path: "/bin",
     user: { name: "lab", home: "/home/lab" },
     ssh: null,
