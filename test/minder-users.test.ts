@@ -1,5 +1,6 @@
 /** What one user's factory may believe of another's lock. */
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
+import { mkdirSync } from "node:fs";
 import {
   kill,
   type Lab,
@@ -29,7 +30,9 @@ test("not isolated, one whose processes all died holds its testbed against other
   const { minder } = rolesOf(spec.cookie);
   for (const pid of [...minder, ...processesWith(directory).map((each) => each.pid)]) kill(pid);
   await until(() => processesWith(directory).every(({ state }) => state === "Z"));
-  const other = openLab({ user: otherUser + 1, locks: inner.locks, prefix });
+  const base = `${lab.base}/other`;
+  mkdirSync(base);
+  const other = openLab({ user: otherUser + 1, locks: inner.locks, prefix, base });
   const wanted = other.spec({ isolate: "off", agent: [other.agent("exec sleep 1000")] });
   expect(await other.minder.arm(wanted)).toMatchObject({ kind: "elsewhere" });
   // Its own user can tell, and frees it.
