@@ -136,7 +136,7 @@ describe("what lasts", () => {
 
   test("identity.json before it is armed, and the claim before anything is started", async () => {
     const inner = openSyncing("exit 0");
-    const spec = inner.spec({ agent: [inner.agent("exec sleep 1000")] });
+    const spec = inner.spec({ agent: [inner.agent("exec sleep 1000")], kept: [inner.base] });
     const synced = (): string[] =>
       readText(`${inner.base}/synced`).replaceAll(`${spec.directory}/`, "").split("\n");
     expect(await inner.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
@@ -148,7 +148,8 @@ describe("what lasts", () => {
 
   test("no agent is started, and go() does not say that it went, while the claim cannot be made to last", async () => {
     const inner = openSyncing('case $* in "" | *claim*) [ -e "$0.works" ] ;; esac');
-    const spec = inner.spec({ agent: [inner.agent("exec sleep 1000")] });
+    // It is in the host's /tmp, which the first process does not see.
+    const spec = inner.spec({ agent: [inner.agent("exec sleep 1000")], kept: [inner.base] });
     const { directory } = spec;
     const go = { directory, worker: "W", agentJson: "{}" };
     expect(await inner.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
