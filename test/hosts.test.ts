@@ -19,9 +19,11 @@ import { openClock } from "../lib/doors/clock.ts";
 import { openFiles } from "../lib/doors/files.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
+import type { Reached } from "../lib/host.ts";
 import { openSshHosts, type SshHosts } from "../lib/ssh/hosts.ts";
 import { needOfShell, testWith } from "./needs.ts";
 import { configOf, testbedOf } from "./plan-scenes.ts";
+import { until } from "./until.ts";
 
 const clock = openClock();
 const processes = openProcesses({ clock });
@@ -177,6 +179,19 @@ describe.each(shells)("in %s", (...shell) => {
     mkdirSync(work, { mode: 0o700 });
     for (const name of ["uname", "id", "cat"]) symlinkSync(`/usr/bin/${name}`, join(bin, name));
     expect(await inspect(openHosts(words, { path: bin }))).toBeNull();
+  });
+
+  test("testbeds of one host that are first reached at once know it as one machine, also where the first is slow", async () => {
+    // By a function, because busybox has an rm of its own.
+    const slow = `rm() { case $* in */testbed-id) : >'${directory}/slow'; until [ -e '${directory}/go' ]; do sleep 0.05; done ;; esac; command rm "$@"; }\n`;
+    const edit = (script: string): string => (script.includes("umask 077") ? slow + script : script);
+    const first = openHosts(words, { edit }).reach(bed());
+    await Promise.race([first, until("it is about to remove", () => existsSync(join(directory, "slow")))]);
+    const second = await openHosts(words).reach({ ...bed(), name: "bed-2" });
+    writeFileSync(join(directory, "go"), "");
+    const machineOf = (reached: Reached) => (reached.ok ? reached.host.ssh?.machine : reached.reason);
+    expect(machineOf(await first)).toBe(readFileSync(join(work, "testbed-id"), "utf8").trim());
+    expect(machineOf(second)).toBe(machineOf(await first));
   });
 
   test("where testbed-id is gone of a host that was known, that is said, and none is made", async () => {

@@ -57,8 +57,8 @@ work=\${there:-$work}
 if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
   # Several testbeds of one host are surveyed at once: the first link is the one that stays.
   draft=$work/testbed-id.$$
-  # An empty one is what a power cut left.
-  [ -s "$work/testbed-id" ] || rm -f "$work/testbed-id"
+  # An empty one is what a power cut left. Another survey may link its own just now: that one is not removed.
+  if [ -e "$work/testbed-id" ] && [ ! -s "$work/testbed-id" ]; then rm -f "$work/testbed-id"; fi
   echo "$id" >"$draft" && sync && ln "$draft" "$work/testbed-id" 2>/dev/null && sync
   rm -f "$draft"
   [ -s "$work/testbed-id" ] || { echo "$work/testbed-id cannot be written there; its file system may be full or read-only" >&2; exit 1; }
