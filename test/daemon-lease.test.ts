@@ -220,6 +220,26 @@ describe("the loop", () => {
     expect(it.factory.known.looks.get("a/7")).toMatchObject({ view: "alive", isStale: true });
   });
 
+  test("looks again after a start when an end was reported while its first look was under way", async () => {
+    await using it = openStage({ rows: [instanceOf()] });
+    it.workers.set("worker-a", workerOf());
+    const hints: (() => void)[] = [];
+    it.factory.files.watch = (_, onChange) => {
+      hints.push(onChange);
+      return { close: () => undefined };
+    };
+    it.fate = async (call) => {
+      if (!call.startsWith("look") || it.agents.has("a_7")) return undefined;
+      await it.clock.sleep(100);
+      it.agents.set("a_7", "exited");
+      for (const hint of hints) hint();
+      return [{ state: "alive", reason: null, output: null }];
+    };
+    await it.run(5_000);
+    expect(hints).not.toEqual([]);
+    expect(it.calls).toContain("stop a_7");
+  });
+
   test("takes nothing from a look at an instance that has come further meanwhile", async () => {
     const instance = instanceOf({ phase: "starting" });
     await using it = openStage({ rows: [instance] });

@@ -44,8 +44,6 @@ export interface Parts {
 export interface KnownLook extends Look {
   /** As the minder gave it. */
   output: string | null;
-  /** When something was last said to have changed. */
-  staleMs: number;
 }
 
 export interface Known {
@@ -77,6 +75,8 @@ export interface Known {
   /** Testbeds on other hosts whose directories there were looked through for instances that no row tells of. */
   recalled: Set<string>;
   looks: Map<string, KnownLook>;
+  /** By instance name: when something was last said to have changed, also before its first look ended. */
+  hintedMs: Map<string, number>;
   resumed: Map<string, number>;
   sweptMs: number | null;
   /** By work directory of a host: when it was last swept. */
@@ -127,6 +127,7 @@ export function openKnown(store: Store): Known {
     recoveringSinceMs: new Map(),
     troubles: store.troubles(),
     looks: new Map(),
+    hintedMs: new Map(),
     resumed: new Map(),
     sweptMs: null,
     hostsSweptMs: new Map(),
@@ -170,6 +171,7 @@ export function advance(
   } else {
     known.instances.delete(name);
     known.looks.delete(name);
+    known.hintedMs.delete(name);
     known.resumed.delete(name);
     known.server.recordedMs.delete(name);
     known.tried.delete(name);
@@ -185,17 +187,17 @@ export function advance(
 
 export function setView({ known, clock }: Factory, instance: Instance, view: Look["view"]): KnownLook {
   const atMs = clock.uptimeMs();
-  const look = { view, atMs, isStale: false, printedMs: atMs, output: null, staleMs: -1 };
+  const look = { view, atMs, isStale: false, printedMs: atMs, output: null };
   known.looks.set(instanceName(instance), look);
   return look;
 }
 
 /** Something of the instance may have changed: it is looked at again at once. */
 export function hintAt({ known, clock }: Factory, instance: Instance): void {
-  const look = known.looks.get(instanceName(instance));
-  if (look === undefined) return;
-  look.isStale = true;
-  look.staleMs = clock.uptimeMs();
+  const name = instanceName(instance);
+  known.hintedMs.set(name, clock.uptimeMs());
+  const look = known.looks.get(name);
+  if (look !== undefined) look.isStale = true;
 }
 
 /** The next seq of a testbed: one more than any that was ever seen. */

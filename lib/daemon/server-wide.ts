@@ -131,6 +131,7 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
     }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.output = seen?.output ?? null;
+    after.isStale = (known.hintedMs.get(name) ?? -1) >= begunMs;
     if (after.view === "cannot tell") {
       const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
       unseen.push({ instance, why, isNew: before?.view !== "cannot tell" });
@@ -139,7 +140,6 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
     // While the agent itself works, or nobody can tell, it is not taken for silent.
     const isSilent = after.output !== null && after.output !== "own" && after.output === before.output;
     if (isSilent) after.printedMs = before.printedMs;
-    after.isStale = before.staleMs >= begunMs;
   }
   if (at !== "") {
     const why = new Map(unseen.map((each) => [each.instance.testbed, each.why]));
