@@ -25,6 +25,7 @@ test.each([
     { kind: "elsewhere", owner: "x/1", isHost: false },
     44,
   ],
+  ["a worker that vanishes at once", /^read/, { ok: true, value: null }, 24],
 ])("F89 %s: at most one job a minute and testbed is pinned", async (_, pattern, answer, most) => {
   await using it = openQueue();
   it.fate = (call) => (pattern.test(call) ? answer : undefined);
@@ -36,7 +37,7 @@ test.each([
   expect(taken(it)).toBeLessThanOrEqual(most);
 });
 
-test("F89 a testbed whose creates were refused rests longer each time, until one is taken", async () => {
+test("F89 a testbed whose creates were refused rests longer each time, until an agent is online", async () => {
   await using it = openStage();
   it.queue.push(...jobs);
   it.fate = (call) => (call.startsWith("create") ? refusal(404) : undefined);
@@ -49,7 +50,43 @@ test("F89 a testbed whose creates were refused rests longer each time, until one
   expect(waits).toEqual([1, 2, 4]);
   it.fate = () => undefined;
   await it.runUntil(() => it.instance()?.phase === "running");
+  expect(it.factory.known.rests.size).toBe(1);
+  for (const worker of it.workers.values()) worker.online = true;
+  await it.runUntil(() => it.instance()?.isOnline === true);
   expect(it.factory.known.rests.size).toBe(0);
+});
+
+test("F89 a worker that vanishes before its agent is online: at most one job a minute is begun, and fewer later", async () => {
+  await using it = openStage();
+  it.queue.push(...jobs);
+  it.fate = (call) => (call.startsWith("go") ? void it.workers.clear() : undefined);
+  await it.runUntil(() => it.count(/^go/) > 0);
+  await it.run(20 * 60_000);
+  expect(it.count(/^go/)).toBeWithin(3, 7);
+});
+
+test("F89 workers that are recycled at once: the next job is begun after a while, longer each time", async () => {
+  await using it = openStage();
+  it.queue.push(...jobs);
+  it.fate = (call) => {
+    if (call.startsWith("read")) for (const worker of it.workers.values()) worker.recycle = true;
+    return undefined;
+  };
+  await it.runUntil(() => it.count(/^create/) > 0);
+  await it.run(120_000);
+  expect(it.count(/^create/)).toBeWithin(4, 9);
+});
+
+test("jobs too short to be seen online rest nothing: the next is begun at once", async () => {
+  await using it = openStage();
+  it.queue.push(...jobs);
+  it.fate = (call) => {
+    if (call.startsWith("go")) for (const worker of it.workers.values()) worker.recycle = true;
+    return undefined;
+  };
+  await it.runUntil(() => it.count(/^create/) > 0);
+  await it.run(60_000);
+  expect(it.count(/^create/)).toBeGreaterThan(15);
 });
 
 test("a job that is gone before it has a worker holds its testbed up for a moment only", async () => {

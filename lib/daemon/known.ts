@@ -166,6 +166,7 @@ export function advance(
 ): Instance {
   const name = instanceName(instance);
   const next = store.advance(known.instances.get(name) ?? instance, changes);
+  if (changes.isOnline === true) known.rests.delete(next.testbed);
   if (isOpen(next.phase)) {
     known.instances.set(name, next);
   } else {
@@ -237,7 +238,7 @@ export function strike(factory: Factory, testbed: string, reason: string): void 
 const pinnedMs = 60_000;
 const shortestRestMs = 1_000;
 
-/** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until one gets a worker. */
+/** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until an agent is online. */
 export function rest(
   { known, clock }: Factory,
   testbed: string,

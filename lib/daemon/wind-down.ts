@@ -11,7 +11,7 @@ import { noteWorker } from "../server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";
 import { howToClear, stopFormer } from "./former.ts";
-import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor } from "./known.ts";
+import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, rest } from "./known.ts";
 import { blame } from "./isolation.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { noteTrouble } from "./trouble.ts";
@@ -53,10 +53,20 @@ export async function decideEnd(
   if (untold !== null && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, reason);
   else if (reason === jobDone || (reason === workerRecycled && (await isJobDone(factory, instance)))) {
     clearStrikes(factory, instance.testbed);
+    factory.known.rests.delete(instance.testbed);
+  } else if (untold === null && isFruitless(next, read.worker)) {
+    // Else a server that forgets its workers, or recycles them at once, would drain the queue.
+    rest(factory, instance.testbed, reason, read.worker === null ? "job waits" : "job is gone");
   }
   factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
   logFor(factory, next).debug(`ending: ${reason}`);
   return done;
+}
+
+/** Whether a worker came to nothing: it vanished before its agent was online, or was recycled before there was an agent. */
+function isFruitless(instance: Instance, worker: Worker | null): boolean {
+  if (isFormer(instance) || instance.isOnline) return false;
+  return worker === null || instance.wentAt === null;
 }
 
 /** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */

@@ -110,7 +110,6 @@ function recordWorker(factory: Factory, instance: Instance, worker: Worker): Out
   });
   server.recordedMs.set(instanceName(instance), factory.clock.uptimeMs());
   server.lastSettledMs = factory.clock.uptimeMs();
-  factory.known.rests.delete(instance.testbed);
   server.areWorkersBornHeld = worker.hold;
   return done;
 }
