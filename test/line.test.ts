@@ -261,6 +261,58 @@ test("a line that watches and hears no answer to its ticks is ended within 45 s,
   expect(sessions()).toBe(1);
 });
 
+/** Answers the ticks up to the last one that the far end answers, which is each tenth. */
+function answerTicks({ said, print }: ReturnType<typeof openSimulated>): void {
+  const ticks = said.filter((text) => /^tick \d*0\n$/.test(text));
+  print(`MARK ${ticks.at(-1)?.trim()}`);
+}
+
+test("a line that has watched nothing for a while goes on when it watches again", async () => {
+  const settable = createSettableClock();
+  const simulated = openSimulated(settable);
+  const { line, said, sessions } = simulated;
+  void line.run(["true"], "", 3_600_000);
+  let hints = 0;
+  for (let round = 0; round < 3; round += 1) {
+    const watch = line.watch({ cookie, directory: "/x" }, () => {
+      hints += 1;
+    });
+    await settable.advance(1_550);
+    answerTicks(simulated);
+    watch.close();
+    await settable.advance(50_000);
+  }
+  const before = said.length;
+  line.watch({ cookie, directory: "/x" }, () => {
+    hints += 1;
+  });
+  await settable.advance(1_000);
+  expect(said.length).toBeGreaterThan(before + 5);
+  expect({ hints, sessions: sessions() }).toEqual({ hints: 0, sessions: 1 });
+  await line.close();
+});
+
+test("a line that stood still for half a minute looks for changes again when it moves on", async () => {
+  const settable = createSettableClock();
+  const simulated = openSimulated(settable);
+  const { line, said } = simulated;
+  let hints = 0;
+  line.watch({ cookie, directory: "/x" }, () => {
+    hints += 1;
+  });
+  void line.run(["true"], "", 3_600_000);
+  await settable.advance(30_000);
+  answerTicks(simulated);
+  const before = said.length;
+  for (let second = 0; second < 60; second += 1) {
+    await settable.advance(1_000);
+    answerTicks(simulated);
+  }
+  expect(said.length).toBeGreaterThan(before + 500);
+  expect(hints).toBe(0);
+  await line.close();
+});
+
 test("a line whose ticks are answered lives, and tells the far end each minute that it does", async () => {
   const settable = createSettableClock();
   const { line, said, print } = openSimulated(settable);

@@ -60,8 +60,11 @@ interface Session {
   ready: Promise<string | null>;
   isReady: boolean;
   isOver: boolean;
+  /** How many were sent, and the last one that was answered. */
   ticks: number;
   heardTicks: number;
+  /** Uptime since which an answer to a tick is waited for; null: for none. */
+  waitingSinceMs: number | null;
   nudge: AbortController;
 }
 
@@ -85,6 +88,7 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
       isOver: false,
       ticks: 0,
       heardTicks: 0,
+      waitingSinceMs: null,
       nudge: new AbortController(),
     };
     void opened.talk.ended.then(async ({ said }) => await lose(opened, said, settleReady));
@@ -100,7 +104,10 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
       void beat(on);
       settleReady(null);
     } else if (word === "tick") {
-      on.heardTicks = Math.max(on.heardTicks, Number(rest[0]) || 0);
+      const heard = Number(rest[0]) || 0;
+      if (heard <= on.heardTicks) return;
+      on.heardTicks = heard;
+      on.waitingSinceMs = null;
     } else if (word === "event") {
       watched.get(rest[0] ?? "")?.onChange();
     } else if (word === "out" || word === "err") {
@@ -140,23 +147,24 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
 
   /** Says when to look for changes, and that this program lives. */
   async function beat(on: Session): Promise<void> {
-    let sinceLiveMs = 0;
+    let liveAtMs = clock.uptimeMs() + liveMs;
     while (!on.isOver) {
-      const tickMs = watched.size === 0 ? liveMs : Math.max(shortestTickMs, pace.watching * tickShareMs);
+      const isIdle = watched.size === 0;
+      const tickMs = isIdle ? liveMs : Math.max(shortestTickMs, pace.watching * tickShareMs);
       await clock.sleep(tickMs, on.nudge.signal);
       if (on.isOver) return;
       if (on.nudge.signal.aborted) on.nudge = new AbortController();
-      sinceLiveMs += tickMs;
-      if (sinceLiveMs >= liveMs) {
-        sinceLiveMs = 0;
+      const nowMs = clock.uptimeMs();
+      if (nowMs >= liveAtMs) {
+        liveAtMs = nowMs + liveMs;
         on.talk.say("live\n");
       }
+      if (isIdle) on.waitingSinceMs = null;
       if (watched.size === 0) continue;
+      on.waitingSinceMs ??= nowMs;
+      if (nowMs - on.waitingSinceMs > hangsAfterMs) on.talk.end();
       // What is not read there must not pile up here.
-      const unheard = on.ticks - on.heardTicks;
-      on.ticks += 1;
-      if (unheard * tickMs > hangsAfterMs) on.talk.end();
-      else if (unheard < mostUnheard) on.talk.say(`tick ${on.ticks}\n`);
+      else if (on.ticks - on.heardTicks < mostUnheard) on.talk.say(`tick ${(on.ticks += 1)}\n`);
     }
   }
 
