@@ -59,7 +59,10 @@ test("F89 a testbed whose creates were refused rests longer each time, until an 
 test("F89 a worker that vanishes before its agent is online: at most one job a minute is begun, and fewer later", async () => {
   await using it = openStage();
   it.queue.push(...jobs);
-  it.fate = (call) => (call.startsWith("go") ? void it.workers.clear() : undefined);
+  it.fate = (call) => {
+    if (call.startsWith("go")) it.workers.clear();
+    return undefined;
+  };
   await it.runUntil(() => it.count(/^go/) > 0);
   await it.run(20 * 60_000);
   expect(it.count(/^go/)).toBeWithin(3, 7);

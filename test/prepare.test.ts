@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../lib/buildomat.ts";
+import { noCover } from "../lib/cover.ts";
 import { type Factory, openKnown } from "../lib/daemon/known.ts";
 import { arm, drop } from "../lib/daemon/prepare.ts";
 import { create, settle } from "../lib/daemon/worker-request.ts";
@@ -66,7 +67,8 @@ function open(...instances: Partial<Instance>[]) {
       return Promise.resolve(said.armed);
     },
   };
-  const host = { minder, agent: { kind: "built-in", argv: [], bmat: [] }, workDirectory: "/w", path: "" };
+  const agent = { kind: "built-in", argv: [], bmat: [] };
+  const host = { minder, agent, workDirectory: "/w", path: "", cover: noCover };
   const here = { ...host, user: { name: "lab", home: "/h" }, ssh: null };
   const api = {
     renew: () => Promise.resolve(said.renewed),
