@@ -15,23 +15,17 @@ import {
   type Complain,
   type ConfigProblem,
 } from "./config-problems.ts";
-import {
-  generalSchema,
-  isTargetName,
-  isTestbedName,
-  targetSchema,
-  testbedSchema,
-  type SpType,
-} from "./config-schema.ts";
+import { generalSchema, isTestbedName, testbedSchema, type SpType } from "./config-schema.ts";
 import { checkRoot, checkTargets, entriesOf, isTable, readSection, type Table } from "./config-sections.ts";
+import { readTargets, type Target } from "./config-targets.ts";
 import { readToken, type TokenSource } from "./config-token.ts";
 import { FactoryError } from "./failure.ts";
 import { Secret } from "./secret.ts";
-import { parseUlid } from "./ulid.ts";
 
 export { isHiddenInInstance } from "./config-paths.ts";
 export { ConfigError, type ConfigProblem } from "./config-problems.ts";
 export type { SpType } from "./config-schema.ts";
+export type { Target } from "./config-targets.ts";
 
 export interface Config {
   /** The file it was read from. */
@@ -97,12 +91,6 @@ export interface Testbed {
   /** A command line that must succeed before a lease is taken for this testbed. */
   check: string | null;
   note: string;
-}
-
-export interface Target {
-  name: string;
-  /** The server's ULID; null: the target cannot be asked for. */
-  id: string | null;
 }
 
 export interface ConfigSource extends TokenSource {
@@ -210,27 +198,6 @@ function plainGeneral(
     keepBytes: section.keep.size,
     agentEnvironment: section.agent_environment,
   };
-}
-
-function readTargets(value: unknown, complain: Complain): Target[] {
-  const targets: Target[] = [];
-  const nameOfId = new Map<string, string>();
-  for (const [name, section] of entriesOf(value, "target", complain)) {
-    if (!isTargetName(name)) {
-      const mend = "Name it with up to 128 characters, none of them a space or control character";
-      complain(["target", name], "this name cannot be used", mend);
-    }
-    const target = readSection(targetSchema, section, ["target", name], complain);
-    const id = target.id ?? parseUlid(name);
-    const other = id === null ? undefined : nameOfId.get(id);
-    if (other !== undefined) {
-      const wrong = `[target.${tomlKey(other)}] has the same id`;
-      complain(["target", name, "id"], wrong, "Keep one of the two sections");
-    }
-    if (id !== null) nameOfId.set(id, name);
-    targets.push({ name, id });
-  }
-  return targets;
 }
 
 interface TestbedContext {
