@@ -3,7 +3,6 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { noCover } from "../lib/cover.ts";
 import type { Answer } from "../lib/buildomat.ts";
 import { noCover } from "../lib/cover.ts";
 import { type Factory, openKnown } from "../lib/daemon/known.ts";
@@ -68,14 +67,9 @@ function open(...instances: Partial<Instance>[]) {
       return Promise.resolve(said.armed);
     },
   };
-<<<<<<< Updated upstream
   const agent = { kind: "built-in", argv: [], bmat: [] };
   const host = { minder, agent, workDirectory: "/w", path: "", cover: noCover };
   const here = { ...host, user: { name: "lab", home: "/h" }, ssh: null };
-=======
-  const host = { minder, agent: { kind: "built-in", argv: [], bmat: [] }, workDirectory: "/w", path: "" };
-  const here = { ...host, user: { name: "lab", home: "/h" }, ssh: null, cover: noCover };
->>>>>>> Stashed changes
   const api = {
     renew: () => Promise.resolve(said.renewed),
     workers: () => Promise.resolve({ ok: true, value: said.workers }),
