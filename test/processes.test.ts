@@ -71,3 +71,22 @@ test("run() that is detached leads a session of its own, and is killed all the s
   expect(existsSync(`/proc/${pid}`)).toBe(false);
   rmSync(directory, { recursive: true });
 });
+
+test("run() that is detached ends what the program started with it, at its deadline", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "processes-"));
+  const file = join(directory, "pid");
+  const result = await processes.run({
+    argv: ["sh", "-c", 'sh -c \'echo $$ >"$1"; exec sleep 600\' sh "$1"; true', "sh", file],
+    env,
+    timeoutMs: 500,
+    maxBytes: 10,
+    isDetached: true,
+  });
+  expect(result.ok).toBe(false);
+  const pid = readFileSync(file, "utf8").trim();
+  await until(
+    "it is gone",
+    () => !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z"),
+  );
+  rmSync(directory, { recursive: true });
+});

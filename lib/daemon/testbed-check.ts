@@ -43,6 +43,8 @@ async function runCheck(factory: Factory, testbed: Testbed, instance: string | n
   if (command === null) return null;
   const result = await processes.run({
     argv: ["/bin/sh", "-c", command],
+    // What hangs is ended with all that it started.
+    isDetached: true,
     env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: name, SP_TYPE: spType },
     timeoutMs: deadlineMs,
     maxBytes: 4096,

@@ -11,7 +11,10 @@ export interface Run {
   timeoutMs: number;
   /** Each of stdout and stderr is kept up to this; the rest is read and thrown away. */
   maxBytes: number;
-  /** In a session of its own: neither it nor what it starts can ask on this program's terminal. */
+  /**
+   * In a session of its own: neither it nor what it starts can ask on this program's terminal, and what it started is killed
+   * with it.
+   */
   isDetached?: boolean;
   signal?: AbortSignal;
 }
@@ -57,6 +60,7 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
           signal: AbortSignal.any([deadline.signal, ...(signal === undefined ? [] : [signal])]),
           killSignal: "SIGKILL",
         });
+        if (isDetached) killGroupAt(deadline.signal, child);
         const ended = Promise.all([
           readUpTo(child.stdout, maxBytes),
           readUpTo(child.stderr, maxBytes),
@@ -83,6 +87,21 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
     },
     talk,
   };
+}
+
+/** Only while the program itself has not ended: after that, the group's number may be another's. */
+function killGroupAt(
+  signal: AbortSignal,
+  child: { pid: number; killed: boolean; exitCode: number | null },
+): void {
+  signal.addEventListener("abort", () => {
+    if (child.exitCode !== null) return;
+    try {
+      process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
+  });
 }
 
 function talk({ argv, env, cwd, isDetached = false, onLine, maxLineBytes }: TalkOptions): Talk {
