@@ -71,6 +71,8 @@ test("F47 a connection that is cut at any byte leaves nothing in the way of the 
       directory: `${work}/bed-1_${seq}`,
       agent: [agent],
       bmat: [],
+      isExternal: false,
+      openFiles: null,
       environment: {},
       covered: [],
       hidden: [],

@@ -116,6 +116,8 @@ export function openLab({
       directory: `${work}/${testbed}_${seq}`,
       agent: [],
       bmat: [],
+      isExternal: false,
+      openFiles: null,
       environment: {},
       covered: [],
       hidden: [],

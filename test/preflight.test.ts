@@ -1,6 +1,15 @@
 /** Faults of this host and of a board are found before a job is asked for, are shown, and end without a restart. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { openStoreForReading } from "../lib/store.ts";
 import { type FactoryProcess, type Lab, openLab } from "./lab.ts";
@@ -85,6 +94,22 @@ test.concurrent.skipIf(!canMount)("a full disk: no job is leased until there is 
   } finally {
     Bun.spawnSync(["umount", "--lazy", disk]);
   }
+});
+
+test.concurrent("an agent of buildomat's main line without elevation: check says so, and no job is leased", async () => {
+  await using it = await openLab();
+  const agent = join(it.directory, "late-agent");
+  const stub = readFileSync(join(it.directory, "stub-agent"), "utf8");
+  copyFileSync("/bin/sleep", agent);
+  it.configure({ agent });
+  const checked = it.start({ command: ["check"] });
+  expect(await checked.exited).toBe(1);
+  const reason = `the agent ${agent} is of buildomat's main line and needs root`;
+  expect(await checked.stdout()).toContain(reason);
+  await expectFound(it, reason, () => {
+    writeFileSync(`${agent}.new`, stub, { mode: 0o755 });
+    renameSync(`${agent}.new`, agent);
+  });
 });
 
 test.concurrent("an agent that goes missing later: found by arming, no strike, and the next job runs when it is back", async () => {

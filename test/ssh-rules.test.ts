@@ -1,7 +1,9 @@
 /** What is believed of a host behind ssh, and what an answer that failed means; by this host's shell instead of an sshd. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
+  appendFileSync,
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -190,6 +192,7 @@ const survey = (): Survey => ({
   place: null,
   freeBytes: null,
   hasBash: true,
+  isMainLine: false,
 });
 
 function executableOf(text: string): Executable {
@@ -231,6 +234,34 @@ test.each([{ system: "SunOS" }, { cpu: "aarch64" }])(
     expect(existsSync(join(directory, "far"))).toBe(false);
   },
 );
+
+test("inspect() names an agent of buildomat's main line where agents are not root, or not isolated", async () => {
+  const agentPath = join(directory, "agent");
+  copyFileSync("/bin/sleep", agentPath);
+  const bed = testbedOf({ host: "bench-1", agentPath, workDir: join(directory, "far") });
+  const inspected = async (general: object): Promise<string> => {
+    const config = configOf([bed]);
+    const seen = await openSshHosts({
+      config: { ...config, general: { ...config.general, ...general } },
+      connections: { to: () => here, close: () => Promise.resolve() },
+      files,
+      random,
+      machineDirectory: join(directory, "m"),
+      lockDirectory: join(directory, "locks"),
+      executable: () => Promise.resolve(null),
+    }).inspect(bed);
+    return seen.ok ? "" : seen.reason;
+  };
+  const what = `bench-1: the agent ${agentPath} is of buildomat's main line and needs`;
+  expect(await inspected({})).toStartWith(
+    `${what} root, which general.use_privilege_elevation = true gives;`,
+  );
+  expect(await inspected({ elevateElsewhere: true, isolate: "off" })).toStartWith(`${what} isolation;`);
+  const line = "main line";
+  expect(await inspected({ elevateElsewhere: true, isolate: "auto" })).not.toContain(line);
+  appendFileSync(agentPath, "BUILDOMAT_OPT");
+  expect(await inspected({})).not.toContain(line);
+});
 
 test("a work directory that has a name keeps it, whoever surveys it next", async () => {
   const work = join(directory, "far");

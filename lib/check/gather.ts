@@ -78,7 +78,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),
     locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
     missingPrograms: look(() => findMissingPrograms(config, ground)),
-    probe: look(() => openMinder(`${valueOf(scratch)}/locks`).probe()),
+    probe: look(() => probe(config, ground, openMinder(`${valueOf(scratch)}/locks`))),
     agent: look(() => tryAgent(config, ground, valueOf(scratch))),
     agentServer: look(() => tryServer(config, ground, valueOf(scratch))),
     runners: look(() => lookAtRunners(config, ground)),
@@ -206,6 +206,12 @@ async function findProgram(name: string, path: string): Promise<Place | null> {
     if (place?.kind === "file" && place.isExecutable) return place;
   }
   return null;
+}
+
+function probe(config: Config, { source }: Ground, minder: Minder) {
+  const { kind, argv } = chooseAgent(config, source);
+  const external = kind === "external" ? argv[0] : undefined;
+  return minder.probe(argv.slice(0, 1), { external, isolate: config.general.isolate });
 }
 
 async function tryAgent(config: Config, ground: Ground, scratch: string) {

@@ -66,7 +66,7 @@ export function judgeIsolation(facts: Facts): Finding[] {
   return [isOff ? ok(subject, message) : warning(subject, message, allow)];
 }
 
-export function judgeAgent({ agent }: Facts): Finding[] {
+export function judgeAgent({ agent, probe }: Facts): Finding[] {
   const subject = "agent";
   if (!agent.ok) return [error(subject, `cannot be looked at: ${agent.reason}`, null)];
   const { program, place, run } = agent.value;
@@ -88,6 +88,8 @@ export function judgeAgent({ agent }: Facts): Finding[] {
     const said = firstLine(run.stderr) || "it said nothing";
     return [error(subject, `${name} cannot be run: exit code ${run.exitCode}: ${said}`, another)];
   }
+  const [fault = null] = probe.ok && probe.value.ok ? probe.value.agentFaults : [];
+  if (fault !== null) return [error(subject, fault, null)];
   return [ok(subject, `${name} runs`)];
 }
 

@@ -11,6 +11,8 @@ import { factoryMark } from "./recover.ts";
 /** A minder that is not told to go within this lets go of the testbed. */
 export const expirySeconds = 120;
 export const logCapBytes = 100 * 1024 * 1024;
+/** What a login on a lab's host has. Bun raises its own soft limit, and programs that use select() misbehave above this. */
+const usualOpenFiles = 1024;
 
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
   const { agent, user } = host;
@@ -25,6 +27,8 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     agent: [...agent.argv, "run"],
     // Ours is told where its agent is: a job may have cleared its environment.
     bmat: agent.kind === "built-in" ? shieldedBmat(agent.bmat, `${directory}/opt`) : agent.bmat,
+    isExternal: agent.kind === "external",
+    openFiles: agent.kind === "external" && host.ssh === null ? usualOpenFiles : null,
     environment,
     ...host.cover,
     kept: [...host.cover.kept, ...filesFor(testbed, user.home, environment)],

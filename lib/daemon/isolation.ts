@@ -43,7 +43,10 @@ async function learnHost(factory: Factory): Promise<void> {
   const agentOf = (testbed: Testbed): string =>
     (isReached(testbed) ? hosts.builtIn : hosts.here.agent).argv[0] ?? "";
   const agents = [...new Set(testbeds.map(agentOf))];
-  const probed = await hosts.here.minder.probe(agents);
+  const { kind, argv } = hosts.here.agent;
+  const external = kind === "external" ? argv[0] : undefined;
+  const { isolate } = config.general;
+  const probed = await hosts.here.minder.probe(agents, { external, isolate });
   const faults = new Map<string, string>();
   const shared = new Set<string>();
   for (const testbed of testbeds) {

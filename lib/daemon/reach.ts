@@ -78,7 +78,10 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     return { ok: false, reason };
   }
   // What keeps jobs from it is known before one is leased.
-  const probed = await minder.probe(reached.host.agent.argv.slice(0, 1));
+  const { kind, argv } = reached.host.agent;
+  const external = kind === "external" ? argv[0] : undefined;
+  const { isolate } = factory.config.general;
+  const probed = await minder.probe(argv.slice(0, 1), { external, isolate });
   if (!probed.ok) return probed;
   const setting = `testbed.${testbed.name}.work_dir`;
   const fault = whyUnusable(factory, probed, { usesHost: true, agent: 0, workDirectory, setting });

@@ -53,7 +53,7 @@ mind() {
   # What this shell starts can be found by it, should it be killed.
   export BUILDOMAT_FACTORY_COOKIE="$cookie"
   instance='' testbed='' isolate=auto uses_host=yes expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
-  about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no is_watched=no
+  about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no is_watched=no external=
   know_host
   read_process self
   my_pid=$$ my_start=$seen_start
@@ -69,13 +69,14 @@ mind() {
     uses-host) uses_host=$value ;;
     again) is_again=$value ;;
     watched) is_watched=$value ;;
+    external) external=$value ;;
     elevated) elevated=$value ;;
     owner) owner=$value ;;
     expiry) expiry=$value ;;
     log-cap) log_cap=$value ;;
     testbed-json) testbed_json=$value ;;
     intent-json) intent_json=$value ;;
-    bmat | environment | cover | hide | keep) set -- "$@" "$line" ;;
+    bmat | environment | cover | hide | keep | open-files) set -- "$@" "$line" ;;
     agent)
       [ -n "$agent" ] || agent=$value
       set -- "$@" "$line"
@@ -133,6 +134,7 @@ use_host() {
   isolate=off refusal=$trouble
   rm -f minder/identity.json && printf '%s\n' "$refusal" >minder/refusal && record_minder &&
     printf 'open\n' >>"$my_lock" || give_up "failed cannot write in $directory"
+  is_agent_fit "$agent" || give_up "failed cannot isolate an instance: $refusal; $reason"
 }
 
 # take_host: without isolation an instance has the host's own /work and /input, and so must be alone on it.

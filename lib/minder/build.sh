@@ -2,7 +2,7 @@
 
 # build: directories and files, and what must be true before a job is taken.
 build() {
-  is_agent_runnable "$agent" || give_up "failed $reason"
+  is_agent_runnable "$agent" && is_agent_fit "$agent" || give_up "failed $reason"
   socket=$directory/opt/run/buildomat.sock
   # sun_path is 104 bytes on some systems, its final zero included.
   [ "${#socket}" -le 103 ] ||
@@ -30,6 +30,43 @@ is_agent_runnable() {
   [ -n "$reason" ] || [ -x "$1" ] || reason="the agent $1 is not executable; chmod +x it"
   [ -n "$reason" ] || why_not_runnable "$1" || reason="the agent $1 $why"
   [ -z "$reason" ]
+}
+
+# is_agent_fit PATH: or says in $reason why instances are not what it needs. An agent of buildomat's main line always uses
+# /opt/buildomat, which only an elevated, isolated instance has as its own. Elsewhere its job would fail at once.
+is_agent_fit() {
+  [ "$1" = "$external" ] || return 0
+  if [ "$elevated" != yes ]; then
+    reason='root, which general.use_privilege_elevation = true gives'
+  elif [ "$isolate" = off ]; then
+    reason='isolation; allow namespaces, with general.isolate = "auto"'
+  else
+    return 0
+  fi
+  is_main_line "$1" || return 0
+  reason="the agent $1 is of buildomat's main line and needs $reason; or use another agent, for example the built-in one"
+  return 1
+}
+
+# is_main_line PATH: a program without the name of the variable that says where else to look. Of a script nothing can be told.
+# To search 30 MB takes time: what was found is kept, for as long as the file is the same.
+is_main_line() {
+  [ -r "$1" ] || return 1
+  listed=$(ls -dilnL "$1")
+  if read_line "$work/.agent" && [ "${line#* }" = "$listed" ]; then
+    [ "${line%% *}" = main ]
+    return
+  fi
+  agent_kind=other
+  case $(od -An -v -tx1 -N4 "$1") in
+  *'7f 45 4c 46'*)
+    grep -qaF BUILDOMAT_OPT "$1" 2>/dev/null
+    # 2 is a failure, and proves nothing.
+    [ "$?" != 1 ] || agent_kind=main
+    ;;
+  esac
+  { printf '%s\n' "$agent_kind $listed" >"$work/.agent.$$" && mv "$work/.agent.$$" "$work/.agent"; } 2>/dev/null
+  [ "$agent_kind" = main ]
 }
 
 # quote TEXT: sets $quoted to a word of sh that is the text.

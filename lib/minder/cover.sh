@@ -5,7 +5,7 @@
 # plan_covers: from $covers, $hides and $keeps (a path a line; what is kept may be below what is covered) makes $places, and
 # adds to $mounts what fills the covers. Those themselves are added by add_covers, once all that they cover has been bound.
 plan_covers() {
-  cover_count=0 made='' marked='' hidden_name=
+  cover_count=0 made='' marked='' hidden_name='' own_opt=
   # Its own directory, by each of its names.
   cd -P "$directory" || return 1
   real=$PWD
@@ -24,6 +24,7 @@ plan_covers() {
   done
   hidden_name=
   add_place t /tmp
+  [ "$elevated" != yes ] || add_opt
   # Links are followed: what one names may be covered, too.
   for kept in $keeps; do
     if cd -P "${kept%/*}/" 2>/dev/null; then
@@ -49,12 +50,41 @@ plan_covers() {
     case $place in
     h*) mirror "${place#* }" "$directory/minder/cover/$cover_count" || return 1 ;;
     esac
+    # Where the host has none.
+    [ "${place#* }/buildomat" != "$own_opt" ] || mkdir -p "$directory/minder/cover/$cover_count/buildomat" || return 1
     IFS=$newline
   done
   IFS=" $tab$newline"
 }
 
-# add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp. Its other names on this host, by bind mounts, too.
+# add_opt: an agent of buildomat's main line has its files in /opt/buildomat, whatever it is told: the instance's own.
+add_opt() {
+  if cd -P /opt/buildomat 2>/dev/null; then
+    own_opt=$PWD keeps="$keeps$PWD$newline"
+  elif [ -e /opt/buildomat ] || [ -L /opt/buildomat ]; then
+    return 0
+  elif cd -P /opt 2>/dev/null; then
+    own_opt=${PWD%/}/buildomat
+    insert_place h "$PWD"
+  elif [ -e /opt ] || [ -L /opt ]; then
+    return 0
+  else
+    own_opt=/opt/buildomat shows_host=yes
+  fi
+  cd /
+  insert_place o "$own_opt"
+}
+
+# own_place KIND: sets $cover for a place that is a directory of the instance itself, or one of minder/cover.
+own_place() {
+  case $1 in
+  t) cover=$directory/tmp ;;
+  o) cover=$directory/opt ;;
+  *) cover=$directory/minder/cover/$cover_count ;;
+  esac
+}
+
+# add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp, o /opt/buildomat. Its other names on this host, by bind mounts, too.
 add_place() {
   # Nothing is hidden in what is not there, or closed to this user.
   cd -P "$2/" 2>/dev/null || return 0
@@ -124,6 +154,7 @@ drop_needless() {
   needed=
   for place in $places; do
     is_needed=yes
+    case $place in o*) needed="$needed$place$newline" && continue ;; esac
     for each in $places; do
       case $each in h*) continue ;; esac
       case ${place#* } in "${each#* }"/*) ;; *) continue ;; esac
@@ -141,8 +172,7 @@ drop_needless() {
 
 # show_kept KIND PATH: what is kept of it goes into its cover.
 show_kept() {
-  cover=$directory/minder/cover/$cover_count
-  [ "$1" != t ] || cover=$directory/tmp
+  own_place "$1"
   made="$made$cover$newline"
   [ "$1" != h ] || return 0
   kept_here=
@@ -193,8 +223,7 @@ add_covers() {
   for place in $places; do
     IFS=" $tab$newline"
     cover_count=$((cover_count + 1))
-    cover=$directory/minder/cover/$cover_count
-    case $place in t*) cover=$directory/tmp ;; esac
+    own_place "${place%% *}"
     show_inside "${place#* }"
     add_mount "$cover" "$root$inside" rbind
     IFS=$newline

@@ -5,7 +5,7 @@ first() {
   cookie=$1 directory=$2 is_stopping=no
   # The arguments become the agent's environment, a mark, and what is run: wrappers where they are needed, agent.
   shift 2
-  shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path='' covers='' hides='' keeps=
+  shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path='' covers='' hides='' keeps='' open_files=
   {
     IFS= read -r boot && IFS= read -r pid_space && IFS= read -r uid && IFS= read -r isolate && IFS= read -r elevated &&
       IFS= read -r about || exit 1
@@ -17,6 +17,7 @@ first() {
       cover) covers="$covers$value$newline" ;;
       hide) hides="$hides$value$newline" ;;
       keep) keeps="$keeps$value$newline" ;;
+      open-files) open_files=$value ;;
       esac
       case $line in
       'bmat /'* | 'agent /'*)
@@ -175,6 +176,8 @@ run_agent() {
 # exec_agent NAME=VALUE... -- COMMAND...: becomes it, with this environment and no other. Everybody can read arguments: no value
 # is ever one. Any name may be exported, so that no variable is used here.
 exec_agent() {
+  # The factory's own Bun has raised it, and what it starts inherits that.
+  [ -z "$open_files" ] || ulimit -S -n "$open_files" 2>/dev/null
   unset LC_ALL PWD OLDPWD SHLVL BUILDOMAT_FACTORY_COOKIE
   while [ "$1" != -- ]; do
     export "$1"

@@ -19,11 +19,11 @@ choose_wrapper() {
   fi
 }
 
-# probe SHELL WORK LOCKS ELEVATED OWNER AGENT...: what an instance would find here. Lines of a word and a text, one for each
-# agent in order; nothing stays.
+# probe SHELL WORK LOCKS ELEVATED OWNER ISOLATE EXTERNAL AGENT...: what an instance would find here. Lines of a word and a
+# text, one for each agent in order; EXTERNAL is the one that is not built in. No instance stays.
 probe() {
-  probe_shell=$1 work=$2 locks=$3 elevated=$4 owner=$5 isolate=auto directory=
-  shift 5
+  probe_shell=$1 work=$2 locks=$3 elevated=$4 owner=$5 wanted=$6 external=$7 isolate=auto directory=
+  shift 7
   know_host
   answer "user $uid"
   is_host_usable || answer "unshared $reason"
@@ -34,14 +34,15 @@ probe() {
   elif has_namespaces && try_namespaces "$probe_shell"; then
     isolation=possible
   else
-    isolation="refused $trouble"
+    isolation="refused $trouble" wanted=off
   fi
+  isolate=$wanted
   [ -z "$directory" ] || rm -rf "$directory"
   answer "isolation $isolation"
   read_free_space "$work"
   [ -z "$free_kb" ] || answer "free-kb $free_kb"
   for agent; do
-    if is_agent_runnable "$agent"; then answer runnable; else answer "not-runnable $reason"; fi
+    if is_agent_runnable "$agent" && is_agent_fit "$agent"; then answer runnable; else answer "not-runnable $reason"; fi
   done
 }
 
@@ -49,7 +50,7 @@ probe() {
 make_probe() {
   directory=$work/.probe-$$
   mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/minder/cover" "$directory/work" \
-    "$directory/input" "$directory/tmp" 2>/dev/null && return
+    "$directory/input" "$directory/tmp" "$directory/opt" 2>/dev/null && return
   reason="cannot write in $work: its file system may be full or read-only"
   return 1
 }

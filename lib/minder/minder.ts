@@ -34,9 +34,16 @@ import { openScript } from "./script.ts";
 import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./specification.ts";
 import type { Transport } from "./transport.ts";
 
+export interface ProbeOptions {
+  /** The one of the agents that is not built in. */
+  external?: string | undefined;
+  /** As instances will be armed. */
+  isolate?: "auto" | "off";
+}
+
 export interface Minder {
   /** Tries what `arm` will need, and leaves nothing. `agents` are the programs that instances would run. */
-  probe(agents?: string[]): Promise<ProbeResult>;
+  probe(agents?: string[], options?: ProbeOptions): Promise<ProbeResult>;
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
   /** One view for each directory, in order. All at once in one process: cheap. */
@@ -107,8 +114,8 @@ export function openMinder({
   }
 
   return {
-    probe: async (agents = []) => {
-      const words = [shell, directory, locks, elevated, owner, ...agents];
+    probe: async (agents = [], { external = "", isolate = "auto" } = {}) => {
+      const words = [shell, directory, locks, elevated, owner, isolate, external, ...agents];
       const reply = await script.call("probe", words, "", 30_000);
       return reply.ok ? readProbe(reply.lines) : reply;
     },

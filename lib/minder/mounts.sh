@@ -42,6 +42,7 @@ change_root() {
   mount -t tmpfs -o mode=755 tmpfs "$root" || return 1
   mirror / "$root" /work /input /proc /.host /.old || return 1
   mkdir "$root/work" "$root/input" "$root/proc" "$root/.old" || return 1
+  [ -e /opt ] || [ -z "$own_opt" ] || mkdir -p "$root$own_opt" || return 1
   add_mount "$directory/work" "$root/work" bind
   add_mount "$directory/input" "$root/input" bind
   if [ "$shows_host" = yes ]; then

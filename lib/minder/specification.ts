@@ -15,6 +15,10 @@ export interface ArmSpec {
   agent: string[];
   /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
   bmat: string[];
+  /** The agent is not the built-in one: one of buildomat's main line is refused where it would not find its files. */
+  isExternal: boolean;
+  /** The agent's soft limit on open files; null: as the minder's. */
+  openFiles: number | null;
   /**
    * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
    * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
@@ -88,6 +92,8 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
     ...spec.covered.map((path): [string, string] => ["cover", path]),
     ...spec.hidden.map((path): [string, string] => ["hide", path]),
     ...spec.kept.map((path): [string, string] => ["keep", path]),
+    ...(spec.isExternal ? [["external", spec.agent[0] ?? ""] as const] : []),
+    ...(spec.openFiles === null ? [] : [["open-files", String(spec.openFiles)] as const]),
     ...spec.bmat.map((word): [string, string] => ["bmat", word]),
     ...Object.entries(agentEnvironment(spec, elevation)).map(([key, value]): [string, string] => [
       "environment",

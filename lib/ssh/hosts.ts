@@ -16,7 +16,7 @@ import { copyAgent, type Executable, pathOfCopy, whyNotCopied } from "./agent-co
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import { guarded } from "./guard.ts";
-import { faultThere, remarksOn, triedThere } from "./judge-survey.ts";
+import { faultThere, remarksOn, triedThere, whyUnfit } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";
 import { tryServerThere } from "./try-server.ts";
 
@@ -123,7 +123,11 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const agent = agentThere(testbed, seen);
     const reason =
       fault ??
-      (agent === null ? whyNotCopied(seen, await options.executable()) : agent.ok ? null : agent.reason);
+      (agent === null
+        ? whyNotCopied(seen, await options.executable())
+        : agent.ok
+          ? unfit(seen)
+          : agent.reason);
     if (reason !== null) return { ok: false, reason: `${host}: ${reason}` };
     const { baseurl, agentEnvironment: environment } = config.general;
     const copied = agent === null ? await options.executable() : null;
@@ -219,6 +223,9 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (uid === 0) return "root";
     return isIllumos ? "pfexec" : "sudo";
   }
+
+  const unfit = (seen: Survey): string | null =>
+    whyUnfit(seen, elevationAt(seen) !== null, config.general.isolate);
 
   /** How an instance's host is reached today, and the work directory there. */
   function wayTo({ ssh, directory }: Place & { ssh: SshAddress }): [string, SshAddress, string] {

@@ -23,6 +23,24 @@ export function faultThere(
   return fault === null ? null : inOne(fault);
 }
 
+/** As the minder's is_agent_fit, as far as a look can tell: whether namespaces are refused there it cannot. */
+export function whyUnfit(
+  { agent, isMainLine, system }: Survey,
+  isElevated: boolean,
+  isolate: string,
+): string | null {
+  if (!isMainLine) return null;
+  const need = !isElevated
+    ? "root, which general.use_privilege_elevation = true gives"
+    : system !== "Linux"
+      ? "isolation, which only Linux has"
+      : isolate === "off"
+        ? 'isolation; set general.isolate = "auto"'
+        : null;
+  if (need === null) return null;
+  return `the agent ${agent} is of buildomat's main line and needs ${need}; or use another agent`;
+}
+
 const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
 
 /** What was tried there and is right. `agent`: what runs jobs there; null: a copy of this program. */

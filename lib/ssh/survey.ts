@@ -23,6 +23,8 @@ export interface Survey {
   machine: string;
   /** The agent that was asked for; else one on the PATH; null: it is not there, or cannot be run. */
   agent: string | null;
+  /** It is one of buildomat's main line; false where nobody looked. */
+  isMainLine: boolean;
   /** The work directory as a look finds it, and what is free there; null: nobody looked, or it cannot be told. */
   place: SeenDirectory | null;
   freeBytes: number | null;
@@ -77,7 +79,15 @@ if [ -z "$id" ]; then
 fi
 [ -n "$agent" ] || agent=$(command -v buildomat-agent)
 [ -f "$agent" ] && [ -x "$agent" ] || agent=
-printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent" writable $is_writable bash $has_bash listed "$listed" disk "$disk"`;
+main_line=no
+if [ -z "$id" ] && [ -n "$agent" ] && [ -r "$agent" ]; then
+  # As is_main_line of the minder.
+  case $(od -An -v -tx1 -N4 "$agent") in *'7f 45 4c 46'*)
+    LC_ALL=C grep -qaF BUILDOMAT_OPT "$agent" 2>/dev/null
+    [ "$?" != 1 ] || main_line=yes
+  esac
+fi
+printf '%s %s\\n' system "$(uname -s)" cpu "$(uname -m)" user "$(id -un)" uid "$(id -u)" home "$HOME" path "$PATH" work "$work" machine "$(cat "$work/testbed-id" 2>/dev/null)" agent "$agent" main-line $main_line writable $is_writable bash $has_bash listed "$listed" disk "$disk"`;
 
 export async function surveyHost(
   connection: Connection,
@@ -104,6 +114,7 @@ export async function surveyHost(
     workDirectory: where,
     machine: word("machine"),
     agent: word("agent") === "" ? null : word("agent"),
+    isMainLine: word("main-line") === "yes",
     place: placeOf(where, word("listed"), word("writable") === "yes"),
     freeBytes: freeBytesOf(word("disk")),
     hasBash: word("bash") === "yes",
