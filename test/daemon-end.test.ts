@@ -49,6 +49,24 @@ describe("a hold", () => {
   });
 });
 
+test("what keeps an instance on another host from its end is looked at, and shown, when it is found", async () => {
+  const keys = { port: null, key: null, hostKey: null, elevation: null };
+  const ssh = { host: "bench-1", user: "lab", uid: 1, machine: "", ...keys };
+  const place = { ...instanceOf().place, ssh };
+  await using it = openRunning({ place });
+  await it.runUntil(() => it.count(/^look/) > 0);
+  const reason = "another machine answers as bench-1";
+  it.fate = (call) => {
+    if (call.startsWith("look")) return [{ state: "cannot tell", reason, output: null }];
+    return call.startsWith("stop") ? { kind: "cannot tell", reason } : undefined;
+  };
+  const worker = it.workers.get("worker-a");
+  if (worker !== undefined) worker.recycle = true;
+  await it.runUntil(() => it.count(/^stop/) > 0);
+  await it.run(2_000);
+  expect(it.store.troubles().get("a")?.reason).toContain(reason);
+});
+
 test("a worker of no instance that was associated after the list is not deleted", async () => {
   await using it = openStage();
   const worker = workerOf({ private: null });

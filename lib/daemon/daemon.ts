@@ -143,6 +143,8 @@ export function createDaemon(factory: Factory): Daemon {
       if (outcome.kind === "outage") known.server.isListWanted = true;
       else if (before?.message !== outcome.reason) log.warn(outcome.reason, about);
       if (isServerWide) known.server.answeringSinceMs = null;
+      // What a step fails on may be what a look shows to people: a host that is away, or another one.
+      if ("instance" in action) hintAt(factory, action.instance);
       // What was not told is not told to be right again.
       known.failures.set(key, {
         count,
