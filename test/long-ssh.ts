@@ -18,7 +18,7 @@ import { drained, openSshLab } from "./ssh-lab.ts";
 import { labUser } from "./sshd.ts";
 import { until } from "./until.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 function kill(pid: number): void {
   try {
