@@ -47,11 +47,11 @@ process.exitCode = code;
 
 function newIn(place: string): string[] {
   return readdirSync(place)
-    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own && !isOfBun(name))
+    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own)
     .map((name) => join(place, name));
 }
 
-/** Headers that Bun keeps in the temporary directory of a process that compiles C, as the built-in agent does. */
+/** Headers that Bun keeps in the temporary directory of a process that compiles C: here the one that runs the tests. */
 function isOfBun(name: string): boolean {
   return /^bun-cc-\d+$/.test(name);
 }

@@ -183,6 +183,7 @@ function launch(
       PATH: "/usr/bin:/bin",
       HOME: home,
       USER: "robot",
+      BUN_TMPDIR: home,
       BUILDOMAT_OPT: base,
       BUILDOMAT_NONROOT: "1",
       ...env,

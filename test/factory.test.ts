@@ -372,6 +372,15 @@ test.concurrent("the factory and its jobs run as a user who is not root", async 
   await drained(factory);
 });
 
+test.concurrent("the built-in agent leaves nothing in the temporary directory, nor what keeps it so in a job's environment", async () => {
+  await using it = await openLab({ agent: "builtin" });
+  const factory = it.start();
+  const id = await it.submit("bmat store put a b; ls -A /tmp | grep bun; env | grep -i tmpdir; echo over");
+  expect((await it.ended(id)).state).toBe("completed");
+  expect(await it.said(id, "stdout")).toEqual(["over"]);
+  await drained(factory);
+});
+
 test.concurrent("the built-in agent tells the job of its testbed, and has a bmat on the PATH that needs no environment", async () => {
   await using it = await openLab({ agent: "builtin", testbeds: { "bed-1": ['baseline = "v17"'] } });
   const factory = it.start();

@@ -29,7 +29,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     bmat: agent.kind === "built-in" ? shieldedBmat(agent.bmat, `${directory}/opt`) : agent.bmat,
     isExternal: agent.kind === "external",
     openFiles: agent.kind === "external" && host.ssh === null ? usualOpenFiles : null,
-    environment,
+    environment: agent.kind === "built-in" ? { ...environment, ...privateScratch(directory) } : environment,
     ...host.cover,
     kept: [...host.cover.kept, ...filesFor(testbed, user.home, environment)],
     isolate: config.general.isolate,
@@ -59,6 +59,14 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     }),
     intentJson: JSON.stringify({ ...instance, factory: factoryMark(config) }),
   };
+}
+
+/**
+ * Bun leaves the headers of its C compiler in its temporary directory, and reads where that is once, when it starts. Jobs do
+ * not inherit the variable.
+ */
+function privateScratch(directory: string): Record<string, string> {
+  return { BUN_TMPDIR: `${directory}/opt/run` };
 }
 
 /** What a job or its agent is given the path of. */
