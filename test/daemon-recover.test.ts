@@ -195,3 +195,25 @@ test("a far board whose lock's owner is proved dead takes a job", async () => {
   });
   await it.runUntil(() => it.count(/^go/) > 0);
 });
+
+test("a host is swept once it has been reached, however long that takes", async () => {
+  await using it = openStage({ config: far });
+  const { here } = it.factory.hosts;
+  const ssh = { host: "bench-1", user: "lab", port: null, key: null, hostKey: null };
+  let swept = 0;
+  const minder: Minder = {
+    ...here.minder,
+    kept: () => {
+      swept += 1;
+      return Promise.resolve({ ok: true, directories: [] });
+    },
+  };
+  const there = { ...ssh, elevation: null, uid: 1, machine: "" };
+  const host = { ...here, minder, workDirectory: "/far", ssh: there };
+  it.factory.hosts.reach = () => Promise.resolve({ ok: true, host });
+  it.fate = (call) => (call === "locks" ? it.clock.sleep(3_000) : undefined);
+  await it.run(20_000);
+  expect(swept).toBe(1);
+  await it.run(120_000);
+  expect(swept).toBe(1);
+});

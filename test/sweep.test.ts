@@ -180,6 +180,21 @@ describe("sweep() looks at hosts", () => {
     expect(looked.toSorted()).toEqual([...names, "here"].toSorted());
   });
 
+  test("again, after one that did not tell what is kept there", async () => {
+    const { factory, looked, reach } = open([]);
+    reach("bench-1");
+    const host = factory.known.reached.get("bench-1")?.host;
+    if (host === undefined) throw new Error("it is not reached");
+    const { kept } = host.minder;
+    host.minder.kept = () => Promise.resolve({ ok: false, reason: "the connection was lost" });
+    expect(await sweep(factory)).toMatchObject({ kind: "failed" });
+    expect(factory.known.sweptMs).toBeNull();
+    host.minder.kept = kept;
+    expect(await sweep(factory)).toEqual({ kind: "done" });
+    expect(looked).toEqual(["here", "bench-1"]);
+    expect(factory.known.sweptMs).not.toBeNull();
+  });
+
   test("once where several testbeds hang on one", async () => {
     const { factory, looked, reach } = open([]);
     reach("h");

@@ -41,6 +41,9 @@ export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Rea
 }
 
 function note(factory: Factory, testbed: Testbed, reached: Reached): void {
+  // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
+  const isNew = reached.host !== undefined && factory.known.reached.get(testbed.name)?.host === undefined;
+  if (isNew) factory.known.sweptMs = null;
   factory.known.reached.set(testbed.name, { ...reached, atMs: factory.clock.uptimeMs() });
   showTroubles(factory, [testbed]);
 }
@@ -59,8 +62,6 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     );
     await takeOver(factory, minder, ours);
     factory.known.recalled.add(testbed.name);
-    // What is kept there is looked through now.
-    factory.known.sweptMs = null;
   }
   const cookies = cookiesOf(factory);
   const locks = await minder.locks();

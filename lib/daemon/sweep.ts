@@ -43,10 +43,15 @@ export async function sweep(factory: Factory): Promise<Outcome> {
 
 /** What could not be removed, for people; it holds nobody up. */
 async function sweepHost(factory: Factory, host: Host): Promise<string[]> {
-  const { store, config, clock, log } = factory;
+  const { store, config, clock, log, known } = factory;
   const { workDirectory } = host;
   const kept = await host.minder.kept(workDirectory);
-  if (!kept.ok) return [`cannot see what is kept in ${workDirectory}: ${kept.reason}`];
+  if (!kept.ok) {
+    // It is tried again, as any action that failed.
+    known.hostsSweptMs.delete(placeOf(host));
+    known.sweptMs = null;
+    return [`cannot see what is kept in ${workDirectory}: ${kept.reason}`];
+  }
   const bytesOf = new Map(kept.directories.map(({ directory, bytes }) => [directory, bytes]));
   let keptBytes = 0;
   const left: string[] = [];
