@@ -50,7 +50,7 @@ export interface Store {
   /** What the last start read of its configuration; null: it is not known. */
   reading(): Reading | null;
   setReading(reading: Reading): void;
-  /** Writes something that changes nothing; throws where nothing can be committed. */
+  /** Writes a row as it is; throws if nothing can be committed. */
   tryWriting(): void;
   close(): void;
 }
@@ -155,6 +155,12 @@ function storeOn(database: Database): Store {
       .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
   }
 
+  /** SQLite writes nothing for an update that changes nothing, which would succeed on a full disk too. */
+  function tryWriting(): void {
+    const rows = database.query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version").all();
+    for (const { version } of rows) database.run("INSERT INTO factory_schema VALUES (?)", [version]);
+  }
+
   return {
     open: () => select(`${isOpen} ORDER BY rowid`),
     latest: () =>
@@ -230,7 +236,7 @@ function storeOn(database: Database): Store {
         }),
       );
     },
-    tryWriting: () => commit(() => database.run("UPDATE factory_schema SET version = version")),
+    tryWriting: () => commit(database.transaction(tryWriting)),
     endedAmong: (names) => endedAmong(database, names),
     prune: (beforeMs, most) => {
       let count = 0;

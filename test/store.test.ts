@@ -302,6 +302,15 @@ describe("the file", () => {
     expect(waitMs()).toEqual({ timeout: 250 });
   });
 
+  test("on a full disk shows it when a write is tried: that puts something on the disk", () => {
+    const store = open();
+    const logBytes = (): number => statSync(`${path}-wal`).size;
+    const before = logBytes();
+    store.tryWriting();
+    expect(logBytes()).toBeGreaterThan(before);
+    expect(openRaw().query("SELECT count(*) AS rows FROM factory_schema").get()).toEqual({ rows: 1 });
+  });
+
   test("with room for no more makes an error that passes, and loses nothing", () => {
     const { store, database } = openSeen();
     const { page_count } = database.query<{ page_count: number }, []>("PRAGMA page_count").get() ?? {
