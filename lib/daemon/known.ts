@@ -93,6 +93,8 @@ export interface Known {
   held: Set<string>;
   /** By instance name: when this process decided its end. */
   endsAtMs: Map<string, number>;
+  /** By name of an instance that an operator cleared: how many looks could not tell whether anything of it is left. */
+  failedLooks: Map<string, number>;
   /** Names of instances whose job's owner was told of an alarm. */
   told: Set<string>;
   server: KnownServer;
@@ -137,6 +139,7 @@ export function openKnown(store: Store): Known {
     tried: new Map(),
     told: new Set(),
     endsAtMs: new Map(),
+    failedLooks: new Map(),
     held: new Set(),
     server: newServerView(),
     retryAtMs: new Map(),
@@ -180,6 +183,7 @@ export function advance(
     known.armedMs.delete(name);
     known.told.delete(name);
     known.endsAtMs.delete(name);
+    known.failedLooks.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   }

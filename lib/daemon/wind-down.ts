@@ -132,10 +132,11 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
         return failed(`cannot end the agent: ${quiet.reason}`);
       }
       const board = await proveBoardIdle(factory, instance);
-      if (board !== done && (board.kind !== "failed" || !isBelieved(factory, instance))) return board;
+      if (board.kind === "waiting") factory.known.failedLooks.delete(instanceName(instance));
+      if (board !== done && (board.kind !== "failed" || !countFailedLook(factory, instance))) return board;
     }
     const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
-    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isBelieved(factory, instance))) {
+    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))) {
       return failed(whyNotStopped(instance, stopped));
     }
   }
@@ -200,10 +201,13 @@ function isVouched({ place }: Instance): boolean {
   return place.way === "cleared";
 }
 
-/** That counts where nothing can be told, and not for the first look that fails: a host may be back in a moment. */
-function isBelieved({ known }: Factory, instance: Instance): boolean {
-  const failures = known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0;
-  return isVouched(instance) && failures >= looksThatFail;
+/** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */
+function countFailedLook({ known }: Factory, instance: Instance): boolean {
+  if (!isVouched(instance)) return false;
+  const name = instanceName(instance);
+  const before = known.failedLooks.get(name) ?? 0;
+  known.failedLooks.set(name, before + 1);
+  return before >= looksThatFail;
 }
 
 async function tidy(factory: Factory, instance: Instance): Promise<{ end: EndRecord | null } | Outcome> {
