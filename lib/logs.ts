@@ -132,6 +132,12 @@ function openScreen(write: LogsOptions["write"]): {
   };
   let rest = "";
   let isBegun = false;
+  /** Shows the beginning of a line that is not whole yet. */
+  const flush = (): void => {
+    put(rest);
+    rest = "";
+    isBegun = true;
+  };
   return {
     show: (bytes) => {
       const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
@@ -140,9 +146,10 @@ function openScreen(write: LogsOptions["write"]): {
         put((isBegun ? null : logLine(line)) ?? `${line}\n`);
         isBegun = false;
       }
+      if (rest.length >= longestLine) flush();
     },
     pause: (isEnd) => {
-      if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{") && rest.length < longestLine)) return;
+      if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{"))) return;
       put(rest);
       rest = "";
       isBegun = true;

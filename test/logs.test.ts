@@ -102,6 +102,19 @@ test("showLog() shows the built-in agent's log as lines on a terminal, and as it
   );
 });
 
+test("showLog() shows a line of any length on a terminal piece by piece, never all of it at once", async () => {
+  const text = `{"time":${"x".repeat(400_000)}\nnext\n`;
+  writeFileSync(log(), text);
+  const sizes: number[] = [];
+  const write = (bytes: Uint8Array): void => {
+    sizes.push(bytes.length);
+    shown += new TextDecoder().decode(bytes);
+  };
+  await showLog(optionsFor({ isTerminal: true, write }));
+  expect(shown).toBe(text);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * 1024);
+});
+
 test("showLog() shows a line on a terminal as it grows, but one of JSON only when it is whole", async () => {
   const clock = createSettableClock();
   let open = [instanceHere()];
