@@ -102,6 +102,22 @@ test("a drain ends while a look at a held instance on another host is under way"
   expect(it.count(/^(stop|delete)/)).toBe(0);
 });
 
+test("a drain waits for an instance that can be taken over only when the one before it ends", async () => {
+  await using it = openStage({ rows: [instanceOf({ seq: 5, place: placeOf(5) })] });
+  it.recalled = [directoryOf(it, 7)];
+  it.agents.set("a_7", "alive");
+  it.workers.set("worker-7", workerOf({ id: "worker-7", private: "a/7", online: true }));
+  let isOver = false;
+  void it.ended().then(() => (isOver = true));
+  it.daemon.drain();
+  await it.runUntil(() => isOver || it.instance()?.phase === "running");
+  await it.run(30_000);
+  expect([isOver, it.instance()?.seq]).toEqual([false, 7]);
+  it.agents.set("a_7", "done");
+  await it.runUntil(() => isOver);
+  expect(it.count(/^delete worker-7/)).toBe(1);
+});
+
 test("of two that look for their worker the one begun first finds it, whatever the wall clock said", async () => {
   const looking = (testbed: string, begunMs: number): Instance =>
     instanceOf({ testbed, phase: "creating", isBound: false, begunMs });

@@ -9,6 +9,7 @@ import { plan } from "../plan.ts";
 import { intervals } from "../plan-observation.ts";
 import { type Action, actionKey } from "../plan-action.ts";
 import { chooseStartable } from "../plan-lanes.ts";
+import { takenBy } from "../plan-testbeds.ts";
 import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
 import { isPassing } from "../store.ts";
 import { lookAtHost } from "./isolation.ts";
@@ -91,6 +92,9 @@ export function createDaemon(factory: Factory): Daemon {
   function isDrained(): boolean {
     if (mode !== "drain" || [...underWay.keys()].some(({ kind }) => !passive.has(kind))) return false;
     const { list } = known.server;
+    const { testbeds } = takenBy([...known.instances.values()]);
+    // It runs, and is taken over with the next pass.
+    if ([...known.untaken.keys()].some((testbed) => !testbeds.has(testbed))) return false;
     return [...known.instances.values()].every(
       ({ worker }) => worker !== null && list?.workers.get(worker)?.hold === true,
     );
