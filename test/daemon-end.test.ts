@@ -1,5 +1,6 @@
 /** From a reason to end an instance to a free testbed: what is read first, what is proved, and what a hold stops. */
 import { describe, expect, test } from "bun:test";
+import { deleteStranger } from "../lib/daemon/wind-down.ts";
 import type { Instance } from "../lib/domain.ts";
 import { openStage, refusal, type Stage } from "./daemon-stage.ts";
 import { at, configOf, instanceOf, testbedOf, workerOf } from "./plan-scenes.ts";
@@ -78,6 +79,20 @@ test("a worker of no instance that was associated after the list is not deleted"
   await it.runUntil(() => it.count(/^read/) > 0);
   await it.run(30_000);
   expect(ends(it)).toEqual([]);
+});
+
+test.each(["read", "append"])("a worker that an instance took during the %s is not deleted", async (during) => {
+  await using it = openStage();
+  const stranger = workerOf({ private: null });
+  it.workers.set("worker-a", stranger);
+  it.fate = (call) => {
+    if (call.startsWith(during)) it.factory.known.instances.set("a/7", instanceOf());
+    return undefined;
+  };
+  const deleting = deleteStranger(it.factory, stranger);
+  await it.clock.advance(10);
+  expect(await deleting).toEqual({ kind: "done" });
+  expect(it.count(/^delete/)).toBe(0);
 });
 
 test("a worker of no instance is deleted after its job's owner could read why", async () => {

@@ -239,6 +239,7 @@ export async function deleteStranger(factory: Factory, worker: Worker): Promise<
     ),
   );
   if (!told.ok && told.refusal === "no answer") return refusedCall("tell a job's owner", told);
+  if (isTaken(factory, worker.id)) return done;
   const deleted = await api.deleteWorker(worker.id);
   if (!deleted.ok && deleted.refusal !== "conflict") return refusedCall("delete a worker", deleted);
   noteWorker(known.server, worker.id, null);
