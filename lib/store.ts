@@ -157,7 +157,9 @@ function storeOn(database: Database): Store {
 
   /** SQLite writes nothing for an update that changes nothing, which would succeed on a full disk too. */
   function tryWriting(): void {
-    const rows = database.query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version").all();
+    const rows = database
+      .query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version")
+      .all();
     for (const { version } of rows) database.run("INSERT INTO factory_schema VALUES (?)", [version]);
   }
 

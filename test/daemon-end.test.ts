@@ -81,19 +81,22 @@ test("a worker of no instance that was associated after the list is not deleted"
   expect(ends(it)).toEqual([]);
 });
 
-test.each(["read", "append"])("a worker that an instance took during the %s is not deleted", async (during) => {
-  await using it = openStage();
-  const stranger = workerOf({ private: null });
-  it.workers.set("worker-a", stranger);
-  it.fate = (call) => {
-    if (call.startsWith(during)) it.factory.known.instances.set("a/7", instanceOf());
-    return undefined;
-  };
-  const deleting = deleteStranger(it.factory, stranger);
-  await it.clock.advance(10);
-  expect(await deleting).toEqual({ kind: "done" });
-  expect(it.count(/^delete/)).toBe(0);
-});
+test.each(["read", "append"])(
+  "a worker that an instance took during the %s is not deleted",
+  async (during) => {
+    await using it = openStage();
+    const stranger = workerOf({ private: null });
+    it.workers.set("worker-a", stranger);
+    it.fate = (call) => {
+      if (call.startsWith(during)) it.factory.known.instances.set("a/7", instanceOf());
+      return undefined;
+    };
+    const deleting = deleteStranger(it.factory, stranger);
+    await it.clock.advance(10);
+    expect(await deleting).toEqual({ kind: "done" });
+    expect(it.count(/^delete/)).toBe(0);
+  },
+);
 
 test("a worker of no instance is deleted after its job's owner could read why", async () => {
   await using it = openStage();

@@ -136,7 +136,10 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
       if (board !== done && (board.kind !== "failed" || !countFailedLook(factory, instance))) return board;
     }
     const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
-    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))) {
+    if (
+      stopped.kind === "unkillable" ||
+      (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))
+    ) {
       return failed(whyNotStopped(instance, stopped));
     }
   }
