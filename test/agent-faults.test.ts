@@ -15,7 +15,7 @@ afterEach(() => {
 afterAll(() => lab.close());
 
 describe("runAgent() and a server in trouble", () => {
-  test("starts no task before the server has taken a call for its job", async () => {
+  test("F85 starts no task before the server has taken a call for its job", async () => {
     const mark = join(lab.directory, "never");
     const job = await lab.submit([`touch ${mark}`]);
     lab.proxy.fate = (call) => (call.endsWith("/append") ? 409 : "pass");
@@ -108,7 +108,7 @@ describe("runAgent() and hostile input names", () => {
     ["one of 5,000 characters", "x".repeat(5000)],
     ["one with a NUL", "nul\\u0000x"],
   ])(
-    "%s fails the job with a reason, and is written nowhere",
+    "F66 %s fails the job with a reason, and is written nowhere",
     async (_, name) => {
       const job = await lab.submit(["echo never"], {}, { "harmless-name": new Uint8Array(10) });
       lab.proxy.rewriteReply = (call, body) =>

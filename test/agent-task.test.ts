@@ -124,7 +124,7 @@ describe("runTask()", () => {
     expect(session).not.toBe(pid);
   });
 
-  test("a script lives on when the serial port that it has opened goes away", async () => {
+  test("F82 a script lives on when the serial port that it has opened goes away", async () => {
     const port = openSerialPort();
     const { events, done } = play(
       `exec 3<>${port.path}; touch $DIRECTORY/open; until [ -e $DIRECTORY/gone ]; do sleep 0.01; done; echo alive`,
@@ -136,7 +136,7 @@ describe("runTask()", () => {
     expect(events[1]).toBe("stdout: alive");
   });
 
-  test("a script has the usual soft limit on open files, whatever this process has", async () => {
+  test("F96 a script has the usual soft limit on open files, whatever this process has", async () => {
     const { events, done } = play("ulimit -Sn; ulimit -Hn");
     expect(await done).toBe(true);
     const hard = Bun.spawnSync(["sh", "-c", "ulimit -Hn"]).stdout.toString().trim();
@@ -333,7 +333,7 @@ describe("runTask()", () => {
     process.kill(pid, "SIGKILL");
   });
 
-  test("leaves no descriptor open, whatever happened", async () => {
+  test("F44 leaves no descriptor open, whatever happened", async () => {
     const before = openDescriptors();
     for (const script of ["true", "echo x", "exit 1", "kill -TERM $$"]) await play(script).done;
     await play("true", { task: { workdir: "/none" } }).done;

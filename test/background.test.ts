@@ -117,7 +117,7 @@ describe("createBackground()", () => {
     expect(events[0]).toBe("bg.x.stdout: ./plain y");
   });
 
-  test("a process lives on when the serial port that it has opened goes away", async () => {
+  test("F82 a process lives on when the serial port that it has opened goes away", async () => {
     const port = openSerialPort();
     const script = "touch $D/open; until [ -e $D/gone ]; do sleep 0.01; done; echo alive";
     await start("x", `exec 3<>${port.path}; ${script}`);
@@ -142,7 +142,7 @@ describe("createBackground()", () => {
     expect(both).toEqual(["Ack", { Error: 'background process "one" is already running' }]);
   });
 
-  test("refuses a name that the server would refuse as a stream, and the hundred and first process", async () => {
+  test("F84 refuses a name that the server would refuse as a stream, and the hundred and first process", async () => {
     const refusal = (await start("x".repeat(55), "true")) as { Error: string };
     expect(refusal.Error).toEndWith("a name has at most 54 characters");
     for (const name of ["my web", "a/b", "ü"]) {

@@ -164,7 +164,7 @@ describe("runBmat() store", () => {
     expect(puts.indexOf("new")).toBe(puts.lastIndexOf("old") + 1);
   });
 
-  test("is not tried any more once it was given up", async () => {
+  test("F83 is not tried any more once it was given up", async () => {
     refusal = away;
     const first = start(["store", "put", "a", "old"]);
     await until("it has been refused", () => puts.length > 0);

@@ -379,7 +379,7 @@ id = "nope"
     expect(message).toEndWith("\n  and 30 more");
   });
 
-  test("reads ten thousand testbeds, and finds the one that is wrong", () => {
+  test("F64 reads ten thousand testbeds, and finds the one that is wrong", () => {
     const testbeds = Array.from(
       { length: 10_000 },
       (_, index) => `[testbed.bed-${index}]\nsp_type = "gimlet"\ntargets = ["t"]\n`,

@@ -118,7 +118,7 @@ test("a drain waits for an instance that can be taken over only when the one bef
   expect(it.count(/^delete worker-7/)).toBe(1);
 });
 
-test("of two that look for their worker the one begun first finds it, whatever the wall clock said", async () => {
+test("F20 of two that look for their worker the one begun first finds it, whatever the wall clock said", async () => {
   const looking = (testbed: string, begunMs: number): Instance =>
     instanceOf({ testbed, phase: "creating", isBound: false, begunMs });
   await using it = openStage({

@@ -27,7 +27,7 @@ describe("a lease", () => {
     [45_000, []],
     [45_001, ["renew job-1"]],
     [59_999, ["renew job-1"]],
-  ])("that is %d ms old is renewed first where it is older than 45 s", async (ageMs, first) => {
+  ])("F14 that is %d ms old is renewed first where it is older than 45 s", async (ageMs, first) => {
     const { it, instance } = openArmed(ageMs);
     await using _ = it;
     const made = create(it.factory, instance);
@@ -36,7 +36,7 @@ describe("a lease", () => {
     expect(asked(it)).toEqual([...first, "create job-1"]);
   });
 
-  test("whose renewal took too long is renewed once more before it is used", async () => {
+  test("F14 whose renewal took too long is renewed once more before it is used", async () => {
     const { it, instance } = openArmed(50_000);
     await using _ = it;
     it.fate = (call) =>
@@ -51,7 +51,7 @@ describe("a lease", () => {
     expect(asked(it).slice(0, 3)).toEqual(["renew job-1", "renew job-1", "create job-1"]);
   });
 
-  test("that is not ours any more is never used", async () => {
+  test("F12 that is not ours any more is never used", async () => {
     const { it, instance } = openArmed(50_000);
     await using _ = it;
     it.leases.clear();
@@ -181,7 +181,7 @@ describe("an associated worker", () => {
     await it.runUntil(() => it.instance()?.phase === "running");
   });
 
-  test("that is another instance's is never started nor deleted, and its job's owner reads why, once", async () => {
+  test("F19 that is another instance's is never started nor deleted, and its job's owner reads why, once", async () => {
     await using it = await openAssociated({ private: "x/1" });
     expect(it.count(/^(go|stop|delete)/)).toBe(0);
     expect(it.count(/^append .*its worker belongs to x\/1/)).toBe(1);

@@ -249,7 +249,7 @@ describe("devserver appending", () => {
       ]);
     }));
 
-  test("refuses the name of a stream that is too long or has another character, and the batch with it", () =>
+  test("F84 refuses the name of a stream that is too long or has another character, and the batch with it", () =>
     onStage(async ({ send, submit, bringUp, user, factory, factoryToken }) => {
       const job = await submit();
       const { worker, token } = await bringUp(job);

@@ -58,7 +58,7 @@ describe("devserver assigning", () => {
   test.each([
     ["was just cancelled", 0],
     ["has ended", 1 * second],
-  ])("makes a worker also for a job that %s, and its ping carries the job for a second", (_, passed) =>
+  ])("F85 makes a worker also for a job that %s, and its ping carries the job for a second", (_, passed) =>
     onStage(async ({ user, bringUp, submit, clock }) => {
       const job = await submit();
       given(await user.cancel(job));

@@ -374,18 +374,21 @@ describe("what cannot be told is waited for", () => {
     ["no answer", lost],
     ["a word of another version", ok({ status: "meditating" })],
     ["a word of another testbed", ok({ status: "completed", testbed: "bed-2" })],
-  ])("%s for an hour ends nothing and is told once; after that an idle board decides", async (_, answer) => {
-    // The result of another board's job would not be believed.
-    const result = answer.ok && answer.value.testbed !== undefined ? [] : [lost];
-    const it = play({ status: [running("one"), answer], result });
-    await it.clock.advance(1000 + 3_600_000);
-    expect(it.verdict()).toBeNull();
-    expect(it.told.filter((line) => line.includes("asked again"))).toHaveLength(1);
-    await it.clock.advance(1000);
-    expect(await it.done).toEqual({ isGood: false, files: [] });
-    expect(it.told.at(-1)).toContain("told nothing of the job while its board was idle");
-    expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
-  });
+  ])(
+    "F57 %s for an hour ends nothing and is told once; after that an idle board decides",
+    async (_, answer) => {
+      // The result of another board's job would not be believed.
+      const result = answer.ok && answer.value.testbed !== undefined ? [] : [lost];
+      const it = play({ status: [running("one"), answer], result });
+      await it.clock.advance(1000 + 3_600_000);
+      expect(it.verdict()).toBeNull();
+      expect(it.told.filter((line) => line.includes("asked again"))).toHaveLength(1);
+      await it.clock.advance(1000);
+      expect(await it.done).toEqual({ isGood: false, files: [] });
+      expect(it.told.at(-1)).toContain("told nothing of the job while its board was idle");
+      expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
+    },
+  );
 
   test.each<[string, Partial<Answers>]>([
     ["a board that is at work", { boards: [ok([idle]), ok([busy("J")])] }],
@@ -416,7 +419,7 @@ describe("what cannot be told is waited for", () => {
     expect(await it.done).toEqual({ isGood: true, files: ["test-report.json"] });
   });
 
-  test("a lost answer is settled by the board's job, never by a second submission", async () => {
+  test("F58 a lost answer is settled by the board's job, never by a second submission", async () => {
     const it = play({ submit: [lost], boards: [ok([idle]), lost, ok([]), ok([busy()]), ok([busy("K")])] });
     leave("test-report.json");
     await it.clock.advance(3000);
@@ -518,7 +521,7 @@ describe("what cannot be told is waited for", () => {
   });
 
   test.each([400, 404, 409, 410])(
-    "a job that the service has forgotten, by %d, is settled by its board",
+    "F59 a job that the service has forgotten, by %d, is settled by its board",
     async (status) => {
       const it = play({ status: [running("one"), refusal(status)], result: [] });
       await it.clock.advance(1000 + 9999);
@@ -615,7 +618,7 @@ describe("the files of a result", () => {
     ["missing", "/far/work/none"],
     ["a directory", "/far/work/sub"],
     ["the directory itself", "/far/work/"],
-  ])("fail the job where its report is %s; another file is only told", async (_, path) => {
+  ])("F60 fail the job where its report is %s; another file is only told", async (_, path) => {
     writeFileSync(join(directory, "secret"), "");
     symlinkSync("/etc/passwd", join(directory, "work/link"));
     mkdirSync(join(directory, "work/sub"));

@@ -39,7 +39,7 @@ async function call(status: number, body: string, http: Http = real) {
   );
 }
 
-test("a redirect is a reply: the token goes to nobody that it names", async () => {
+test("F07 a redirect is a reply: the token goes to nobody that it names", async () => {
   let visits = 0;
   const other = await serve((_, reply) => {
     visits += 1;
@@ -61,7 +61,7 @@ test("a reply of exactly the most bytes is whole, and one byte more is a failure
   });
 });
 
-test("a reply without end is cut off, and its connection dropped", async () => {
+test("F06 a reply without end is cut off, and its connection dropped", async () => {
   let isClosed = false;
   const { url } = await serve((_, reply) => {
     const more = (): void => void (reply.destroyed || reply.write("x".repeat(100), () => setImmediate(more)));
@@ -72,7 +72,7 @@ test("a reply without end is cut off, and its connection dropped", async () => {
   await until("the connection is dropped", () => isClosed);
 });
 
-test("the time limit covers the body's last byte", async () => {
+test("F04 the time limit covers the body's last byte", async () => {
   const { url } = await serve((_, reply) => void reply.write("begun"));
   const request = real.request(get(url, { timeoutMs: 200 }));
   expect(await request).toEqual({ ok: false, reason: "no full reply within 0.2 s" });
@@ -130,11 +130,11 @@ test.each([
   ["is of another form", '{"id":7}'],
   ["is a proxy's page", "<html>"],
   ["is empty", ""],
-])("a reply of 200 that %s proves nothing", async (_, body) => {
+])("F05 a reply of 200 that %s proves nothing", async (_, body) => {
   expect(await call(200, body)).toMatchObject({ ok: false, refusal: "no answer", status: 200 });
 });
 
-test("a reply of more than 8 MiB proves nothing, and one of 8 MiB is read", async () => {
+test("F06 a reply of more than 8 MiB proves nothing, and one of 8 MiB is read", async () => {
   const bytes = 8 * 1024 * 1024;
   const body = (length: number): string => `{"id":"${"x".repeat(length - 9)}"}`;
   expect((await call(200, body(bytes))).ok).toBe(true);

@@ -192,7 +192,7 @@ test.each([
   await line.close();
 });
 
-test("noise, other marks, unknown words, late answers and a flood change nothing", async () => {
+test("F54 noise, other marks, unknown words, late answers and a flood change nothing", async () => {
   const { line, said, print } = openSimulated();
   let changes = 0;
   line.watch({ cookie, directory: "/x" }, () => {
@@ -245,7 +245,7 @@ test("what was asked is without an answer when the line is lost, each instance i
   await line.close();
 });
 
-test("a line that watches and hears no answer to its ticks is ended within 45 s, and holds back what is not read", async () => {
+test("F48 a line that watches and hears no answer to its ticks is ended within 45 s, and holds back what is not read", async () => {
   const settable = createSettableClock();
   const { line, said, sessions } = openSimulated(settable);
   let hints = 0;

@@ -30,7 +30,7 @@ describe("createLines()", () => {
     expect(frame(utf8(text), 1)).toEqual(pieces);
   });
 
-  test("marks what is no UTF-8, wherever the parts are cut", () => {
+  test("F42 marks what is no UTF-8, wherever the parts are cut", () => {
     const bytes = Buffer.concat([Buffer.from([0xff, 0x41, 0xe2, 0x82]), utf8("€\n"), Buffer.from([0xc3])]);
     for (const step of [1, 2, 3, 5, bytes.length]) {
       expect(frame(bytes, step)).toEqual(["\ufffdA\ufffd€", "\ufffd"]);
@@ -38,7 +38,7 @@ describe("createLines()", () => {
   });
 
   test.each([1, 7, 4096, 65_536, 65_537, 1_000_000])(
-    "cuts a long line between characters, whole when put together (parts of %i bytes)",
+    "F42 cuts a long line between characters, whole when put together (parts of %i bytes)",
     (step) => {
       const line = "añ€😀".repeat(20_000);
       const pieces = frame(utf8(`${line}\nnext\n`), step);
@@ -90,7 +90,7 @@ describe("createLines()", () => {
     expect(performance.now() - startedMs).toBeLessThan(2000);
   });
 
-  test("holds one piece of a line that never ends", () => {
+  test("F42 holds one piece of a line that never ends", () => {
     const lines = createLines();
     const part = new Uint8Array(1024 * 1024).fill(0x61);
     let bytes = 0;

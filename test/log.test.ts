@@ -61,7 +61,7 @@ for (const format of ["people", "json"] as const) {
   });
 }
 
-test("the log hides a secret that wrapping would break in two", () => {
+test("F70 the log hides a secret that wrapping would break in two", () => {
   const { log, text } = logTo("people");
   for (let column = 60; column < 120; column += 1) log.info(`${"x".repeat(column)} ${secret}`);
   log.info("y".repeat(95) + secret);

@@ -111,7 +111,7 @@ describe("a testbed with an sp-runner service", () => {
     },
   );
 
-  test.concurrent("a lost answer to the submission is settled by the board", async () => {
+  test.concurrent("F58 a lost answer to the submission is settled by the board", async () => {
     await using lab = await openRunnerLab();
     const factory = lab.start();
     const first = await begun(lab, { submit: "begun in silence" });
@@ -372,7 +372,7 @@ describe("a testbed with an sp-runner service", () => {
   });
 
   test.concurrent.each([404, 400, 410] as const)(
-    "a job that the service forgot, by %d, is lost",
+    "F59 a job that the service forgot, by %d, is lost",
     async (unknownJob) => {
       await using lab = await openRunnerLab();
       const factory = lab.start();

@@ -48,7 +48,7 @@ describe("a testbed behind ssh", () => {
     expect(lab.sshd.connections()).toBe(1);
   });
 
-  test.concurrent("a job survives a connection that is cut and cannot be made again for a while", async () => {
+  test.concurrent("F49 a job survives a connection that is cut and cannot be made again for a while", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     const id = await lab.submit(
@@ -69,7 +69,7 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   });
 
-  test.concurrent("a connection that hangs is given up, and the job goes on", async () => {
+  test.concurrent("F48 a connection that hangs is given up, and the job goes on", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     const id = await lab.submit(
@@ -87,7 +87,7 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   }, 180_000);
 
-  test.concurrent("a connection whose ssh was killed is made anew", async () => {
+  test.concurrent("F55 a connection whose ssh was killed is made anew", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
@@ -176,7 +176,7 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   });
 
-  test.concurrent("a pinned key that another host has is refused, with what to do", async () => {
+  test.concurrent("F50 a pinned key that another host has is refused, with what to do", async () => {
     await using lab = await openSshLab({
       bed: ['host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"'],
     });
@@ -190,7 +190,7 @@ describe("a testbed behind ssh", () => {
     expect(await factory.exited).toBe(0);
   });
 
-  test.concurrent("another machine at the address is refused, with what to do", async () => {
+  test.concurrent("F52 another machine at the address is refused, with what to do", async () => {
     await using lab = await openSshLab();
     const first = lab.start();
     const id = await lab.submit("true");
@@ -206,7 +206,7 @@ describe("a testbed behind ssh", () => {
   });
 
   test.concurrent.each(["/bin/dash", "/bin/bash", "/usr/bin/busybox ash"])(
-    "a login shell %s that prints does not matter",
+    "F54 a login shell %s that prints does not matter",
     async (shell) => {
       const noise = `echo noise; echo noise >&2; exec ${shell} -c "$SSH_ORIGINAL_COMMAND"`;
       await using lab = await openSshLab({ config: [`ForceCommand ${noise}`] });
@@ -458,7 +458,7 @@ describe("a testbed behind ssh", () => {
     await drained(second);
   });
 
-  test.concurrent("a key that is not let in is told, with what to look at", async () => {
+  test.concurrent("F53 a key that is not let in is told, with what to look at", async () => {
     await using lab = await openSshLab();
     writeFileSync(join(lab.directory, "sshd-bench-1/authorized_keys"), "");
     const factory = lab.start();

@@ -16,7 +16,7 @@ describe("between()", () => {
   const said = (stdout: string, stderr = "", exitCode = 0) =>
     between({ ok: true, stdout, stderr, exitCode }, "m1");
 
-  test("takes the lines between the marks, and nothing of what stands around them", () => {
+  test("F54 takes the lines between the marks, and nothing of what stands around them", () => {
     expect(said("hello there\nm1 begin\none\n\ntwo\nm1 end\nbye\n")).toEqual({
       ok: true,
       lines: ["one", "", "two"],

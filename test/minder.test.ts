@@ -326,7 +326,7 @@ describe("look", () => {
     await lab.minder.stop(directory, { graceMs: 0 });
   });
 
-  test("keeps the agent's log within its cap: beginning, end and what is written meanwhile", async () => {
+  test("F43 keeps the agent's log within its cap: beginning, end and what is written meanwhile", async () => {
     lab = openLab();
     const flood = `
       echo first line; i=0

@@ -61,7 +61,7 @@ function crowdedScene(seed: number): Observation {
 const crowded = Array.from({ length: 300 }, (_, seed) => crowdedScene(seed));
 
 describe("chooseStartable()", () => {
-  test("begins in the first pass all that concerns the server and this host, whatever hangs elsewhere", () => {
+  test("F86 begins in the first pass all that concerns the server and this host, whatever hangs elsewhere", () => {
     for (const seen of crowded) {
       const first = plan(seen).actions;
       // Whatever of the first pass is far hangs for good; then the next pass must not wait for it, either.

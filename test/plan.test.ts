@@ -1105,7 +1105,7 @@ describe("plan() over 10,000 random scenes", () => {
 });
 
 describe("plan.ts", () => {
-  test("reads no clock: wall-clock time is no input of a decision", async () => {
+  test("F20 reads no clock: wall-clock time is no input of a decision", async () => {
     for (const name of ["plan", "plan-action", "plan-observation", "plan-testbeds", "steps", "domain"]) {
       const source = await Bun.file(`${import.meta.dir}/../lib/${name}.ts`).text();
       expect(source).not.toMatch(

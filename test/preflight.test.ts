@@ -63,7 +63,7 @@ async function expectFound(it: Lab, reason: string, fix: () => void): Promise<vo
   await drained(factory);
 }
 
-test.concurrent("a missing agent: no job is leased, and the board is back when the agent is there", async () => {
+test.concurrent("F45 a missing agent: no job is leased, and the board is back when the agent is there", async () => {
   await using it = await openLab();
   const agent = join(it.directory, "late-agent");
   const stub = readFileSync(join(it.directory, "stub-agent"), "utf8");
@@ -81,7 +81,7 @@ test.concurrent("a work directory that others can write: no job is leased until 
 
 const canMount = process.getuid?.() === 0 && Bun.spawnSync(["unshare", "--mount", "true"]).exitCode === 0;
 
-test.concurrent.skipIf(!canMount)("a full disk: no job is leased until there is room", async () => {
+test.concurrent.skipIf(!canMount)("F23 a full disk: no job is leased until there is room", async () => {
   await using it = await openLab();
   const disk = join(it.directory, "disk");
   mkdirSync(disk);

@@ -136,7 +136,7 @@ test("arm() does not arm for a job whose lease is lost, so that what cannot be r
   expect([said.calls, phases()]).toEqual([["arm", "stop", "stop, vouched"], ["a dropped"]]);
 });
 
-test("create() drops a job whose lease the server refuses to renew, once it must be lost", async () => {
+test("F12 create() drops a job whose lease the server refuses to renew, once it must be lost", async () => {
   const { factory, clock, said, get, phases } = open({ phase: "preparing" });
   said.stopped = { kind: "stopped" };
   said.renewed = refused("forbidden");

@@ -44,7 +44,7 @@ describe("noteList()", () => {
     expect(viewAt(nowMs + intervals.confirmMs)).toBe("gone");
   });
 
-  test("begins anew when a list has the worker again", () => {
+  test("F13 begins anew when a list has the worker again", () => {
     const server = newServerView();
     noteList(server, [], nowMs, [running]);
     noteList(server, [workerOf()], nowMs + 5000, [running]);

@@ -309,6 +309,7 @@ test("setup without a terminal writes nothing if the server refuses the token, a
   expect(refused.code).toBe(2);
   expect(refused.told).toContain("Cannot use the token: the server refuses it");
   expect(allIn(home)).toEqual([]);
+  // F08: certificates would not be checked.
   const open = await run(home, ["--server-url", server.url], { ...wrong, NODE_TLS_REJECT_UNAUTHORIZED: "0" });
   expect(open).toMatchObject({ code: 2, told: expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED=0") });
   expect(allIn(home)).toEqual([]);

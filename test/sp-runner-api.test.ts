@@ -119,7 +119,7 @@ test("a job's name and a board's are one word of a path, whatever is in them", a
 test.each([
   ["500", "no answer"],
   ["garbage", "no answer"],
-] as const)("answers that are %s prove nothing", async (answers, refusal) => {
+] as const)("F56 answers that are %s prove nothing", async (answers, refusal) => {
   const { api, runner: service } = open();
   service.mood.answers = answers;
   expect(await api.health()).toMatchObject({ ok: false, refusal });

@@ -61,7 +61,7 @@ const address: SshAddress = {
   machine: "",
 };
 
-test("nothing is asked of another machine that answers at the address, whatever connection it comes over", async () => {
+test("F52 nothing is asked of another machine that answers at the address, whatever connection it comes over", async () => {
   const work = join(directory, "far");
   writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
   mkdirSync(join(directory, "locks"));
@@ -128,7 +128,7 @@ const sockets = (): string[] => [
   ...new Bun.Glob("*").scanSync({ cwd: join(directory, "sockets"), onlyFiles: true }),
 ];
 
-test("exit code 255 is ssh's own failure and says nothing of the command; another one is the command's", async () => {
+test("F49 exit code 255 is ssh's own failure and says nothing of the command; another one is the command's", async () => {
   const { told, connections } = openTold((word) =>
     exit(word === "call" ? 255 : 0, "ssh: Connection refused"),
   );
@@ -150,7 +150,7 @@ test("after a call without an answer a connection that does not answer either is
   expect(sockets().filter((name) => !name.endsWith(".known"))).toEqual([]);
 });
 
-test("sockets are in a directory of this user's alone, made again where somebody removed it", async () => {
+test("F55 sockets are in a directory of this user's alone, made again where somebody removed it", async () => {
   for (const hostKey of [null, "ssh-ed25519 KEY"]) {
     const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
     const connection = connections.to({ ...address, hostKey });

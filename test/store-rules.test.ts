@@ -112,7 +112,7 @@ test("a file that cannot be written for a while makes an error that passes", () 
   begin(store);
 });
 
-test("a damaged file is not read as if it were whole", () => {
+test("F25 a damaged file is not read as if it were whole", () => {
   const store = open();
   for (let seq = 1; seq <= 200; seq++) begin(store, { testbed: `bed-${seq}` });
   for (const each of opened) each.close();

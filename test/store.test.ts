@@ -255,7 +255,7 @@ describe("the file", () => {
     expect(existsSync(`${directory}/missing`)).toBe(false);
   });
 
-  test("that is a directory, or no database, is the user's to mend, and is left as it is", () => {
+  test("F25 that is a directory, or no database, is the user's to mend, and is left as it is", () => {
     mkdirSync(path);
     expect(failureOf(() => open()).message).toContain(path);
     rmSync(path, { recursive: true });
@@ -285,7 +285,7 @@ describe("the file", () => {
     }
   });
 
-  test("that another one writes makes errors that pass: it is waited for a moment, and not again before a commit succeeds", () => {
+  test("F24 that another one writes makes errors that pass: it is waited for a moment, and not again before a commit succeeds", () => {
     const { store, database } = openSeen();
     const begun = store.begin(fresh());
     const waitMs = (): unknown => database.query("PRAGMA busy_timeout").get();
@@ -311,7 +311,7 @@ describe("the file", () => {
     expect(openRaw().query("SELECT count(*) AS rows FROM factory_schema").get()).toEqual({ rows: 1 });
   });
 
-  test("with room for no more makes an error that passes, and loses nothing", () => {
+  test("F23 with room for no more makes an error that passes, and loses nothing", () => {
     const { store, database } = openSeen();
     const { page_count } = database.query<{ page_count: number }, []>("PRAGMA page_count").get() ?? {
       page_count: 0,
@@ -675,7 +675,7 @@ describe("a crash", () => {
     // Eight processes, on a machine that may be busy with other tests.
   }, 60_000);
 
-  test("that cuts the log of commits anywhere leaves an earlier whole state", () => {
+  test("F22 that cuts the log of commits anywhere leaves an earlier whole state", () => {
     const store = open();
     let instance = store.begin(fresh());
     for (const phase of openPhases.slice(1)) instance = store.advance(instance, { phase, worker: "w" });

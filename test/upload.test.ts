@@ -228,7 +228,7 @@ describe("uploadOutputs()", () => {
     expect((await upload({ more: { wanted: [join(root, "report")] } })).commits).toHaveLength(2);
   });
 
-  test("sends nothing from outside of the directories that it is kept within", async () => {
+  test("F60 sends nothing from outside of the directories that it is kept within", async () => {
     for (const name of ["work", "opt", "workshop"]) mkdirSync(join(root, name));
     for (const name of ["work/good", "opt/secret", "workshop/x"]) writeFileSync(join(root, name), "x");
     symlinkSync(join(root, "opt/secret"), join(root, "work/link"));
