@@ -1,5 +1,5 @@
 /**
- * How one call to a buildomat server is made and what its answer can be (protocol/factory-api.md §1).
+ * How one call to a buildomat server is made and what its answer can be (lib/README.md "Calls to the server").
  * The calls themselves are in factory-api.ts, worker-api.ts and customer-api.ts.
  */
 import type { z } from "zod";

@@ -1,4 +1,4 @@
-/** The sections of the configuration file: every key, its form and its default (DESIGN.md, Configuration). */
+/** The sections of the configuration file: every key, its form and its default (README.md "Configure"). */
 import { z } from "zod";
 import { kindOf, nearestWord, showValue } from "./config-problems.ts";
 import { parseBytes, parseDurationMs } from "./duration.ts";
@@ -104,7 +104,7 @@ const host = textAs<string>((text) => {
       mend: "Write the host alone, and the user as ssh_user",
     };
   }
-  // A leading "-" would be read as an option by ssh (FAULTS.md F69).
+  // A leading "-" would be read as an option by ssh (test/FAULTS.md F69).
   if (/^[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,252}$/.test(text)) return { value: text };
   return {
     wrong: `${showValue(text)} is no host name`,

@@ -1,6 +1,6 @@
 /**
- * The server as its customers see it: people who have jobs run, and its administrator (protocol/user-admin-api.md). The factory
- * itself never makes these calls; the demo, tests and benchmarks do.
+ * The server as its customers see it: people who have jobs run, and its administrator (lib/README.md "The server as its
+ * customers see it"). The factory itself never makes these calls; the demo, tests and benchmarks do.
  */
 import { z } from "zod";
 import { callServer, requestFor, refused, type Answer, type Call, type Server } from "./buildomat.ts";

@@ -1,4 +1,4 @@
-/** The server as a factory sees it (protocol/factory-api.md). */
+/** The server as a factory sees it (lib/README.md "The server as a factory sees it"). */
 import { z } from "zod";
 import { callServer, type Answer, type Server } from "./buildomat.ts";
 

@@ -1,6 +1,6 @@
 /**
- * An sp-runner service as its client sees it (protocol/sp-runner-api.md): it runs the hardware tests of a testbed, and has
- * files in common with the client instead of transfers. Paths in its answers are the service's own.
+ * An sp-runner service as its client sees it (lib/README.md "The sp-runner service"): it runs the hardware tests of a
+ * testbed, and has files in common with the client instead of transfers. Paths in its answers are the service's own.
  */
 import { z } from "zod";
 import { type Answer, callServer, type Server } from "./buildomat.ts";

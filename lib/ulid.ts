@@ -1,4 +1,7 @@
-/** ULIDs as the server takes and prints them: 48 bits of milliseconds, 80 of chance, 26 characters (protocol/factory-api.md §1). */
+/**
+ * ULIDs as the server takes and prints them: 48 bits of milliseconds, 80 of chance, 26 characters
+ * (lib/devserver/README.md "Conventions").
+ */
 import type { Clock } from "./doors/clock.ts";
 import type { Random } from "./doors/random.ts";
 

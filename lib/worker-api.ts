@@ -1,4 +1,4 @@
-/** The server as a job's agent sees it (protocol/worker-api.md). */
+/** The server as a job's agent sees it (lib/README.md "The server as an agent sees it"). */
 import { z } from "zod";
 import { callServer, type Answer, type Server } from "./buildomat.ts";
 

@@ -71,7 +71,16 @@ test("no file names a place or a tool of the people who write it", () => {
 });
 
 test("every test file is named for a source, for a directory of lib/, or is a suite of the repository's own", () => {
-  const suites = ["executable", "preflight", "private-network", "readme", "silence", "takeover", "tidy"];
+  const suites = [
+    "documents",
+    "executable",
+    "preflight",
+    "private-network",
+    "readme",
+    "silence",
+    "takeover",
+    "tidy",
+  ];
   const names = [...sources.filter((path) => !path.startsWith("test/")), ...libSources.map(dirname)];
   const known = [...suites, ...names.map((path) => basename(path, ".ts"))];
   const isKnown = (name: string): boolean =>

@@ -1,6 +1,6 @@
 /**
  * The built-in job agent as a program: it bootstraps, pings, takes one job and then only pings, for ever
- * (protocol/agent.md, worker-api.md §8). Unlike the real one it ends a job's processes when the job is over for it.
+ * (lib/agent/README.md "A job's calls in order"). Unlike the real one it ends a job's processes when the job is over for it.
  */
 import { type Answer, type Server } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";

@@ -1,6 +1,7 @@
 /**
- * The processes that a task starts beside itself with `bmat process` (protocol/agent.md §8). They end with their task. How
- * one of them ends is told, and is no verdict on the job: the real agent's own comment says so, though its code does not.
+ * The processes that a task starts beside itself with `bmat process` (lib/agent/README.md "Background processes"). They
+ * end with their task. How one of them ends is told, and is no verdict on the job: the real agent's own comment says so,
+ * though its code does not.
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Child, Children } from "./child.ts";

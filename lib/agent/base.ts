@@ -1,4 +1,7 @@
-/** The agent's own files under its base directory (protocol/agent.md §1 to §3). It knows what they hold, not what a job is. */
+/**
+ * The agent's own files under its base directory (lib/agent/README.md "Modes and paths"). It knows what they hold, not
+ * what a job is.
+ */
 import {
   closeSync,
   existsSync,

@@ -1,4 +1,7 @@
-/** bmat, the program with which a job's script reaches its agent (protocol/agent.md §8): its commands, words and exit codes. */
+/**
+ * bmat, the program with which a job's script reaches its agent (lib/agent/README.md "bmat"): its commands, words and
+ * exit codes.
+ */
 import type { Clock } from "../doors/clock.ts";
 import { errorText } from "../failure.ts";
 import { addressCommands, engineeringCommands } from "./bmat-address.ts";

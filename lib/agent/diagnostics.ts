@@ -1,6 +1,6 @@
 /**
  * The lab's own scripts before and after a job: what they print are events of the worker, which its administrator reads, and
- * none of the job's (protocol/worker-api.md §7). What follows from a fault is others' to decide.
+ * none of the job's (lib/agent/README.md "Diagnostics"). What follows from a fault is others' to decide.
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../log.ts";

@@ -1,4 +1,4 @@
-/** Events on their way to one stream of the server's, a batch at a time, whatever becomes of a batch (FAULTS.md F01). */
+/** Events on their way to one stream of the server's, a batch at a time, whatever becomes of a batch (test/FAULTS.md F01). */
 import type { Answer } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../log.ts";

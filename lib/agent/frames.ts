@@ -1,6 +1,6 @@
 /**
- * What goes over the socket between bmat and the agent (protocol/agent.md §8): frames of a version, a length and JSON, both
- * ways, and the messages in them. No sockets here.
+ * What goes over the socket between bmat and the agent (lib/agent/README.md "The control socket"): frames of a version, a
+ * length and JSON, both ways, and the messages in them. No sockets here.
  */
 import { z } from "zod";
 

@@ -1,6 +1,6 @@
 /**
- * The patterns of output rules, as the real agent reads them (protocol/agent.md §7; it uses Rust's glob library). Pure:
- * texts in, verdicts out. Walking directories is output-rules.ts's part.
+ * The patterns of output rules, as the real agent reads them (lib/agent/README.md "Output rules"; it uses Rust's glob
+ * library). Pure: texts in, verdicts out. Walking directories is output-rules.ts's part.
  */
 
 type Token =

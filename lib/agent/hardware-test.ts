@@ -1,6 +1,7 @@
 /**
- * A job that an sp-runner service runs on the board, in place of its tasks' scripts (protocol/sp-runner-api.md): submitted
- * once, followed until its true end. A submission whose answer is lost is never repeated; the board tells what became of it.
+ * A job that an sp-runner service runs on the board, in place of its tasks' scripts (lib/README.md "The sp-runner
+ * service"): submitted once, followed until its true end. A submission whose answer is lost is never repeated; the board
+ * tells what became of it.
  */
 import { elapsedMs } from "../domain.ts";
 import { cutOffMs } from "../sp-runner-api.ts";

@@ -1,6 +1,6 @@
 /**
  * A job's input files on disk. Their names come from whoever wrote the job: a name is followed only inside the input
- * directory, and through no link (FAULTS.md F66).
+ * directory, and through no link (test/FAULTS.md F66).
  */
 import { constants } from "node:fs";
 import { lstat, mkdir, open, realpath, rm, type FileHandle } from "node:fs/promises";

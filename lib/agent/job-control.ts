@@ -1,4 +1,7 @@
-/** What bmat is told: the job's store, the task's processes, and what the server said of the factory (protocol/agent.md §8). */
+/**
+ * What bmat is told: the job's store, the task's processes, and what the server said of the factory
+ * (lib/agent/README.md "bmat").
+ */
 import type { Answer } from "../buildomat.ts";
 import type { Ping, WorkerApi } from "../worker-api.ts";
 import type { Background } from "./background.ts";

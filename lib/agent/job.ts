@@ -1,4 +1,4 @@
-/** A job from its first ping to the server's word that it is complete (protocol/worker-api.md §8, steps 5 to 9). */
+/** A job from its first ping to the server's word that it is complete (lib/agent/README.md "A job's calls in order"). */
 import type { Server } from "../buildomat.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../log.ts";

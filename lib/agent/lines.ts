@@ -1,6 +1,6 @@
 /**
  * A job's output as events: bytes in, the texts of events out. Nothing is held but the line that is not ended yet, and of
- * that at most `longestPiece` bytes, however long it becomes (FAULTS.md F42).
+ * that at most `longestPiece` bytes, however long it becomes (test/FAULTS.md F42).
  *
  * A line is one event, without its newline and its trailing white space. A longer line becomes several events, cut between
  * characters, which put together are the line. The same goes for text that was taken early because nothing followed it.

@@ -1,4 +1,7 @@
-/** A process told as events: what it prints, how it ended, and who still holds its output (protocol/agent.md §4). */
+/**
+ * A process told as events: what it prints, how it ended, and who still holds its output (lib/agent/README.md "Output
+ * of processes").
+ */
 import type { Clock } from "../doors/clock.ts";
 import type { Child, Exit, Pipe } from "./child.ts";
 import { JobOver } from "./job-calls.ts";

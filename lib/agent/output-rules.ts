@@ -1,6 +1,6 @@
 /**
- * Which files a job's output rules choose, and which rules must have been of use (protocol/agent.md §7, steps 1, 2 and 4).
- * It reports what is wrong in the real agent's words and uploads nothing.
+ * Which files a job's output rules choose, and which rules must have been of use (lib/agent/README.md "Output rules",
+ * steps 1, 2 and 4). It reports what is wrong in the real agent's words and uploads nothing.
  */
 import { stat } from "node:fs/promises";
 import type { OutputRule } from "../worker-api.ts";

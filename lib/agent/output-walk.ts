@@ -1,6 +1,6 @@
 /**
  * The files that an output rule names, in the real agent's order: names by bytes, depth first, a directory before what it
- * holds (protocol/agent.md §7). It reads directories, and knows nothing of what becomes of the files.
+ * holds (lib/agent/README.md "Output rules"). It reads directories, and knows nothing of what becomes of the files.
  */
 import { lstat, readdir, stat } from "node:fs/promises";
 import { matchesText, parsePattern, type Pattern, type PatternError } from "./glob.ts";

@@ -1,4 +1,7 @@
-/** What a task's script finds in its environment (protocol/agent.md §4). Pure; made from nothing, so that no secret is inherited. */
+/**
+ * What a task's script finds in its environment (lib/agent/README.md "A task"). Pure; made from nothing, so that no
+ * secret is inherited.
+ */
 import { z } from "zod";
 import { taskNamesVariable } from "../agent-environment.ts";
 import type { Task } from "../worker-api.ts";

@@ -1,5 +1,5 @@
 /**
- * One task: its script is run and what it prints becomes events (protocol/agent.md §4). It knows nothing of the server
+ * One task: its script is run and what it prints becomes events (lib/agent/README.md "A task"). It knows nothing of the server
  * but that events can be put.
  */
 import type { Clock } from "../doors/clock.ts";

@@ -1,4 +1,7 @@
-/** A job's output files on their way to the server, one after another, a piece at a time (protocol/agent.md §7, worker-api.md §8). */
+/**
+ * A job's output files on their way to the server, one after another, a piece at a time (lib/agent/README.md "Output
+ * rules").
+ */
 import { constants } from "node:fs";
 import { open, realpath, stat, type FileHandle } from "node:fs/promises";
 import type { Answer } from "../buildomat.ts";

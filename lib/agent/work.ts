@@ -1,6 +1,6 @@
 /**
  * What the agent does between its pings, one piece at a time: the lab's diagnostics, the one job, diagnostics again
- * (protocol/worker-api.md §8, steps 3 to 10). It is told what each ping said, and never pings.
+ * (lib/agent/README.md "A job's calls in order"). It is told what each ping said, and never pings.
  */
 import { z } from "zod";
 import type { Server } from "../buildomat.ts";

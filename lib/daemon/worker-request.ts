@@ -66,7 +66,7 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
     return recordWorker(factory, instance, answer.value);
   }
   const { refusal, message } = answer;
-  // The text is the server's: `job J already assigned to worker W` (protocol/factory-api.md §5).
+  // The text is the server's: `job J already assigned to worker W` (lib/devserver/README.md "Creating a worker").
   const taker = /already assigned to worker ([0-9A-Z]{26})/i.exec(message)?.[1];
   if (refusal === "conflict" && taker !== undefined) {
     const read = await factory.api.worker(taker);

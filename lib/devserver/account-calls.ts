@@ -1,4 +1,7 @@
-/** The administrator's calls about who may call: users and factories (protocol/user-admin-api.md §2). */
+/**
+ * The administrator's calls about who may call: users and factories (lib/devserver/README.md "Accounts, factories and
+ * targets").
+ */
 import { createUser, requireAdmin, requireRow } from "./callers.ts";
 import { conflict, internalError, json, nothing } from "./exchange.ts";
 import { defaulted, struct, text, truth } from "./json-body.ts";

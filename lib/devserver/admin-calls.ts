@@ -1,4 +1,7 @@
-/** The administrator's calls about targets, workers and jobs (protocol/user-admin-api.md §2, §8). */
+/**
+ * The administrator's calls about targets, workers and jobs (lib/devserver/README.md "Workers as the administrator sees
+ * them").
+ */
 import { z } from "zod";
 import { requireAdmin, requireRow, requireUlid } from "./callers.ts";
 import { json, nothing, Refusal } from "./exchange.ts";

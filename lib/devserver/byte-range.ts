@@ -1,4 +1,4 @@
-/** Stored bytes as a reply, whole or in part (protocol/worker-api.md §6). */
+/** Stored bytes as a reply, whole or in part (lib/devserver/README.md "Files as bytes"). */
 import type { Exchange, Reply } from "./exchange.ts";
 import type { StoredFile } from "./state.ts";
 

@@ -1,4 +1,7 @@
-/** Who makes a call, by the token it carries: four kinds, and one is never taken for another (protocol/user-admin-api.md §1). */
+/**
+ * Who makes a call, by the token it carries: four kinds, and one is never taken for another (lib/devserver/README.md
+ * "Who may call what").
+ */
 import { forbidden, internalError, noSuchRow, notAuthorised, type Exchange } from "./exchange.ts";
 import { parseUlid } from "../ulid.ts";
 import type { Factory, Job, User, Worker } from "./state.ts";

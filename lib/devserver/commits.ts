@@ -1,6 +1,6 @@
 /**
- * Files put together from chunks: asked for once, then polled with the same arguments until done (protocol/worker-api.md §6).
- * Nothing runs by itself: a commit that is due is carried out when somebody looks.
+ * Files put together from chunks: asked for once, then polled with the same arguments until done (lib/devserver/README.md
+ * "Chunks and commits"). Nothing runs by itself: a commit that is due is carried out when somebody looks.
  */
 import { badRequest, conflict, Refusal } from "./exchange.ts";
 import { requireUlid } from "./callers.ts";

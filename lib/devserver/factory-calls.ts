@@ -1,4 +1,4 @@
-/** The calls of a factory (protocol/factory-api.md §3). */
+/** The calls of a factory (lib/devserver/README.md "The factory's calls"). */
 import { callingFactory, factoryOwnWorker, requireRow, requireUlid } from "./callers.ts";
 import { json, nothing, type Exchange, type Reply } from "./exchange.ts";
 import { defaulted, listOf, optional, struct, text, time, truth } from "./json-body.ts";

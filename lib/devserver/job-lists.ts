@@ -1,4 +1,4 @@
-/** Jobs as they are shown: one in full, and many by the page (protocol/user-admin-api.md §4). */
+/** Jobs as they are shown: one in full, and many by the page (lib/devserver/README.md "Reading jobs"). */
 import { z } from "zod";
 import { badRequest, type Exchange } from "./exchange.ts";
 import { jobState } from "./jobs.ts";

@@ -1,4 +1,4 @@
-/** The values that a job's tasks and its owner leave for each other (protocol/worker-api.md §6). */
+/** The values that a job's tasks and its owner leave for each other (lib/devserver/README.md "Store"). */
 import { conflict } from "./exchange.ts";
 import { struct, text, truth } from "./json-body.ts";
 import type { Job, State, StoreValue } from "./state.ts";

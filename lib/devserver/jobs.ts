@@ -1,4 +1,7 @@
-/** A job's life on the server: events, assignment and the end, whoever brings it about (protocol/worker-api.md §4, §5). */
+/**
+ * A job's life on the server: events, assignment and the end, whoever brings it about (lib/devserver/README.md "Job
+ * events", "Completing tasks and jobs").
+ */
 import { conflict, conflictWithoutCode } from "./exchange.ts";
 import { hasOpenCommit } from "./commits.ts";
 import type { Dependency, Job, JobEvent, State, Task, Worker } from "./state.ts";

@@ -1,6 +1,6 @@
 /**
  * What a request's JSON body must look like, and the server's exact complaint when it does not. The server is a Rust program:
- * the wording is that of its JSON library, which clients and recordings show (protocol/factory-api.md §1).
+ * the wording is that of its JSON library, which clients and recordings show (lib/devserver/README.md "Conventions").
  */
 import { describePlace, JsonError, locateJson, type Path } from "./json-text.ts";
 import { parseTime } from "./timestamps.ts";

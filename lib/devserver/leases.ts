@@ -1,4 +1,4 @@
-/** Who may make a worker for a job: a promise of 60 s that nothing enforces (protocol/factory-api.md §4). */
+/** Who may make a worker for a job: a promise of 60 s that nothing enforces (lib/devserver/README.md "Leases"). */
 import type { Factory, Job, State, Target } from "./state.ts";
 
 export const leaseMs = 60_000;

@@ -1,4 +1,7 @@
-/** What the server does by itself, each 1, 47 and 73 seconds (protocol/factory-api.md §9). Each pass starts from what is true then. */
+/**
+ * What the server does by itself, each 1, 47 and 73 seconds (lib/devserver/README.md "Loops"). Each pass starts from
+ * what is true then.
+ */
 import { settleCommits } from "./commits.ts";
 import { appendControl, assignJob, completeJob, releaseJob } from "./jobs.ts";
 import { dropLeases } from "./leases.ts";

@@ -1,4 +1,7 @@
-/** What a factory tells the agent about its host (protocol/factory-api.md §6), with every key, as the server gives it back. */
+/**
+ * What a factory tells the agent about its host (lib/devserver/README.md "Associate"), with every key, as the server
+ * gives it back.
+ */
 import { defaulted, listOf, only, optional, struct, text, truth, u32, type ShapeOf } from "./json-body.ts";
 
 export const metadataShape = struct("FactoryMetadataV1", {

@@ -1,4 +1,7 @@
-/** The rules that say which files of a job are kept: `[!|=|%|=%|%=]/absolute/glob` (protocol/user-admin-api.md §3). */
+/**
+ * The rules that say which files of a job are kept: `[!|=|%|=%|%=]/absolute/glob` (lib/devserver/README.md "Submitting
+ * a job").
+ */
 
 export interface OutputRule {
   rule: string;

@@ -1,4 +1,7 @@
-/** Which call a method and a path name, and how its inputs are read before anyone asks who calls (protocol/factory-api.md §1). */
+/**
+ * Which call a method and a path name, and how its inputs are read before anyone asks who calls
+ * (lib/devserver/README.md "Conventions").
+ */
 import { Refusal, badRequest, type Exchange, type Reply } from "./exchange.ts";
 import { readJsonBody, type Shape } from "./json-body.ts";
 

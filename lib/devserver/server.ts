@@ -1,6 +1,7 @@
 /**
  * A buildomat server inside this program, for the demo, tests and benchmarks. For development only: it forgets everything when it
- * stops, and keeps every file in memory. What it answers is protocol/*.md, checked against recordings of the real one.
+ * stops, and keeps every file in memory. What it answers is in lib/devserver/README.md, checked against recordings of the
+ * real one.
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";

@@ -1,4 +1,4 @@
-/** What a user hands in as a job, and the limits it must keep (protocol/user-admin-api.md §3). */
+/** What a user hands in as a job, and the limits it must keep (lib/devserver/README.md "Submitting a job"). */
 import { requireUlid } from "./callers.ts";
 import { badRequest, conflict, forbidden, internalError } from "./exchange.ts";
 import { defaulted, listOf, mapOf, optional, struct, text, truth, u32, type ShapeOf } from "./json-body.ts";

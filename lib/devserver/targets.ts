@@ -1,4 +1,7 @@
-/** What kind of testbed a job wants: a name that users give, which can lead to another (protocol/user-admin-api.md §2). */
+/**
+ * What kind of testbed a job wants: a name that users give, which can lead to another (lib/devserver/README.md
+ * "Accounts, factories and targets").
+ */
 import { badRequest, conflict, internalError } from "./exchange.ts";
 import { parseUlid } from "../ulid.ts";
 import type { State, Target } from "./state.ts";

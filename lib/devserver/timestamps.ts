@@ -1,4 +1,7 @@
-/** Times as the server reads and prints them: RFC 3339, in UTC, with as many digits as there are (protocol/factory-api.md §1). */
+/**
+ * Times as the server reads and prints them: RFC 3339, in UTC, with as many digits as there are
+ * (lib/devserver/README.md "Conventions").
+ */
 
 /** 0, 3, 6 or 9 digits after the second, as few as hold the value. */
 function trimFraction(digits: string): string {

@@ -1,4 +1,4 @@
-/** A job's changes as a stream of server-sent events (protocol/user-admin-api.md §6). */
+/** A job's changes as a stream of server-sent events (lib/devserver/README.md "Watching a job"). */
 import type { Clock } from "../doors/clock.ts";
 import type { Reply } from "./exchange.ts";
 import { jobState } from "./jobs.ts";

@@ -1,4 +1,4 @@
-/** The calls of a job's agent (protocol/worker-api.md §1). */
+/** The calls of a job's agent (lib/devserver/README.md "The agent's calls"). */
 import { callingWorker, requireUlid, workerOwnJob } from "./callers.ts";
 import { addChunk, commitOutput, commitOutputAtOnce, outputShape } from "./commits.ts";
 import { conflict, json, noSuchRow, nothing, type Exchange } from "./exchange.ts";

@@ -1,4 +1,7 @@
-/** A worker's life on the server: made by a factory, taken by an agent, recycled, held, deleted (protocol/factory-api.md §5-§8). */
+/**
+ * A worker's life on the server: made by a factory, taken by an agent, recycled, held, deleted (lib/devserver/README.md
+ * "Creating a worker" to "Recycle, hold and delete").
+ */
 import { conflict, internalError, noSuchRow, notAuthorised } from "./exchange.ts";
 import { appendControl, completeJob, jobState } from "./jobs.ts";
 import { isSameMetadata, type Metadata } from "./metadata.ts";

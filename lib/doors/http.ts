@@ -44,7 +44,10 @@ export interface Http {
   download(request: HttpRequest): Promise<HttpDownload | HttpFailure>;
 }
 
-/** The buildomat server closes a connection that was idle for 30 s (protocol/factory-api.md §1); ours are not reused after 25. */
+/**
+ * The buildomat server closes a connection that was idle for 30 s (lib/README.md "Calls to the server"); ours are not
+ * reused after 25.
+ */
 const reuseWithinMs = 25_000;
 
 export function openHttp({ clock }: { clock: Clock }): Http {
