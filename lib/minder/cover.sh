@@ -210,6 +210,7 @@ make_skeletons() {
   IFS=$newline
   mkdir -p $made
   skeleton_result=$?
+  made=
   for marked_file in $marked; do printf '' >"$marked_file" || skeleton_result=1; done
   IFS=" $tab$newline"
   umask 077

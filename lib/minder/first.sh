@@ -64,7 +64,7 @@ first() {
     done
   } <"$directory/minder/command"
   # A variable may hold a secret: the address of a proxy.
-  rm -f "$directory/minder/command"
+  printf '' >"$directory/minder/command"
   [ "$has_agent" = yes ] || exit 1
   trap 'is_stopping=yes' TERM
   trap : PIPE USR1 USR2

@@ -40,8 +40,8 @@ show_inside() {
 change_root() {
   root=$1
   mount -t tmpfs -o mode=755 tmpfs "$root" || return 1
-  mirror / "$root" /work /input /proc /.host /.old || return 1
-  mkdir "$root/work" "$root/input" "$root/proc" "$root/.old" || return 1
+  made="$root/work$newline$root/input$newline$root/proc"
+  mirror / "$root" /work /input /proc /.host || return 1
   [ -e /opt ] || [ -z "$own_opt" ] || mkdir -p "$root$own_opt" || return 1
   add_mount "$directory/work" "$root/work" bind
   add_mount "$directory/input" "$root/input" bind
@@ -55,13 +55,14 @@ change_root() {
   add_covers
   add_mount proc "$root/proc" proc
   mount_all || return 1
-  cd "$root" && pivot_root . .old && cd / && umount -l /.old && rmdir /.old
+  # The old root comes to lie over the new one, and goes from there.
+  cd "$root" && pivot_root . . && umount -l . && cd /
 }
 
 # own_run: agents that are root have their socket in /var/run, all under one name. It becomes the instance's own directory,
 # in which all that the host's has is shown, but for that socket.
 own_run() {
-  root=$directory/minder/root mounts=
+  root=$directory/minder/root mounts='' made=
   run=$(cd -P /var/run && pwd) || return 1
   mount -t tmpfs -o mode=755 tmpfs "$root" && mirror "$run" "$root" "$run/buildomat.sock" || return 1
   # What came or went meanwhile is no reason to fail.
@@ -85,7 +86,8 @@ own_bmat() {
   fi
 }
 
-# mirror FROM TO SKIPPED...: makes in TO what FROM has, and adds to $mounts what binds it there; links are copied.
+# mirror FROM TO SKIPPED...: makes in TO what FROM has, and the directories of $made, and adds to $mounts what binds it there;
+# links are copied.
 mirror() {
   from=${1%/} to=$2 skipped=" $* " links=
   set +f
@@ -109,6 +111,9 @@ mirror() {
       add_mount "$entry" "$to/${entry##*/}" bind
     fi
   done
+  IFS=$newline
+  set -- "$@" $made
+  IFS=" $tab$newline" made=
   [ "$#" = 0 ] || mkdir "$@" || return 1
   [ -z "$links" ] || cp -RP $links "$to/"
 }
