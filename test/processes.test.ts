@@ -90,3 +90,16 @@ test("run() that is detached ends what the program started with it, at its deadl
   );
   rmSync(directory, { recursive: true });
 });
+
+test("talk() ends with the program, and has what it said, also when a grandchild holds the output open", async () => {
+  const lines: string[] = [];
+  const { ended } = processes.talk({
+    // The grandchild lives longer than this test may.
+    argv: ["sh", "-c", "sleep 15 & echo line; echo why >&2"],
+    env,
+    onLine: (line) => lines.push(line),
+    maxLineBytes: 100,
+  });
+  expect(await ended).toEqual({ said: "why\n" });
+  expect(lines).toEqual(["line"]);
+});

@@ -85,7 +85,7 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
         deadline.release();
       }
     },
-    talk,
+    talk: (options) => talk(options, clock),
   };
 }
 
@@ -104,7 +104,11 @@ function killGroupAt(
   });
 }
 
-function talk({ argv, env, cwd, isDetached = false, onLine, maxLineBytes }: TalkOptions): Talk {
+/** For what a program said just before its end. */
+const lastWordsMs = 1000;
+const mostSaid = 65_536;
+
+function talk({ argv, env, cwd, isDetached = false, onLine, maxLineBytes }: TalkOptions, clock: Clock): Talk {
   const stop = new AbortController();
   let child;
   try {
@@ -123,10 +127,15 @@ function talk({ argv, env, cwd, isDetached = false, onLine, maxLineBytes }: Talk
     return { say: () => undefined, end: () => undefined, ended: Promise.resolve({ said }) };
   }
   const { stdin, stdout, stderr, exited } = child;
-  // What it started may hold its output open: its own end is the end.
-  const read = Promise.all([readUpTo(stderr, 65_536), readLines(stdout, maxLineBytes, onLine)]);
+  let said = "";
+  const keep = (part: string): void => void (said = `${said}${part}`.slice(0, mostSaid));
+  const read = Promise.all([readText(stderr, keep), readLines(stdout, maxLineBytes, onLine)]);
   const ended = exited.then(async () => {
-    const [said] = (await Promise.race([read, afterAbort(AbortSignal.any([stop.signal]))])) ?? [""];
+    // A grandchild may hold its output open for ever.
+    const isRead = new AbortController();
+    const late = clock.sleep(lastWordsMs, AbortSignal.any([isRead.signal, stop.signal]));
+    await Promise.race([read, late]);
+    isRead.abort();
     return { said };
   });
   return {
@@ -148,16 +157,20 @@ async function readLines(
   maxLineBytes: number,
   onLine: (line: string) => void,
 ): Promise<void> {
-  const decoder = new TextDecoder();
   let line = "";
-  for await (const part of stream) {
-    const [first = "", ...more] = decoder.decode(part, { stream: true }).split("\n");
+  await readText(stream, (part) => {
+    const [first = "", ...more] = part.split("\n");
     line = `${line}${first}`.slice(0, maxLineBytes);
     for (const next of more) {
       onLine(line);
       line = next.slice(0, maxLineBytes);
     }
-  }
+  });
+}
+
+async function readText(stream: ReadableStream<Uint8Array>, onPart: (part: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const part of stream) onPart(decoder.decode(part, { stream: true }));
 }
 
 function inputOf(stdin: Run["stdin"]): "ignore" | Blob {
