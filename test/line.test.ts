@@ -116,6 +116,25 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     await line.close();
   });
 
+  test("ends by itself when no sign of life has ever come", async () => {
+    const lines: string[] = [];
+    const talk = processes.talk({
+      argv: [...shell, "-c", lineScript.replace("sleep 240", "sleep 1"), "sh", "f00d"],
+      env: { PATH: process.env["PATH"] ?? "", LINE: directory },
+      onLine: (line) => lines.push(line),
+      maxLineBytes: 65_536,
+    });
+    try {
+      let isOver = false;
+      void talk.ended.then(() => (isOver = true));
+      await until("it ends", () => isOver);
+      expect(lines).toEqual(["f00d ready"]);
+      await until("nothing of it runs", () => processesNaming(directory).length === 0);
+    } finally {
+      talk.end();
+    }
+  });
+
   test("does not run a command that was cut short", async () => {
     const { talks, line, marks } = openHere(shell);
     await line.run(["true"], "", 10_000);

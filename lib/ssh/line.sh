@@ -6,7 +6,7 @@
 #   watch COOKIE DIRECTORY      report this instance's changes
 #   forget COOKIE
 #   tick NUMBER                 look for changes now; every tenth tick is answered
-#   live                        the factory lives; this shell ends if no further one comes within four minutes
+#   live                        the factory lives; without one for four minutes this shell ends
 # It prints:
 #   MARK out|err ID NUMBER TEXT     a line of the command's output; the last one of `out` is "exit CODE"
 #   MARK end out|err ID COUNT
@@ -127,6 +127,7 @@ change='' IFS=' '
 trap end_guard EXIT
 # Caught, not ignored: what is ignored would stay so in every command.
 trap 'exit 0' HUP TERM PIPE
+renew_guard
 printf '%s\n' "$mark ready" >&5
 while IFS= read -r request; do
   case $request in
