@@ -166,7 +166,7 @@ no_out:
   return why;
 }
 
-/* Whether the process has ended: then `status` is how. One that is nobody's child any more counts as ended. */
+/* Whether the process has ended: then `status` is how. One that is not a child any more counts as ended; `status` stays. */
 int reap(int pid, int *status) { return waitpid(pid, status, NOHANG) != 0; }
 
 int has_locale(char *name) {
