@@ -81,6 +81,24 @@ test.each(hosts)(
   },
 );
 
+test.each(["", "; mkdir /opt/buildomat"])(
+  "so it has where /opt is the factory's own and covered%s",
+  async (more) => {
+    lab = openLab();
+    const prefix = hostWith(`mount -t tmpfs none /opt; echo x >/opt/config.toml${more}`);
+    const inner = openLab({ base: lab.base, locks: lab.locks, prefix });
+    const minder = elevated(inner);
+    expect(await minder.probe()).toMatchObject({ unusable: null });
+    const spec = inner.spec({ agent: [inner.agent(agentText)], covered: ["/opt"] });
+    const { directory } = spec;
+    expect(await minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
+    await minder.go({ directory, worker: "W", agentJson: '{"its":"own"}' });
+    await until(() => readText(`${directory}/agent.log`).endsWith("over\n"));
+    expect(readText(`${directory}/agent.log`)).toBe('{"its":"own"}\nagent.json\nbuildomat\nover\n');
+    expect(await minder.stop(directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+  },
+);
+
 test("the agent and the work directory may be in the host's /opt/buildomat themselves", async () => {
   lab = openLab();
   const prefix = hostWith(`mkdir -p '${lab.base}/opt/work'; chmod 700 '${lab.base}/opt/work'
