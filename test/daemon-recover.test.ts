@@ -1,5 +1,7 @@
 /** What a start, and the first look at a host, learn from directories and locks that no row tells of. */
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { factoryMark } from "../lib/daemon/recover.ts";
 import type { Minder } from "../lib/minder/minder.ts";
 import { openStage, type Stage, type StageOptions } from "./daemon-stage.ts";
@@ -113,6 +115,20 @@ test("nothing is begun before the work directory's instances are known", async (
   it.fate = (call) => (call === "recall" ? { ok: false, reason: "no answer" } : undefined);
   await it.run(60_000);
   expect(it.count(/^(lease|arm|create)/)).toBe(0);
+  it.fate = () => undefined;
+  await it.runUntil(() => it.count(/^go/) > 0);
+});
+
+test("a start waits for the work directory's instances also while nothing can be committed", async () => {
+  await using it = open([]);
+  it.agents.delete("a_41");
+  it.fate = (call) => (call === "recall" ? { ok: false, reason: "the disk is full" } : undefined);
+  const other = new Database(join(it.directory, "data.sqlite3"));
+  other.run("BEGIN IMMEDIATE");
+  await it.run(60_000);
+  expect(it.count(/^recall/)).toBeGreaterThan(5);
+  other.run("ROLLBACK");
+  other.close();
   it.fate = () => undefined;
   await it.runUntil(() => it.count(/^go/) > 0);
 });

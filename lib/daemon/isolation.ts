@@ -6,6 +6,7 @@ import type { Testbed } from "../config.ts";
 import { directoryName } from "../domain.ts";
 import type { HostView } from "../minder/replies.ts";
 import { isHere, isReached } from "../plan-testbeds.ts";
+import { isPassing } from "../store.ts";
 import { inOne, lackOfRoom } from "../work-directory.ts";
 import { type Factory, nextSeq, strike } from "./known.ts";
 import { done, type Outcome } from "./outcome.ts";
@@ -32,7 +33,12 @@ export function noteHostFault(factory: Factory, fault: string): void {
   const testbeds = factory.config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
   const faults = new Map(testbeds.map(({ name }) => [name, fault] as const));
   factory.known.host = { atMs: Number.NEGATIVE_INFINITY, fault, faults };
-  showTroubles(factory, testbeds);
+  try {
+    showTroubles(factory, testbeds);
+  } catch (error) {
+    // A full disk may be the fault itself; the next look shows it.
+    if (!isPassing(error)) throw error;
+  }
 }
 
 async function learnHost(factory: Factory): Promise<void> {
