@@ -512,6 +512,7 @@ async function clearTestbedByWord(
       api: openFactoryApi({ http, baseurl: config.general.baseurl, token: config.token }),
       openRunner: (baseurl) => openSpRunnerApi({ http, baseurl }),
       clock,
+      isRunning: () => existsSync(`${database}.lock`) && isLocked(database),
       terminal: openTerminal(),
       takeStore: () => {
         const lock = lockStore(database);

@@ -28,6 +28,7 @@ export interface Clearing {
   api: FactoryApi;
   openRunner(url: string): SpRunnerApi;
   clock: Clock;
+  isRunning(): boolean;
   /** Null: nobody can be asked. */
   terminal: Terminal | null;
   /** The database as a factory has it; null while one runs. */
@@ -52,8 +53,11 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
         hint: near === null ? `Testbeds: ${names.join(", ")}` : `Did you mean ${near}?`,
       });
     }
-    print(`${testbed} has nothing to clear`);
-    return 0;
+    // A factory that runs may have more against the testbed than it has written down.
+    if (!clearing.isRunning()) {
+      print(`${testbed} has nothing to clear`);
+      return 0;
+    }
   }
   if (open.length > 0) {
     if (because === undefined) {

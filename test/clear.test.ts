@@ -91,6 +91,8 @@ test.concurrent("while no factory runs the word is written down, and the next st
 test.concurrent("a running factory takes the word up and answers", async () => {
   await using it = await openLab();
   const factory = it.start();
+  // What keeps jobs from a board may be known to that process alone.
+  await until("it answers", async () => (await clear(it, []))[1] === "bed-1 can take the next job\n");
   const id = await startJob(it);
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect([code, said.trim().split("\n").at(-1)]).toEqual([

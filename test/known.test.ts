@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { clearStrikes, type Factory, openKnown, strike } from "../lib/daemon/known.ts";
+import { clearStrikes, type Factory, openKnown, rest, strike } from "../lib/daemon/known.ts";
 import type { Log } from "../lib/log.ts";
 import { openStore, type Store } from "../lib/store.ts";
 import { createSettableClock } from "./settable-clock.ts";
@@ -37,6 +37,18 @@ test("strike() commits the last reason alone, however many there were before, an
     "no job for this testbed for 20 s: two",
     "no job for this testbed for 40 s: quarantined after 3 failures in a row: three",
     "no job for this testbed for 80 s: quarantined after 4 failures in a row: four",
+  ]);
+});
+
+test("rest() says how long no job is asked for, unless that is over in a moment", () => {
+  const factory = openFactory();
+  for (const testbed of ["a", "b", "b"]) rest(factory, testbed, "no worker", "job waits");
+  for (let job = 1; job <= 5; job += 1) rest(factory, "c", "it is gone", "job is gone");
+  expect(lines).toEqual([
+    "asks for no job for 60 s: no worker",
+    "asks for no job for 60 s: no worker",
+    "asks for no job for 120 s: no worker",
+    "asks for no job for 16 s: it is gone",
   ]);
 });
 

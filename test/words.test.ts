@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../lib/buildomat.ts";
-import { type Factory, openKnown } from "../lib/daemon/known.ts";
+import { type Factory, openKnown, rest, strike } from "../lib/daemon/known.ts";
 import { stop } from "../lib/daemon/wind-down.ts";
 import { takeWords } from "../lib/daemon/words.ts";
 import type { Instance } from "../lib/domain.ts";
@@ -105,6 +105,16 @@ test("takeWords() makes a stranger of the worker that an open request may still 
   writer.leave([word]);
   takeWords(factory);
   expect(factory.known.server.lastSettledMs).toBe(factory.clock.uptimeMs());
+});
+
+test("takeWords() ends strikes and a rest of a testbed without an instance", () => {
+  const { factory } = open({ testbed: "b" });
+  strike(factory, "a", "it fell");
+  rest(factory, "a", "no worker", "job waits");
+  writer.leave([{ ...word, seq: 0 }]);
+  takeWords(factory);
+  expect([factory.known.health.size, factory.known.rests.size]).toEqual([0, 0]);
+  expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a can take the next job" }]);
 });
 
 test("stop() believes an operator after two looks that failed, and tells the job's owner first", async () => {

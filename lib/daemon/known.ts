@@ -244,7 +244,7 @@ const shortestRestMs = 1_000;
 
 /** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until an agent is online. */
 export function rest(
-  { known, clock }: Factory,
+  { known, clock, log }: Factory,
   testbed: string,
   reason: string,
   of: "job waits" | "job is gone",
@@ -253,6 +253,7 @@ export function rest(
   const firstMs = of === "job waits" ? pinnedMs : shortestRestMs;
   const restMs = Math.min(firstMs * 2 ** (count - 1), longestRetryMs);
   known.rests.set(testbed, { count, untilMs: clock.uptimeMs() + restMs, reason });
+  if (restMs >= firstRetryMs) log.warn(`asks for no job for ${restMs / 1000} s: ${reason}`, { testbed });
 }
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {
