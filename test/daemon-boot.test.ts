@@ -34,6 +34,14 @@ test("F88 what a job may run is not counted anew by another start in the same bo
   expect(row?.wentAt?.bootId).toBe("boot-1");
 });
 
+test("F88 the line of a job's end does not say how long it ran where nobody knows", async () => {
+  await using it = openRunning({ isOnline: true });
+  await it.runUntil(() => it.count(/^look/) > 0);
+  it.agents.set("a_7", "dead");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.said).toContain("a: the job was lost: the agent was killed, or its host restarted");
+});
+
 test("a lease of another boot is not used, however the uptimes compare", async () => {
   const row = instanceOf({ phase: "preparing", job: "job-1", leasedAt: at(999_999, "boot-0") });
   await using it = openStage({ rows: [row] });

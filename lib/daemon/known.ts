@@ -91,6 +91,8 @@ export interface Known {
   tried: Map<string, readonly string[]>;
   /** Ids of workers that the last list showed as held. */
   held: Set<string>;
+  /** Names of instances whose agent was started in an earlier boot of this host: how long it ran is not known. */
+  fromEarlierBoot: Set<string>;
   /** By instance name: when this process decided its end. */
   endsAtMs: Map<string, number>;
   /** By name of an instance that an operator cleared: how many looks could not tell whether anything of it is left. */
@@ -138,6 +140,7 @@ export function openKnown(store: Store): Known {
     asking: new Set(),
     tried: new Map(),
     told: new Set(),
+    fromEarlierBoot: new Set(),
     endsAtMs: new Map(),
     failedLooks: new Map(),
     held: new Set(),
@@ -182,6 +185,7 @@ export function advance(
     known.boards.delete(name);
     known.armedMs.delete(name);
     known.told.delete(name);
+    known.fromEarlierBoot.delete(name);
     known.endsAtMs.delete(name);
     known.failedLooks.delete(name);
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.

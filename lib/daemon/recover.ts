@@ -62,6 +62,7 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
 function countAnew(factory: Factory, instance: Instance): void {
   const wentAt = now(factory);
   if (instance.wentAt === null || elapsedMs(instance.wentAt, wentAt) !== null) return;
+  factory.known.fromEarlierBoot.add(instanceName(instance));
   try {
     advance(factory, instance, { wentAt });
   } catch (error) {

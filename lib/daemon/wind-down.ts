@@ -187,11 +187,11 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
 }
 
 /** Where the end was decided by an earlier run, until now. */
-function ranMsOf(factory: Factory, instance: Instance): number | null {
+function ranMsOf({ known, clock }: Factory, instance: Instance): number | null {
   const { wentAt } = instance;
-  if (wentAt === null || wentAt.bootId !== factory.clock.bootId) return null;
-  const endMs = factory.known.endsAtMs.get(instanceName(instance)) ?? factory.clock.uptimeMs();
-  return endMs - wentAt.uptimeMs;
+  const name = instanceName(instance);
+  if (wentAt === null || wentAt.bootId !== clock.bootId || known.fromEarlierBoot.has(name)) return null;
+  return (known.endsAtMs.get(name) ?? clock.uptimeMs()) - wentAt.uptimeMs;
 }
 
 function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; reason: string }): string {
