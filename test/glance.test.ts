@@ -29,6 +29,7 @@ afterEach(async () => {
 });
 
 const write = (name: string, text: string): void => writeFileSync(join(directory, name), text);
+const read = (name: string): string => readFileSync(join(directory, name), "utf8");
 const identityOf = (over: Record<string, unknown>): string =>
   JSON.stringify({ boot_id: bootId, pid: first.pid, start_time: "0", pgid: 1, cookie: "c", ...over });
 const glance = async (): Promise<boolean> => await isStillAtWork(directory, { files, bootId, logCapBytes });
@@ -42,6 +43,17 @@ const changes: [string, () => unknown][] = [
   ["another process has its pid", () => write("minder/identity.json", identityOf({ start_time: "1" }))],
   ["its record is of another boot", () => write("minder/identity.json", identityOf({ boot_id: "other" }))],
   ["its record is empty", () => write("minder/identity.json", "")],
+  [
+    "its record is larger than any",
+    () => write("minder/identity.json", `${" ".repeat(5000)}${read("minder/identity.json")}`),
+  ],
+  [
+    "its record is a pipe that nobody writes to",
+    () => {
+      rmSync(join(directory, "minder/identity.json"));
+      expect(Bun.spawnSync(["mkfifo", join(directory, "minder/identity.json")]).exitCode).toBe(0);
+    },
+  ],
   ["its record is gone", () => rmSync(join(directory, "minder/identity.json"))],
   ["it was not started", () => rmSync(join(directory, "minder/started"))],
   ["its agent has ended", () => write("minder/exit.json", "{}")],

@@ -7,6 +7,9 @@ import type { Files } from "../doors/files.ts";
 
 const identitySchema = z.object({ boot_id: z.string(), pid: z.number(), start_time: z.string() });
 
+/** Bytes: the minder's own is far shorter. */
+const longestRecord = 4096;
+
 export interface GlanceOptions {
   files: Pick<Files, "readText" | "isThere" | "readPiece">;
   bootId: string;
@@ -20,9 +23,9 @@ export async function isStillAtWork(
   { files, bootId, logCapBytes }: GlanceOptions,
 ): Promise<boolean> {
   try {
-    const identity = identitySchema.parse(
-      JSON.parse((await files.readText(`${directory}/minder/identity.json`)) ?? ""),
-    );
+    // A job could put anything there: a pipe would keep the looks at all other instances waiting.
+    const record = await files.readPiece(`${directory}/minder/identity.json`, 0, longestRecord);
+    const identity = identitySchema.parse(JSON.parse(new TextDecoder().decode(record?.bytes)));
     if (identity.boot_id !== bootId) return false;
     const stat = (await files.readText(`/proc/${identity.pid}/stat`)) ?? "";
     // After the name, which may hold anything: the state is the first word, the start time the twentieth.
