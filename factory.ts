@@ -326,7 +326,7 @@ async function runFactory(args: BaseArgs): Promise<number> {
   return 0;
 }
 
-/** For whoever holds its lock. */
+/** The caller holds its lock. */
 function openOwnStore(path: string, workDirectory: string): Store {
   const directoryOf = (row: Pick<Instance, "testbed" | "seq">): string =>
     `${workDirectory}/${directoryName(row)}`;

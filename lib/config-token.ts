@@ -15,7 +15,7 @@ export interface TokenSource {
 
 const credentialName = "systemd's credential factory-token";
 
-/** The token and its file; an empty text where there is none or more than one, which is told. */
+/** The token and its file; an empty text if there is none or more than one, which is reported. */
 export function readToken(
   section: unknown,
   source: TokenSource,
