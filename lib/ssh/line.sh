@@ -5,7 +5,7 @@
 #   run ID WORDS LINES          then so many words, and so many lines of standard input, a line each
 #   watch COOKIE DIRECTORY      report this instance's changes
 #   forget COOKIE
-#   tick NUMBER                 look for changes now; every tenth tick is answered
+#   tick NUMBER                 look for changes now; answered if the number ends in 0
 #   live                        the factory lives; without one for four minutes this shell ends
 # It prints:
 #   MARK out|err ID NUMBER TEXT     a line of the command's output; the last one of `out` is "exit CODE"
@@ -108,17 +108,23 @@ forget() {
 # Only a process that carries the mark is ended: its pid may be another's by then.
 renew_guard() {
   end_guard
+  # As it is forked the guard has the traps of this shell, and would lose a TERM.
+  trap - TERM
   (
-    nap=''
-    trap '[ -z "$nap" ] || kill "$nap"; exit 0' TERM
+    is_over=no nap=''
+    # KILL: a child that has not become sleep yet would lose a TERM in the same way.
+    trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
     sleep 240 &
     nap=$!
+    [ "$is_over" = no ] || kill -KILL "$nap"
     wait "$nap"
+    [ "$is_over" = no ] || exit 0
     if [ -r "/proc/$$/cmdline" ]; then grep -qF "$mark" "/proc/$$/cmdline" || exit 0
     else case $(ps -o args= -p "$$") in *"$mark"*) ;; *) exit 0 ;; esac; fi
     kill -KILL "$$"
   ) </dev/null >/dev/null 2>&1 5>&- &
   guard=$!
+  trap 'exit 0' TERM
 }
 
 end_guard() { [ -z "$guard" ] || kill -TERM "$guard" 2>/dev/null; }
@@ -126,7 +132,7 @@ end_guard() { [ -z "$guard" ] || kill -TERM "$guard" 2>/dev/null; }
 change='' IFS=' '
 trap end_guard EXIT
 # Caught, not ignored: what is ignored would stay so in every command.
-trap 'exit 0' HUP TERM PIPE
+trap 'exit 0' HUP PIPE
 renew_guard
 printf '%s\n' "$mark ready" >&5
 while IFS= read -r request; do
