@@ -135,6 +135,19 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     }
   });
 
+  test("leaves nothing however soon it is closed after a sign of life", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      await processes.run({
+        argv: [...shell, "-c", lineScript, "sh", "f00d"],
+        stdin: "live\n".repeat(3),
+        env: { PATH: process.env["PATH"] ?? "", LINE: directory },
+        timeoutMs: 20_000,
+        maxBytes: 65_536,
+      });
+    }
+    await until("nothing of it runs", () => processesNaming(directory).length === 0);
+  });
+
   test("does not run a command that was cut short", async () => {
     const { talks, line, marks } = openHere(shell);
     await line.run(["true"], "", 10_000);
@@ -157,7 +170,10 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
 });
 
 /** A simulated far end: the test says what it prints. */
-function openSimulated(on: Clock = clock): {
+function openSimulated(
+  on: Clock = clock,
+  watching = 0,
+): {
   line: Line;
   said: string[];
   print(...lines: string[]): void;
@@ -170,7 +186,7 @@ function openSimulated(on: Clock = clock): {
   const line = openLine({
     clock: on,
     random,
-    pace: { watching: 0 },
+    pace: { watching },
     begin: (mark, onLine) => {
       sessions += 1;
       current = { mark, onLine };
@@ -348,5 +364,42 @@ test("a line whose ticks are answered lives, and tells the far end each minute t
   }
   expect(said.filter((text) => text === "live\n").length).toBe(2);
   expect(said.filter((text) => text.startsWith("tick ")).length).toBeGreaterThan(1000);
+  await line.close();
+});
+
+test("one of 1,200 lines that watch lives while its far end answers", async () => {
+  const settable = createSettableClock();
+  const simulated = openSimulated(settable, 1199);
+  let hints = 0;
+  simulated.line.watch({ cookie, directory: "/x" }, () => {
+    hints += 1;
+  });
+  void simulated.line.run(["true"], "", 3_600_000);
+  for (let second = 0; second < 300; second += 1) {
+    await settable.advance(1_000);
+    answerTicks(simulated);
+  }
+  expect(hints).toBe(0);
+  const looks = simulated.said.filter((text) => text.startsWith("tick ")).length;
+  expect(looks).toBeGreaterThan(45);
+  expect(looks).toBeLessThan(55);
+  await simulated.line.close();
+});
+
+test("one of a thousand lines is not lost to a command that takes too long while its far end answers", async () => {
+  const settable = createSettableClock();
+  const simulated = openSimulated(settable, 999);
+  const { line } = simulated;
+  line.watch({ cookie, directory: "/x" }, () => undefined);
+  const other = line.run(["true"], "", 3_600_000);
+  await settable.advance(10);
+  const slow = line.run(["true"], "", 30_000);
+  for (let second = 0; second < 31; second += 1) {
+    await settable.advance(1_000);
+    answerTicks(simulated);
+  }
+  expect(await slow).toEqual({ ok: false, reason: "no answer within 30 s" });
+  simulated.print("MARK out 1 1 exit 0", "MARK end out 1 1", "MARK end err 1 0");
+  expect(await other).toEqual({ ok: true, exitCode: 0, stdout: "", stderr: "" });
   await line.close();
 });

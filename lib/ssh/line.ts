@@ -37,7 +37,9 @@ export interface LineOptions {
 const shortestTickMs = 100;
 /** Ticks a second of all lines together, 200: they cost a hundredth of a core. */
 const tickShareMs = 5;
-/** The far end answers each tenth tick; without an answer for so long the connection hangs. */
+/** Ticks that are so far apart have numbers that end in 0: the far end answers each of them. */
+const answerEachMs = 1000;
+/** The far end answers each tick whose number ends in 0; without an answer for so long the connection hangs. */
 const hangsAfterMs = 45_000;
 /** The far end ends four minutes after the last sign of life. */
 const liveMs = 60_000;
@@ -60,7 +62,7 @@ interface Session {
   ready: Promise<string | null>;
   isReady: boolean;
   isOver: boolean;
-  /** How many were sent, and the last one that was answered. */
+  /** The number of the last one that was sent, and of the last one that was answered. */
   ticks: number;
   heardTicks: number;
   /** Uptime since which an answer to a tick is waited for; null: for none. */
@@ -164,7 +166,10 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
       on.waitingSinceMs ??= nowMs;
       if (nowMs - on.waitingSinceMs > hangsAfterMs) on.talk.end();
       // What is not read there must not pile up here.
-      else if (on.ticks - on.heardTicks < mostUnheard) on.talk.say(`tick ${(on.ticks += 1)}\n`);
+      else if (on.ticks - on.heardTicks < mostUnheard) {
+        on.ticks += tickMs < answerEachMs ? 1 : 10 - (on.ticks % 10);
+        on.talk.say(`tick ${on.ticks}\n`);
+      }
     }
   }
 
