@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openStage, refusal, type Stage } from "./daemon-stage.ts";
-import { configOf, testbedOf } from "./plan-scenes.ts";
+import { configOf, instanceOf, testbedOf, workerOf } from "./plan-scenes.ts";
 
 const twoBeds = { config: configOf([testbedOf(), testbedOf({ name: "b" })]) };
 const jobs = Array.from({ length: 60 }, (_, number) => `job-${number}`);
@@ -117,4 +117,19 @@ test("F95 while nothing can be committed no job is leased, and lists and pings g
   other.run("ROLLBACK");
   other.close();
   await it.runUntil(() => it.instance("a")?.phase === "running" && it.instance("b")?.phase === "running");
+});
+
+test("a worker that vanishes after its agent was online rests no testbed", async () => {
+  await using it = openStage({ rows: [instanceOf({ isFlushed: true, isOnline: true })] });
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.factory.known.rests.size).toBe(0);
+});
+
+test("a job that is done ends its testbed's rests, also one too short to be seen online", async () => {
+  await using it = openStage({ rows: [instanceOf({ isFlushed: true })] });
+  it.factory.known.rests.set("a", { count: 5, untilMs: 0, reason: "it fell" });
+  it.workers.set("worker-a", workerOf());
+  it.agents.set("a_7", "done");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.factory.known.rests.size).toBe(0);
 });

@@ -97,6 +97,17 @@ describe("a call that is answered 401", () => {
   });
 });
 
+test("a lease that is answered 401 is followed by a ping, which tells at once whether the token is bad", async () => {
+  await using it = openStage();
+  await it.runUntil(() => it.count(/^lease/) > 1);
+  it.fate = (call) => (/^(list|ping|lease)/.test(call) ? unauthorised : undefined);
+  await it.run(5_000);
+  expect(says(it, "refuses the factory's token")).toBe(1);
+  const leases = it.count(/^lease/);
+  await it.run(60_000);
+  expect(it.count(/^lease/)).toBe(leases);
+});
+
 describe("a lease", () => {
   test("for a target that was not asked for is not used, and the next is asked for at the poll", async () => {
     await using it = openStage();
@@ -183,6 +194,14 @@ describe("an end", () => {
     expect(it.count(/^append worker-a .*timeout/)).toBe(1);
   });
 
+  test("of an agent that reached the server and died is a strike", async () => {
+    await using it = openRunning();
+    await it.run(2_000);
+    it.agents.set("a_7", "dead");
+    await it.runUntil(() => it.instance() === undefined);
+    expect(it.store.health().get("a")?.strikes).toBe(1);
+  });
+
   test("whose worker is gone has nobody to be told", async () => {
     await using it = openRunning();
     await it.run(2_000);
@@ -217,6 +236,7 @@ describe("advance()", () => {
       known.boards,
       known.armedMs,
       known.endsAtMs,
+      known.hintedMs,
     ] as Map<string, unknown>[];
     for (const map of each) for (const name of ["a/7", "b/7"]) map.set(name, 1);
     for (const name of ["a/7", "b/7"]) known.told.add(name);
