@@ -2,7 +2,7 @@
  * `bun run bench`: the figures of README and the closing notes, on the embedded server of this machine. Absolute times move
  * from machine to machine; compare only what ran on one.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startSshd } from "../lib/demo/sshd.ts";
 import { startRunner } from "../lib/devserver/sp-runner.ts";
@@ -69,8 +69,9 @@ function startedIn(base: string): number {
 
 await buildExecutable({ entry: join(import.meta.dir, "../factory.ts"), executable });
 const stub = join(directory, "stub-agent");
+copyFileSync(process.execPath, `${stub}-bun`);
 writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/stub-agent.ts")));
-writeFileSync(stub, `#!/bin/sh\nexec '${process.execPath}' '${stub}.ts' "$@"\n`, { mode: 0o755 });
+writeFileSync(stub, `#!/bin/sh\nexec '${stub}-bun' '${stub}.ts' "$@"\n`, { mode: 0o755 });
 const sleeper = join(directory, "sleeper");
 writeFileSync(sleeper, '#!/bin/sh\n: >"$HOME/started"\nexec sleep 100000\n', { mode: 0o755 });
 /** Each can be asked for by its name. */

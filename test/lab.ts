@@ -5,6 +5,7 @@
 import {
   chmodSync,
   copyFileSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -113,7 +114,13 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
   // A copy: the checkout may lie under /work, which is another directory inside an instance.
   copyFileSync(join(root, "test/stub-agent.ts"), `${stub}.ts`);
   const program = [process.execPath, join(root, "factory.ts")];
-  let bun = `exec '${process.execPath}'`;
+  // Beside the agent and named after it: an isolated job sees no other file of the host's /tmp, where Bun may lie.
+  try {
+    linkSync(process.execPath, `${stub}-bun`);
+  } catch {
+    copyFileSync(process.execPath, `${stub}-bun`);
+  }
+  let bun = `exec '${stub}-bun'`;
   if (options.uid !== undefined || options.isCompiled === true) {
     const executable = join(directory, "executable");
     await buildExecutable({ entry: join(root, "factory.ts"), executable });

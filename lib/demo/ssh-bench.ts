@@ -2,7 +2,7 @@
  * The demo's testbed behind ssh, for whoever runs the demo. Where no ssh server can be started, or it lets nobody in, the demo
  * goes without.
  */
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, linkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { quoteCommand } from "../ssh/argv.ts";
 import { startSshd, type Sshd, sshdPath, type SshdParts } from "./sshd.ts";
@@ -54,7 +54,14 @@ async function placeAgent(directory: string, self: string[]): Promise<string | n
   if (file === undefined) throw new Error(`cannot bundle ${entry}`);
   await Bun.write(join(directory, "agent.js"), file);
   const path = join(directory, "agent");
-  const words = [program, join(directory, "agent.js"), "agent"];
+  // Beside the agent and named after it: a job there sees no other file of the host's /tmp, where Bun may lie.
+  const bun = join(directory, "agent-bun");
+  try {
+    linkSync(program, bun);
+  } catch {
+    copyFileSync(program, bun);
+  }
+  const words = [bun, join(directory, "agent.js"), "agent"];
   await Bun.write(path, `#!/bin/sh\nexec ${quoteCommand(words)} "$@"\n`);
   chmodSync(path, 0o755);
   return path;
