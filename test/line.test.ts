@@ -148,6 +148,19 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     await until("nothing of it runs", () => processesNaming(directory).length === 0);
   });
 
+  test("is not held up by a pipe in the place of an instance's record", async () => {
+    const { line } = openHere(shell);
+    const place = makeInstance();
+    expect(Bun.spawnSync(["mkfifo", join(place, "minder/identity.json")]).success).toBe(true);
+    let changes = 0;
+    line.watch({ cookie, directory: place }, () => {
+      changes += 1;
+    });
+    expect(await line.run(["echo", "there"], "", 10_000)).toMatchObject({ ok: true, stdout: "there\n" });
+    await until("what is there is reported", () => changes === 1);
+    await line.close();
+  });
+
   test("does not run a command that was cut short", async () => {
     const { talks, line, marks } = openHere(shell);
     await line.run(["true"], "", 10_000);
@@ -173,6 +186,7 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
 function openSimulated(
   on: Clock = clock,
   watching = 0,
+  explain = (): Promise<string> => Promise.resolve("the connection was lost"),
 ): {
   line: Line;
   said: string[];
@@ -197,7 +211,7 @@ function openSimulated(
       queueMicrotask(() => onLine(`${mark} ready`));
       return { say: (text) => void said.push(text), end: () => end({ said: "" }), ended };
     },
-    explain: () => Promise.resolve("the connection was lost"),
+    explain,
   });
   return {
     line,
@@ -402,4 +416,21 @@ test("one of a thousand lines is not lost to a command that takes too long while
   simulated.print("MARK out 1 1 exit 0", "MARK end out 1 1", "MARK end err 1 0");
   expect(await other).toEqual({ ok: true, exitCode: 0, stdout: "", stderr: "" });
   await line.close();
+});
+
+test("a command that comes while a lost line is looked into waits, and opens the next line when that is done", async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const { line, said, sessions } = openSimulated(clock, 1, () => promise);
+  const first = line.run(["first"], "", 10_000);
+  await until("it is asked", () => requests(said).length === 1);
+  await line.close();
+  const second = line.run(["second"], "", 10_000);
+  await Promise.resolve();
+  expect(sessions()).toBe(1);
+  resolve("it was lost");
+  expect(await first).toEqual({ ok: false, reason: "it was lost" });
+  await until("the second is asked", () => requests(said).length === 2);
+  expect(sessions()).toBe(2);
+  await line.close();
+  expect(await second).toEqual({ ok: false, reason: "it was lost" });
 });

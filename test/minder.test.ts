@@ -403,3 +403,18 @@ describe("an instance", () => {
     await lab.minder.stop(spec.directory, { graceMs: 0 });
   });
 });
+
+test("a pipe that a job puts in the place of a record holds up no look and no stop", async () => {
+  lab = openLab();
+  const { minder } = lab;
+  const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
+  expect(await minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
+  await minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
+  await until(() => existsSync(`${spec.directory}/minder/started`));
+  for (const name of ["minder/exit.json", "opt/run/printed"]) {
+    expect(Bun.spawnSync(["mkfifo", `${spec.directory}/${name}`]).success).toBe(true);
+  }
+  writeFileSync(`${spec.directory}/minder/watched`, "");
+  expect(await minder.look([spec.directory])).toMatchObject([{ state: "alive", exit: null }]);
+  expect(await minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+});

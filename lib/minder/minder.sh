@@ -37,9 +37,11 @@ answer() {
   for answer_line; do printf '%s\n' "$answer_line"; done
 }
 
-# read_line FILE: the first line into $line; false where there is none.
+# read_line FILE: the first line into $line; false where there is none. A job could put a pipe in a file's place, and opening
+# that would wait for ever.
 read_line() {
   line=
+  [ -f "$1" ] || return 1
   { IFS= read -r line <"$1"; } 2>/dev/null || [ -n "$line" ]
 }
 

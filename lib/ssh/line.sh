@@ -60,6 +60,8 @@ state_of() {
 # pid_of DIRECTORY: of the instance's first process; - where its record does not tell.
 pid_of() {
   pid=-
+  # A job could put a pipe there.
+  [ -f "$1/minder/identity.json" ] || return 0
   { IFS= read -r record <"$1/minder/identity.json"; } 2>/dev/null || return 0
   case $record in *'"pid":'[1-9]*) ;; *) return 0 ;; esac
   pid=${record#*'"pid":'}

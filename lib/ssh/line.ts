@@ -68,6 +68,8 @@ interface Session {
   /** Uptime since which an answer to a tick is waited for; null: for none. */
   waitingSinceMs: number | null;
   nudge: AbortController;
+  /** Resolves when it is over and forgotten. */
+  gone: Promise<void>;
 }
 
 export function openLine({ clock, random, pace, begin, explain }: LineOptions): Line {
@@ -92,8 +94,9 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
       heardTicks: 0,
       waitingSinceMs: null,
       nudge: new AbortController(),
+      gone: Promise.resolve(),
     };
-    void opened.talk.ended.then(async ({ said }) => await lose(opened, said, settleReady));
+    opened.gone = opened.talk.ended.then(async ({ said }) => await lose(opened, said, settleReady));
     return opened;
   }
 
@@ -139,8 +142,9 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
   async function lose(on: Session, said: string, settleReady: (why: string) => void): Promise<void> {
     on.isOver = true;
     on.nudge.abort();
-    if (session === on) session = null;
+    // Only then the next one: the connection of a line that was begun meanwhile would be taken for this one's.
     const reason = await explain(said);
+    session = null;
     settleReady(reason);
     for (const pending of on.pending.values()) pending.settle({ ok: false, reason });
     // Each is looked at, which opens the next line.
@@ -180,6 +184,9 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
         const reason = `no answer within ${timeoutMs / 1000} s`;
         deadline.signal.addEventListener("abort", () => resolve({ ok: false, reason }), { once: true });
       });
+      const last = session;
+      if (last?.isOver === true) await Promise.race([last.gone, late]);
+      if (session?.isOver === true) return await late;
       session ??= open();
       const on = session;
       const id = String((lastId += 1));
