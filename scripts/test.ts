@@ -36,7 +36,7 @@ for (const [need, count] of counts) {
 const left = readdirSync(own)
   .filter((name) => name !== skippedName && !isOfBun(name))
   .map((name) => join("$TMPDIR", name));
-// Elsewhere other programs write there at the same time.
+// Elsewhere another run of the tests may be at work.
 if (isCi) for (const place of shared) left.push(...newIn(place));
 if (left.length > 0) {
   console.log(`left behind by the tests: ${left.join(" ")}`);
@@ -47,8 +47,13 @@ process.exitCode = code;
 
 function newIn(place: string): string[] {
   return readdirSync(place)
-    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own)
+    .filter((name) => before.get(place)?.has(name) === false && join(place, name) !== own && isOurs(name))
     .map((name) => join(place, name));
+}
+
+/** What tests, agents and Bun make: a name with six random letters, a task's script, or a directory of Bun's. */
+function isOurs(name: string): boolean {
+  return /^(?:[a-z-]+-[A-Za-z0-9]{6}|[0-9a-f]{16}\.sh|bun-.*)$/.test(name);
 }
 
 /** Headers that Bun keeps in the temporary directory of a process that compiles C: here the one that runs the tests. */
