@@ -121,7 +121,7 @@ export function plan(seen: Observation): Plan {
       if (instance.phase === "preparing" || instance.phase === "creating") return false;
       if (instance.phase === "stopped" || seen.busy.has(`testbed ${instance.testbed}`)) return false;
       const look = seen.looks.get(instanceName(instance));
-      if (look === undefined || look.isStale || isDue(look.atMs + intervals.lookMs)) return true;
+      if (look === undefined || look.isStale || isDue(look.atMs + lookEveryMs(instance))) return true;
       const silentAtMs = silentAt(instance, look, seen);
       return silentAtMs !== null && silentAtMs > look.atMs && isDue(silentAtMs);
     });
@@ -261,6 +261,11 @@ function whyItEnds(
   if (isFormer(instance))
     reason = "its agent ended with the factory program before this one, which had started it";
   return { reason, untold: reason };
+}
+
+/** A job's silence counts from the look that saw its last output: with a limit, four looks tell it to a quarter. */
+function lookEveryMs({ silenceTimeoutMs }: Instance): number {
+  return Math.min(intervals.lookMs, Math.max(1_000, (silenceTimeoutMs ?? Number.POSITIVE_INFINITY) / 4));
 }
 
 function isFar({ place }: Instance): boolean {

@@ -885,6 +885,18 @@ describe("a testbed on another host", () => {
   });
 });
 
+test("an instance with a silence_timeout is looked at four times within it, each 30 s at most and each second at least", () => {
+  const isLookedAt = (silenceTimeoutMs: number | null, agoMs: number): boolean => {
+    const instance = instanceOf({ silenceTimeoutMs });
+    const looks = new Map([[instanceName(instance), lookOf("alive", { atMs: nowMs - agoMs })]]);
+    return plan(sceneOf({ instances: [instance], looks })).actions.some(({ kind }) => kind === "look");
+  };
+  expect([isLookedAt(8_000, 1_999), isLookedAt(8_000, 2_000)]).toEqual([false, true]);
+  expect([isLookedAt(600_000, 29_999), isLookedAt(600_000, 30_000)]).toEqual([false, true]);
+  expect([isLookedAt(100, 999), isLookedAt(100, 1_000)]).toEqual([false, true]);
+  expect([isLookedAt(null, 29_999), isLookedAt(null, 30_000)]).toEqual([false, true]);
+});
+
 describe("whyNotFree()", () => {
   test("says why in words for people, and null for a free testbed", () => {
     const testbed = testbedOf();
