@@ -191,7 +191,6 @@ function openSimulated(
   line: Line;
   said: string[];
   print(...lines: string[]): void;
-  mark(): string;
   sessions(): number;
 } {
   const said: string[] = [];
@@ -219,7 +218,6 @@ function openSimulated(
     print: (...lines) => {
       for (const each of lines) current.onLine(each.replaceAll("MARK", current.mark));
     },
-    mark: () => current.mark,
     sessions: () => sessions,
   };
 }
