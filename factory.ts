@@ -499,9 +499,10 @@ async function clearTestbedByWord(
   };
   const directory = mkdtempSync(`${tmpdir()}/factory-clear-`);
   const hosts = openLabHosts(config, places, programIn(surroundings), directory);
-  const store = await openForReading(database);
   const http = openHttp({ clock });
+  let store: StoreReader | null = null;
   try {
+    store = await openForReading(database);
     return await clearTestbed({
       testbed: args.testbed,
       because: args.because,

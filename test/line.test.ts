@@ -119,7 +119,7 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
   test("ends by itself when no sign of life has ever come", async () => {
     const lines: string[] = [];
     const talk = processes.talk({
-      argv: [...shell, "-c", lineScript.replace("sleep 240", "sleep 1"), "sh", "f00d"],
+      argv: [...shell, "-c", lineScript.replace("nap 240", "nap 1"), "sh", "f00d"],
       env: { PATH: process.env["PATH"] ?? "", LINE: directory },
       onLine: (line) => lines.push(line),
       maxLineBytes: 65_536,

@@ -33,8 +33,12 @@ function subsets(): Left[][] {
 /** What lasted of an armed instance when the power went: its processes are gone, and it is another boot. */
 async function cutPower(spec: ArmSpec): Promise<void> {
   expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
-  for (const { pid } of processesWith(spec.cookie)) kill(pid);
-  await until(() => processesWith(spec.cookie).every(({ state }) => state === "Z"));
+  // Again and again: one that is being forked is not seen yet.
+  await until(() => {
+    const alive = processesWith(spec.cookie).filter(({ state }) => state !== "Z");
+    for (const { pid } of alive) kill(pid);
+    return alive.length === 0;
+  });
   for (const name of readdirSync(lab.locks)) rmSync(`${lab.locks}/${name}`);
   const boot = readText("/proc/sys/kernel/random/boot_id").trim();
   for (const name of ["minder", "identity.json"]) {

@@ -36,12 +36,13 @@ start_first() {
 # attend: armed. Waits for the end of all that first is or was, and lets go of the testbed then.
 attend() {
   report "armed${refusal:+ $refusal}"
+  case $(type sleep) in *builtin*) nap_end=KILL ;; *) nap_end=TERM ;; esac
   remind &
   timer=$!
   while IFS= read -r event <&5; do
     case $event in
     time) timer= && printf 'time\n' >&4 ;;
-    # The reminder is not needed any more; its own trap ends its sleep.
+    # The reminder is not needed any more.
     went) end_reminder ;;
     esac
   done
@@ -72,20 +73,27 @@ drop_unused() {
 }
 
 end_reminder() {
-  [ -z "$timer" ] || kill "$timer" 2>/dev/null
+  [ -z "$timer" ] || kill -s "$nap_end" "$timer" 2>/dev/null
   timer=
 }
 
 # remind: says when the time to go is over; first then contends for the claim.
 remind() {
   exec 4>&- 5<&-
+  nap "$expiry"
+  [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"
+}
+
+# nap SECONDS: sleeps, and leaves nothing when this process gets the signal $nap_end. Where sleep is a part of the shell there is
+# no other process, and KILL is enough; ksh93 may miss a signal that comes as it begins to wait.
+nap() {
+  [ "$nap_end" = TERM ] || { sleep "$1"; return; }
   is_over=no nap=
   # KILL, because a child that has not become sleep yet would take a TERM for the one that it was forked with.
   trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
-  sleep "$expiry" &
+  sleep "$1" &
   nap=$!
   [ "$is_over" = no ] || kill -KILL "$nap"
   wait "$nap"
   [ "$is_over" = no ] || exit 0
-  [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"
 }

@@ -106,32 +106,43 @@ forget() {
   IFS=' '
 }
 
+# is_this_shell PID: true if that process carries the mark. The pid may be another's by then.
+is_this_shell() {
+  if [ -r "/proc/$1/cmdline" ]; then grep -qF "$mark" "/proc/$1/cmdline"
+  else ps -o args= -p "$1" | grep -qF "$mark"; fi
+}
+
+# nap SECONDS: sleeps, and leaves nothing when this process gets the signal $nap_end. Where sleep is a part of the shell there is
+# no other process, and KILL is enough; ksh93 may miss a signal that comes as it begins to wait.
+nap() {
+  [ "$nap_end" = TERM ] || { sleep "$1"; return; }
+  is_over=no nap=''
+  # KILL: a child that has not become sleep yet would lose a TERM, because it still has this trap.
+  trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
+  sleep "$1" &
+  nap=$!
+  [ "$is_over" = no ] || kill -KILL "$nap"
+  wait "$nap"
+  [ "$is_over" = no ] || exit 0
+}
+
 # renew_guard: ends this shell some minutes after the last sign of life, should the connection never say that it is gone.
-# Only a process that carries the mark is ended: its pid may be another's by then.
 renew_guard() {
   end_guard
   # As it is forked the guard has the traps of this shell, and would lose a TERM.
   trap - TERM
-  (
-    is_over=no nap=''
-    # KILL: a child that has not become sleep yet would lose a TERM in the same way.
-    trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
-    sleep 240 &
-    nap=$!
-    [ "$is_over" = no ] || kill -KILL "$nap"
-    wait "$nap"
-    [ "$is_over" = no ] || exit 0
-    if [ -r "/proc/$$/cmdline" ]; then grep -qF "$mark" "/proc/$$/cmdline" || exit 0
-    else case $(ps -o args= -p "$$") in *"$mark"*) ;; *) exit 0 ;; esac; fi
-    kill -KILL "$$"
-  ) </dev/null >/dev/null 2>&1 5>&- &
+  {
+    nap 240
+    is_this_shell "$$" && kill -KILL "$$"
+  } </dev/null >/dev/null 2>&1 5>&- &
   guard=$!
   trap 'exit 0' TERM
 }
 
-end_guard() { [ -z "$guard" ] || kill -TERM "$guard" 2>/dev/null; }
+end_guard() { [ -z "$guard" ] || kill -s "$nap_end" "$guard" 2>/dev/null; }
 
 change='' IFS=' '
+case $(type sleep) in *builtin*) nap_end=KILL ;; *) nap_end=TERM ;; esac
 trap end_guard EXIT
 # Caught, not ignored: what is ignored would stay so in every command.
 trap 'exit 0' HUP PIPE
