@@ -6,7 +6,7 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, writeSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import type { ArgsDef } from "citty";
-import { passedEnvironment, proxySecrets } from "./lib/agent-environment.ts";
+import { passedEnvironment, proxySecrets } from "./lib/hosts/agent-environment.ts";
 import {
   type BaseArgs,
   findBase,
@@ -15,36 +15,36 @@ import {
   readTestbeds,
   type Surroundings,
   workDirectoryOf,
-} from "./lib/base.ts";
-import { type Command, runCommandLine, usageError } from "./lib/command-line.ts";
-import type { Config } from "./lib/config.ts";
-import { type Reading, readingOf } from "./lib/config-reading.ts";
+} from "./lib/config/locations.ts";
+import { type Command, runCommandLine, usageError } from "./lib/commands/command-line.ts";
+import type { Config } from "./lib/config/config.ts";
+import { type Reading, readingOf } from "./lib/config/reading.ts";
 import { createDaemon } from "./lib/daemon/daemon.ts";
 import { describeLeft, describeTakenOver } from "./lib/daemon/hand-over.ts";
-import { openKnown } from "./lib/daemon/known.ts";
-import { directoryName, type Health, type Instance, instanceName, type Trouble } from "./lib/domain.ts";
+import { openKnown } from "./lib/daemon/memory.ts";
+import { directoryName, type Health, type Instance, instanceName, type Trouble } from "./lib/words/domain.ts";
 import { openClock } from "./lib/doors/clock.ts";
 import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
-import { openFactoryApi } from "./lib/factory-api.ts";
-import { errorText, FactoryError } from "./lib/failure.ts";
+import { openFactoryApi } from "./lib/server/factory-side.ts";
+import { errorText, FactoryError } from "./lib/words/failure.ts";
 import {
   inspectFarHost,
   openHostMinder,
   openLabConnections,
   openLabHosts,
   type Program,
-} from "./lib/lab-hosts.ts";
-import { type Log, openLog } from "./lib/log.ts";
-import type { Secret } from "./lib/secret.ts";
-import { setupArgs } from "./lib/setup/flags.ts";
-import { readFarPiece } from "./lib/ssh/far-file.ts";
-import { withKeysOfToday } from "./lib/ssh/hosts.ts";
-import { openSpRunnerApi, type SpRunnerApi } from "./lib/sp-runner-api.ts";
-import { shareRunner } from "./lib/sp-runner-shared.ts";
+} from "./lib/hosts/all-hosts.ts";
+import { type Log, openLog } from "./lib/words/logger.ts";
+import type { Secret } from "./lib/words/secret.ts";
+import { setupArgs } from "./lib/commands/setup/flags.ts";
+import { readFarPiece } from "./lib/hosts/ssh/far-file.ts";
+import { withKeysOfToday } from "./lib/hosts/ssh/ssh-hosts.ts";
+import { openSpRunnerApi, type SpRunnerApi } from "./lib/runner/sp-runner.ts";
+import { shareRunner } from "./lib/runner/answer-cache.ts";
 import {
   isLocked,
   isPassing,
@@ -53,8 +53,8 @@ import {
   openStoreForReading,
   type Store,
   type StoreReader,
-} from "./lib/store.ts";
-import { versionLine } from "./lib/version.ts";
+} from "./lib/store/store.ts";
+import { versionLine } from "./lib/words/version.ts";
 
 const exitAlreadyRunning = 75;
 
@@ -136,7 +136,7 @@ const commands: Record<string, Command> = {
   demo: {
     description: "Show it at work: ten jobs on five simulated testbeds, under 20 s",
     run: async () => {
-      const { runDemo } = await import("./lib/demo/demo.ts");
+      const { runDemo } = await import("./lib/commands/demo/demo.ts");
       return await runDemo({ self, clock, random, http: openHttp({ clock }), processes, print });
     },
   },
@@ -159,7 +159,7 @@ const commands: Record<string, Command> = {
     isHidden: true,
     takesRest: true,
     run: async (_, rest) => {
-      const { runBmat } = await import("./lib/agent/bmat.ts");
+      const { runBmat } = await import("./lib/agent/bmat/bmat.ts");
       return await runBmat(rest, { clock, env: process.env });
     },
   },
@@ -357,8 +357,8 @@ function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
 }
 
 async function checkHost(args: BaseArgs & { json?: boolean }): Promise<number> {
-  const { runCheck } = await import("./lib/check/check.ts");
-  const { reachService } = await import("./lib/check/reach-service.ts");
+  const { runCheck } = await import("./lib/commands/check/check.ts");
+  const { reachService } = await import("./lib/commands/check/reach-service.ts");
   const surroundings = await lookAround();
   const program = programIn(surroundings);
   const base = findBase(args, surroundings);
@@ -416,9 +416,9 @@ async function showStatus(args: BaseArgs & { json?: boolean }): Promise<number> 
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
   const config = orFactoryError(() => readConfig(base, surroundings));
-  const { chooseShown } = await import("./lib/status-config.ts");
-  const { describeTestbeds } = await import("./lib/status.ts");
-  const { statusJson, statusTable } = await import("./lib/status-table.ts");
+  const { chooseShown } = await import("./lib/status/shown-testbeds.ts");
+  const { describeTestbeds } = await import("./lib/status/snapshot.ts");
+  const { statusJson, statusTable } = await import("./lib/status/table.ts");
   const store = await openForReading(base.database);
   const isRunning = (await files.isThere(`${base.database}.lock`)) && isLocked(base.database);
   const shown = chooseShown(config, { path: base.config, reading: store?.reading() ?? null, isRunning });
@@ -448,7 +448,7 @@ async function showInstanceLog(
   if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
-  const { showLog } = await import("./lib/logs.ts");
+  const { showLog } = await import("./lib/commands/logs.ts");
   const store = await openForReading(base.database);
   const interrupted = new AbortController();
   process.once("SIGINT", () => interrupted.abort());
@@ -489,8 +489,8 @@ async function clearTestbedByWord(
   const surroundings = await lookAround();
   const base = findBase(args, surroundings);
   const config = readConfig(base, surroundings);
-  const { clearTestbed } = await import("./lib/clear.ts");
-  const { openWordWriter } = await import("./lib/store-words.ts");
+  const { clearTestbed } = await import("./lib/commands/clear.ts");
+  const { openWordWriter } = await import("./lib/store/operator-words.ts");
   const { database } = base;
   const places = {
     base,
@@ -532,7 +532,7 @@ async function clearTestbedByWord(
 }
 
 async function setUpFactory(args: Record<string, unknown>, words: string[]): Promise<number> {
-  const { runSetup } = await import("./lib/setup/setup.ts");
+  const { runSetup } = await import("./lib/commands/setup/setup.ts");
   return await runSetup(args, words, {
     around: await lookAround(),
     files,

@@ -3,13 +3,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFile
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openCustomerApi } from "../lib/customer-api.ts";
+import { openCustomerApi } from "../lib/devserver/customer.ts";
 import { startDevserver } from "../lib/devserver/server.ts";
 import { openClock } from "../lib/doors/clock.ts";
 import { openHttp } from "../lib/doors/http.ts";
 import { openRandom } from "../lib/doors/random.ts";
-import { openFactoryApi } from "../lib/factory-api.ts";
-import { Secret } from "../lib/secret.ts";
+import { openFactoryApi } from "../lib/server/factory-side.ts";
+import { Secret } from "../lib/words/secret.ts";
 
 export const clock = openClock();
 export const random = openRandom();

@@ -4,8 +4,8 @@
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startSshd } from "../lib/demo/sshd.ts";
-import { startRunner } from "../lib/devserver/sp-runner.ts";
+import { startSshd } from "../lib/commands/demo/sshd.ts";
+import { startRunner } from "../lib/devserver/simulated-runner.ts";
 import { openProcesses } from "../lib/doors/processes.ts";
 import {
   clock,
@@ -70,7 +70,7 @@ function startedIn(base: string): number {
 await buildExecutable({ entry: join(import.meta.dir, "../factory.ts"), executable });
 const stub = join(directory, "stub-agent");
 copyFileSync(process.execPath, `${stub}-bun`);
-writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/stub-agent.ts")));
+writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/lab/stub-agent.ts")));
 writeFileSync(stub, `#!/bin/sh\nexec '${stub}-bun' '${stub}.ts' "$@"\n`, { mode: 0o755 });
 const sleeper = join(directory, "sleeper");
 writeFileSync(sleeper, '#!/bin/sh\n: >"$HOME/started"\nexec sleep 100000\n', { mode: 0o755 });

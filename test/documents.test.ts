@@ -1,7 +1,7 @@
 /** What code, tests and documents cite is in this repository: documents, their headings, files, and the numbers of faults. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { basename, dirname, join, normalize } from "node:path";
+import { dirname, join, normalize } from "node:path";
 
 const root = join(import.meta.dir, "..");
 const files = [...new Bun.Glob("**/*").scanSync({ cwd: root, dot: true })]
@@ -99,7 +99,7 @@ test("every fault's row names the tests that have its number, and no others", ()
     id,
     testFiles
       .filter((path) => cites(path).includes(id))
-      .map((path) => basename(path))
+      .map((path) => path.slice("test/".length))
       .toSorted(),
   ]);
   expect(rows).toEqual(found);

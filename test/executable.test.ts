@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { buildExecutable } from "../scripts/build.ts";
-import { openAgentLab } from "./agent-lab.ts";
+import { openAgentLab } from "./lab/agent-lab.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "executable-"));
 const executable = join(directory, "dist", "built");

@@ -4,8 +4,8 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildExecutable } from "../scripts/build.ts";
-import { type FactoryProcess, type Lab, must, openLab } from "./lab.ts";
-import { until } from "./until.ts";
+import { type FactoryProcess, type Lab, must, openLab } from "./lab/lab.ts";
+import { until } from "./lab/until.ts";
 
 setDefaultTimeout(60_000);
 

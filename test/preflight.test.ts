@@ -11,9 +11,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { openStoreForReading } from "../lib/store.ts";
-import { type FactoryProcess, type Lab, openLab } from "./lab.ts";
-import { until } from "./until.ts";
+import { openStoreForReading } from "../lib/store/store.ts";
+import { type FactoryProcess, type Lab, openLab } from "./lab/lab.ts";
+import { until } from "./lab/until.ts";
 
 setDefaultTimeout(120_000);
 

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { openClock } from "../lib/doors/clock.ts";
 import { openProcesses, type Run } from "../lib/doors/processes.ts";
 import { openRandom } from "../lib/doors/random.ts";
-import type { Connection } from "../lib/ssh/connection.ts";
-import { tryServerThere } from "../lib/ssh/try-server.ts";
-import { type FactoryProcess, type Lab, openLab } from "./lab.ts";
-import { drained, openSshLab } from "./ssh-lab.ts";
-import { openPrivateNetwork, type PrivateNetwork } from "./private-network.ts";
-import { until } from "./until.ts";
+import type { Connection } from "../lib/hosts/ssh/connection.ts";
+import { tryServerThere } from "../lib/hosts/ssh/try-server.ts";
+import { type FactoryProcess, type Lab, openLab } from "./lab/lab.ts";
+import { drained, openSshLab } from "./lab/ssh-lab.ts";
+import { openPrivateNetwork, type PrivateNetwork } from "./lab/private-network.ts";
+import { until } from "./lab/until.ts";
 
 interface Findings {
   findings: { severity: string; subject: string; message: string }[];

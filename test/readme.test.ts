@@ -2,8 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { openLab } from "./lab.ts";
-import { until } from "./until.ts";
+import { openLab } from "./lab/lab.ts";
+import { until } from "./lab/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -20,7 +20,7 @@ const typed = readme
 
 /** Not typed here: who runs it instead. */
 const elsewhere: Record<string, string> = {
-  "npx -y bun@1.4.5 run demo": ".ci/run, by the executable; test/demo.test.ts",
+  "npx -y bun@1.4.5 run demo": ".ci/run, by the executable; test/commands/demo.test.ts",
   "npx -y bun@1.4.5 run test": ".ci/run",
   "npx -y bun@1.4.5 run check": ".ci/run",
   "npx -y bun@1.4.5 run test:long": ".ci/run",
@@ -29,9 +29,9 @@ const elsewhere: Record<string, string> = {
   "npx -y bun@1.4.5 run bench": "by hand: figures are no tests",
   "npx -y bun@1.4.5 run format": "by hand: it changes files",
   "sudo install dist/buildomat-factory-sp-test /usr/local/bin/": "by hand: it changes this machine",
-  "buildomat-factory-sp-test setup": "test/setup.test.ts, at a terminal",
-  'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/clear.test.ts",
-  "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/minder-elevation.test.ts has such a rule",
+  "buildomat-factory-sp-test setup": "test/commands/setup.test.ts, at a terminal",
+  'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/commands/clear.test.ts",
+  "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/hosts/minder/elevation.test.ts has such a rule",
 };
 
 test("README's commands do what it says, in its order", async () => {

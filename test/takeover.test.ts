@@ -3,8 +3,8 @@ import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type FactoryProcess, type Lab, must, openLab } from "./lab.ts";
-import { until } from "./until.ts";
+import { type FactoryProcess, type Lab, must, openLab } from "./lab/lab.ts";
+import { until } from "./lab/until.ts";
 
 setDefaultTimeout(60_000);
 

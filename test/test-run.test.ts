@@ -25,7 +25,7 @@ async function run(
     `import { expect, test } from "bun:test";
     import { writeFileSync } from "node:fs";
     import { tmpdir } from "node:os";
-    import { testWith } from "${root}/test/needs.ts";
+    import { testWith } from "${root}/test/lab/needs.ts";
     test("is good", () => {});
     ${text}`,
   );

@@ -2,20 +2,20 @@
  * The built-in job agent as a program: it bootstraps, pings, takes one job and then only pings, for ever
  * (lib/agent/README.md "A job's calls in order"). Unlike the real one it ends a job's processes when the job is over for it.
  */
-import { type Answer, type Server } from "../buildomat.ts";
+import { type Answer, type Server } from "../server/call.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
 import type { Random } from "../doors/random.ts";
-import type { Log } from "../log.ts";
-import { openWorkerApi, type Ping, type WorkerApi } from "../worker-api.ts";
-import { AgentError, type Base, openBase } from "./base.ts";
-import { type Children, openChildren } from "./child.ts";
-import { listenControl } from "./control.ts";
-import type { ControlReply, ControlRequest } from "./frames.ts";
+import type { Log } from "../words/logger.ts";
+import { openWorkerApi, type Ping, type WorkerApi } from "../server/worker-side.ts";
+import { AgentError, type Base, openBase } from "./agent-files.ts";
+import { type Children, openChildren } from "./task/child.ts";
+import { listenControl } from "./bmat/control.ts";
+import type { ControlReply, ControlRequest } from "./bmat/frames.ts";
 import { boundHttp, type Caller, retryMs } from "./job-calls.ts";
-import { answerControl, type JobAccess } from "./job-control.ts";
-import { readRunner } from "./runner-testbed.ts";
-import { openOutputSign } from "./output-sign.ts";
+import { answerControl, type JobAccess } from "./bmat/job-control.ts";
+import { readRunner } from "./hardware-test/testbed.ts";
+import { openOutputSign } from "./task/output-sign.ts";
 import { createWork, type Work } from "./work.ts";
 
 export interface AgentOptions {

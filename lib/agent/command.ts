@@ -4,7 +4,7 @@
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
 import type { Random } from "../doors/random.ts";
-import { openLog } from "../log.ts";
+import { openLog } from "../words/logger.ts";
 import { runAgent } from "./agent.ts";
 
 export interface AgentCommandOptions {

@@ -3,17 +3,17 @@
  * none of the job's (lib/agent/README.md "Diagnostics"). What follows from a fault is others' to decide.
  */
 import type { Clock } from "../doors/clock.ts";
-import type { Log } from "../log.ts";
-import type { WorkerApi } from "../worker-api.ts";
-import type { Base } from "./base.ts";
-import type { Child, Children } from "./child.ts";
-import { createEventQueue } from "./event-queue.ts";
-import { createSender } from "./event-sender.ts";
+import type { Log } from "../words/logger.ts";
+import type { WorkerApi } from "../server/worker-side.ts";
+import type { Base } from "./agent-files.ts";
+import type { Child, Children } from "./task/child.ts";
+import { createEventQueue } from "./events/queue.ts";
+import { createSender } from "./events/sender.ts";
 import type { JobCalls } from "./job-calls.ts";
-import { narrate, type Tell } from "./narration.ts";
+import { narrate, type Tell } from "./task/narration.ts";
 import { showOsError } from "./os-error.ts";
-import { writeScript } from "./script.ts";
-import { isRootMode, scriptEnvironment } from "./task-environment.ts";
+import { writeScript } from "./task/script.ts";
+import { isRootMode, scriptEnvironment } from "./task/environment.ts";
 
 export interface DiagnosticsOptions {
   api: WorkerApi;

@@ -2,10 +2,10 @@
  * Calls of a job that must succeed: each is repeated every second until the server has answered it. It decides which
  * answers end the job instead; what is called is others' knowledge.
  */
-import type { Answer, Refusal } from "../buildomat.ts";
+import type { Answer, Refusal } from "../server/call.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Http } from "../doors/http.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../words/logger.ts";
 
 /** The job is no longer this agent's to play: cancelled, recycled, deleted, or the agent was told to stop. */
 export class JobOver extends Error {

@@ -1,25 +1,25 @@
 /** A job from its first ping to the server's word that it is complete (lib/agent/README.md "A job's calls in order"). */
-import type { Server } from "../buildomat.ts";
+import type { Server } from "../server/call.ts";
 import type { Clock } from "../doors/clock.ts";
-import type { Log } from "../log.ts";
-import { openSpRunnerApi } from "../sp-runner-api.ts";
-import type { PingJob, Task } from "../worker-api.ts";
-import { createBackground } from "./background.ts";
-import { AgentError, type Base } from "./base.ts";
-import type { Children } from "./child.ts";
-import { createEventQueue, type EventQueue } from "./event-queue.ts";
-import { createSender } from "./event-sender.ts";
-import { type HardwareTest, runHardwareTest } from "./hardware-test.ts";
-import { downloadInputs } from "./input-download.ts";
-import type { JobAccess } from "./job-control.ts";
-import type { OutputSign } from "./output-sign.ts";
-import type { Locate } from "./output-walk.ts";
-import { parseRecord } from "./runner-record.ts";
-import { readRunner } from "./runner-testbed.ts";
-import { writeScript } from "./script.ts";
-import { runTask } from "./task.ts";
-import { isRootMode, taskEnvironment } from "./task-environment.ts";
-import { uploadOutputs } from "./upload.ts";
+import type { Log } from "../words/logger.ts";
+import { openSpRunnerApi } from "../runner/sp-runner.ts";
+import type { PingJob, Task } from "../server/worker-side.ts";
+import { createBackground } from "./task/background.ts";
+import { AgentError, type Base } from "./agent-files.ts";
+import type { Children } from "./task/child.ts";
+import { createEventQueue, type EventQueue } from "./events/queue.ts";
+import { createSender } from "./events/sender.ts";
+import { type HardwareTest, runHardwareTest } from "./hardware-test/hardware-test.ts";
+import { downloadInputs } from "./inputs/download.ts";
+import type { JobAccess } from "./bmat/job-control.ts";
+import type { OutputSign } from "./task/output-sign.ts";
+import type { Locate } from "./outputs/walk.ts";
+import { parseRecord } from "./hardware-test/record.ts";
+import { readRunner } from "./hardware-test/testbed.ts";
+import { writeScript } from "./task/script.ts";
+import { runTask } from "./task/task.ts";
+import { isRootMode, taskEnvironment } from "./task/environment.ts";
+import { uploadOutputs } from "./outputs/upload.ts";
 
 export interface JobOptions {
   job: PingJob;

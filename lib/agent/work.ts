@@ -3,18 +3,18 @@
  * (lib/agent/README.md "A job's calls in order"). It is told what each ping said, and never pings.
  */
 import { z } from "zod";
-import type { Server } from "../buildomat.ts";
-import { type Log, logAbout } from "../log.ts";
-import { createUlids } from "../ulid.ts";
-import { openWorkerApi, type Ping, type PingJob, pingSchema } from "../worker-api.ts";
+import type { Server } from "../server/call.ts";
+import { type Log, logAbout } from "../words/logger.ts";
+import { createUlids } from "../words/ulid.ts";
+import { openWorkerApi, type Ping, type PingJob, pingSchema } from "../server/worker-side.ts";
 import type { AgentOptions } from "./agent.ts";
-import type { Base } from "./base.ts";
-import type { Children } from "./child.ts";
+import type { Base } from "./agent-files.ts";
+import type { Children } from "./task/child.ts";
 import { runDiagnostics } from "./diagnostics.ts";
 import { playJob } from "./job.ts";
 import { boundHttp, createJobCalls, type JobCalls, JobOver } from "./job-calls.ts";
-import { createPuts, type JobAccess } from "./job-control.ts";
-import type { OutputSign } from "./output-sign.ts";
+import { createPuts, type JobAccess } from "./bmat/job-control.ts";
+import type { OutputSign } from "./task/output-sign.ts";
 
 export interface WorkOptions extends Pick<
   AgentOptions,
@@ -173,7 +173,7 @@ export function createWork(options: WorkOptions): Work {
   };
 }
 
-/** As base.ts writes it: what is null in a ping is left out. */
+/** As locations.ts writes it: what is null in a ping is left out. */
 const recordedSchema = z.object({
   job: pingSchema.shape.job.unwrap(),
   factory_metadata: z.record(z.string(), z.unknown()).default({}),

@@ -1,11 +1,11 @@
 /** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
-import { agentEnvironment } from "../agent-environment.ts";
-import { shieldedBmat } from "../agent-program.ts";
-import type { Testbed } from "../config.ts";
-import { type Instance, instanceName } from "../domain.ts";
-import type { Host } from "../host.ts";
-import type { ArmSpec } from "../minder/specification.ts";
-import type { Factory } from "./known.ts";
+import { agentEnvironment } from "../hosts/agent-environment.ts";
+import { shieldedBmat } from "../hosts/agent-program.ts";
+import type { Testbed } from "../config/config.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
+import type { Host } from "../hosts/host.ts";
+import type { ArmSpec } from "../hosts/minder/specification.ts";
+import type { Factory } from "./memory.ts";
 import { factoryMark } from "./recover.ts";
 
 /** A minder that is not told to go within this lets go of the testbed. */

@@ -3,11 +3,11 @@
  * nothing of our jobs' ends but what it says of the board.
  */
 import { z } from "zod";
-import type { Testbed } from "../config.ts";
-import { type Instance, instanceName, isFormer } from "../domain.ts";
-import { errorText } from "../failure.ts";
-import type { Reached } from "../host.ts";
-import { intervals } from "../plan-observation.ts";
+import type { Testbed } from "../config/config.ts";
+import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { errorText } from "../words/failure.ts";
+import type { Reached } from "../hosts/host.ts";
+import { intervals } from "../policy/observation.ts";
 import {
   askForBoard,
   cutOffMs,
@@ -21,8 +21,8 @@ import {
   seenIdle,
   silenceMs,
   type SpRunnerApi,
-} from "../sp-runner-api.ts";
-import { type Factory, logFor } from "./known.ts";
+} from "../runner/sp-runner.ts";
+import { type Factory, logFor } from "./memory.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 
 /** A board that does not come back needs a person. */

@@ -2,21 +2,21 @@
  * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
  * testbed waits for another's.
  */
-import { type Instance, isFormer } from "../domain.ts";
-import { errorText, isRefusedBySystem } from "../failure.ts";
-import type { LogFields } from "../log.ts";
-import { plan } from "../plan.ts";
-import { intervals } from "../plan-observation.ts";
-import { type Action, actionKey } from "../plan-action.ts";
-import { chooseStartable } from "../plan-lanes.ts";
-import { takenBy } from "../plan-testbeds.ts";
-import { backOffMs, noteAnswering, noteOutage } from "../server-view.ts";
-import { isPassing } from "../store.ts";
+import { type Instance, isFormer } from "../words/domain.ts";
+import { errorText, isRefusedBySystem } from "../words/failure.ts";
+import type { LogFields } from "../words/logger.ts";
+import { plan } from "../policy/plan.ts";
+import { intervals } from "../policy/observation.ts";
+import { type Action, actionKey } from "../policy/action.ts";
+import { chooseStartable } from "../policy/lanes.ts";
+import { takenBy } from "../policy/free-testbeds.ts";
+import { backOffMs, noteAnswering, noteOutage } from "../policy/server-view.ts";
+import { isPassing } from "../store/store.ts";
 import { lookAtHost } from "./isolation.ts";
-import { type Factory, fieldsOf, hintAt, observe } from "./known.ts";
+import { type Factory, fieldsOf, hintAt, observe } from "./memory.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { arm, begin, letLapse } from "./prepare.ts";
-import { reach } from "./reach.ts";
+import { reach } from "./far-hosts.ts";
 import { recover, takeOverLater } from "./recover.ts";
 import { associate, flush, go, recordWent } from "./start.ts";
 import { resume } from "./resume.ts";
@@ -24,7 +24,7 @@ import { sweep } from "./sweep.ts";
 import { lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { check, checkAgain } from "./testbed-check.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
-import { takeWords } from "./words.ts";
+import { takeWords } from "./operator-word.ts";
 import { create, settle } from "./worker-request.ts";
 
 /** What is under way when the daemon stops is given this long to end; what does not is settled by the next start. */

@@ -1,8 +1,8 @@
 /** The one line that the log has of an instance's end. Pure. */
-import type { Instance } from "../domain.ts";
-import { showDuration } from "../duration.ts";
-import type { EndRecord } from "../minder/replies.ts";
-import { jobDone, workerRecycled } from "../plan.ts";
+import type { Instance } from "../words/domain.ts";
+import { showDuration } from "../words/duration.ts";
+import type { EndRecord } from "../hosts/minder/replies.ts";
+import { jobDone, workerRecycled } from "../policy/plan.ts";
 
 /** `ranMs`: from the agent's start to the decision to end it; null if it was never started, or nobody knows. */
 export function describeEnd(

@@ -1,6 +1,6 @@
 /** What the log says of instances that one run of the factory leaves to the next. Pure. */
-import { type Instance, instanceName } from "../domain.ts";
-import { stateOf } from "../status.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
+import { stateOf } from "../status/snapshot.ts";
 
 const mostNamed = 10;
 

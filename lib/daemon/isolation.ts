@@ -1,14 +1,14 @@
 /**
  * What a host has for jobs, seen before a job is asked for: whether anything can run there, and whether its instances can
- * have namespaces of their own. What follows from it is plan-testbeds.ts's part.
+ * have namespaces of their own. What follows from it is free-testbeds.ts's part.
  */
-import type { Testbed } from "../config.ts";
-import { directoryName } from "../domain.ts";
-import type { HostView } from "../minder/replies.ts";
-import { isHere, isReached } from "../plan-testbeds.ts";
-import { isPassing } from "../store.ts";
-import { inOne, lackOfRoom } from "../work-directory.ts";
-import { type Factory, nextSeq, strike } from "./known.ts";
+import type { Testbed } from "../config/config.ts";
+import { directoryName } from "../words/domain.ts";
+import type { HostView } from "../hosts/minder/replies.ts";
+import { isHere, isReached } from "../policy/free-testbeds.ts";
+import { isPassing } from "../store/store.ts";
+import { inOne, lackOfRoom } from "../hosts/work-directory.ts";
+import { type Factory, nextSeq, strike } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 

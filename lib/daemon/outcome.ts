@@ -1,6 +1,6 @@
 /** How an action ended, for the loop: whether and when it may be tried again. */
-import type { Answer } from "../buildomat.ts";
-import { isOutage } from "../server-view.ts";
+import type { Answer } from "../server/call.ts";
+import { isOutage } from "../policy/server-view.ts";
 
 export type Outcome =
   | { kind: "done" }

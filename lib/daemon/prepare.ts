@@ -2,16 +2,16 @@
  * From a lease to an armed minder: nothing on the server yet. Each function is one step of plan.ts: it commits the intent,
  * has the effect, commits the result, and can be repeated after a crash at any point.
  */
-import type { Testbed } from "../config.ts";
-import { directoryName, type Instance, instanceName, isSameHost } from "../domain.ts";
-import type { ArmResult } from "../minder/replies.ts";
-import type { PendingLease } from "../plan-observation.ts";
-import { isHere, targetIds } from "../plan-testbeds.ts";
+import type { Testbed } from "../config/config.ts";
+import { directoryName, type Instance, instanceName, isSameHost } from "../words/domain.ts";
+import type { ArmResult } from "../hosts/minder/replies.ts";
+import type { PendingLease } from "../policy/observation.ts";
+import { isHere, targetIds } from "../policy/free-testbeds.ts";
 import { armRequest, expirySeconds } from "./arm-request.ts";
 import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
-import { advance, type Factory, leaseAgeMs, logFor, nextSeq, rest, setView, strike } from "./known.ts";
+import { advance, type Factory, leaseAgeMs, logFor, nextSeq, rest, setView, strike } from "./memory.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
-import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./reach.ts";
+import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./far-hosts.ts";
 import { decideEnd } from "./wind-down.ts";
 
 export const leaseIsLost = "the server no longer leases the job to us";

@@ -4,17 +4,17 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { Config } from "../config.ts";
-import { directoryName, elapsedMs, type Instance, instanceName } from "../domain.ts";
-import { errorText } from "../failure.ts";
-import type { Minder } from "../minder/minder.ts";
-import type { Recalled } from "../minder/replies.ts";
-import { isPassing } from "../store.ts";
-import { placeSchema } from "../store-row.ts";
-import { locateFormer } from "./former.ts";
+import type { Config } from "../config/config.ts";
+import { directoryName, elapsedMs, type Instance, instanceName } from "../words/domain.ts";
+import { errorText } from "../words/failure.ts";
+import type { Minder } from "../hosts/minder/minder.ts";
+import type { Recalled } from "../hosts/minder/replies.ts";
+import { isPassing } from "../store/store.ts";
+import { placeSchema } from "../store/row.ts";
+import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { noteHostFault } from "./isolation.ts";
-import { advance, type Factory, logFor, noteSeqs, now } from "./known.ts";
+import { advance, type Factory, logFor, noteSeqs, now } from "./memory.ts";
 
 const intentSchema = z.object({
   factory: z.string(),

@@ -2,9 +2,9 @@
  * The agent of a hardware test that is gone before its job's end, killed or with its host: started again in the same directory,
  * where the new one finds what the one before it wrote down, and follows the same test on.
  */
-import { type Instance, instanceName } from "../domain.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
 import { armRequest } from "./arm-request.ts";
-import { type Factory, isOurs, logFor, setView } from "./known.ts";
+import { type Factory, isOurs, logFor, setView } from "./memory.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 

@@ -1,13 +1,13 @@
 /** Actions that concern the server or the host as a whole, and no one instance. */
-import type { Answer } from "../buildomat.ts";
-import type { Worker } from "../factory-api.ts";
-import { type Instance, instanceName, isFormer } from "../domain.ts";
-import { isStillAtWork } from "../minder/glance.ts";
-import type { MinderView } from "../minder/replies.ts";
-import { noteList } from "../server-view.ts";
+import type { Answer } from "../server/call.ts";
+import type { Worker } from "../server/factory-side.ts";
+import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { isStillAtWork } from "../hosts/minder/glance.ts";
+import type { MinderView } from "../hosts/minder/replies.ts";
+import { noteList } from "../policy/server-view.ts";
 import { logCapBytes } from "./arm-request.ts";
-import { howToClear, lookAtFormer } from "./former.ts";
-import { advance, type Factory, logFor, noteSeqs, now, setView } from "./known.ts";
+import { howToClear, lookAtFormer } from "./rust-instances.ts";
+import { advance, type Factory, logFor, noteSeqs, now, setView } from "./memory.ts";
 import { noteTrouble } from "./trouble.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 

@@ -3,12 +3,12 @@
  * there is never a second agent for one worker.
  */
 import { createHmac } from "node:crypto";
-import type { Config } from "../config.ts";
-import { type Instance, instanceName } from "../domain.ts";
-import type { GoSpec } from "../minder/specification.ts";
-import { Secret } from "../secret.ts";
-import { noteWorker } from "../server-view.ts";
-import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./known.ts";
+import type { Config } from "../config/config.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
+import type { GoSpec } from "../hosts/minder/specification.ts";
+import { Secret } from "../words/secret.ts";
+import { noteWorker } from "../policy/server-view.ts";
+import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./memory.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { decideEnd } from "./wind-down.ts";
 

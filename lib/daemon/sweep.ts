@@ -2,10 +2,10 @@
  * Removes directories of ended instances that are older than `general.keep` says, or on their host together larger: on this
  * host, and on those that have been reached. Rows go later.
  */
-import type { Host } from "../host.ts";
-import { intervals } from "../plan-observation.ts";
-import type { EndedInstance } from "../store-history.ts";
-import { type Factory } from "./known.ts";
+import type { Host } from "../hosts/host.ts";
+import { intervals } from "../policy/observation.ts";
+import type { EndedInstance } from "../store/history.ts";
+import { type Factory } from "./memory.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 
 const dayMs = 24 * 3_600_000;

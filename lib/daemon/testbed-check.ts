@@ -2,10 +2,10 @@
  * A testbed's own `check`, which must succeed before a job is taken: once before the first lease, and again between each
  * lease and its worker. It runs on the factory's host.
  */
-import type { Testbed } from "../config.ts";
-import { type Instance, instanceName } from "../domain.ts";
-import { isPassing } from "../store.ts";
-import { advance, type Factory, leaseAgeMs, now } from "./known.ts";
+import type { Testbed } from "../config/config.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
+import { isPassing } from "../store/store.ts";
+import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { drop, giveUp, leaseIsLost } from "./prepare.ts";
 import { showTroubles } from "./trouble.ts";

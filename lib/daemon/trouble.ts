@@ -2,10 +2,10 @@
  * Why no job is taken for a testbed: a fault of its host, its agent or its service, or what its check said. It is committed
  * for `status`, is no strike, and goes when a look finds it gone.
  */
-import type { Testbed } from "../config.ts";
-import type { Trouble } from "../domain.ts";
-import { isReached } from "../plan-testbeds.ts";
-import type { Factory } from "./known.ts";
+import type { Testbed } from "../config/config.ts";
+import type { Trouble } from "../words/domain.ts";
+import { isReached } from "../policy/free-testbeds.ts";
+import type { Factory } from "./memory.ts";
 
 /** Commits what keeps jobs from a testbed; null: nothing does. */
 export function noteTrouble(factory: Factory, name: string, reason: string | null): void {

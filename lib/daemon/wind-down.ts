@@ -2,16 +2,16 @@
  * From a reason to end an instance to a free testbed. Each function is one step of plan.ts and can be repeated after a
  * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
  */
-import { type Instance, instanceName, isFormer } from "../domain.ts";
-import type { Worker } from "../factory-api.ts";
-import type { EndRecord } from "../minder/replies.ts";
-import { jobDone, workerGone, workerRecycled } from "../plan.ts";
-import { neverOnline } from "../plan-limits.ts";
-import { noteWorker } from "../server-view.ts";
+import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import type { Worker } from "../server/factory-side.ts";
+import type { EndRecord } from "../hosts/minder/replies.ts";
+import { jobDone, workerGone, workerRecycled } from "../policy/plan.ts";
+import { neverOnline } from "../policy/time-limits.ts";
+import { noteWorker } from "../policy/server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";
-import { howToClear, stopFormer } from "./former.ts";
-import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, rest } from "./known.ts";
+import { howToClear, stopFormer } from "./rust-instances.ts";
+import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, rest } from "./memory.ts";
 import { blame } from "./isolation.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { noteTrouble } from "./trouble.ts";

@@ -2,13 +2,13 @@
  * From an armed minder to a worker of our own, also when the server's answer is lost. Each function is one step of plan.ts
  * and can be repeated after a crash at any point; there is never a second worker for one job.
  */
-import type { Answer } from "../buildomat.ts";
-import { elapsedMs, type Instance, instanceName } from "../domain.ts";
-import type { Worker } from "../factory-api.ts";
-import { Secret } from "../secret.ts";
-import { settlesUntilMs } from "../plan-strangers.ts";
-import { isOutage } from "../server-view.ts";
-import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./known.ts";
+import type { Answer } from "../server/call.ts";
+import { elapsedMs, type Instance, instanceName } from "../words/domain.ts";
+import type { Worker } from "../server/factory-side.ts";
+import { Secret } from "../words/secret.ts";
+import { settlesUntilMs } from "../policy/strangers.ts";
+import { isOutage } from "../policy/server-view.ts";
+import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./memory.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
 import { drop, leaseIsLost, lostLeaseMs, stillServes } from "./prepare.ts";
 

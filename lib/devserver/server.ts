@@ -5,16 +5,16 @@
  */
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
-import { accountRoutes } from "./account-calls.ts";
-import { adminRoutes } from "./admin-calls.ts";
-import { badRequest, Refusal, type Exchange, type Reply } from "./exchange.ts";
-import { factoryRoutes } from "./factory-calls.ts";
-import { canJudgeSilence, dropChunks, failSilentWorkers, reviewWorkers, tickState } from "./loops.ts";
-import { createRouter, type FindRoute } from "./routes.ts";
-import { createState, type State } from "./state.ts";
-import { createFirstTargets } from "./targets.ts";
-import { userRoutes } from "./user-calls.ts";
-import { workerRoutes } from "./worker-calls.ts";
+import { accountRoutes } from "./calls/account-calls.ts";
+import { adminRoutes } from "./calls/admin-calls.ts";
+import { badRequest, Refusal, type Exchange, type Reply } from "./model/exchange.ts";
+import { factoryRoutes } from "./calls/factory-calls.ts";
+import { canJudgeSilence, dropChunks, failSilentWorkers, reviewWorkers, tickState } from "./model/loops.ts";
+import { createRouter, type FindRoute } from "./calls/routes.ts";
+import { createState, type State } from "./model/state.ts";
+import { createFirstTargets } from "./model/targets.ts";
+import { userRoutes } from "./calls/user-calls.ts";
+import { workerRoutes } from "./calls/worker-calls.ts";
 
 export interface DevserverOptions {
   clock: Clock;

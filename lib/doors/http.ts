@@ -45,7 +45,7 @@ export interface Http {
 }
 
 /**
- * The buildomat server closes a connection that was idle for 30 s (lib/README.md "Calls to the server"); ours are not
+ * The buildomat server closes a connection that was idle for 30 s (lib/server/README.md "Calls to the server"); ours are not
  * reused after 25.
  */
 const reuseWithinMs = 25_000;

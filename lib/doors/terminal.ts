@@ -1,7 +1,7 @@
 /** The door to a person at a terminal: one question at a time, with line editing. What is asked is not its business. */
 import { createInterface, type Interface } from "node:readline";
 import { Writable } from "node:stream";
-import { FactoryError } from "../failure.ts";
+import { FactoryError } from "../words/failure.ts";
 
 export interface Terminal {
   /** The answer without spaces around it. Throws a FactoryError with exit code 130 on Ctrl+C, Ctrl+D and hang-up. */

@@ -1,0 +1,191 @@
+/**
+ * The agent's own files under its base directory (lib/agent/README.md "Modes and paths"). It knows what they hold, not
+ * what a job is.
+ */
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { z } from "zod";
+import { shieldedBmat } from "../hosts/agent-program.ts";
+import { errorText } from "../words/failure.ts";
+import { Secret } from "../words/secret.ts";
+import { errorCode } from "./os-error.ts";
+
+export interface Identity {
+  baseurl: string;
+  bootstrap: Secret;
+  token: Secret;
+}
+
+/** The agent cannot start, or not go on: it ends with exit code 1. */
+export class AgentError extends Error {
+  override name = "AgentError";
+}
+
+export interface Base {
+  directory: string;
+  /** For sockets, scripts and pipes; one that runs uses it alone. */
+  runDirectory: string;
+  readIdentity(): Identity;
+  /** Text of `job.json`: a job was taken here and its end is not known. Whatever it did, it is not done twice. */
+  readOpenJob(): string | null;
+  /** Writes `job.json` for good before the job does anything. */
+  recordJob(ping: unknown): void;
+  recordJobDone(): void;
+  /** How the job ended, for the factory's log: `why` is null of a job that completed. */
+  recordVerdict(why: string | null): void;
+  forgetDoneJob(): void;
+  /** What the factory is to know of the board when this program is gone: on the disk before it is done. */
+  recordRunner(state: object): void;
+  /** Text of what was last recorded so. */
+  readRunnerRecord(): string | null;
+  /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. Throws AgentError where it cannot be read. */
+  readTestbed(): string | null;
+  /** Makes `bin/bmat`, where whoever started the agent did not. */
+  provideBmat(command: string[]): void;
+}
+
+const identitySchema = z.object({
+  baseurl: z.url({ protocol: /^https?$/ }),
+  bootstrap: z.string().min(1),
+  token: z.string().min(1),
+});
+
+/** `home` is the agent's HOME. */
+export function openBase({ directory, home }: { directory: string; home: string }): Base {
+  const identityPath = `${directory}/etc/agent.json`;
+  const jobPath = `${directory}/etc/job.json`;
+  const recordPath = `${directory}/etc/sp-runner.json`;
+  const donePath = `${directory}/etc/job-done.json`;
+  const verdictPath = `${directory}/etc/job-verdict`;
+  const runDirectory = `${directory}/run`;
+  return {
+    directory,
+    runDirectory,
+    readIdentity: () => {
+      try {
+        const identity = identitySchema.safeParse(JSON.parse(readFileSync(identityPath, "utf8")));
+        if (!identity.success) {
+          const issue = identity.error.issues[0];
+          throw new Error(`${issue?.path.join(".")}: ${issue?.message}`);
+        }
+        const { baseurl, bootstrap, token } = identity.data;
+        return {
+          baseurl: baseurl.replace(/\/+$/, ""),
+          bootstrap: new Secret(bootstrap),
+          token: new Secret(token),
+        };
+      } catch (error) {
+        return cannot("read", identityPath, error);
+      }
+    },
+    readOpenJob: () => readText(jobPath),
+    recordJob: (ping) => {
+      try {
+        const file = openSync(jobPath, "wx");
+        writeSync(file, `${JSON.stringify(sortKeys(ping), null, 2)}\n`);
+        fsyncSync(file);
+        closeSync(file);
+        syncDirectory(`${directory}/etc`);
+      } catch (error) {
+        cannot("create", jobPath, error);
+      }
+    },
+    recordJobDone: () => {
+      try {
+        renameSync(jobPath, donePath);
+      } catch (error) {
+        // A job may have removed the file; that it is done must be seen all the same.
+        if (errorCode(error) !== "ENOENT") cannot("rename", jobPath, error);
+        try {
+          writeFileSync(donePath, "{}\n", { mode: 0o600 });
+        } catch (second) {
+          cannot("write", donePath, second);
+        }
+      }
+    },
+    recordVerdict: (why) => {
+      const words = why === null ? "completed" : `failed\n${why.slice(0, 200).replaceAll(/\p{Cc}+/gu, " ")}`;
+      try {
+        writeFileSync(verdictPath, `${words}\n`, { mode: 0o644 });
+      } catch (error) {
+        cannot("write", verdictPath, error);
+      }
+    },
+    forgetDoneJob: () => rmSync(donePath, { force: true }),
+    recordRunner: (state) => {
+      const path = recordPath;
+      try {
+        const file = openSync(`${path}.new`, "w");
+        // The factory's user reads it also where this agent is root, whatever umask it was given; it holds no secret.
+        fchmodSync(file, 0o644);
+        writeSync(file, `${JSON.stringify(state)}\n`);
+        fsyncSync(file);
+        closeSync(file);
+        renameSync(`${path}.new`, path);
+        syncDirectory(`${directory}/etc`);
+      } catch (error) {
+        cannot("write", path, error);
+      }
+    },
+    readRunnerRecord: () => readText(recordPath),
+    readTestbed: () => readText(`${home}/testbed.json`),
+    provideBmat: (command) => {
+      const path = `${directory}/bin/bmat`;
+      try {
+        mkdirSync(runDirectory, { recursive: true });
+        mkdirSync(`${directory}/bin`, { recursive: true });
+        if (existsSync(path)) return;
+        const words = shieldedBmat(command, directory).map(quote).join(" ");
+        writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+      } catch (error) {
+        cannot("make", path, error);
+      }
+    },
+  };
+}
+
+/** Null where there is no such file. */
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    return errorCode(error) === "ENOENT" ? null : cannot("read", path, error);
+  }
+}
+
+/** A name in it is on the disk only after this. */
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  fsyncSync(directory);
+  closeSync(directory);
+}
+
+function cannot(verb: string, path: string, error: unknown): never {
+  throw new AgentError(`Cannot ${verb} ${path}: ${errorText(error)}`, { cause: error });
+}
+
+/** For a POSIX shell. */
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Keys in order and nulls left out, as the real agent writes it. */
+function sortKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sortKeys);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
+  return Object.fromEntries(
+    entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, member]) => [key, sortKeys(member)]),
+  );
+}

@@ -1,0 +1,109 @@
+/**
+ * What a task's script finds in its environment (lib/agent/README.md "A task"). Pure; made from nothing, so that no
+ * secret is inherited.
+ */
+import { z } from "zod";
+import { taskNamesVariable } from "../../hosts/agent-environment.ts";
+import type { Task } from "../../server/worker-side.ts";
+
+export interface Surroundings {
+  /** The agent's own. */
+  env: Record<string, string | undefined>;
+  /** The agent's directory: `bin/bmat` is put on the PATH, and finds the agent's socket by it. */
+  base: string;
+  /** Text of `$HOME/testbed.json`, null where there is none. */
+  testbed: string | null;
+  /** Whether programs on this host know the locale. */
+  hasLocale(name: string): boolean;
+}
+
+const testbedSchema = z.object({
+  testbed: z.string().optional(),
+  sp_type: z.string().optional(),
+  target: z.string().optional(),
+  sp_runner: z.string().optional(),
+  sp_runner_config: z.string().optional(),
+  baseline: z.string().optional(),
+});
+
+const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
+
+/** Only this very value: anything else is root mode, in which processes run as whoever they are meant for. */
+export function isRootMode(env: Surroundings["env"]): boolean {
+  return env["BUILDOMAT_NONROOT"] !== "1";
+}
+
+/** The task's own variables override any other. With `env_clear` there are no others. */
+export function taskEnvironment(
+  task: Task,
+  jobId: string,
+  surroundings: Surroundings,
+): Record<string, string> {
+  if (task.env_clear) return { ...task.env };
+  return {
+    ...scriptEnvironment(surroundings),
+    BUILDOMAT_JOB_ID: jobId,
+    BUILDOMAT_TASK_ID: String(task.id),
+    ...task.env,
+  };
+}
+
+/** What a script finds that is no task's. */
+export function scriptEnvironment({ env, base, testbed, hasLocale }: Surroundings): Record<string, string> {
+  const { PATH: path = usualPath, ...given } = givenVariables(env);
+  // The real agent's; without it bash begins each task with a warning.
+  const locale = hasLocale("en_US.UTF-8") ? "en_US.UTF-8" : "C.UTF-8";
+  const isRoot = isRootMode(env);
+  const user = isRoot ? "root" : (env["USER"] ?? "nobody");
+  return {
+    // In root mode too: /root is the host's, and the jobs of other testbeds have it as well. testbed.json is here.
+    HOME: env["HOME"] ?? (isRoot ? "/root" : "/tmp"),
+    // Root also for a task of another user, as the real agent has it.
+    USER: user,
+    LOGNAME: user,
+    TZ: "UTC",
+    PATH: `${base}/bin:${path}`,
+    LANG: locale,
+    LC_ALL: locale,
+    // For another bmat than ours: where the agent's socket is.
+    BUILDOMAT_OPT: base,
+    BUILDOMAT_NONROOT: "1",
+    ...testbedVariables(testbed),
+    ...given,
+  };
+}
+
+/** What the lab configured for tasks too (general.agent_environment). */
+function givenVariables(env: Surroundings["env"]): Record<string, string> {
+  const names = (env[taskNamesVariable] ?? "").split(" ");
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = env[name];
+      return value === undefined ? [] : [[name, value] as const];
+    }),
+  );
+}
+
+function testbedVariables(text: string | null): Record<string, string> {
+  const known = testbedSchema.safeParse(readJson(text));
+  if (!known.success) return {};
+  const all = {
+    SP_TESTBED: known.data.testbed,
+    SP_TYPE: known.data.sp_type,
+    SP_TARGET: known.data.target,
+    SP_RUNNER: known.data.sp_runner,
+    SP_RUNNER_CONFIG: known.data.sp_runner_config,
+    SP_BASELINE: known.data.baseline,
+  };
+  return Object.fromEntries(
+    Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}
+
+function readJson(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

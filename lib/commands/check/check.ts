@@ -1,0 +1,39 @@
+/** The `check` verb: looks at everything that jobs need here, tells what it found, and changes nothing. */
+import { passedEnvironment, proxySecrets } from "../../hosts/agent-environment.ts";
+import { type Base, readConfig } from "../../config/locations.ts";
+import type { Config } from "../../config/config.ts";
+import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
+import { gather, type Ground } from "./gather.ts";
+import { judge, judgeUnreadable } from "./judge.ts";
+
+export interface CheckOptions extends Ground {
+  base: Base;
+  isJson: boolean;
+  print(text: string): void;
+}
+
+/** Resolves with the exit code: 1 when something would keep jobs from running. */
+export async function runCheck(options: CheckOptions): Promise<number> {
+  const { findings, config } = await check(options);
+  const text = options.isJson ? findingsJson(findings) : showFindings(findings);
+  // What a server or program said may repeat what it was sent.
+  const secrets =
+    config === null
+      ? []
+      : [
+          config.token,
+          ...proxySecrets(passedEnvironment(options.surroundings), config.general.agentEnvironment),
+        ];
+  options.print(secrets.reduce((shown, secret) => shown.replaceAll(secret.reveal(), "***"), text));
+  return isGood(findings) ? 0 : 1;
+}
+
+async function check(options: CheckOptions): Promise<{ findings: Finding[]; config: Config | null }> {
+  let config: Config;
+  try {
+    config = readConfig(options.base, options.surroundings);
+  } catch (error) {
+    return { findings: judgeUnreadable(error, options.base.config), config: null };
+  }
+  return { findings: judge(await gather(config, options.base, options)), config };
+}

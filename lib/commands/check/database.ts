@@ -1,0 +1,109 @@
+/** What `check` learns of a factory from its database, beside which it leaves nothing. It knows no verdict. */
+import { copyFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Reading } from "../../config/reading.ts";
+import { type Health, quarantineStrikes } from "../../words/domain.ts";
+import type { Clock } from "../../doors/clock.ts";
+import { errorText } from "../../words/failure.ts";
+import { isLocked, openStoreForReading, type StoreReader } from "../../store/store.ts";
+
+export interface Quarantine {
+  strikes: number;
+  reason: string;
+  /** Wall-clock ms. */
+  untilMs: number;
+}
+
+/** The lock's file is made by the first factory. */
+export async function isFactoryRunning(database: string): Promise<boolean> {
+  return (await isThere(`${database}.lock`)) && isLocked(database);
+}
+
+/** Why the database cannot be used; null: it can, or there is none. */
+export async function tryDatabase(database: string, scratch: string): Promise<string | null> {
+  // A factory that runs has it open.
+  if (!(await isFile(database)) || (await isFactoryRunning(database))) return null;
+  const copy = await copyDatabase(database, join(scratch, "database-tried"));
+  try {
+    openStoreForReading(copy)?.close();
+    return null;
+  } catch (error) {
+    return errorText(error).replace(copy, database);
+  }
+}
+
+/** What is left of a factory that has ended says nothing of now. */
+export async function readTroubles(database: string): Promise<Map<string, string>> {
+  return await readOfRunning(
+    database,
+    (store) => new Map([...store.troubles()].map(([testbed, { reason }]) => [testbed, reason])),
+    new Map<string, string>(),
+  );
+}
+
+/** What the factory that is running has read of its configuration; null: none is, or it did not say. */
+export async function readReading(database: string): Promise<Reading | null> {
+  return await readOfRunning(database, (store) => store.reading(), null);
+}
+
+/** They outlive the factory that put a testbed there. */
+export async function readQuarantines(
+  database: string,
+  scratch: string,
+  clock: Clock,
+): Promise<Map<string, Quarantine>> {
+  if (!(await isFile(database))) return new Map();
+  const isRunning = await isFactoryRunning(database);
+  const path = isRunning ? database : await copyDatabase(database, join(scratch, "database-read"));
+  const health = readFrom(path, (store) => store.health(), new Map<string, Health>());
+  const nowMs = clock.uptimeMs();
+  return new Map(
+    [...health]
+      .filter(([, { strikes }]) => strikes >= quarantineStrikes)
+      .filter(([, { retryAt }]) => retryAt.bootId === clock.bootId && retryAt.uptimeMs > nowMs)
+      .map(([testbed, { strikes, reason, retryAt }]) => [
+        testbed,
+        { strikes, reason, untilMs: clock.wallMs() + retryAt.uptimeMs - nowMs },
+      ]),
+  );
+}
+
+/** `nothing` where none runs: reading would leave files beside the database. */
+async function readOfRunning<T>(database: string, read: (store: StoreReader) => T, nothing: T): Promise<T> {
+  if (!(await isFile(database)) || !(await isFactoryRunning(database))) return nothing;
+  return readFrom(database, read, nothing);
+}
+
+function readFrom<T>(path: string, read: (store: StoreReader) => T, nothing: T): T {
+  const store = openStoreForReading(path);
+  try {
+    return store === null ? nothing : read(store);
+  } finally {
+    store?.close();
+  }
+}
+
+async function copyDatabase(database: string, copy: string): Promise<string> {
+  await copyFile(database, copy);
+  if (await isFile(`${database}-wal`)) await copyFile(`${database}-wal`, `${copy}-wal`);
+  return copy;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await lookAt(path))?.isFile() === true;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lookAt(path)) !== null;
+}
+
+async function lookAt(path: string): Promise<Awaited<ReturnType<typeof stat>> | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) {
+      return null;
+    }
+    throw error;
+  }
+}

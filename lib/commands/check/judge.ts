@@ -1,0 +1,139 @@
+/**
+ * What the facts mean for jobs: findings in the order in which an engineer would mend them. Pure: the same facts give the
+ * same findings.
+ */
+import { ConfigError } from "../../config/config.ts";
+import { errorText, FactoryError } from "../../words/failure.ts";
+import { isReached } from "../../policy/free-testbeds.ts";
+import type { Facts } from "./facts.ts";
+import { error, type Finding, ok, warning } from "./finding.ts";
+import { judgeQuarantine, judgeReading, judgeRunning } from "./judge-factory.ts";
+import {
+  elevationTrouble,
+  judgeAgent,
+  judgeAgentServer,
+  judgeElevation,
+  judgeIsolation,
+  judgePrograms,
+  judgeRunners,
+} from "./judge-host.ts";
+import { judgeBase, judgeFreeSpace, judgeLockDirectory, judgeTokenFiles, judgeWork } from "./judge-places.ts";
+import { judgeServer, judgeTargets, judgeWorkers } from "./judge-server.ts";
+
+export function judge(facts: Facts): Finding[] {
+  const { config, isFactoryRunning } = facts;
+  return [
+    ok("configuration", `${config.path} is right`),
+    ...judgeTokenFiles(facts),
+    ...judgeServer(facts),
+    ...judgeWorkers(facts),
+    ...judgeTargets(facts),
+    ...judgeTestbeds(facts),
+    ...judgeBase(facts),
+    ...judgeWork(facts),
+    ...judgeLockDirectory(facts),
+    ...judgeFreeSpace(facts),
+    ...judgeRunning(facts, isFactoryRunning),
+    ...judgeReading(facts),
+    ...judgePrograms(facts),
+    ...judgeElevation(facts),
+    ...judgeIsolation(facts),
+    ...judgeAgent(facts),
+    ...judgeAgentServer(facts),
+    ...judgeRunners(facts),
+  ];
+}
+
+/** Where there is no configuration to go by, only that is told. */
+export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
+  if (thrown instanceof ConfigError) {
+    return thrown.problems.map(({ line, key, wrong, mend }) =>
+      error("configuration", `${line === null ? "environment" : `${path}:${line}`}: ${key}: ${wrong}`, mend),
+    );
+  }
+  if (!(thrown instanceof FactoryError)) throw thrown;
+  return [error("configuration", errorText(thrown), thrown.hint ?? null)];
+}
+
+function judgeTestbeds(facts: Facts): Finding[] {
+  const { config } = facts;
+  const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
+  const canRun = findings.some(({ mayTake }) => mayTake);
+  const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
+  if (canRun) return [...told, ...judgeLocks(facts)];
+  const hint =
+    "At least one [testbed.*] must be enabled, on a host that answers, and serve a target that has an id";
+  return [...told, error("testbeds", "no testbed can take a job", hint)];
+}
+
+function judgeTestbed(
+  facts: Facts,
+  testbed: Facts["config"]["testbeds"][number],
+): { finding: Finding; mayTake: boolean } {
+  const { config, reaches, troubles } = facts;
+  const { name, enabled, spType, targets } = testbed;
+  const subject = `testbed.${name}`;
+  const refuse = (finding: Finding) => ({ finding, mayTake: false });
+  if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
+  if (isReached(testbed)) {
+    const reached = reaches.ok ? reaches.value.get(name) : reaches;
+    if (reached?.ok === false) return refuse(error(subject, reached.reason, null));
+  }
+  // Of one that hangs here by now the factory does not speak.
+  const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
+  const said = `the running factory says: ${trouble}`;
+  if (trouble !== undefined && !isInUse(trouble)) {
+    return refuse(error(subject, said, "If that is fixed by now, it finds out within 10 s"));
+  }
+  const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
+  if (served.length === 0) {
+    const hint = "Add an id to one of its targets' sections";
+    return refuse(
+      warning(subject, `takes no jobs: none of its targets (${targets.join(", ")}) has an id`, hint),
+    );
+  }
+  const quarantine = judgeQuarantine(facts, testbed);
+  if (quarantine !== null) return { finding: quarantine, mayTake: true };
+  if (trouble !== undefined) return { finding: warning(subject, said, null), mayTake: true };
+  const words = served.map((target) => target.name).join(", ");
+  return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
+}
+
+function judgeRemarks({ reaches }: Facts): Finding[] {
+  if (!reaches.ok) return [];
+  return [...reaches.value].flatMap(([name, reached]) => {
+    if (!reached.ok) return [];
+    const subject = `testbed.${name}`;
+    return [
+      ...(reached.tried ?? []).map((tried) => ok(subject, tried)),
+      ...reached.remarks.map((remark) => warning(subject, remark, null)),
+    ];
+  });
+}
+
+/** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */
+function isInUse(trouble: string): boolean {
+  return /^in use elsewhere: | its board is (?:busy$|.*, with a job on it$)/.test(trouble);
+}
+
+/** What other factories of this host hold. Their own instances are a factory's daily work. */
+function judgeLocks(facts: Facts): Finding[] {
+  const { config, locks, workDirectory } = facts;
+  // Told once.
+  if (elevationTrouble(facts) !== null) return [];
+  if (!locks.ok) return [warning("testbeds", `cannot tell which are in use: ${locks.reason}`, null)];
+  if (!locks.value.ok)
+    return [warning("testbeds", `cannot tell which are in use: ${locks.value.reason}`, null)];
+  // Those of other hosts have their locks there.
+  const names = new Set(config.testbeds.filter(({ host }) => host === null).map(({ name }) => name));
+  const own = workDirectory.ok ? `${workDirectory.value.path}/` : null;
+  return locks.value.locks
+    .filter(({ testbed, owner }) => names.has(testbed) && owner !== "dead")
+    .filter(({ directory }) => own === null || !directory.startsWith(own))
+    .map(({ testbed, instance, directory, owner }) => {
+      const hint =
+        "It takes no jobs for this factory until that one lets go of it: one factory a testbed is better";
+      const what = owner === "alive" ? "is in use by" : "may be in use by";
+      return warning(`testbed.${testbed}`, `${what} another factory: ${instance} in ${directory}`, hint);
+    });
+}

@@ -1,0 +1,112 @@
+/**
+ * The words after the program's name: which command they ask for and with what, usage, and what is wrong with them.
+ * It must not know what a command does.
+ */
+import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
+import { nearestWord } from "../config/problems.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
+
+export interface Command {
+  description: string;
+  args?: ArgsDef;
+  /** Not in the usage: for the program itself and for jobs. */
+  isHidden?: boolean;
+  /** Given all words after the command's, unparsed. */
+  takesRest?: boolean;
+  /** Resolves with the exit code. `args`: by their long names; absent where not given. */
+  run(args: Record<string, unknown>, rest: string[]): Promise<number>;
+}
+
+export interface Program {
+  name: string;
+  description: string;
+  commands: Record<string, Command>;
+  /** The command that is meant where flags come first, or nothing. */
+  usual: string;
+  version: string;
+  print(line: string): void;
+}
+
+/** Words in, exit code out. Throws FactoryError where they cannot be understood. */
+export async function runCommandLine(words: string[], program: Program): Promise<number> {
+  const { commands, usual, print } = program;
+  const [first] = words;
+  if (first === "--version" || first === "-V") {
+    print(program.version);
+    return 0;
+  }
+  const usualCommand = commands[usual];
+  if (first === "--help" || first === "-h" || first === "help") {
+    print(await renderUsage(tree(program)));
+    if (usualCommand !== undefined) {
+      print(`\nWithout a command, as for \`${usual}\`:`);
+      print(await renderUsage(definition(usual, usualCommand)));
+    }
+    return 0;
+  }
+  const isFlag = first === undefined || first.startsWith("-");
+  const name = isFlag ? usual : first;
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    const near = nearestWord(name, Object.keys(tree(program).subCommands ?? {}));
+    throw usageError(`Unknown command "${name}"${near === null ? "" : `; did you mean ${near}?`}`);
+  }
+  const rest = isFlag ? words : words.slice(1);
+  if (command.takesRest === true) return await command.run({}, rest);
+  if (rest.includes("--help") || rest.includes("-h")) {
+    print(await renderUsage(definition(name, command), tree(program)));
+    return 0;
+  }
+  return await command.run(readArgs(command.args ?? {}, rest), rest);
+}
+
+/** What the user typed cannot be done as it is. */
+export function usageError(message: string): FactoryError {
+  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help shows what there is" });
+}
+
+function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
+  const known = Object.entries(definitions).flatMap(([name, arg]) => [
+    name,
+    camelCase(name),
+    ...("alias" in arg ? [arg.alias].flat() : []),
+  ]);
+  const places = Object.values(definitions).filter(({ type }) => type === "positional").length;
+  const parsed = parse(rest, definitions);
+  const flag = Object.keys(parsed).find((name) => name !== "_" && !known.includes(name));
+  if (flag !== undefined) {
+    const near = nearestWord(flag, Object.keys(definitions));
+    const typed = rest.find((word) => word.replace(/=.*/, "").endsWith(flag)) ?? flag;
+    throw usageError(`Unknown flag "${typed}"${near === null ? "" : `; did you mean --${near}?`}`);
+  }
+  const extra = parsed._[places];
+  if (extra !== undefined) throw usageError(`Unknown argument "${extra}"`);
+  const empty = Object.keys(definitions).find((name) => parsed[name] === "");
+  if (empty !== undefined) throw usageError(`--${empty} needs a value`);
+  return parsed;
+}
+
+/** What citty itself finds wrong is the user's to mend, too. */
+function parse(rest: string[], definitions: ArgsDef): ReturnType<typeof parseArgs> {
+  try {
+    return parseArgs(rest, definitions);
+  } catch (error) {
+    throw usageError(errorText(error));
+  }
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function definition(name: string, { description, args }: Command): CommandDef {
+  return { meta: { name, description }, args: args ?? {} };
+}
+
+function tree({ name, description, commands }: Program): CommandDef {
+  const shown = Object.entries(commands).filter(([, { isHidden }]) => isHidden !== true);
+  return {
+    meta: { name, description },
+    subCommands: Object.fromEntries(shown.map(([word, command]) => [word, definition(word, command)])),
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * `demo`: an embedded server, simulated testbeds and the real factory on this host, with a job for each thing worth seeing.
+ * All of it lives in one temporary directory and is gone at the end, also after Ctrl+C.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openCustomerApi, type CustomerApi } from "../../devserver/customer.ts";
+import { startDevserver } from "../../devserver/server.ts";
+import { startRunner } from "../../devserver/simulated-runner.ts";
+import type { Clock } from "../../doors/clock.ts";
+import type { Http } from "../../doors/http.ts";
+import type { Processes } from "../../doors/processes.ts";
+import type { Random } from "../../doors/random.ts";
+import { openMinder } from "../../hosts/minder/minder.ts";
+import { localTransport } from "../../hosts/minder/transport.ts";
+import { Secret } from "../../words/secret.ts";
+import { type DemoJob, demoJobs, demoTargets, sshJob } from "./jobs.ts";
+import { startSshBench } from "./ssh-bench.ts";
+import { type DemoRun, judge, must, printTable } from "./verdict.ts";
+
+export interface DemoParts {
+  /** How this program is started. */
+  self: string[];
+  clock: Clock;
+  random: Random;
+  http: Http;
+  processes: Processes;
+  print(line: string): void;
+}
+
+/** The whole demo is given up after this. */
+const withinMs = 60_000;
+const pollMs = 100;
+
+export async function runDemo(parts: DemoParts): Promise<number> {
+  const { clock, random, http, print } = parts;
+  const begunMs = clock.uptimeMs();
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort();
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  const directory = mkdtempSync(join(tmpdir(), "sp-test-demo-"));
+  const adminToken = Buffer.from(random.bytes(16)).toString("hex");
+  const server = startDevserver({ clock, random, adminToken });
+  const runner = startRunner({ clock, random, boards: ["sidecar-1"], runMs: 2000 });
+  const bench = await startSshBench(directory, parts);
+  const api = openCustomerApi({ http, baseurl: server.url, token: new Secret(adminToken) });
+  let factory: Bun.Subprocess | null = null;
+  try {
+    const jobs = bench.ok ? [...demoJobs, sshJob] : demoJobs;
+    print(`An embedded server, ${bench.ok ? 5 : 4} simulated testbeds, ${jobs.length} jobs:`);
+    if (!bench.ok) print(`(none of them behind ssh: ${bench.reason})`);
+    const { user, factoryToken, targetIds } = await prepareServer(api, { http, url: server.url });
+    const config = configText(
+      { url: server.url, token: factoryToken, targetIds },
+      { "sidecar-1": [`sp_runner_url = "${runner.url}"`], "psc-1": bench.ok ? bench.lines : null },
+    );
+    factory = startFactory(parts.self, directory, config);
+    const runs = await submitAll(user, jobs);
+    // A factory that ends by itself has nothing more to show.
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    factory.exited.then(end, end);
+    const signal = AbortSignal.any([interrupted.signal, over.signal]);
+    await follow(runs, { user, clock, print, signal });
+    if (interrupted.signal.aborted) {
+      // Whoever interrupts it does not want to wait for what runs; what is just being begun is begun.
+      factory.kill("SIGTERM");
+      await Promise.race([factory.exited, clock.sleep(5_000)]);
+      return 1;
+    }
+    await endFactory(factory, runs, user, clock);
+    if (!runs.every(isOver)) {
+      print(readFileSync(join(directory, "factory.log"), "utf8"));
+      return 1;
+    }
+    const verdicts = await Promise.all(runs.map((run) => judge(run, user, api)));
+    printTable(runs, verdicts, print);
+    const wrong = verdicts.filter(({ fault }) => fault !== null).length;
+    const seconds = ((clock.uptimeMs() - begunMs) / 1000).toFixed(1);
+    print(
+      wrong === 0
+        ? `All ${jobs.length} jobs ended as they should, in ${seconds} s.`
+        : `${wrong} jobs did not.`,
+    );
+    if (wrong > 0) print(readFileSync(join(directory, "factory.log"), "utf8"));
+    return wrong === 0 ? 0 : 1;
+  } finally {
+    factory?.kill("SIGKILL");
+    await stopLeftovers(directory, parts);
+    if (bench.ok) await bench.stop();
+    await runner.stop();
+    await server.stop();
+    rmSync(directory, { recursive: true, force: true });
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}
+
+async function prepareServer(
+  api: CustomerApi,
+  { http, url }: { http: Http; url: string },
+): Promise<{ user: CustomerApi; factoryToken: string; targetIds: Record<string, string> }> {
+  const targetIds: Record<string, string> = {};
+  for (const name of Object.values(demoTargets)) {
+    targetIds[name] = must(await api.createTarget(name, `simulated ${name}`)).id;
+  }
+  const factory = must(await api.createFactory("demo"));
+  const user = must(await api.createUser("demo"));
+  return {
+    user: openCustomerApi({ http, baseurl: url, token: new Secret(user.token) }),
+    factoryToken: factory.token,
+    targetIds,
+  };
+}
+
+/** `lines` of the testbeds that are not simply on this host; null: there is none such. */
+function configText(
+  { url, token, targetIds }: { url: string; token: string; targetIds: Record<string, string> },
+  lines: Record<string, string[] | null>,
+): string {
+  const testbed = (name: string): string => {
+    const type = name.replace(/-\d+$/, "") as keyof typeof demoTargets;
+    const own = lines[name] ?? [];
+    return [
+      `[testbed.${name}]`,
+      `sp_type = "${type}"`,
+      `targets = ["${demoTargets[type]}"]`,
+      'note = "simulated"',
+      ...own,
+      "",
+    ].join("\n");
+  };
+  const names = ["grapefruit-1", "grapefruit-2", "gimlet-1", "sidecar-1", "psc-1"];
+  return [
+    `[general]\nbaseurl = "${url}"\npoll_interval = "200ms"\nagent = "builtin"\n`,
+    `[factory]\ntoken = "${token}"\n`,
+    ...names.filter((name) => lines[name] !== null).map(testbed),
+    ...Object.entries(targetIds).map(([name, id]) => `[target.${name}]\nid = "${id}"\n`),
+  ].join("\n");
+}
+
+/** In a session of its own: a Ctrl+C of the terminal is for the demo, which ends the factory in good order. */
+function startFactory(self: string[], directory: string, config: string): Bun.Subprocess {
+  const base = join(directory, "base");
+  mkdirSync(base, { mode: 0o700 });
+  writeFileSync(join(base, "config.toml"), config, { mode: 0o600 });
+  return Bun.spawn([...self, "run", "--base-dir", base], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: Bun.file(join(directory, "factory.log")),
+    env: { PATH: process.env["PATH"], HOME: directory, FACTORY_LOCK_DIR: join(directory, "locks") },
+    detached: true,
+  });
+}
+
+async function submitAll(user: CustomerApi, jobs: DemoJob[]): Promise<DemoRun[]> {
+  const runs: DemoRun[] = [];
+  for (const job of jobs) {
+    const { id } = must(await user.submitJob(job.request));
+    for (const [name, text] of Object.entries(job.inputs)) {
+      must(await user.uploadInput(id, name, new TextEncoder().encode(text)));
+    }
+    runs.push({ job, id, state: "", last: null });
+  }
+  return runs;
+}
+
+function isOver(run: DemoRun): boolean {
+  return run.state === "completed" || run.state === "failed";
+}
+
+async function follow(
+  runs: DemoRun[],
+  {
+    user,
+    clock,
+    print,
+    signal,
+  }: { user: CustomerApi; clock: Clock; print(line: string): void; signal: AbortSignal },
+): Promise<void> {
+  const begunMs = clock.uptimeMs();
+  while (!signal.aborted && !runs.every(isOver)) {
+    const elapsedMs = clock.uptimeMs() - begunMs;
+    if (elapsedMs > withinMs) return;
+    for (const run of runs.filter((each) => !isOver(each))) {
+      run.last = must(await user.job(run.id));
+      if (run.last.state === run.state) continue;
+      run.state = run.last.state;
+      print(`${(elapsedMs / 1000).toFixed(1).padStart(6)} s  ${run.job.title.padEnd(14)} ${run.state}`);
+      if (run.job.isCancelled && run.state === "running") must(await user.cancel(run.id));
+    }
+    await clock.sleep(pollMs, signal);
+  }
+}
+
+/** Lets the factory end what still runs, and then itself. */
+async function endFactory(
+  factory: Bun.Subprocess,
+  runs: DemoRun[],
+  user: CustomerApi,
+  clock: Clock,
+): Promise<void> {
+  for (const run of runs) if (!isOver(run)) await user.cancel(run.id);
+  factory.kill("SIGUSR1");
+  await Promise.race([factory.exited, clock.sleep(15_000)]);
+}
+
+/** Agents outlive a factory that was killed: what still runs of the demo's instances is stopped here. */
+async function stopLeftovers(directory: string, { random, processes }: DemoParts): Promise<void> {
+  for (const work of [join(directory, "base", "work"), join(directory, "far")]) {
+    const minder = openMinder({
+      transport: localTransport({ processes }),
+      random,
+      directory: work,
+      lockDirectory: join(directory, "locks"),
+    });
+    const recalled = await minder.recall(work);
+    if (!recalled.ok) continue;
+    await Promise.all(recalled.instances.map((each) => minder.stop(each.directory, { graceMs: 1000 })));
+  }
+}

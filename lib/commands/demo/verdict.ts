@@ -1,0 +1,87 @@
+/** What became of the demo's jobs, against what ought to have become of them. */
+import { createHash } from "node:crypto";
+import type { CustomerApi, Job } from "../../devserver/customer.ts";
+import { FactoryError } from "../../words/failure.ts";
+import type { DemoJob } from "./jobs.ts";
+
+export interface DemoRun {
+  job: DemoJob;
+  id: string;
+  state: string;
+  last: Job | null;
+}
+
+export interface Verdict {
+  testbed: string;
+  waited: string;
+  ran: string;
+  result: string;
+  /** What is not as it should be; null where all is. */
+  fault: string | null;
+}
+
+export async function judge(run: DemoRun, user: CustomerApi, admin: CustomerApi): Promise<Verdict> {
+  const job = must(await user.job(run.id));
+  const events = must(await user.events(run.id));
+  const assigned = events
+    .map(({ payload }) => /^job assigned to worker (\w+)/.exec(payload)?.[1])
+    .find(Boolean);
+  const place = assigned === undefined ? null : must(await admin.adminWorker(assigned)).factory_private;
+  const faults: string[] = [];
+  if (job.state !== run.job.expected) faults.push(`${job.state} instead of ${run.job.expected}`);
+  if (job.cancelled !== run.job.isCancelled) faults.push("cancelled");
+  const { says } = run.job;
+  if (says !== null && !events.some(({ stream, payload }) => stream === "stdout" && payload === says)) {
+    faults.push(`did not say "${says}"`);
+  }
+  const outputs = must(await user.outputs(run.id));
+  for (const [path, sha256] of Object.entries(run.job.outputs)) {
+    const output = outputs.find((each) => each.path === path);
+    const bytes = output === undefined ? null : must(await user.downloadOutput(run.id, output.id));
+    const found = bytes === null ? null : createHash("sha256").update(bytes).digest("hex");
+    if (found !== sha256) faults.push(`${path} is ${found === null ? "missing" : "not what was written"}`);
+  }
+  return {
+    testbed: place?.replace(/\/\d+$/, "") ?? "-",
+    waited: between(job.times["submit"], job.times["assigned"]),
+    ran: between(job.times["assigned"], job.times["complete"]),
+    result: job.cancelled ? "cancelled" : job.state,
+    fault: faults.length === 0 ? null : faults.join(", "),
+  };
+}
+
+function between(from: string | undefined, to: string | undefined): string {
+  if (from === undefined || to === undefined) return "-";
+  return `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
+}
+
+export function printTable(runs: DemoRun[], verdicts: Verdict[], print: (line: string) => void): void {
+  const header = ["job", "testbed", "waited", "ran", "result", "as it should"];
+  const rows = verdicts.map(({ testbed, waited, ran, result, fault }, index) => [
+    runs[index]?.job.title ?? "",
+    testbed,
+    waited,
+    ran,
+    result,
+    fault ?? "yes",
+  ]);
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  print("");
+  for (const row of [header, ...rows]) {
+    print(
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    );
+  }
+  print("");
+}
+
+/** The embedded server refuses nothing that the demo asks. */
+export function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }): T {
+  if (answer.ok) return answer.value;
+  throw new FactoryError(`The demo's server refused a call: ${answer.message}`, { exitCode: 1 });
+}

@@ -1,0 +1,173 @@
+/**
+ * The log of an instance's agent, or another file of its directory, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
+ * may do more than be read.
+ */
+import { z } from "zod";
+import { directoryName, type Instance, instanceName } from "../words/domain.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Files } from "../doors/files.ts";
+import { FactoryError } from "../words/failure.ts";
+import { harmless, peopleLine } from "../words/log-line.ts";
+
+/** Read at once; the log itself may be of any size. */
+const pieceBytes = 64 * 1024;
+const lookAgainMs = 250;
+
+export interface LogsOptions {
+  /** `testbed`, `testbed/seq` or `testbed_seq`. */
+  name: string;
+  /** From the instance's directory on. */
+  file: string;
+  /** Goes on until the instance has ended, or `signal` aborts. */
+  follows: boolean;
+  signal: AbortSignal;
+  /** All instances on record. */
+  instances: Instance[];
+  /** Those that are open now: asked again and again. */
+  open(): Instance[];
+  /** On the host of that instance. */
+  readPiece(
+    instance: Instance,
+    path: string,
+    offset: number,
+    maxBytes: number,
+  ): ReturnType<Files["readPiece"]>;
+  clock: Clock;
+  isTerminal: boolean;
+  write(bytes: Uint8Array): void;
+  /** What is not the log's own text. */
+  tell(line: string): void;
+}
+
+type Read = (offset: number) => ReturnType<Files["readPiece"]>;
+
+/** Resolves with the exit code. Throws FactoryError where no instance has this name, or the file is none of its directory. */
+export async function showLog(options: LogsOptions): Promise<number> {
+  const { follows, signal, clock, write, tell } = options;
+  const instance = findInstance(options.name, options.instances);
+  const path = `${instance.place.directory}/${checkFile(options.file)}`;
+  const read: Read = async (offset) => await options.readPiece(instance, path, offset, pieceBytes);
+  const screen = options.isTerminal ? openScreen(write) : null;
+  const show = screen?.show ?? write;
+  let at = 0;
+  for (;;) {
+    // Before the log is read: what is written until its end is then read below.
+    const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
+    const size = await drain(read, at, show).catch((error: unknown) => {
+      // What was interrupted may have taken ssh with it.
+      if (signal.aborted) return at;
+      throw error;
+    });
+    if (size === null) {
+      if (isOver && at === 0) {
+        tell(`${instanceName(instance)} has no ${options.file}: ${path} is no file`);
+        return 1;
+      }
+    } else if (size < at) {
+      tell("the log was cut to its limit; what was written meanwhile may be missing here");
+      at = size;
+    } else {
+      at = size;
+    }
+    screen?.pause(isOver);
+    if (isOver) return 0;
+    await clock.sleep(lookAgainMs, signal);
+  }
+}
+
+/** Shows all from `at` on. Resolves with the log's size, which is below `at` where it was cut; null where it is not there. */
+async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void): Promise<number | null> {
+  let position = at;
+  for (;;) {
+    const piece = await read(position);
+    if (piece === null) return position === 0 ? null : position;
+    if (piece.size < position) return piece.size;
+    if (piece.bytes.length === 0) return position;
+    show(piece.bytes);
+    position += piece.bytes.length;
+  }
+}
+
+function checkFile(file: string): string {
+  if (file !== "" && !file.startsWith("/") && !file.split("/").includes("..")) return file;
+  throw new FactoryError(
+    `Cannot show ${JSON.stringify(file)}: it is no path within an instance's directory`,
+    {
+      hint: "As in opt/etc/job-done.json or minder/exit.json",
+    },
+  );
+}
+
+function isAmong({ testbed, seq }: Instance, instances: Instance[]): boolean {
+  return instances.some((each) => each.testbed === testbed && each.seq === seq);
+}
+
+function findInstance(name: string, instances: Instance[]): Instance {
+  const named = instances.filter(
+    (each) => each.testbed === name || instanceName(each) === name || directoryName(each) === name,
+  );
+  const [latest] = named.toSorted((one, other) => other.seq - one.seq);
+  if (latest !== undefined) return latest;
+  const testbeds = [...new Set(instances.map(({ testbed }) => testbed))].toSorted();
+  throw new FactoryError(`Cannot show a log: no instance on record is "${name}"`, {
+    hint:
+      testbeds.length === 0
+        ? "No job has run here yet"
+        : `Give a testbed (${testbeds.join(", ")}) or one of its instances, as in ${testbeds[0]}/1`,
+  });
+}
+
+/** A line of JSON is held back until it is whole, if it is no longer than this. */
+const longestLine = 64 * 1024;
+
+/** For a terminal: lines of this program's own log as people read them, and all else as it is, but harmless. */
+function openScreen(write: LogsOptions["write"]): {
+  show(bytes: Uint8Array): void;
+  /** Nothing more is there for now, or at all: what can be shown of an unfinished line is. */
+  pause(isEnd: boolean): void;
+} {
+  const decoder = new TextDecoder();
+  const put = (text: string): void => {
+    if (text !== "") write(new TextEncoder().encode(harmless(text)));
+  };
+  let rest = "";
+  let isBegun = false;
+  /** Shows the beginning of a line that is not whole yet. */
+  const flush = (): void => {
+    put(rest);
+    rest = "";
+    isBegun = true;
+  };
+  return {
+    show: (bytes) => {
+      const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        put((isBegun ? null : logLine(line)) ?? `${line}\n`);
+        isBegun = false;
+      }
+      if (rest.length >= longestLine) flush();
+    },
+    pause: (isEnd) => {
+      if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{"))) return;
+      put(rest);
+      rest = "";
+      isBegun = true;
+    },
+  };
+}
+
+const entrySchema = z.looseObject({ time: z.iso.datetime(), level: z.string(), message: z.string() });
+
+/** Null: it is not a line of this program's log. */
+function logLine(line: string): string | null {
+  if (!line.startsWith('{"time":')) return null;
+  try {
+    const { time, level, message, ...fields } = entrySchema.parse(JSON.parse(line));
+    // All of it is about one job.
+    delete fields["job"];
+    return peopleLine({ timeMs: Date.parse(time), level, message, fields });
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,130 @@
+/** What `setup` was given on its command line and in the environment, judged before anything is asked. */
+import { resolve } from "node:path";
+import type { Surroundings } from "../../config/locations.ts";
+import { expandHome } from "../../config/home-paths.ts";
+import { showValue } from "../../config/problems.ts";
+import { findTokenFault, isTargetName, readHttpUrl, type Reading } from "../../config/schema.ts";
+import { errorText, FactoryError } from "../../words/failure.ts";
+import { Secret } from "../../words/secret.ts";
+import { parseUlid } from "../../words/ulid.ts";
+import type { NewConfig, NewTarget } from "./config-text.ts";
+
+/** Null: not given. */
+export interface Given {
+  baseDirectory: string | null;
+  baseurl: string | null;
+  token: NewConfig["token"] | null;
+  spRunner: string | null;
+  spConfig: string | null;
+  targets: NewTarget[];
+}
+
+/** The words are the command line's: `--target` may be there several times. Throws FactoryError. */
+export function readGiven(args: Record<string, unknown>, words: string[], around: Surroundings): Given {
+  const flag = (name: string): string | null => (args[name] as string | undefined) ?? null;
+  const baseDirectory = flag("base-dir") ?? (around.env["FACTORY_BASE"] || null);
+  const url = flag("server-url");
+  const spRunner = flag("sp-runner");
+  const spConfig = flag("sp-config");
+  const targets: NewTarget[] = [];
+  for (const text of targetWords(words)) targets.push(must("--target", readTarget(text, targets)));
+  return {
+    baseDirectory: baseDirectory === null ? null : absolutePath(baseDirectory, around),
+    baseurl: url === null ? null : must("--server-url", readHttpUrl(url)),
+    token: readToken(flag("token-file"), around),
+    spRunner: spRunner === null ? null : must("--sp-runner", readProgram(spRunner, around)),
+    spConfig: spConfig === null ? null : must("--sp-config", readPath(spConfig, around)),
+    targets,
+  };
+}
+
+/** `NAME=ULID`, beside the targets that there are. */
+export function readTarget(text: string, others: NewTarget[]): Reading<NewTarget> {
+  const at = text.lastIndexOf("=");
+  const name = text.slice(0, Math.max(at, 0)).trim();
+  const id = parseUlid(text.slice(at + 1).trim());
+  const mend = "Write it as in sp-grapefruit=01M850P0K099E9F8GHWJ7VBZWM";
+  if (at < 0) return { wrong: `${showValue(text)} has no "="`, mend };
+  if (!isTargetName(name)) return { wrong: `${showValue(name)} cannot be a target's name`, mend };
+  if (id === null) return { wrong: `${showValue(text.slice(at + 1))} is no ULID`, mend };
+  const twin = others.find((other) => other.name === name || other.id === id);
+  if (twin !== undefined) {
+    return { wrong: `there is ${twin.name}=${twin.id} already`, mend: "Name each target once" };
+  }
+  return { value: { name, id } };
+}
+
+/** A path, or a command line: only a path that is relative to here is made absolute. */
+export function readProgram(text: string, { workingDirectory }: Surroundings): Reading<string> {
+  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
+  return { value: /^[^\s/~][^\s]*\//.test(text) ? `${workingDirectory}/${text}` : text };
+}
+
+/** Absolute, or from the home directory as it was written. */
+export function readPath(text: string, { workingDirectory }: Surroundings): Reading<string> {
+  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
+  return { value: /^~(?:\/|$)/.test(text) ? text : resolve(workingDirectory, text) };
+}
+
+export function absolutePath(text: string, { home, workingDirectory }: Surroundings): string {
+  return resolve(workingDirectory, expandHome(text, home));
+}
+
+/** A token as it is typed. */
+export function readTypedToken(text: string): Reading<Secret> {
+  const fault = findTokenFault(text);
+  return fault === null
+    ? { value: new Secret(text.trim()) }
+    : { wrong: fault, mend: "Paste the token alone" };
+}
+
+export function secretOf(token: NewConfig["token"], { readText }: Surroundings): Secret {
+  return "file" in token ? new Secret(readText(token.file).trim()) : token.value;
+}
+
+/** Of a token in a file or typed; null where nothing is to be said of it. */
+export function warnOfToken(token: NewConfig["token"], around: Surroundings): string | null {
+  const text = secretOf(token, around).reveal();
+  return text.length < 16
+    ? `Warning: this token has ${text.length} characters only: a server's own have more, and a short one can be guessed`
+    : null;
+}
+
+function readToken(tokenFile: string | null, around: Surroundings): NewConfig["token"] | null {
+  const mend = "Write the token alone into it, on one line";
+  if (tokenFile !== null) {
+    const file = absolutePath(tokenFile, around);
+    const text = readTokenFile(file, around);
+    const fault = findTokenFault(text);
+    if (fault !== null) throw new FactoryError(`Cannot use --token-file ${file}: ${fault}`, { hint: mend });
+    return { file };
+  }
+  const text = around.env["FACTORY_TOKEN"] ?? "";
+  if (text === "") return null;
+  const fault = findTokenFault(text);
+  if (fault !== null) throw new FactoryError(`Cannot use FACTORY_TOKEN: ${fault}`, { hint: mend });
+  return { value: new Secret(text.trim()) };
+}
+
+function readTokenFile(file: string, { readText }: Surroundings): string {
+  try {
+    return readText(file);
+  } catch (error) {
+    throw new FactoryError(`Cannot read --token-file ${file}: ${errorText(error)}`, {
+      hint: "It must be a file that this user may read, with the token alone in it",
+      cause: error,
+    });
+  }
+}
+
+function targetWords(words: string[]): string[] {
+  return words.flatMap((word, index) => {
+    if (word.startsWith("--target=")) return [word.slice("--target=".length)];
+    return word === "--target" ? [words[index + 1] ?? ""] : [];
+  });
+}
+
+function must<T>(flag: string, reading: Reading<T>): T {
+  if ("value" in reading) return reading.value;
+  throw new FactoryError(`Cannot use ${flag}: ${reading.wrong}`, { hint: reading.mend });
+}

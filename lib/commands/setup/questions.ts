@@ -1,0 +1,36 @@
+/** How a person is asked: again until the answer can be used. What the questions are about is not its business. */
+import type { Reading } from "../../config/schema.ts";
+import type { Terminal } from "../../doors/terminal.ts";
+
+export interface Questions {
+  /** `usual` is what no answer means; without it, one must be given. */
+  value<T>(
+    question: string,
+    read: (answer: string) => Reading<T>,
+    options?: { usual?: string; hidden?: boolean },
+  ): Promise<T>;
+  isWanted(question: string, usual: boolean): Promise<boolean>;
+}
+
+export function openQuestions(terminal: Terminal, print: (line: string) => void): Questions {
+  return {
+    value: async (question, read, { usual, hidden = false } = {}) => {
+      const shown = usual === undefined || usual === "" ? "" : ` [${usual}]`;
+      for (;;) {
+        const answer = (await terminal.ask(`${question}${shown}: `, { hidden })) || usual;
+        if (answer === undefined) continue;
+        const reading = read(answer);
+        if ("value" in reading) return reading.value;
+        print(`  ${reading.wrong}\n  ${reading.mend}`);
+      }
+    },
+    isWanted: async (question, usual) => {
+      for (;;) {
+        const answer = (await terminal.ask(`${question} ${usual ? "[Y/n]" : "[y/N]"} `)).toLowerCase();
+        if (answer === "") return usual;
+        if (["y", "yes"].includes(answer)) return true;
+        if (["n", "no"].includes(answer)) return false;
+      }
+    },
+  };
+}

@@ -1,0 +1,253 @@
+/**
+ * `setup`: asks what was not given and writes the configuration of a new factory, whole or not at all. Of the server it asks
+ * only whether the token is good: all else is `check`'s.
+ */
+import type { Surroundings } from "../../config/locations.ts";
+import { expandHome } from "../../config/home-paths.ts";
+import { readHttpUrl, type Reading } from "../../config/schema.ts";
+import { parseConfig } from "../../config/config.ts";
+import type { Files } from "../../doors/files.ts";
+import type { Http } from "../../doors/http.ts";
+import type { Terminal } from "../../doors/terminal.ts";
+import { errorText, FactoryError } from "../../words/failure.ts";
+import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
+import { type Discovery, findTestbeds } from "./discovered.ts";
+import {
+  absolutePath,
+  type Given,
+  readGiven,
+  readPath,
+  readProgram,
+  readTarget,
+  readTypedToken,
+  secretOf,
+  warnOfToken,
+} from "./given.ts";
+import { openQuestions, type Questions } from "./questions.ts";
+import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
+import { tryToken } from "./token-trial.ts";
+
+export interface SetupDoors {
+  around: Surroundings;
+  files: Pick<Files, "isThere" | "list" | "readText" | "writePrivate">;
+  /** Null where nobody can be asked. */
+  terminal: Terminal | null;
+  print(line: string): void;
+  http: Http;
+  /** How this program is started. */
+  program: string[];
+}
+
+/** sp-runner's own default. */
+const usualSpConfig = "~/Oxide/ci/config.toml";
+
+export async function runSetup(
+  args: Record<string, unknown>,
+  words: string[],
+  doors: SetupDoors,
+): Promise<number> {
+  const given = readGiven(args, words, doors.around);
+  try {
+    return await setUp(given, doors);
+  } finally {
+    doors.terminal?.close();
+  }
+}
+
+async function setUp(given: Given, doors: SetupDoors): Promise<number> {
+  const { around, files, terminal, print } = doors;
+  if (terminal === null) refuseGaps(given);
+  const questions = terminal === null ? null : openQuestions(terminal, print);
+  if (questions !== null)
+    print("Sets up a factory. Nothing is written before the end; Ctrl+C changes nothing.\n");
+  const base = given.baseDirectory ?? (await askBase(questions, doors));
+  const path = `${base}/config.toml`;
+  const replace = await files.isThere(path);
+  if (replace && questions === null) throw refuseOverwriting(path);
+  if (
+    replace &&
+    questions !== null &&
+    !(await questions.isWanted(`${path} is there. Overwrite it?`, false))
+  ) {
+    print("It stays as it is: nothing was changed");
+    return 0;
+  }
+
+  const config = await gather(given, questions, doors);
+  if (config === null) {
+    print("Nothing was changed");
+    return 1;
+  }
+  const text = composeConfig(config);
+  // What was judged piece by piece must also hold together, and be what the daemon will read.
+  parseConfig({ ...around, env: {}, text, path, readTokenFile: around.readText });
+  if (!(await write(path, text, replace, files))) throw refuseOverwriting(path);
+  tellNext(path, base, config, doors);
+  return 0;
+}
+
+function refuseGaps(given: Given): void {
+  const missing = [
+    given.baseurl === null ? "--server-url URL" : null,
+    given.token === null ? "--token-file FILE (or FACTORY_TOKEN in the environment)" : null,
+  ].filter((flag) => flag !== null);
+  if (missing.length === 0) return;
+  throw new FactoryError(`Cannot ask without a terminal, and not given: ${missing.join(", ")}`, {
+    hint: "Give these, and --target NAME=ULID for each target; or start it in a terminal",
+  });
+}
+
+function refuseOverwriting(path: string): FactoryError {
+  return new FactoryError(`Cannot write ${path}: it is there already`, {
+    hint: "Move it away first, or start this in a terminal, where it asks",
+  });
+}
+
+async function askBase(questions: Questions | null, { around, print }: SetupDoors): Promise<string> {
+  const usual = `${around.home}/Oxide/ci/factory`;
+  if (questions === null) print(`Base directory: ${usual}`);
+  const read = (answer: string): { value: string } => ({ value: absolutePath(answer, around) });
+  return (await questions?.value("Base directory", read, { usual })) ?? usual;
+}
+
+/** All of a new configuration; where nobody can be asked, of what was given and found. Null: the person gave up. */
+async function gather(
+  given: Given,
+  questions: Questions | null,
+  doors: SetupDoors,
+): Promise<NewConfig | null> {
+  const { around, print } = doors;
+  const baseurl = given.baseurl ?? (await questions?.value("URL of the buildomat server", readHttpUrl));
+  if (baseurl === undefined) throw new Error("gaps were let through");
+  const token = await chooseToken(given.token, baseurl, questions, doors);
+  if (token === null) return null;
+
+  let { spRunner, spConfig } = given;
+  spRunner ??=
+    (await questions?.value("sp-runner, as jobs call it", (text) => readProgram(text, around), {
+      usual: "sp-runner",
+    })) ?? null;
+  spConfig ??=
+    (await questions?.value("sp-runner's configuration", (text) => readPath(text, around), {
+      usual: usualSpConfig,
+    })) ?? null;
+  await warnOfMissing([spRunner, spConfig], doors);
+
+  const targets = given.targets.length > 0 ? given.targets : await askTargets(questions, print);
+  const found = await findTestbeds(expandHome(spConfig ?? usualSpConfig, around.home), doors.files);
+  tellFound(found, print);
+  const testbeds =
+    questions === null
+      ? likelyTestbeds(found.testbeds, targets)
+      : await askTestbeds(found.testbeds, targets, { questions, print });
+  return { baseurl, token, spRunner, spConfig, targets, testbeds };
+}
+
+/** The token that was given or typed, once the server was asked about it. Null: the person gave up. */
+async function chooseToken(
+  given: NewConfig["token"] | null,
+  baseurl: string,
+  questions: Questions | null,
+  doors: SetupDoors,
+): Promise<NewConfig["token"] | null> {
+  const { around, print } = doors;
+  for (let token = given; ; token = null) {
+    token ??= await askToken(questions, print);
+    const warning = warnOfToken(token, around);
+    if (warning !== null) print(warning);
+    const trial = await tryToken(baseurl, secretOf(token, around), doors);
+    if (trial.is === "good") {
+      print("The server takes the token");
+      return token;
+    }
+    if (trial.is === "untried") {
+      print(`Warning: the token could not be tried: ${trial.why}`);
+      if (questions === null || (await questions.isWanted("Go on without that?", true))) return token;
+      return null;
+    }
+    if (questions === null) {
+      throw new FactoryError(`Cannot use the token: ${trial.why}`, { hint: "Nothing was written" });
+    }
+    print(trial.why);
+    if (await questions.isWanted("Use this token all the same?", false)) return token;
+  }
+}
+
+async function askToken(
+  questions: Questions | null,
+  print: (line: string) => void,
+): Promise<NewConfig["token"]> {
+  print("\nThe factory's token comes from the server's administrator. It is not shown while it is typed.");
+  const value = await questions?.value("Token", readTypedToken, { hidden: true });
+  if (value === undefined) throw new Error("gaps were let through");
+  return { value };
+}
+
+async function askTargets(questions: Questions | null, print: (line: string) => void): Promise<NewTarget[]> {
+  const targets: NewTarget[] = [];
+  if (questions === null) return targets;
+  print(
+    "\nThe server knows targets by ULID only. Its administrator reads them off the server's target list\n" +
+      "(GET /0/admin/targets): each has a name and an id.",
+  );
+  for (;;) {
+    const question = `${targets.length === 0 ? "Target" : "Next target"} as NAME=ULID, empty: no more`;
+    const read = (text: string): Reading<NewTarget | null> =>
+      text === "" ? { value: null } : readTarget(text, targets);
+    const target = await questions.value(question, read, { usual: "" });
+    if (target === null) return targets;
+    targets.push(target);
+  }
+}
+
+/** A command line or a bare name is not looked for: only the job's own shell can tell what it means. */
+async function warnOfMissing(paths: (string | null)[], { around, files, print }: SetupDoors): Promise<void> {
+  for (const path of paths) {
+    if (path === null || !/^[~/]/.test(path)) continue;
+    if (!(await files.isThere(expandHome(path, around.home)).catch(() => false))) {
+      print(`Warning: there is no ${path} on this host; jobs are told of it all the same`);
+    }
+  }
+}
+
+function tellFound({ directory, testbeds, skipped }: Discovery, print: (line: string) => void): void {
+  if (testbeds.length > 0) print(`\nTestbeds found in ${directory}:`);
+  const width = Math.max(...testbeds.map(({ name }) => name.length));
+  for (const { name, spType } of testbeds) print(`  ${name.padEnd(width)}  ${spType}`);
+  for (const line of skipped) print(`Skipped ${line}`);
+}
+
+async function write(
+  path: string,
+  text: string,
+  replace: boolean,
+  files: SetupDoors["files"],
+): Promise<boolean> {
+  try {
+    return await files.writePrivate(path, text, { replace });
+  } catch (error) {
+    throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
+      hint: "--base-dir names a directory that this user may write to",
+      cause: error,
+    });
+  }
+}
+
+function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, doors: SetupDoors): void {
+  const { around, print, program } = doors;
+  print(`\nWritten: ${path}, readable by ${around.user} alone`);
+  const idle = testbeds.filter((testbed) => testbed.targets.length === 0).map(({ name }) => name);
+  if (targets.length === 0)
+    print("It has no target yet: add [target.NAME] with the id of the server's target list");
+  if (idle.length > 0) print(`A comment until it is known which targets they serve: ${idle.join(", ")}`);
+  if (testbeds.length === 0) print("It has no testbed yet: add [testbed.NAME] with sp_type and targets");
+  const flag = base === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${shellWord(base)}`;
+  const command = program.map(shellWord).join(" ");
+  print(`\nNext:\n  ${command} check${flag}    # what is missing still, and how to mend it`);
+  print(`  ${command} run${flag}      # leases jobs and runs them`);
+}
+
+/** As it can be pasted into a shell. */
+function shellWord(text: string): string {
+  return /^[\w./~:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,77 @@
+/** Which testbeds a new configuration gets, and the targets that each serves. */
+import { nearestWord, showValue } from "../../config/problems.ts";
+import { isTestbedName, type Reading, spTypes } from "../../config/schema.ts";
+import type { SpType } from "../../config/config.ts";
+import type { NewTarget, NewTestbed } from "./config-text.ts";
+import { type DiscoveredTestbed, readSpType } from "./discovered.ts";
+import type { Questions } from "./questions.ts";
+
+interface Conversation {
+  questions: Questions;
+  print(line: string): void;
+}
+
+/** Where nobody can be asked: a target is taken for a testbed's where its name has the board's type in it. */
+export function likelyTestbeds(found: DiscoveredTestbed[], targets: NewTarget[]): NewTestbed[] {
+  return found.map(({ name, spType }) => ({ name, spType, targets: likelyTargets(spType, targets) }));
+}
+
+export async function askTestbeds(
+  found: DiscoveredTestbed[],
+  targets: NewTarget[],
+  { questions, print }: Conversation,
+): Promise<NewTestbed[]> {
+  const testbeds: NewTestbed[] = [];
+  print("");
+  for (const { name, spType } of found) {
+    if (!(await questions.isWanted(`Add a section for ${name} (${spType})?`, true))) continue;
+    testbeds.push({ name, spType, targets: await askServed(spType, targets, questions) });
+  }
+  for (;;) {
+    const question = `${testbeds.length === 0 ? "Name of a testbed" : "Another testbed's name"}, empty: no more`;
+    const name = await questions.value(question, (text) => readName(text, testbeds), { usual: "" });
+    if (name === null) return testbeds;
+    const spType = await questions.value(`  its type, one of ${spTypes.join(", ")}`, readType);
+    testbeds.push({ name, spType, targets: await askServed(spType, targets, questions) });
+  }
+}
+
+async function askServed(spType: SpType, targets: NewTarget[], questions: Questions): Promise<string[]> {
+  if (targets.length === 0) return [];
+  const usual = likelyTargets(spType, targets).join(" ");
+  return await questions.value("  targets that it serves", (text) => readServed(text, targets), { usual });
+}
+
+function likelyTargets(spType: SpType, targets: NewTarget[]): string[] {
+  return targets.map(({ name }) => name).filter((name) => name.toLowerCase().includes(spType));
+}
+
+function readServed(text: string, targets: NewTarget[]): Reading<string[]> {
+  const known = targets.map(({ name }) => name);
+  const words = text.split(/[\s,]+/).filter((word) => word !== "");
+  const unknown = words.find((word) => !known.includes(word));
+  if (unknown === undefined) return { value: [...new Set(words)] };
+  const near = nearestWord(unknown, known);
+  const meant = near === null ? "" : `; did you mean ${near}?`;
+  return {
+    wrong: `${showValue(unknown)} is none of the targets${meant}`,
+    mend: `Write one or more of ${known.join(", ")}; nothing, and the section is left as a comment`,
+  };
+}
+
+function readName(text: string, testbeds: NewTestbed[]): Reading<string | null> {
+  if (text === "") return { value: null };
+  const mend = "Write letters, digits, dots, underscores and hyphens, a letter or digit first";
+  if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, mend };
+  const twin = testbeds.find(({ name }) => name.toLowerCase() === text.toLowerCase());
+  return twin === undefined
+    ? { value: text }
+    : { wrong: `there is a ${twin.name} already`, mend: "Each testbed has a name of its own" };
+}
+
+function readType(text: string): Reading<SpType> {
+  const value = readSpType(text);
+  return value === null
+    ? { wrong: `${showValue(text)} is no known type`, mend: `Write one of ${spTypes.join(", ")}` }
+    : { value };
+}

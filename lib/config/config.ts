@@ -1,0 +1,266 @@
+/**
+ * The configuration file: TOML text to a checked, plain Config, or an error that tells everything that is wrong.
+ * Pure: what it needs from the host (environment, home, a token file's text) is given in.
+ */
+import { posix } from "node:path";
+import { parse, TomlError } from "smol-toml";
+import type { z } from "zod";
+import { locateToml, type TomlPath } from "./toml-lines.ts";
+import { expandHome, isHiddenInInstance } from "./home-paths.ts";
+import { ConfigError, keyText, showValue, tomlKey, type Complain, type ConfigProblem } from "./problems.ts";
+import { generalSchema, isTestbedName, testbedSchema, type SpType } from "./schema.ts";
+import { checkRoot, checkTargets, entriesOf, isTable, readSection, type Table } from "./sections.ts";
+import { readTargets, type Target } from "./target-sections.ts";
+import { readToken, type TokenSource } from "./token.ts";
+import { FactoryError } from "../words/failure.ts";
+import { Secret } from "../words/secret.ts";
+
+export { isHiddenInInstance } from "./home-paths.ts";
+export { ConfigError, type ConfigProblem } from "./problems.ts";
+export type { SpType } from "./schema.ts";
+export type { Target } from "./target-sections.ts";
+
+export interface Config {
+  /** The file it was read from. */
+  path: string;
+  general: {
+    /** http or https, without a slash at the end. */
+    baseurl: string;
+    /** Absolute; null: `work/` beside the database. */
+    workDir: string | null;
+    /** Run the agent as root, through `pfexec` or `sudo -n`. */
+    elevate: boolean;
+    /** The same on other hosts; null: as the host's system wants it, on for illumos. */
+    elevateElsewhere: boolean | null;
+    /** An absolute path, or `builtin`; null: beside the executable, else built-in. */
+    agent: string | null;
+    pollIntervalMs: number;
+    bindJob: boolean;
+    isolate: "auto" | "off";
+    /** Finished instance directories are kept this long, and up to this much in all. */
+    keepDays: number;
+    keepBytes: number;
+    /** What agents and their tasks get, on every host. A value may be a secret. */
+    agentEnvironment: Record<string, string>;
+  };
+  token: Secret;
+  /** Where the token was read from, if that is a file of its own; may be relative to the working directory. */
+  tokenFile: string | null;
+  /** In the file's order. */
+  testbeds: Testbed[];
+  targets: Target[];
+}
+
+export interface Testbed {
+  /** A letter or digit, then letters, digits, `.`, `_` and `-`: it names directories, locks and workers. */
+  name: string;
+  spType: SpType;
+  /** Names of `Config.targets`, each once, at least one. */
+  targets: string[];
+  /** Where the agent runs, over ssh; null: on this host. */
+  host: string | null;
+  sshUser: string;
+  /** Null: what the user's own ssh configuration says. */
+  sshPort: number | null;
+  sshKey: string | null;
+  /** Type and key, as in a known_hosts line; null: the key seen first is kept. */
+  hostKey: string | null;
+  /** On `host`; may begin with `~/`. */
+  agentPath: string | null;
+  /** On `host`; may begin with `~/`. */
+  workDir: string | null;
+  /** Set: jobs go to this sp-runner service, and `host` is null. */
+  spRunnerUrl: string | null;
+  testType: string;
+  disableWatchdog: boolean;
+  /** A path or a command line. `~` in it and in `spRunnerConfig` is the home of the agent's user, on its host. */
+  spRunnerPath: string;
+  spRunnerConfig: string;
+  baseline: string;
+  enabled: boolean;
+  startTimeoutMs: number;
+  jobTimeoutMs: number | null;
+  silenceTimeoutMs: number | null;
+  /** A command line that must succeed before a lease is taken for this testbed. */
+  check: string | null;
+  note: string;
+}
+
+export interface ConfigSource extends TokenSource {
+  text: string;
+  /** Shown with each problem. */
+  path: string;
+  env: Record<string, string | undefined>;
+  /** The default of `ssh_user`. */
+  user: string;
+  /** As `process.platform` says. */
+  platform: string;
+  /** What a relative path in `BUILDOMAT_AGENT_PATH` or `BUILDOMAT_WORK_DIR` is relative to. */
+  workingDirectory: string;
+}
+
+/** Throws a ConfigError that lists every problem, or a FactoryError where the text is no TOML; both mean exit code 2. */
+export function parseConfig(source: ConfigSource): Config {
+  const root = parseToml(source);
+  const lineOf = locateToml(source.text);
+  const problems: ConfigProblem[] = [];
+  const complain: Complain = (path, wrong, mend) => {
+    problems.push({ line: lineOf(path), key: keyText(path), wrong, mend });
+  };
+
+  checkRoot(root, complain);
+  const section = readSection(generalSchema, root["general"], ["general"], complain);
+  const workDir = chooseWorkDir(section.work_dir, source);
+  if (workDir !== null && isHiddenInInstance(workDir)) {
+    if (section.work_dir !== undefined) complain(["general", "work_dir"], ...hiddenDirectory(workDir));
+    else problems.push(environmentProblem("BUILDOMAT_WORK_DIR", ...hiddenDirectory(workDir)));
+  }
+  const token = readToken(root["factory"], source, complain);
+  const targets = readTargets(root["target"], complain);
+  const testbeds = readTestbeds(root["testbed"], { source, targets, complain });
+  if (problems.length > 0) throw new ConfigError(source.path, problems);
+  const general = plainGeneral(section as z.output<typeof generalSchema>, workDir, source);
+  return {
+    path: source.path,
+    general,
+    token: new Secret(token.text),
+    tokenFile: token.file,
+    testbeds,
+    targets,
+  };
+}
+
+function parseToml({ text, path }: ConfigSource): Table {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // The message quotes the lines around the fault, and one of them may hold the token.
+    let message = error.message.trimEnd();
+    for (const [, value = ""] of text.matchAll(/\btoken["']?\s*=\s*(?:"""|'''|["'])?\s*([^\r\n]+)/g)) {
+      message = message.replaceAll(value, "***");
+    }
+    // As may the address of a proxy.
+    message = message.replaceAll(/\/\/[^\s/"']*@/g, "//***@");
+    throw new FactoryError(`Cannot read ${path}:${error.line}: ${message}`, {
+      hint: "Mend the marked place: the file is no TOML as it is",
+    });
+  }
+}
+
+/** A path of the environment, as the Rust factory reads it too; null where it is not set. */
+function pathFromEnvironment(name: string, { env, workingDirectory }: ConfigSource): string | null {
+  const path = env[name];
+  return path === undefined || path === "" ? null : posix.resolve(workingDirectory, path);
+}
+
+function chooseWorkDir(configured: string | undefined, source: ConfigSource): string | null {
+  if (configured !== undefined) return expandHome(configured, source.home);
+  return pathFromEnvironment("BUILDOMAT_WORK_DIR", source);
+}
+
+/** What is wrong and how to mend it. */
+const hiddenDirectory = (path: string): [string, string] => [
+  `${showValue(path)} cannot be seen from inside an instance, which has a /work and /input of its own`,
+  "Choose a directory that is neither at nor under /work or /input",
+];
+
+const environmentProblem = (key: string, wrong: string, mend: string): ConfigProblem => ({
+  line: null,
+  key,
+  wrong,
+  mend,
+});
+
+function plainGeneral(
+  section: z.output<typeof generalSchema>,
+  workDir: string | null,
+  source: ConfigSource,
+): Config["general"] {
+  const agent = section.agent ?? pathFromEnvironment("BUILDOMAT_AGENT_PATH", source);
+  return {
+    baseurl: section.baseurl,
+    workDir,
+    elevateElsewhere: section.use_privilege_elevation ?? null,
+    elevate: section.use_privilege_elevation ?? ["sunos", "illumos"].includes(source.platform),
+    agent: agent === null || agent === "builtin" ? agent : expandHome(agent, source.home),
+    pollIntervalMs: section.poll_interval,
+    bindJob: section.bind_job,
+    isolate: section.isolate,
+    keepDays: section.keep.days,
+    keepBytes: section.keep.size,
+    agentEnvironment: section.agent_environment,
+  };
+}
+
+interface TestbedContext {
+  source: ConfigSource;
+  targets: Target[];
+  complain: Complain;
+}
+
+function readTestbeds(value: unknown, { source, targets, complain }: TestbedContext): Testbed[] {
+  const targetNames = new Set(targets.map((target) => target.name));
+  const nameByLowerCase = new Map<string, string>();
+  const testbeds: Testbed[] = [];
+  for (const [name, section] of entriesOf(value, "testbed", complain)) {
+    const at = ["testbed", name];
+    if (!isTestbedName(name)) {
+      const form = "letters, digits, dots, underscores and hyphens, a letter or digit first";
+      complain(at, "this name cannot be used", `Name it with up to 64 ${form}`);
+    }
+    const twin = nameByLowerCase.get(name.toLowerCase());
+    if (twin !== undefined) {
+      const wrong = `[testbed.${tomlKey(twin)}] differs only in upper and lower case`;
+      complain(at, wrong, "Rename one of the two");
+    }
+    nameByLowerCase.set(name.toLowerCase(), name);
+    const testbed = readSection(testbedSchema, section, at, complain);
+    const names = isTable(section) && Array.isArray(section["targets"]) ? section["targets"] : [];
+    checkTargets(names, at, targetNames, complain);
+    checkPlace(testbed, at, complain);
+    // Not whole where something was told, and then thrown away with the rest.
+    testbeds.push(plainTestbed(name, testbed as TestbedSection, source));
+  }
+  return testbeds;
+}
+
+type TestbedSection = z.output<typeof testbedSchema>;
+
+/** Where and how the testbed's jobs run must have one answer. */
+function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Complain): void {
+  if (testbed.work_dir !== undefined && isHiddenInInstance(testbed.work_dir)) {
+    complain([...at, "work_dir"], ...hiddenDirectory(testbed.work_dir));
+  }
+  if (testbed.host !== undefined && testbed.sp_runner_url !== undefined) {
+    const mend = "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner";
+    complain([...at, "sp_runner_url"], "host is set as well", mend);
+  }
+}
+
+function plainTestbed(name: string, testbed: TestbedSection, { home, user }: ConfigSource): Testbed {
+  return {
+    name,
+    spType: testbed.sp_type,
+    targets: [...new Set(testbed.targets ?? [])],
+    host: testbed.host ?? null,
+    sshUser: testbed.ssh_user ?? user,
+    sshPort: testbed.ssh_port ?? null,
+    sshKey: testbed.ssh_key === undefined ? null : expandHome(testbed.ssh_key, home),
+    hostKey: testbed.host_key ?? null,
+    agentPath: testbed.agent_path ?? null,
+    workDir: testbed.work_dir ?? null,
+    spRunnerUrl: testbed.sp_runner_url ?? null,
+    testType: testbed.test_type,
+    disableWatchdog: testbed.disable_watchdog,
+    spRunnerPath: testbed.sp_runner_path,
+    spRunnerConfig: testbed.sp_runner_config,
+    baseline: testbed.baseline,
+    enabled: testbed.enabled,
+    startTimeoutMs: testbed.start_timeout,
+    jobTimeoutMs: testbed.job_timeout ?? null,
+    silenceTimeoutMs: testbed.silence_timeout ?? null,
+    check: testbed.check ?? null,
+    note: testbed.note,
+  };
+}

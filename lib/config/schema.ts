@@ -1,0 +1,272 @@
+/** The sections of the configuration file: every key, its form and its default (README.md "Configure"). */
+import { z } from "zod";
+import { kindOf, nearestWord, showValue } from "./problems.ts";
+import { parseBytes, parseDurationMs } from "../words/duration.ts";
+import { parseUlid } from "../words/ulid.ts";
+
+/** The boards that the lab's hardware tests know. */
+export const spTypes = ["gimlet", "grapefruit", "sidecar", "psc"] as const;
+export type SpType = (typeof spTypes)[number];
+
+/** It names directories, locks and workers. */
+export function isTestbedName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text);
+}
+
+export function isTargetName(text: string): boolean {
+  return /^[^\s\p{C}]{1,128}$/u.test(text);
+}
+
+/** What a text was read as, or what is wrong with it and how to mend it. */
+export type Reading<T> = { value: T } | { wrong: string; mend: string };
+
+/** A string that is read further. Its issues carry the mend in `params`. */
+function textAs<T>(read: (text: string) => Reading<T>) {
+  return z.string().transform((text, context): T => {
+    const reading = read(text);
+    if ("value" in reading) return reading.value;
+    context.addIssue({ code: "custom", message: reading.wrong, params: { mend: reading.mend } });
+    return z.NEVER;
+  });
+}
+
+/** A string of one form, kept as it is. */
+function textLike(form: RegExp, wrong: string, mend: string) {
+  return textAs<string>((text) =>
+    form.test(text) ? { value: text } : { wrong: `${showValue(text)} ${wrong}`, mend },
+  );
+}
+
+function duration(atLeastMs: number, example: string) {
+  return textAs<number>((text) => {
+    const value = parseDurationMs(text);
+    const mend = `Write a number and one of ms, s, m, h, d, as in "${example}"`;
+    if (value === null) return { wrong: `${showValue(text)} is no duration`, mend };
+    if (value < atLeastMs) {
+      return { wrong: `${showValue(text)} is too short`, mend: `Write at least "${atLeastMs}ms"` };
+    }
+    const isTooLong = value > 365 * 86_400_000;
+    return isTooLong ? { wrong: `${showValue(text)} is too long`, mend: `Write at most "365d"` } : { value };
+  });
+}
+
+/** An absolute http or https URL without anything that would be lost or shown; no slash at its end. */
+export function readHttpUrl(text: string): Reading<string> {
+  const mend = `Write scheme, host and port alone, as in "https://buildomat.example.org"`;
+  // The parser strips these without a word; in a configuration they are a slip.
+  if (/[\s\p{Cc}]/u.test(text)) return { wrong: "a URL has no spaces or control characters", mend };
+  const url = URL.parse(text);
+  if (url !== null && (url.username !== "" || url.password !== "")) {
+    return { wrong: "a user name or password in a URL would be shown in logs", mend };
+  }
+  if (url === null || !/^https?:\/\/[^/?#]/i.test(text)) {
+    return { wrong: `${showValue(text)} is no http or https URL`, mend };
+  }
+  if (/[?#]/.test(text)) return { wrong: `${showValue(text)} has a query or fragment`, mend };
+  return { value: url.href.replace(/\/+$/, "") };
+}
+
+const anyHostPath = /^(?:~(?:\/[^\p{Cc}]*)?|\/[^\p{Cc}]*)$/u;
+const path = () =>
+  textLike(anyHostPath, "is no absolute path", `Begin it with "/", or with "~/" for the home directory`);
+const line = (mend: string) => textLike(/^[^\p{Cc}]*\S[^\p{Cc}]*$/u, "is not one line of text", mend);
+const httpUrl = () => textAs(readHttpUrl);
+const agent = textLike(
+  /^(?:builtin|~\/[^\p{Cc}]+|\/[^\p{Cc}]+)$/u,
+  "is no absolute path",
+  `Write the agent's path from "/" or "~/", or "builtin" for the built-in agent`,
+);
+
+const spType = textAs<SpType>((text) => {
+  const found = spTypes.find((name) => name === text);
+  if (found !== undefined) return { value: found };
+  const near = nearestWord(text, spTypes);
+  const meant = near === null ? "" : `; did you mean "${near}"?`;
+  return { wrong: `${showValue(text)} is no known type`, mend: `Write one of ${spTypes.join(", ")}${meant}` };
+});
+
+const size = textAs<number>((text) => {
+  const value = parseBytes(text);
+  const mend = `Write a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, as in "10GB"`;
+  return value === null ? { wrong: `${showValue(text)} is no size`, mend } : { value };
+});
+
+const ulid = textAs<string>((text) => {
+  const value = parseUlid(text);
+  const mend = `Write the 26 characters that the server's administrator sees for the target, as in "01HGYSTRYRBS0DG7J6E22ZS3M5"`;
+  return value === null ? { wrong: `${showValue(text)} is no ULID`, mend } : { value };
+});
+
+const host = textAs<string>((text) => {
+  if (/^[^@]*@[^@]+$/.test(text)) {
+    return {
+      wrong: `${showValue(text)} has a user in it`,
+      mend: "Write the host alone, and the user as ssh_user",
+    };
+  }
+  // A leading "-" would be read as an option by ssh (test/FAULTS.md F69).
+  if (/^[A-Za-z0-9_:][A-Za-z0-9._:%-]{0,252}$/.test(text)) return { value: text };
+  return {
+    wrong: `${showValue(text)} is no host name`,
+    mend: 'Write a name or address, or a Host of your ssh configuration, as in "lab-3.example.org"',
+  };
+});
+
+const hostKey = textAs<string>((text) => {
+  const [, key] =
+    /^((?:ssh|ecdsa|sk)-[A-Za-z0-9@.-]{1,64} [A-Za-z0-9+/]{16,4096}={0,3})(?: [^\p{Cc}]*)?$/u.exec(
+      text.trim(),
+    ) ?? [];
+  const mend = `Write type and key as ssh-keyscan prints them behind the host's name, as in "ssh-ed25519 AAAAC3Nza..."`;
+  return key === undefined ? { wrong: `${showValue(text)} is no public host key`, mend } : { value: key };
+});
+
+const token = textAs<string>((text) => {
+  const wrong = findTokenFault(text);
+  return wrong === null
+    ? { value: text.trim() }
+    : { wrong, mend: "Write the token as the server printed it" };
+});
+
+/** What makes a text no token; null where it is one. The token itself is not in the answer. */
+export function findTokenFault(text: string): string | null {
+  const trimmed = text.trim();
+  if (trimmed.length < 3) return trimmed === "" ? "it is empty" : "a token has at least 3 characters";
+  if (trimmed.length > 4096) return "it is longer than 4096 characters";
+  if (/\s/.test(trimmed)) return "there is a space or line break within the token";
+  return /^[\x21-\x7e]+$/.test(trimmed) ? null : "there are characters in it that no HTTP header can carry";
+}
+
+/** Names that agents, minders or the shells between have for themselves. */
+const takenNames =
+  /^(?:BUILDOMAT_.*|HOME|USER|LOGNAME|BUN_BE_BUN|_|IFS|PWD|OLDPWD|PPID|UID|EUID|GROUPS|OPTIND|SHLVL|SHELLOPTS|BASHOPTS|BASH_[A-Z]+)$/;
+
+/** Why agents cannot have a variable, and how to fix it; null: they can. The value is not shown: it may be a secret. */
+function findVariableFault(name: string, value: unknown): [string, string] | null {
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(name)) {
+    return ["it is not the name of a variable", "Write letters, digits and underscores, no digit first"];
+  }
+  if (typeof value !== "string") return [`must be a string, not ${kindOf(value)}`, `Write ${name} = "..."`];
+  if (takenNames.test(name)) return ["the factory or a shell sets this variable itself", "Remove it"];
+  if (name === "NODE_TLS_REJECT_UNAUTHORIZED" && value === "0") {
+    const mend = "Remove it; a private certificate authority goes into NODE_EXTRA_CA_CERTS";
+    return ["it would let anybody pose as the server", mend];
+  }
+  return /[\0\r\n]/.test(value) ? ["it has a line break or zero byte in it", "Write one line of text"] : null;
+}
+
+const agentEnvironment = z
+  .record(z.string(), z.unknown())
+  .superRefine((table, context) => {
+    for (const [name, value] of Object.entries(table)) {
+      const [message, mend] = findVariableFault(name, value) ?? [];
+      if (message === undefined) continue;
+      context.addIssue({ code: "custom", path: [name], message, params: { mend } });
+    }
+  })
+  .transform((table) => table as Record<string, string>);
+
+const keepSchema = z.strictObject({
+  days: z.number().min(0).max(36_500).default(14),
+  size: size.default(10e9),
+});
+
+export const generalSchema = z.strictObject({
+  baseurl: httpUrl(),
+  work_dir: path().optional(),
+  use_privilege_elevation: z.boolean().optional(),
+  agent: agent.optional(),
+  poll_interval: duration(50, "1s").default(1000),
+  bind_job: z.boolean().default(true),
+  isolate: textAs<"auto" | "off">((text) =>
+    text === "auto" || text === "off"
+      ? { value: text }
+      : { wrong: `${showValue(text)} is no way of isolation`, mend: `Write "auto" or "off"` },
+  ).default("auto"),
+  keep: keepSchema.default({ days: 14, size: 10e9 }),
+  agent_environment: agentEnvironment.default({}),
+});
+
+export const factorySchema = z.strictObject({ token: token.optional(), token_file: path().optional() });
+
+export const testbedSchema = z.strictObject({
+  sp_type: spType,
+  targets: z.array(z.string()).min(1),
+  host: host.optional(),
+  ssh_user: textLike(
+    /^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\$?$/,
+    "is no user name",
+    `Write the name of an account on the host, as in "lab"`,
+  ).optional(),
+  ssh_port: z.int().min(1).max(65_535).optional(),
+  ssh_key: path().optional(),
+  host_key: hostKey.optional(),
+  agent_path: path().optional(),
+  work_dir: path().optional(),
+  sp_runner_url: httpUrl().optional(),
+  test_type: line(`Write a test type that the sp-runner knows, as in "update-rollback"`).default(
+    "update-rollback",
+  ),
+  disable_watchdog: z.boolean().default(false),
+  sp_runner_path: line(`Write a path or a command line, as in "sp-runner"`).default("sp-runner"),
+  sp_runner_config: line(`Write a path, as in "~/Oxide/ci/config.toml"`).default("~/Oxide/ci/config.toml"),
+  baseline: line(`Write a release, as in "v16"`).default("v16"),
+  enabled: z.boolean().default(true),
+  start_timeout: duration(1000, "5m").default(300_000),
+  job_timeout: duration(1000, "2h").optional(),
+  silence_timeout: duration(1000, "15m").optional(),
+  check: line("Write a command line that ends with 0 when the testbed is ready").optional(),
+  note: textLike(/^[^\p{Cc}]*$/u, "has line breaks or control characters", "Write one line of text").default(
+    "",
+  ),
+});
+
+export const targetSchema = z.strictObject({ id: ulid.optional() });
+
+/** What a section may hold, by its first word, for telling where a key belongs. */
+export const sectionKeys: Record<string, string[]> = {
+  general: Object.keys(generalSchema.shape),
+  factory: Object.keys(factorySchema.shape),
+  testbed: Object.keys(testbedSchema.shape),
+  target: Object.keys(targetSchema.shape),
+};
+
+export const keepKeys = Object.keys(keepSchema.shape);
+
+/** A value of the right form for each key, as it is written in the file. */
+export const examples: Record<string, string> = {
+  baseurl: `"https://buildomat.example.org"`,
+  work_dir: `"/var/lib/buildomat-factory"`,
+  use_privilege_elevation: "false",
+  agent: `"/opt/buildomat/buildomat-agent"`,
+  poll_interval: `"1s"`,
+  bind_job: "true",
+  isolate: `"auto"`,
+  keep: `{ days = 14, size = "10GB" }`,
+  agent_environment: `{ HTTPS_PROXY = "http://proxy.example.org:3128" }`,
+  days: "14",
+  size: `"10GB"`,
+  token: `"..."`,
+  token_file: `"~/Oxide/ci/factory/token"`,
+  sp_type: `"gimlet"`,
+  targets: `["sp-gimlet"]`,
+  host: `"lab-3.example.org"`,
+  ssh_user: `"lab"`,
+  ssh_port: "22",
+  ssh_key: `"~/.ssh/id_ed25519"`,
+  host_key: `"ssh-ed25519 AAAAC3Nza..."`,
+  agent_path: `"/opt/buildomat/buildomat-agent"`,
+  sp_runner_url: `"http://lab-3.example.org:9090"`,
+  test_type: `"update-rollback"`,
+  disable_watchdog: "false",
+  sp_runner_path: `"sp-runner"`,
+  sp_runner_config: `"~/Oxide/ci/config.toml"`,
+  baseline: `"v16"`,
+  enabled: "true",
+  start_timeout: `"5m"`,
+  job_timeout: `"2h"`,
+  silence_timeout: `"15m"`,
+  check: `"ping -c 1 192.0.2.7"`,
+  note: `"left bench"`,
+  id: `"01HGYSTRYRBS0DG7J6E22ZS3M5"`,
+};

@@ -1,0 +1,142 @@
+/** Reads one section by its schema, telling each of its problems with line and mend, and going on with what is right. */
+import type { z } from "zod";
+import type { TomlPath } from "./toml-lines.ts";
+import { keyText, kindOf, nearestWord, showValue, tomlKey, type Complain } from "./problems.ts";
+import { examples, keepKeys, sectionKeys } from "./schema.ts";
+
+export type Table = Record<string, unknown>;
+
+/** Tells keys and sections that belong to no known section. */
+export function checkRoot(root: Table, complain: Complain): void {
+  const known = "The sections are [general], [factory], [testbed.NAME] and [target.NAME]";
+  for (const [name, value] of Object.entries(root)) {
+    if (Object.hasOwn(sectionKeys, name)) continue;
+    const near = nearestWord(name, Object.keys(sectionKeys));
+    const mend = near === null ? known : `Did you mean ${near}? ${known}`;
+    if (isTable(value)) complain([name], "unknown section", mend);
+    else complain([name], "unknown key", belongsElsewhere(name) ?? mend);
+  }
+}
+
+/**
+ * What is right in a section, so that its other keys can still be checked against each other. Whatever is wrong has
+ * been told by then: where nothing was, the value is whole.
+ */
+export function readSection<S extends z.ZodObject>(
+  schema: S,
+  value: unknown,
+  at: TomlPath,
+  complain: Complain,
+): Partial<z.output<S>> {
+  if (!isTable(value)) {
+    const header = `[${keyText(at)}]`;
+    const isMissing = value === undefined;
+    const wrong = isMissing ? "the section is missing" : `must be a section, not ${kindOf(value)}`;
+    complain(at, wrong, isMissing ? `Add ${header} with ${requiredKeys(schema)}` : `Begin it with ${header}`);
+    return {};
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const wrong = new Set<unknown>();
+  for (const issue of result.error.issues) {
+    complainOf(issue, value, at, complain);
+    if (issue.path.length > 0) wrong.add(issue.path[0]);
+    else if (issue.code === "unrecognized_keys") for (const name of issue.keys) wrong.add(name);
+  }
+  const right = Object.fromEntries(Object.entries(value).filter(([name]) => !wrong.has(name)));
+  return (schema.partial().safeParse(right).data ?? {}) as Partial<z.output<S>>;
+}
+
+function requiredKeys(schema: z.ZodObject): string {
+  const required = Object.entries(schema.shape).filter(
+    ([, field]) => !(field as z.ZodType).safeParse(undefined).success,
+  );
+  return required.map(([name]) => `${name} = ${examples[name]}`).join(", ") || "its keys";
+}
+
+function complainOf(issue: z.core.$ZodIssue, section: Table, at: TomlPath, complain: Complain): void {
+  const path = issue.path as TomlPath;
+  if (issue.code === "unrecognized_keys") {
+    for (const name of issue.keys) {
+      complain([...at, ...path, name], "unknown key", mendUnknown(name, [...at, ...path]));
+    }
+    return;
+  }
+  const value = path.reduce<unknown>((inside, part) => (inside as Table)[part], section);
+  const name = String(path.findLast((part) => typeof part === "string"));
+  const example = `${name} = ${examples[name]}`;
+  const [wrong, mend] =
+    value === undefined
+      ? ["it is missing", `Add ${example} to [${keyText(at)}]`]
+      : wordIssue(issue, value, `Write it as in ${example}`);
+  complain([...at, ...path], wrong, mend);
+}
+
+const typeNames: Record<string, string> = {
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "an array",
+  object: "a table",
+};
+
+/** What is wrong and how to mend it. A value of the wrong type is not shown: it may be a token. */
+function wordIssue(issue: z.core.$ZodIssue, value: unknown, rewrite: string): [string, string] {
+  switch (issue.code) {
+    case "custom":
+      return [issue.message, String(issue.params?.["mend"])];
+    case "too_small":
+      if (Array.isArray(value)) return ["it is empty", rewrite];
+      return [`${showValue(value)} is too small`, `Write at least ${issue.minimum}`];
+    case "too_big":
+      return [`${showValue(value)} is too large`, `Write at most ${issue.maximum}`];
+    case "invalid_type": {
+      // A fraction, or TOML's nan or inf: its type alone would say nothing.
+      const isNumber = typeof value === "number" && /^(?:int|number)$/.test(issue.expected);
+      const given = isNumber ? showValue(value) : kindOf(value);
+      return [`must be ${typeNames[issue.expected] ?? issue.expected}, not ${given}`, rewrite];
+    }
+    default:
+      return [issue.message, rewrite];
+  }
+}
+
+function mendUnknown(name: string, section: TomlPath): string {
+  const isInner = section.at(-1) === "keep" && section.length === 2 && section[0] === "general";
+  const known = isInner ? keepKeys : (sectionKeys[String(section[0])] ?? []);
+  const near = nearestWord(name, known);
+  if (near !== null) return `Did you mean ${near}?`;
+  return belongsElsewhere(name) ?? `Known here: ${known.join(", ")}`;
+}
+
+function belongsElsewhere(name: string): string | null {
+  const homes = Object.keys(sectionKeys).filter((section) => sectionKeys[section]?.includes(name));
+  const isOne = (section: string): boolean => section === "general" || section === "factory";
+  const headers = homes.map((section) => (isOne(section) ? `[${section}]` : `[${section}.NAME]`));
+  return homes.length === 0 ? null : `It belongs under ${headers.join(" or ")}`;
+}
+
+/** The sections under a common name; none where it is no table, which is told. */
+export function entriesOf(value: unknown, section: string, complain: Complain): [string, unknown][] {
+  if (isTable(value)) return Object.entries(value);
+  if (value !== undefined) {
+    complain([section], `must be sections, not ${kindOf(value)}`, `Begin each with [${section}.NAME]`);
+  }
+  return [];
+}
+
+export function isTable(value: unknown): value is Table {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+/** Each name must be that of a [target.*] section. */
+export function checkTargets(names: unknown[], at: TomlPath, known: Set<string>, complain: Complain): void {
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== "string" || known.has(name)) continue;
+    const near = nearestWord(name, known);
+    const header = `[target.${tomlKey(name)}]`;
+    const mend = near === null ? `Add ${header}` : `Did you mean "${near}"? Else add ${header}`;
+    complain([...at, "targets", index], `there is no ${header} section`, mend);
+  }
+}

@@ -1,0 +1,54 @@
+/** Finds the one token that a configuration gives: in the file, in a file that it names, or as systemd's credential. */
+import { expandHome } from "./home-paths.ts";
+import { showValue, type Complain } from "./problems.ts";
+import { factorySchema, findTokenFault } from "./schema.ts";
+import { isTable, readSection } from "./sections.ts";
+import { errorText } from "../words/failure.ts";
+
+export interface TokenSource {
+  home: string;
+  /** The text of systemd's credential `factory-token`; null where there is none. */
+  systemdCredential?: string | null;
+  /** The file's text; throws an Error where it cannot be read. */
+  readTokenFile(path: string): string;
+}
+
+const credentialName = "systemd's credential factory-token";
+
+/** The token and its file; an empty text if there is none or more than one, which is reported. */
+export function readToken(
+  section: unknown,
+  source: TokenSource,
+  complain: Complain,
+): { text: string; file: string | null } {
+  const credential = source.systemdCredential ?? null;
+  const factory = readSection(factorySchema, section ?? {}, ["factory"], complain);
+  const has = (name: string): boolean => isTable(section) && Object.hasOwn(section, name);
+  const given = [...["token", "token_file"].filter(has), ...(credential === null ? [] : [credentialName])];
+  if (given.length > 1) {
+    const at = has("token") ? "token" : "token_file";
+    complain(["factory", at], `${given.join(" and ")} are set`, "Keep one of them");
+  } else if (given.length === 0) {
+    const mend = `Add token = "..." or token_file = "..." to [factory]`;
+    complain(["factory", "token"], "there is no token", mend);
+  }
+  if (credential !== null) return { text: checkToken(credential, credentialName, complain), file: null };
+  if (factory.token_file === undefined) return { text: factory.token ?? "", file: null };
+  const path = expandHome(factory.token_file, source.home);
+  try {
+    return { text: checkToken(source.readTokenFile(path), path, complain), file: path };
+  } catch (error) {
+    const mend = "Write the token into that file, readable by the factory's user alone, or name another file";
+    complain(["factory", "token_file"], `cannot read ${showValue(path)}: ${errorText(error)}`, mend);
+    return { text: "", file: path };
+  }
+}
+
+function checkToken(text: string, origin: string, complain: Complain): string {
+  const fault = findTokenFault(text);
+  if (fault !== null) {
+    const mend = "Write the token alone into it, on one line";
+    complain(["factory", "token_file"], `no token in ${origin}: ${fault}`, mend);
+  }
+  return text.trim();
+}

@@ -1,0 +1,114 @@
+/**
+ * The hosts of testbeds that are not on this one: reached before a job is leased for them, so that nothing is promised that
+ * a host which is away cannot keep.
+ */
+import type { Testbed } from "../config/config.ts";
+import type { Host, Reached } from "../hosts/host.ts";
+import { type Factory, noteSeqs } from "./memory.ts";
+import { isAlone, isReached } from "../policy/free-testbeds.ts";
+import { reachBoard } from "./board.ts";
+import { whyUnusable } from "./isolation.ts";
+import { done, failed, type Outcome } from "./outcome.ts";
+import { takeOver } from "./recover.ts";
+import { showTroubles } from "./trouble.ts";
+
+export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome> {
+  const reached = await reachAnew(factory, testbed);
+  return reached.ok ? done : failed(reached.reason);
+}
+
+/** The host of a testbed, as it was last reached; null where it was not. */
+export function hostOf({ hosts, known }: Factory, testbed: Testbed): Host | null {
+  if (!isReached(testbed)) return hosts.here;
+  const reached = known.reached.get(testbed.name);
+  return reached?.ok === true ? reached.host : null;
+}
+
+/** The same, reached now where it was not before; a board is looked at each time, for others may use it, too. */
+export async function reachedHost(factory: Factory, testbed: Testbed): Promise<Reached> {
+  const host = testbed.spRunnerUrl === null ? hostOf(factory, testbed) : null;
+  return host === null ? await reachAnew(factory, testbed) : { ok: true, host };
+}
+
+export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
+  const { hosts } = factory;
+  const reached =
+    testbed.spRunnerUrl === null
+      ? await lookAround(factory, testbed, await hosts.reach(testbed))
+      : await reachBoard(factory, testbed, testbed.spRunnerUrl);
+  note(factory, testbed, reached);
+  return reached;
+}
+
+function note(factory: Factory, testbed: Testbed, reached: Reached): void {
+  // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
+  const isNew = reached.host !== undefined && factory.known.reached.get(testbed.name)?.host === undefined;
+  if (isNew) factory.known.sweptMs = null;
+  factory.known.reached.set(testbed.name, { ...reached, atMs: factory.clock.uptimeMs() });
+  showTroubles(factory, [testbed]);
+}
+
+/** What is there already: instances that only their directories still tell of, and other factories' locks. */
+async function lookAround(factory: Factory, testbed: Testbed, reached: Reached): Promise<Reached> {
+  if (!reached.ok) return reached;
+  const { minder, workDirectory } = reached.host;
+  if (!factory.known.recalled.has(testbed.name)) {
+    const recalled = await minder.recall(workDirectory);
+    if (!recalled.ok) return recalled;
+    const ours = recalled.instances.filter(({ intentJson }) => testbedOf(intentJson) === testbed.name);
+    noteSeqs(
+      factory,
+      ours.map(({ directory }) => directory.replace(/^.*\/(.*)_(\d+)$/, "$1/$2")),
+    );
+    await takeOver(factory, minder, ours);
+    factory.known.recalled.add(testbed.name);
+  }
+  const cookies = cookiesOf(factory);
+  const locks = await minder.locks();
+  if (!locks.ok) return locks;
+  // What was open before we looked, or is now, is ours. Without isolation there is a lock of the whole host, too.
+  for (const cookie of cookiesOf(factory)) cookies.add(cookie);
+  const names = isAlone(testbed, { ...factory.known, config: factory.config })
+    ? [testbed.name, ".host"]
+    : [testbed.name];
+  const other = locks.locks.find(
+    (lock) => names.includes(lock.testbed) && lock.owner !== "dead" && !cookies.has(lock.cookie),
+  );
+  if (other !== undefined) {
+    const reason = `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`;
+    return { ok: false, reason };
+  }
+  // What keeps jobs from it is known before one is leased.
+  const { kind, argv } = reached.host.agent;
+  const external = kind === "external" ? argv[0] : undefined;
+  const { isolate } = factory.config.general;
+  const probed = await minder.probe(argv.slice(0, 1), { external, isolate });
+  if (!probed.ok) return probed;
+  const setting = `testbed.${testbed.name}.work_dir`;
+  const fault = whyUnusable(factory, probed, { usesHost: true, agent: 0, workDirectory, setting });
+  if (fault === null) return reached;
+  return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
+}
+
+function cookiesOf({ known }: Factory): Set<string> {
+  return new Set([...known.instances.values()].map(({ cookie }) => cookie));
+}
+
+/** Another factory holds the testbed: it is not free until a further look shows otherwise. */
+export function noteElsewhere(factory: Factory, testbed: Testbed, owner: string): void {
+  if (testbed.host === null) factory.known.elsewhere.set(testbed.name, owner);
+  else noteUnreached(factory, testbed, `in use elsewhere: ${owner}`);
+}
+
+/** A testbed on another host takes no job until that host has been reached anew. */
+export function noteUnreached(factory: Factory, testbed: Testbed, reason: string): void {
+  if (isReached(testbed)) note(factory, testbed, { ok: false, reason });
+}
+
+function testbedOf(intentJson: string): unknown {
+  try {
+    return (JSON.parse(intentJson) as { testbed?: unknown }).testbed;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * Files put together from chunks: asked for once, then polled with the same arguments until done (lib/devserver/README.md
+ * "Chunks and commits"). Nothing runs by itself: a commit that is due is carried out when somebody looks.
+ */
+import { badRequest, conflict, Refusal } from "./exchange.ts";
+import { requireUlid } from "../calls/callers.ts";
+import { listOf, struct, text, u64 } from "../calls/json-body.ts";
+import type { Job, State, StoredFile } from "./state.ts";
+
+export const outputShape = struct("WorkerAddOutput", {
+  path: text,
+  size: u64,
+  chunks: listOf(text),
+  commit_id: text,
+});
+
+export const inputShape = struct("JobAddInput", {
+  name: text,
+  size: u64,
+  chunks: listOf(text),
+  commit_id: text,
+});
+
+interface Upload {
+  size: number;
+  chunks: string[];
+  commit_id: string;
+}
+
+/** What a poll answers. */
+export interface CommitAnswer {
+  complete: boolean;
+  error: string | null;
+}
+
+export function addChunk(state: State, job: Job, bytes: Uint8Array<ArrayBuffer>): string {
+  const id = state.createId();
+  job.chunks.set(id, bytes);
+  return id;
+}
+
+export function commitOutput(state: State, job: Job, asked: Upload & { path: string }): CommitAnswer {
+  const { size } = asked;
+  const most = state.settings.maxBytesPerFile;
+  if (size > most) throw badRequest(`output file size ${size} bigger than allowed maximum ${most} bytes`);
+  return pollCommit(state, job, `output ${asked.path}`, asked, {
+    // The server forgets a job's commits when the job ends: then a poll is refused like a new one.
+    refuse: () => {
+      if (!job.isComplete) return;
+      throw new Refusal(400, "invalid", `job ${job.id} is already complete; cannot enqueue jobs`);
+    },
+    place: (file) => {
+      if (job.outputs.some((output) => output.path === asked.path)) {
+        return "UNIQUE constraint failed: job_output.job, job_output.path";
+      }
+      job.outputs.push({ ...file, path: asked.path });
+      return null;
+    },
+  });
+}
+
+export function commitInput(state: State, job: Job, asked: Upload & { name: string }): CommitAnswer {
+  const { name, size } = asked;
+  const most = state.settings.maxBytesPerFile;
+  if (name.includes("/")) throw badRequest("name must not be a path");
+  if (size > most) throw badRequest(`input file size ${size} bigger than allowed maximum ${most} bytes`);
+  return pollCommit(state, job, `input ${name}`, asked, {
+    refuse: (isKnown) => {
+      if (isKnown) return;
+      if (!job.isWaiting) throw conflict("cannot add inputs to a job that is not waiting");
+      // The real server freezes here, for good.
+      if (!job.inputs.has(name)) throw conflict(`job ${job.id} does not declare an input named "${name}"`);
+    },
+    place: (file) => {
+      if ((job.inputs.get(name) ?? null) !== null) {
+        return "UNIQUE constraint failed: job_input.job, job_input.name";
+      }
+      job.inputs.set(name, file);
+      return null;
+    },
+  });
+}
+
+function pollCommit(
+  state: State,
+  job: Job,
+  what: string,
+  asked: Upload,
+  work: { refuse(isKnown: boolean): void; place(file: StoredFile): string | null },
+): CommitAnswer {
+  const id = requireUlid(asked.commit_id);
+  const chunks = asked.chunks.map(requireUlid);
+  settleCommits(state, job);
+  const known = job.commits.get(id);
+  const key = JSON.stringify([what, asked.size, chunks]);
+  work.refuse(known !== undefined);
+  if (known === undefined) {
+    job.commits.set(id, {
+      asked: key,
+      dueUptimeMs: state.now().uptimeMs + state.settings.commitMs,
+      run: () => assembleFile(state, job, asked.size, chunks, work.place),
+      outcome: null,
+    });
+    return { complete: false, error: null };
+  }
+  if (known.asked !== key) {
+    throw new Refusal(400, "invalid", `job ${job.id} reused commit ${id} with different arguments`);
+  }
+  return { complete: known.outcome !== null, error: known.outcome?.error ?? null };
+}
+
+function assembleFile(
+  state: State,
+  job: Job,
+  size: number,
+  ids: string[],
+  place: (file: StoredFile) => string | null,
+): string | null {
+  const chunks: StoredFile["chunks"] = [];
+  for (const id of ids) {
+    const chunk = job.chunks.get(id);
+    if (chunk === undefined) {
+      return "HttpError(500 Internal Server Error): Internal Server Error (after 0ms)";
+    }
+    chunks.push(chunk);
+  }
+  const found = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  if (found !== size) return `job ${job.id} file: expected size ${size} != chunk size ${found} (after 0ms)`;
+  const why = place({ id: state.createId(), size, chunks });
+  return why === null ? null : `${why} (after 0ms)`;
+}
+
+/** Carries out what is due, in the order it was asked for. */
+export function settleCommits(state: State, job: Job): void {
+  if (job.commits.size === 0) return;
+  const { uptimeMs } = state.now();
+  for (const commit of job.commits.values()) {
+    if (commit.outcome === null && commit.dueUptimeMs <= uptimeMs) commit.outcome = { error: commit.run() };
+  }
+}
+
+export function hasOpenCommit(state: State, job: Job): boolean {
+  settleCommits(state, job);
+  return [...job.commits.values()].some((commit) => commit.outcome === null);
+}
+
+/** The blocking form of old agents: the file is there when it returns. */
+export function commitOutputAtOnce(
+  state: State,
+  job: Job,
+  asked: Omit<Upload, "commit_id"> & { path: string },
+): void {
+  const { size } = asked;
+  const most = state.settings.maxBytesPerFile;
+  if (size > most) throw badRequest(`output file size ${size} bigger than allowed maximum ${most} bytes`);
+  if (job.isComplete) throw conflict("job already complete, cannot add more files");
+  const error = assembleFile(state, job, size, asked.chunks.map(requireUlid), (file) => {
+    job.outputs.push({ ...file, path: asked.path });
+    return null;
+  });
+  if (error !== null) throw badRequest(error);
+}

@@ -1,0 +1,176 @@
+/**
+ * The hosts of a lab as this program reaches them: this one, with root's power where the configuration asks for it, and those
+ * behind ssh. What the process knows of itself is given in.
+ */
+import { dirname } from "node:path";
+import { type AgentProgram, chooseAgent, type ProgramSource } from "./agent-program.ts";
+import { passedEnvironment } from "./agent-environment.ts";
+import type { Base, Surroundings } from "../config/locations.ts";
+import type { Config, Testbed } from "../config/config.ts";
+import type { Clock } from "../doors/clock.ts";
+import { coverOf } from "./covered-paths.ts";
+import type { Files } from "../doors/files.ts";
+import type { Processes } from "../doors/processes.ts";
+import type { Random } from "../doors/random.ts";
+import type { Host, Hosts, Inspected } from "./host.ts";
+import { elevatedShell, openElevated } from "./minder/elevation.ts";
+import { type Minder, openMinder } from "./minder/minder.ts";
+import { localTransport } from "./minder/transport.ts";
+import type { Executable } from "./ssh/agent-copy.ts";
+import { type Connections, openConnections } from "./ssh/connections.ts";
+import { openSshHosts } from "./ssh/ssh-hosts.ts";
+import { version } from "../words/version.ts";
+
+export interface Program extends ProgramSource {
+  /** A built executable runs anywhere; a checkout does not. */
+  isCompiled: boolean;
+  uid: number;
+  /** Its own PATH, which agents on this host get, too. */
+  searchPath: string;
+  surroundings: Surroundings;
+  processes: Processes;
+  files: Files;
+  random: Random;
+  clock: Clock;
+}
+
+export interface Places {
+  /** Instance directories of this host. */
+  workDirectory: string;
+  lockDirectory: string;
+}
+
+/** The minder of this host: as root where agents are to be, through sudo or pfexec where this program is not. */
+export function openHostMinder(
+  { general }: Config,
+  { workDirectory, lockDirectory }: Places,
+  { processes, random, uid, surroundings }: Pick<Program, "processes" | "random" | "uid" | "surroundings">,
+): Minder {
+  const transport = localTransport({ processes });
+  const place = { random, directory: workDirectory, lockDirectory };
+  if (!general.elevate) return openMinder({ ...place, transport });
+  const { platform, user } = surroundings;
+  return openMinder({
+    ...place,
+    transport: uid === 0 ? transport : openElevated({ transport, platform, user }),
+    shell: elevatedShell,
+    elevation: { uid },
+  });
+}
+
+/** `socketDirectory`: where ssh's connections are; each process has its own. */
+export function openLabHosts(
+  config: Config,
+  places: Places & { base: Base },
+  program: Program,
+  socketDirectory = `${places.workDirectory}/.ssh`,
+): Hosts {
+  const { base, workDirectory } = places;
+  const { self, searchPath, surroundings } = program;
+  const { user, home } = surroundings;
+  const here: Host = {
+    minder: openHostMinder(config, places, program),
+    agent: chooseAgent(config, program),
+    workDirectory,
+    cover: coverOf(config, { base, workDirectory, surroundings, program: filesOf(program) }),
+    path: searchPath,
+    user: { name: user, home },
+    environment: passedEnvironment(surroundings),
+    ssh: null,
+  };
+  const connections = openLabConnections(socketDirectory, program, true);
+  const ssh = openFarHosts(config, connections, places, program);
+  const builtIn: AgentProgram = { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
+  return {
+    here,
+    builtIn,
+    minderOf: ({ ssh: address, ...place }) =>
+      address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
+    reach: ssh.reach,
+    watch: ssh.watch,
+    close: connections.close,
+  };
+}
+
+/** Whether jobs could run on a testbed's host; nothing is changed there. `scratch` is for this call alone. */
+export async function inspectFarHost(
+  config: Config,
+  testbed: Testbed,
+  { scratch, ...places }: Places & { scratch: string },
+  program: Program,
+): Promise<Inspected> {
+  const connections = openLabConnections(scratch, program);
+  try {
+    return await openFarHosts(config, connections, places, program).inspect(testbed);
+  } finally {
+    await connections.close();
+  }
+}
+
+/** `directory` holds their sockets. `isStaying`: a program that stays keeps a line to each host. */
+export function openLabConnections(directory: string, program: Program, isStaying = false): Connections {
+  const { processes, files, surroundings, searchPath, clock, random } = program;
+  const { env, home, user } = surroundings;
+  const agent = env["SSH_AUTH_SOCK"];
+  return openConnections({
+    processes,
+    files,
+    // What ssh finds the user's keys and configuration by.
+    env: {
+      PATH: searchPath,
+      HOME: home,
+      USER: user,
+      LOGNAME: user,
+      LC_ALL: "C",
+      // Nor is anybody asked in a window.
+      SSH_ASKPASS_REQUIRE: "never",
+      ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
+    },
+    directory,
+    ...(isStaying ? { lines: { clock, random } } : {}),
+  });
+}
+
+function openFarHosts(
+  config: Config,
+  connections: Connections,
+  { workDirectory, lockDirectory }: Places,
+  program: Program,
+): ReturnType<typeof openSshHosts> {
+  const { files, random } = program;
+  return openSshHosts({
+    config,
+    connections,
+    files,
+    random,
+    machineDirectory: `${workDirectory}/.machines`,
+    lockDirectory,
+    executable: () => readOwnExecutable(program),
+  });
+}
+
+/** A checkout is the directory of the script that the executable runs. */
+function filesOf({ isCompiled, executable, self }: Program): string[] {
+  const script = self.at(-1);
+  return [executable, ...(isCompiled || script === undefined ? [] : [dirname(script)])];
+}
+
+/** What other hosts are given where they have no agent. */
+async function readOwnExecutable({
+  isCompiled,
+  executable: path,
+  searchPath,
+  processes,
+  files,
+}: Program): Promise<Executable | null> {
+  if (!isCompiled) return null;
+  const asked = await processes.run({
+    argv: ["uname", "-sm"],
+    env: { PATH: searchPath },
+    timeoutMs: 5_000,
+    maxBytes: 256,
+  });
+  const [system = "", cpu = ""] = asked.ok ? asked.stdout.trim().split(" ") : [];
+  const { size: bytes = 0 } = (await files.readPiece(path, 0, 0)) ?? {};
+  return { path, version: version.version, sha256: await files.sha256(path), bytes, system, cpu };
+}

@@ -1,0 +1,88 @@
+/**
+ * This executable on a host that has no agent: copied once a version, and used only after its hash was seen there. Copies
+ * that nobody asked for in a month go when another one comes.
+ */
+import type { Random } from "../../doors/random.ts";
+import { ask } from "./ask.ts";
+import type { Connection } from "./connection.ts";
+import type { Survey } from "./survey.ts";
+
+export interface Executable {
+  path: string;
+  version: string;
+  /** Hex. */
+  sha256: string;
+  bytes: number;
+  /** As uname says of the host that it was built for. */
+  system: string;
+  cpu: string;
+}
+
+const copyTimeoutMs = 300_000;
+const name = "buildomat-factory-sp-test";
+
+/**
+ * Words: directory, file name, hash, size, `ask` or `copy` with the bytes on stdin. What has the name was verified and has
+ * run; one of another size is what a power cut or a full disk left of it.
+ */
+const script = `
+umask 077
+target=$1/$2 copy=$1/$2.$$ wanted=$3 size=$4
+sum_of() {
+  sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
+    openssl dgst -r -sha256 "$1"
+}
+if [ -x "$target" ] && [ "$(wc -c <"$target")" -eq "$size" ]; then
+  # Other versions' factories tell by it that the copy is in use.
+  touch "$1"
+  echo there
+elif [ "$5" = copy ]; then
+  trap 'rm -f "$copy"' EXIT
+  mkdir -p "$1" && cat >"$copy" || exit 1
+  case $(sum_of "$copy") in
+  "$wanted"*) ;;
+  *) echo "the copy was cut short, or no program there tells a SHA-256" >&2; exit 1 ;;
+  esac
+  chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
+  for each in "\${1%/*}"/*; do
+    [ -z "$(find "$each" -prune -mtime +30)" ] || rm -rf "$each" || :
+  done
+fi`;
+
+/** Why it would not run there; null: it would, as far as can be told from here. */
+export function whyNotCopied({ system, cpu }: Survey, executable: Executable | null): string | null {
+  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
+  if (executable === null) return `${missing}; only the built executable can be copied`;
+  if (executable.system === system && executable.cpu === cpu) return null;
+  return `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`;
+}
+
+/** Where a copy is, if it is there. */
+export function pathOfCopy({ workDirectory }: Survey, { version, sha256 }: Executable): string {
+  return `${workDirectory}/.agent/${version}-${sha256.slice(0, 16)}/${name}`;
+}
+
+/** Resolves with the agent's path there. */
+export async function copyAgent(
+  connection: Connection,
+  survey: Survey,
+  executable: Executable | null,
+  random: Random,
+): Promise<{ ok: true; path: string } | { ok: false; reason: string }> {
+  const reason = whyNotCopied(survey, executable);
+  if (executable === null || reason !== null) return { ok: false, reason: reason ?? "" };
+  const path = pathOfCopy(survey, executable);
+  const directory = path.slice(0, -name.length - 1);
+  const words = [directory, name, executable.sha256, String(executable.bytes)];
+  const asked = await ask(connection, random, { script, words: [...words, "ask"], timeoutMs: 60_000 });
+  if (!asked.ok) return asked;
+  if (asked.lines.includes("there")) return { ok: true, path };
+  const copied = await ask(connection, random, {
+    script,
+    words: [...words, "copy"],
+    stdin: { file: executable.path },
+    timeoutMs: copyTimeoutMs,
+  });
+  if (copied.ok) return { ok: true, path };
+  return { ok: false, reason: `this program could not be copied there as its agent: ${copied.reason}` };
+}

@@ -1,0 +1,167 @@
+/**
+ * One multiplexed connection to a host, through the system's ssh. A call that did not come back says nothing of what runs
+ * there. It knows no minder.
+ */
+import type { SshAddress } from "../../words/domain.ts";
+import type { Clock } from "../../doors/clock.ts";
+import type { Processes, RunResult, Run } from "../../doors/processes.ts";
+import type { Random } from "../../doors/random.ts";
+import { longestAnswerBytes } from "../minder/transport.ts";
+import { quoteCommand, sshArgv, type SshFiles, withoutBreaks } from "./argv.ts";
+import { type Line, openLine, type Pace } from "./line.ts";
+import lineScript from "./line.sh" with { type: "text" };
+
+export interface Connection {
+  /** The words reach the program there as they are. Exit code 255 is ssh's own failure. The environment is the login's. */
+  run(argv: string[], stdin: NonNullable<Run["stdin"]>, timeoutMs: number): Promise<RunResult>;
+  /** Calls `onChange` when something of the instance may have changed. A connection without a line never does. */
+  watch: Line["watch"];
+  close(): Promise<void>;
+}
+
+export interface ConnectionOptions {
+  processes: Processes;
+  address: SshAddress;
+  /** Where ssh runs, and its socket is. */
+  directory: string;
+  files: SshFiles;
+  /** Environment of ssh itself: the user's HOME, PATH and agent. */
+  env: Record<string, string>;
+  /** Removes a socket that nobody listens on any more. */
+  removeSocket(): Promise<void>;
+  /** For a program that stays: commands go over one long-lived line. Null: each has an ssh of its own. */
+  line: { clock: Clock; random: Random; pace: Pace } | null;
+}
+
+const closeTimeoutMs = 5_000;
+/** What is longer goes by an ssh of its own: a shell reads a line byte by byte. */
+const longestLineInput = 16_384;
+/** Many hosts open no more than ten sessions on a connection. */
+const mostAtOnce = 4;
+
+/** What ssh starts itself, for a jump host say, does not know that nobody may be asked. */
+const isDetached = true;
+
+export function openConnection({
+  processes,
+  address,
+  directory,
+  files,
+  env,
+  removeSocket,
+  line: parts,
+}: ConnectionOptions): Connection {
+  let waiting: Promise<unknown>[] = [];
+  const line =
+    parts === null
+      ? null
+      : openLine({
+          ...parts,
+          begin: (mark, onLine) =>
+            processes.talk({
+              argv: [...sshArgv(address, files, []), quoteCommand(["sh", "-c", lineScript, "sh", mark])],
+              env,
+              cwd: directory,
+              isDetached,
+              onLine,
+              maxLineBytes: longestAnswerBytes,
+            }),
+          explain: async (said) => {
+            await control("check");
+            return explain(address, said, "the connection was lost");
+          },
+        });
+
+  /** Asks the shared connection itself; its socket goes where nobody answers. */
+  async function control(word: "check" | "exit"): Promise<void> {
+    const argv = sshArgv(address, files, ["-O", word]);
+    const result = await processes.run({
+      argv,
+      env,
+      cwd: directory,
+      isDetached,
+      timeoutMs: closeTimeoutMs,
+      maxBytes: 4096,
+    });
+    if (!result.ok || result.exitCode !== 0 || word === "exit") await removeSocket();
+  }
+
+  async function runAlone(
+    argv: string[],
+    stdin: NonNullable<Run["stdin"]>,
+    timeoutMs: number,
+  ): Promise<RunResult> {
+    const words = [...sshArgv(address, files, []), quoteCommand(argv)];
+    const result = await processes.run({
+      argv: words,
+      stdin,
+      env,
+      cwd: directory,
+      isDetached,
+      timeoutMs,
+      maxBytes: longestAnswerBytes,
+    });
+    if (result.ok && result.exitCode !== 255) return result;
+    // A connection that hangs would keep the next call waiting as long.
+    await control("check");
+    const said = result.ok ? result.stderr : "";
+    return { ok: false, reason: explain(address, said, result.ok ? "no answer" : result.reason) };
+  }
+
+  return {
+    run: async (argv, stdin, timeoutMs) => {
+      const isShort = typeof stdin === "string" && stdin.length <= longestLineInput;
+      if (line !== null && isShort && (stdin === "" || stdin.endsWith("\n"))) {
+        return await line.run(withoutBreaks(argv), stdin, timeoutMs);
+      }
+      while (waiting.length >= mostAtOnce) await Promise.race(waiting);
+      const running = runAlone(argv, stdin, timeoutMs);
+      waiting.push(running);
+      return await running.finally(() => {
+        waiting = waiting.filter((each) => each !== running);
+      });
+    },
+    watch: (...words) => line?.watch(...words) ?? { close: () => undefined },
+    close: async () => {
+      await line?.close();
+      await control("exit");
+    },
+  };
+}
+
+/** What ssh says in many lines, in one, with the mend. */
+function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: string): string {
+  const lines = said.split("\n").map((line) => line.trim().slice(0, 300));
+  const lineWith = (signs: RegExp): string | undefined => lines.find((line) => signs.test(line));
+  if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
+    const name = port === null ? host : `[${host}]:${port}`;
+    const mend = hostKey === null ? `run ssh-keygen -R '${name}'` : "correct host_key";
+    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, ${mend}`;
+  }
+  const refusal = lineWith(/Permission denied|Too many authentication failures/);
+  if (refusal !== undefined) {
+    // Why a key was not even tried stands in a line before.
+    const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
+    const mend = flaw === undefined ? "see ssh_user and ssh_key" : mendOf(flaw);
+    const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
+    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; ${mend}`;
+  }
+  if (lineWith(/Session open refused by peer/) !== undefined) {
+    return `cannot reach ${host} over ssh: it opens no session; see MaxSessions in its sshd_config`;
+  }
+  const last = (lines.findLast((line) => line !== "") ?? otherwise).replace(/^ssh: /, "");
+  return `cannot reach ${host} over ssh: ${last}${hintOn(last, host)}`;
+}
+
+function mendOf(flaw: string): string {
+  const [, open] = /^Permissions \d+ for '(.*)' are too open/.exec(flaw) ?? [];
+  return open === undefined ? "correct ssh_key" : `chmod 600 ${open}`;
+}
+
+function hintOn(last: string, host: string): string {
+  if (last.includes("Connection refused")) return "; is sshd running there? see host and ssh_port";
+  if (last.includes("Could not resolve")) return "; correct host";
+  // What a jump host's own ssh says is lost: a shared connection that persists throws it away.
+  if (!last.includes("exchange_identification: Connection closed")) return "";
+  return `; run ssh ${host} by hand: a jump host before it may not be known yet, or refuse the key`;
+}

@@ -1,0 +1,90 @@
+/** The connections to the hosts of testbeds: one for each way to a host, made when it is first used. */
+import { createHash } from "node:crypto";
+import type { SshAddress } from "../../words/domain.ts";
+import type { Clock } from "../../doors/clock.ts";
+import type { Files } from "../../doors/files.ts";
+import type { Processes } from "../../doors/processes.ts";
+import type { Random } from "../../doors/random.ts";
+import { pinnedName } from "./argv.ts";
+import { type Connection, openConnection } from "./connection.ts";
+
+export interface ConnectionsOptions {
+  processes: Processes;
+  files: Files;
+  /** Environment of ssh itself: HOME, PATH and the user's key agent. */
+  env: Record<string, string>;
+  /** Private to this user, made when it is needed: sockets, and pinned keys. */
+  directory: string;
+  /** For a program that stays: commands go over one long-lived line a host. */
+  lines?: { clock: Clock; random: Random };
+}
+
+export interface Connections {
+  to(address: SshAddress): Connection;
+  close(): Promise<void>;
+}
+
+export function openConnections({
+  processes,
+  files,
+  env,
+  directory,
+  lines,
+}: ConnectionsOptions): Connections {
+  const pace = { watching: 0 };
+  const open = new Map<string, Connection>();
+
+  function connect(key: string, address: SshAddress): Connection {
+    const { hostKey } = address;
+    const knownHosts = hostKey === null ? null : `${directory}/${key}.known`;
+    const connection = openConnection({
+      processes,
+      address,
+      // From within the directory: a socket's path may have no more than 104 bytes.
+      directory,
+      files: { controlPath: `./${key}`, knownHosts },
+      env,
+      removeSocket: async () => await files.removeTree(`${directory}/${key}`),
+      line: lines === undefined ? null : { ...lines, pace },
+    });
+    let isReady = false;
+    return {
+      ...connection,
+      run: async (...call) => {
+        if (!isReady) await prepare(knownHosts, hostKey);
+        isReady = true;
+        const result = await connection.run(...call);
+        // Somebody may have removed the directory.
+        if (!result.ok) isReady = false;
+        return result;
+      },
+    };
+  }
+
+  async function prepare(knownHosts: string | null, hostKey: string | null): Promise<void> {
+    await files.makePrivate(directory);
+    if (knownHosts === null) return;
+    await files.writePrivate(knownHosts, `${pinnedName} ${hostKey}\n`, { replace: true });
+  }
+
+  return {
+    to: (address) => {
+      const key = keyOf(address);
+      const connection = open.get(key) ?? connect(key, address);
+      open.set(key, connection);
+      return connection;
+    },
+    // Those alone that were made: nothing is asked of hosts that nobody has used.
+    close: async () => {
+      await Promise.all([...open.values()].map(async (connection) => await connection.close()));
+    },
+  };
+}
+
+/** The same whatever is learnt of the host later. */
+function keyOf({ host, user, port, key, hostKey }: SshAddress): string {
+  return createHash("sha256")
+    .update(JSON.stringify([host, user, port, key, hostKey]))
+    .digest("hex")
+    .slice(0, 12);
+}

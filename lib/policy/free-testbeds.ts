@@ -1,0 +1,124 @@
+/** Which testbeds are free, and for what. */
+import type { Config, Testbed } from "../config/config.ts";
+import { type Instance, instanceName, isOpen } from "../words/domain.ts";
+import type { Observation, PendingLease } from "./observation.ts";
+
+/** What the open instances use. Made once a pass: each testbed is then judged without going through all of them. */
+export interface Taken {
+  testbeds: ReadonlySet<string>;
+  /** Hosts on which an agent may run; null is this one. */
+  hosts: ReadonlySet<string | null>;
+}
+
+export function takenBy(instances: readonly Instance[]): Taken {
+  const testbeds = new Set<string>();
+  const hosts = new Set<string | null>();
+  for (const { testbed, phase, place } of instances) {
+    if (!isOpen(phase)) continue;
+    testbeds.add(testbed);
+    // One that an operator cleared is stopped where it was.
+    const isCleared = place.way === "cleared" && place.ssh === undefined && place.spRunnerUrl === undefined;
+    if (place.way === "local" || isCleared) hosts.add(null);
+    if (place.ssh !== undefined) hosts.add(place.ssh.host);
+  }
+  return { testbeds, hosts };
+}
+
+/** Why no job may be taken for a testbed now, for people; null where one may. Its `check` is a matter of its own. */
+export function whyNotFree(
+  testbed: Testbed,
+  seen: Observation,
+  taken: Taken = takenBy(seen.instances),
+): string | null {
+  if (taken.testbeds.has(testbed.name)) return "in use";
+  if (!testbed.enabled) return "disabled";
+  const health = seen.health.get(testbed.name);
+  if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
+    if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
+  }
+  if (seen.untaken.has(testbed.name)) return "an instance runs there that the database does not know";
+  const rest = seen.rests.get(testbed.name);
+  if (rest !== undefined && rest.untilMs > seen.now.uptimeMs) return rest.reason;
+  // The locks of this host; without isolation there is one of all of it beside the testbeds' own.
+  const locks = testbed.host === null ? [testbed.name, ...(isAlone(testbed, seen) ? [".host"] : [])] : [];
+  const held = locks.find((name) => seen.elsewhere.has(name));
+  if (held !== undefined) return `in use elsewhere: ${seen.elsewhere.get(held)}`;
+  if (isAlone(testbed, seen) && taken.hosts.has(testbed.host)) {
+    return "without isolation one instance at a time runs on its host";
+  }
+  if (isHere(testbed)) {
+    if (seen.host === null) return "this host was not looked at yet";
+    const fault = seen.host.faults.get(testbed.name);
+    if (fault !== undefined) return fault;
+  }
+  if (isReached(testbed)) {
+    const reached = seen.reached.get(testbed.name);
+    if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} was not reached yet`;
+    if (!reached.ok) return reached.reason;
+  }
+  return null;
+}
+
+/** Whether it hangs on something else than this host, which must answer before a job is taken. */
+export function isReached({ host, spRunnerUrl }: Pick<Testbed, "host" | "spRunnerUrl">): boolean {
+  return host !== null || spRunnerUrl !== null;
+}
+
+/** Whether its agents run on this host, also those that hand their jobs to a service. */
+export function isHere({ host }: Testbed): boolean {
+  return host === null;
+}
+
+/** Whether its jobs run on this host, by its own means. */
+export function usesThisHost(testbed: Testbed): boolean {
+  return testbed.enabled && !isReached(testbed);
+}
+
+/** Whether its instances share their host with no other one. A service's job uses none of the host. */
+export function isAlone(
+  { name, host, spRunnerUrl }: Testbed,
+  { config, refusal, alone }: Pick<Observation, "config" | "refusal" | "alone">,
+): boolean {
+  if (spRunnerUrl !== null) return false;
+  if (config.general.isolate === "off") return true;
+  return host === null ? refusal !== null : alone.has(name);
+}
+
+/** Whether a job could be begun on it now. */
+export function isUsable(
+  testbed: Testbed,
+  seen: Observation,
+  taken: Taken,
+  isDue: (atMs: number) => boolean,
+): boolean {
+  const health = seen.health.get(testbed.name);
+  if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
+  isDue(seen.rests.get(testbed.name)?.untilMs ?? -1);
+  const key = `testbed ${testbed.name}`;
+  if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
+  return isDue(seen.retryAtMs.get(key) ?? -1);
+}
+
+/** Whether its own check succeeded when it was last run; true where it has none. */
+export function isChecked({ name, check }: Testbed, { checks }: Observation): boolean {
+  return check === null || checks.get(name)?.fault === null;
+}
+
+/** Whether its check must still succeed before the instance's worker is made: what it said before the lease is old. */
+export function wantsCheck(instance: Instance, { config, checks }: Observation): boolean {
+  const testbed = config.testbeds.find(({ name }) => name === instance.testbed);
+  if (testbed === undefined || testbed.check === null) return false;
+  const check = checks.get(testbed.name);
+  return check?.instance !== instanceName(instance) || check.fault !== null;
+}
+
+/** Whether a leased job can be given to it. */
+export function canServe(testbed: Testbed, lease: PendingLease, config: Config): boolean {
+  return !lease.tried.includes(testbed.name) && targetIds(testbed, config).includes(lease.target);
+}
+
+/** ULIDs of a testbed's targets; a target without one cannot be asked for. */
+export function targetIds(testbed: Testbed, config: Config): string[] {
+  const served = config.targets.filter(({ name }) => testbed.targets.includes(name));
+  return served.flatMap(({ id }) => (id === null ? [] : [id]));
+}

@@ -1,0 +1,124 @@
+/** What plan() is told: everything that is known now, and the intervals at which it is to be known anew. */
+import type { Config } from "../config/config.ts";
+import type { AgentView, Health, Instance, Moment } from "../words/domain.ts";
+import type { Lease, Worker } from "../server/factory-side.ts";
+
+/** A lease that no testbed has been chosen for yet. */
+export interface PendingLease extends Lease {
+  askedAt: Moment;
+  /** Testbeds that could not be got ready for it. */
+  tried: readonly string[];
+}
+
+/** What the minder said of an instance, and when; all times are uptimes in ms. */
+export interface Look {
+  view: AgentView;
+  atMs: number;
+  /** Something may have changed since: look again at once. */
+  isStale: boolean;
+  /** The last look before which the job may have printed. */
+  printedMs: number;
+}
+
+export interface ServerView {
+  /** The last good list, by worker id. */
+  list: { askedAtMs: number; workers: ReadonlyMap<string, Worker> } | null;
+  /** A new list is wanted at once. */
+  isListWanted: boolean;
+  /** By instance name: when the first list of the run that lacks its worker was asked for. */
+  missingSinceMs: ReadonlyMap<string, number>;
+  /** By instance name: when its worker was recorded by this process; absent for those that an earlier one recorded. */
+  recordedMs: ReadonlyMap<string, number>;
+  /** By worker id: when the first list that has it was asked for. */
+  firstListedMs: ReadonlyMap<string, number>;
+  /** When it was last settled what became of a request for a worker. */
+  lastSettledMs: number;
+  /** No call before this: the server does not answer. */
+  retryAtMs: number;
+  /** Since when it has answered without a break; null while it does not. */
+  answeringSinceMs: number | null;
+  leaseDueMs: number;
+  lastPingMs: number;
+  isTokenRefused: boolean;
+}
+
+export interface HostFaults {
+  atMs: number;
+  /** Why no job can run there, which may be fixed while this program runs; null: nothing is wrong. */
+  fault: string | null;
+  /** By testbed: why no job can run on it. */
+  faults: ReadonlyMap<string, string>;
+}
+
+export interface Check {
+  atMs: number;
+  /** Why it fails; null: it succeeded. */
+  fault: string | null;
+  /** The armed instance that it was run for; null: for none, before the first lease or after a failure. */
+  instance: string | null;
+}
+
+export interface Observation {
+  now: Moment;
+  /** Uptime at which this run of the factory began. */
+  startedMs: number;
+  /** `drain`: finish what runs and take nothing new. */
+  mode: "run" | "drain";
+  config: Config;
+  instances: readonly Instance[];
+  leases: readonly PendingLease[];
+  health: ReadonlyMap<string, Health>;
+  /** By testbed: no lease before this, because one came to nothing. */
+  rests: ReadonlyMap<string, { untilMs: number; reason: string }>;
+  /** Testbeds on which an instance runs that can only be taken over once an older one of theirs has ended. */
+  untaken: ReadonlyMap<string, unknown>;
+  /** By testbed: who holds its lock, where that is no open instance of ours. */
+  elsewhere: ReadonlyMap<string, string>;
+  locksSeenMs: number | null;
+  /** What the last look at this host found; null: none yet. */
+  host: HostFaults | null;
+  /** By testbed: how its `check` command last ended. */
+  checks: ReadonlyMap<string, Check>;
+  /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
+  refusal: string | null;
+  /** Testbeds on other hosts that refused it. */
+  alone: ReadonlySet<string>;
+  /** By testbed on another host: how that was last reached. */
+  reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
+  looks: ReadonlyMap<string, Look>;
+  /** By instance name: how often its agent was started again. */
+  resumed: ReadonlyMap<string, number>;
+  /** When old instance directories were last looked through; null: not yet. */
+  sweptMs: number | null;
+  server: ServerView;
+  /** By action key: not before this, because it failed. */
+  retryAtMs: ReadonlyMap<string, number>;
+  /** Keys of the actions that are under way. */
+  busy: ReadonlySet<string>;
+}
+
+/** All in ms. */
+export const intervals = {
+  listWhileRunningMs: 3_000,
+  listWhileIdleMs: 60_000,
+  /** File events, and the line to another host, tell sooner. */
+  lookMs: 30_000,
+  reachMs: 60_000,
+  /** One look for this host, however many testbeds it has: about 20 processes. */
+  hostMs: 60_000,
+  /** So that a testbed is back within 10 s of the fix, the look's own time included. */
+  faultyHostMs: 8_000,
+  locksMs: 5_000,
+  pingMs: 10_000,
+  /** After a failure. */
+  checkMs: 10_000,
+  /** Two lists, or two looks at a board, prove something only this far apart. */
+  confirmMs: 10_000,
+  sweepMs: 3_600_000,
+  /** The server forgets a lease that is older. */
+  leaseMs: 60_000,
+  /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
+  strangerMs: 600_000,
+  /** A request for a worker that the server leaves open for longer holds up nothing else. */
+  settleMs: 300_000,
+};

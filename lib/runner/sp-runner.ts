@@ -1,0 +1,187 @@
+/**
+ * An sp-runner service as its client sees it (lib/runner/README.md "The sp-runner service"): it runs the hardware tests of a
+ * testbed, and has files in common with the client instead of transfers. Paths in its answers are the service's own.
+ */
+import { z } from "zod";
+import { type Answer, callServer, type Server } from "../server/call.ts";
+
+export interface Submission {
+  testbed: string;
+  input_dir: string;
+  output_dir: string;
+  baseline: string;
+  test_type: string;
+  disable_watchdog: boolean;
+}
+
+const healthSchema = z.object({ status: z.string() });
+const boardSchema = z.object({
+  name: z.string(),
+  /** `available`, `busy`, `offline`, `failed-needs-recovery`, or a word of a later version. */
+  status: z.string(),
+  current_job: z.string().nullish(),
+});
+const testbedsSchema = z.object({ testbeds: z.array(z.unknown()) });
+const submittedSchema = z.object({ job_id: z.string().min(1) });
+/** What is only shown may be missing or of another form. */
+const shownText = z.string().nullish().catch(null);
+const shownNumber = z.number().nullish().catch(null);
+const statusSchema = z.object({
+  /** `pending`, `running`, `completed`, `failed`; any other word says nothing. */
+  status: z.string(),
+  progress: shownText,
+  testbed: z.string().nullish(),
+  error: shownText,
+});
+const resultSchema = z.object({
+  /** `passed`; any other word is none. */
+  outcome: z.string(),
+  report_path: z.string().nullish(),
+  summary_path: z.string().nullish(),
+  log_path: z.string().nullish(),
+  duration_secs: shownNumber,
+  tests_run: shownNumber,
+  error: shownText,
+});
+const recoverySchema = z.object({ status: z.string(), message: shownText });
+
+export type Board = z.infer<typeof boardSchema>;
+export type RunnerStatus = z.infer<typeof statusSchema>;
+export type RunnerResult = z.infer<typeof resultSchema>;
+
+export interface SpRunnerApi {
+  health(): Promise<Answer<{ status: string }>>;
+  /** An answer that is shared says when it was asked for, at `sinceMs` or later. */
+  boards(sinceMs?: number): Promise<Answer<Board[]> & { askedAtMs?: number }>;
+  submit(submission: Submission): Promise<Answer<string>>;
+  status(job: string): Promise<Answer<RunnerStatus>>;
+  result(job: string): Promise<Answer<RunnerResult>>;
+  recover(board: string): Promise<Answer<{ status: string; message?: string | null | undefined }>>;
+}
+
+/** Whether it is a job of another board's that has this name. */
+export function isOthers({ testbed }: RunnerStatus, board: string): boolean {
+  return (testbed ?? board) !== board;
+}
+
+/** Whether the service has the job and is not done with it. */
+export function isActive({ status }: RunnerStatus): boolean {
+  return status === "pending" || status === "running";
+}
+
+export function isTerminal({ status }: RunnerStatus): boolean {
+  return status === "completed" || status === "failed";
+}
+
+/** `askedAtMs`: if the answer was shared, when it was asked for. */
+export type BoardAnswer = { ok: true; board: Board; askedAtMs?: number } | { ok: false; reason: string };
+
+/** What the service says of one board, where it is well and knows of it. `url` is for people. */
+export async function askForBoard(runner: SpRunnerApi, url: string, name: string): Promise<BoardAnswer> {
+  const health = await runner.health();
+  if (!health.ok)
+    return {
+      ok: false,
+      reason: `sp-runner ${url} does not answer: ${health.message}; start it, or correct sp_runner_url`,
+    };
+  if (health.value.status !== "healthy" && health.value.status !== "degraded") {
+    return { ok: false, reason: `sp-runner ${url} says that it is ${health.value.status}` };
+  }
+  return await findBoard(runner, url, name);
+}
+
+export async function findBoard(
+  runner: SpRunnerApi,
+  url: string,
+  name: string,
+  sinceMs?: number,
+): Promise<BoardAnswer> {
+  const boards = await runner.boards(sinceMs);
+  if (!boards.ok) {
+    return { ok: false, reason: `sp-runner ${url} does not tell of its boards: ${boards.message}` };
+  }
+  const board = boards.value.find((each) => each.name === name);
+  if (board === undefined) {
+    const others = boards.value.map((each) => each.name).join(", ");
+    return { ok: false, reason: `sp-runner ${url} has no testbed ${name}, but ${others || "none"}` };
+  }
+  const { askedAtMs } = boards;
+  return { ok: true, board, ...(askedAtMs === undefined ? {} : { askedAtMs }) };
+}
+
+/** Whether a job is on it for certain, ours or another's. */
+export function isAtWork({ status, current_job: job }: Board): boolean {
+  return status === "busy" || (job ?? "") !== "";
+}
+
+const idleWords = ["available", "offline", "failed-needs-recovery"];
+
+/** Whether no job is on it for certain. A word of a later version proves neither. */
+export function isIdle(board: Board): boolean {
+  return idleWords.includes(board.status) && !isAtWork(board);
+}
+
+/** A board seen idle, and not otherwise in between. */
+export interface IdleSpan {
+  sinceMs: number;
+  seenMs: number;
+}
+
+/**
+ * Longer without a look that told of the board, and much may have happened on it. A service that hangs makes a look last a
+ * minute and more.
+ */
+const longestGapMs = 180_000;
+
+/** After a further look at which it is idle. A look without an answer proves neither, and is left out. */
+export function seenIdle(before: IdleSpan | null, nowMs: number): IdleSpan {
+  const isOne = before !== null && nowMs - before.seenMs <= longestGapMs;
+  return { sinceMs: isOne ? before.sinceMs : nowMs, seenMs: nowMs };
+}
+
+/** From the first look to the last. */
+export function lastedMs(span: IdleSpan | null): number {
+  return span === null ? 0 : span.seenMs - span.sinceMs;
+}
+
+/** So long a service may take to begin what was submitted, with nobody waiting for the answer. */
+export const cutOffMs = 60_000;
+
+/** After so long without a usable word of a job, an idle board decides. */
+export const silenceMs = 3_600_000;
+
+/** As long as the service's own client waits: it may get the board ready before it answers. */
+const submitTimeoutMs = 3_600_000;
+const recoverTimeoutMs = 600_000;
+
+export function openSpRunnerApi(server: Omit<Server, "token">): SpRunnerApi {
+  const at: Server = { ...server, token: null };
+  const get = <T>(path: string, reply: z.ZodType<T>): Promise<Answer<T>> =>
+    callServer(at, { method: "GET", path, reply });
+  const post = <T>(path: string, body: unknown, reply: z.ZodType<T>, timeoutMs: number): Promise<Answer<T>> =>
+    callServer(at, { method: "POST", path, body, reply, timeoutMs });
+  const job = (id: string): string => `/job/${encodeURIComponent(id)}`;
+  return {
+    health: () => get("/health", healthSchema),
+    boards: async () => {
+      const answer = await get("/testbeds", testbedsSchema);
+      if (!answer.ok) return answer;
+      // One that cannot be read does not hide the others.
+      const parsed = answer.value.testbeds.map((each) => boardSchema.safeParse(each));
+      return { ok: true, value: parsed.flatMap(({ data }) => (data === undefined ? [] : [data])) };
+    },
+    submit: async (submission) => {
+      const answer = await post("/job", submission, submittedSchema, submitTimeoutMs);
+      return answer.ok ? { ok: true, value: answer.value.job_id } : answer;
+    },
+    status: (id) => get(`${job(id)}/status`, statusSchema),
+    result: (id) => get(`${job(id)}/result`, resultSchema),
+    recover: (board) =>
+      post(
+        `/testbed/${encodeURIComponent(board)}/recover`,
+        { force: false },
+        recoverySchema,
+        recoverTimeoutMs,
+      ),
+  };
+}

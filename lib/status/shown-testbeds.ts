@@ -1,0 +1,39 @@
+/** Which testbeds `status` shows: those that the running factory has read, whatever config.toml has become since. Pure. */
+import type { Config, Target } from "../config/config.ts";
+import { compareReadings, type Reading, readingOf, type ShownTestbed } from "../config/reading.ts";
+import { FactoryError } from "../words/failure.ts";
+
+export interface ShownConfig {
+  testbeds: ShownTestbed[];
+  targets: Target[];
+  /** Testbeds that the running factory does not know yet. */
+  unread: ShownTestbed[];
+  /** Lines about the file. */
+  remarks: string[];
+}
+
+/** `config` is what the file gives now, or why it cannot be used, which is thrown if nothing else is known. */
+export function chooseShown(
+  config: Config | FactoryError,
+  { path, reading, isRunning }: { path: string; reading: Reading | null; isRunning: boolean },
+): ShownConfig {
+  if (config instanceof FactoryError) {
+    if (reading === null) throw config;
+    const start = isRunning ? "the factory read at its start" : "the last factory that ran here had read";
+    const wrong = [config.message, ...(config.hint === undefined ? [] : [`  ${config.hint}`])];
+    return {
+      ...reading,
+      unread: [],
+      remarks: [`${path} has a mistake now. Shown is what ${start}.`, ...wrong.join("\n").split("\n")],
+    };
+  }
+  if (!isRunning || reading === null) return { ...config, unread: [], remarks: [] };
+  const { testbeds, isChanged } = compareReadings(reading, readingOf(config));
+  return {
+    ...reading,
+    unread: config.testbeds.filter(({ name }) => testbeds.get(name) === "added"),
+    remarks: isChanged
+      ? [`${path} was changed after the factory read it. Restart the factory to apply it; jobs run on.`]
+      : [],
+  };
+}

@@ -1,0 +1,80 @@
+/** Testbeds' states as people and programs read them: a table, or one JSON document. */
+import { showDuration } from "../words/duration.ts";
+import { localTime, wrap } from "../words/log-line.ts";
+import type { TestbedStatus } from "./snapshot.ts";
+
+export interface FactoryStatus {
+  isRunning: boolean;
+  database: string;
+  /** Lines about the configuration. */
+  remarks?: string[];
+  testbeds: TestbedStatus[];
+}
+
+const titles = ["testbed", "type", "state", "since", "job", "waited", "ran", "reason"];
+
+/**
+ * Lines of a table. A testbed's note is on a line of its own, under it, and so is a reason that makes its line longer than
+ * `columns`; null: no line is too long.
+ */
+export function statusTable(
+  { isRunning, database, remarks = [], testbeds }: FactoryStatus,
+  columns: number | null = null,
+): string[] {
+  const rows = testbeds.map((each) => [
+    each.testbed,
+    each.type ?? "",
+    each.state,
+    each.sinceMs === null ? "" : localTime(each.sinceMs),
+    each.job ?? "",
+    each.waitedMs === null ? "" : showDuration(each.waitedMs),
+    each.ranMs === null ? "" : showDuration(each.ranMs),
+    // Reasons may hold what a job wrote: nothing of it may steer a terminal.
+    (each.reason ?? "").replaceAll(/\p{Cc}+/gu, " "),
+  ]);
+  const widths = titles.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => Bun.stringWidth(row[column] ?? ""))),
+  );
+  const line = (row: string[]): string =>
+    row
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
+      .join("  ")
+      .trimEnd();
+  const below = (title: string, text: string): string[] =>
+    text === ""
+      ? []
+      : wrap(`${title}: ${text}`, (columns ?? Infinity) - 4).map(
+          (each, index) => `${index === 0 ? "  " : "    "}${each}`,
+        );
+  return [
+    isRunning ? `The factory is running on ${database}` : `No factory is running on ${database}`,
+    ...remarks,
+    "",
+    line(titles),
+    ...rows.flatMap((row, index) => {
+      const isLong = columns !== null && Bun.stringWidth(line(row)) > columns;
+      const reason = isLong ? (row.at(-1) ?? "") : "";
+      const shown = line(isLong ? row.slice(0, -1) : row);
+      return [shown, ...below("reason", reason), ...below("note", testbeds[index]?.note ?? "")];
+    }),
+  ];
+}
+
+/** Times in ISO 8601. */
+export function statusJson({ isRunning, database, remarks = [], testbeds }: FactoryStatus): string {
+  return JSON.stringify(
+    {
+      factory: isRunning ? "running" : "not running",
+      database,
+      remarks,
+      testbeds: testbeds.map(({ sinceMs, waitedMs, ranMs, ...each }) => ({
+        ...each,
+        since: sinceMs === null ? null : new Date(sinceMs).toISOString(),
+        waited_ms: waitedMs,
+        ran_ms: ranMs,
+      })),
+    },
+    null,
+    2,
+  );
+}

@@ -1,0 +1,166 @@
+/**
+ * The database file: opening, locking and migrating it, and what its errors mean. What is in the rows is store/row.ts's.
+ */
+import { Database, SQLiteError } from "bun:sqlite";
+import { errorText, FactoryError } from "../words/failure.ts";
+
+/** The whole loop stands still for so long when another program, such as `sqlite3`, writes the file. */
+export const busyTimeoutMs = 250;
+
+/** Versions of our own tables; the Rust factory's user_version stays as it knows it. Append only. */
+const migrations = [
+  `CREATE TABLE factory_instance (
+     testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, phase TEXT NOT NULL, target TEXT NOT NULL,
+     job TEXT, is_bound INTEGER NOT NULL, cookie TEXT NOT NULL, place TEXT NOT NULL,
+     leased_at TEXT NOT NULL, create_sent_at TEXT, worker TEXT, bootstrap TEXT, went_at TEXT,
+     is_online INTEGER NOT NULL, is_flushed INTEGER NOT NULL, limits TEXT NOT NULL,
+     end_reason TEXT, untold TEXT, begun_ms INTEGER NOT NULL, ended_ms INTEGER,
+     PRIMARY KEY (testbed_name, seq)
+   ) STRICT;
+   CREATE UNIQUE INDEX factory_instance_open ON factory_instance (testbed_name)
+     WHERE phase NOT IN ('destroyed', 'dropped');
+   CREATE TABLE factory_health (
+     testbed_name TEXT PRIMARY KEY, strikes INTEGER NOT NULL, retry_at TEXT NOT NULL, reason TEXT NOT NULL
+   ) STRICT;`,
+  // The Rust factory's rows have no cookie; nothing in its file keeps two of one testbed from being open.
+  `DROP INDEX factory_instance_open;
+   CREATE UNIQUE INDEX factory_instance_open ON factory_instance (testbed_name)
+     WHERE phase NOT IN ('destroyed', 'dropped') AND cookie <> '';`,
+  `CREATE TABLE factory_trouble (
+     testbed_name TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, recoveries INTEGER NOT NULL
+   ) STRICT;`,
+  // What an operator says while a factory runs.
+  `CREATE TABLE factory_word (
+     testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, because TEXT NOT NULL, is_obeyed INTEGER, answer TEXT,
+     PRIMARY KEY (testbed_name, seq)
+   ) STRICT;`,
+  "CREATE TABLE factory_reading (id INTEGER PRIMARY KEY CHECK (id = 1), reading TEXT NOT NULL) STRICT;",
+  // What is pruned by age is found without going through all rows.
+  "CREATE INDEX factory_instance_ended ON factory_instance (ended_ms) WHERE ended_ms IS NOT NULL;",
+];
+
+/** The Rust factory's schema, version 2. */
+const rustSchema = `
+  CREATE TABLE instance (
+    testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, worker TEXT NOT NULL, target TEXT NOT NULL,
+    state TEXT NOT NULL, bootstrap TEXT NOT NULL, flushed INTEGER NOT NULL,
+    PRIMARY KEY (testbed_name, seq)
+  );
+  CREATE INDEX instance_active ON instance (state) WHERE state NOT IN ('destroyed');`;
+
+/** Holds a lock that ends with the process, so that no second factory writes `path`. Null: another one holds it. */
+export function lockStore(path: string): { release(): void } | null {
+  const lock = openDatabase(`${path}.lock`);
+  try {
+    // Who only asks (isLocked) is in the way for a moment.
+    lock.run("PRAGMA busy_timeout = 250");
+    lock.run("BEGIN EXCLUSIVE");
+    return { release: () => lock.close() };
+  } catch (error) {
+    lock.close();
+    if (errorText(error).includes("locked")) return null;
+    throw cannotOpen(`${path}.lock`, error);
+  }
+}
+
+/** Whether a factory is running on `path`, beside which a lock is there. Asks without being in its way. */
+export function isLocked(path: string): boolean {
+  let lock: Database | null = null;
+  try {
+    lock = new Database(`${path}.lock`, { readonly: true, strict: true });
+    hasTable(lock, "any");
+    return false;
+  } catch (error) {
+    if (errorText(error).includes("locked")) return true;
+    throw cannotOpen(`${path}.lock`, error);
+  } finally {
+    lock?.close();
+  }
+}
+
+/** Opens the file for writing; makes it where there is none. */
+export function openDatabase(path: string): Database {
+  try {
+    return new Database(path, { create: true, strict: true });
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
+}
+
+/** Opens a file that is there, for reading only. */
+export function openReadOnly(path: string): Database {
+  try {
+    const database = new Database(path, { readonly: true, strict: true });
+    database.run("PRAGMA busy_timeout = 5000");
+    return database;
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
+}
+
+export function cannotOpen(path: string, error: unknown): FactoryError {
+  return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
+    hint: /not a database|malformed|damaged/.test(errorText(error))
+      ? "Move it aside, do not delete it: running agents are found again without it; or name another file with -d"
+      : "Its directory must exist and be writable by this user, on a local disk with room; -d names another file",
+    cause: error,
+  });
+}
+
+/** Throws what cannot be read of the file `path`, named, where something in it is damaged. */
+export function examine(database: Database, path: string): void {
+  try {
+    const { quick_check: found } = database
+      .query<{ quick_check: string }, []>("PRAGMA quick_check(1)")
+      .get() ?? { quick_check: "no answer" };
+    if (found !== "ok") throw new Error(`it is damaged: ${found}`);
+  } catch (error) {
+    throw cannotOpen(path, error);
+  }
+}
+
+export function hasTable(database: Database, name: string): boolean {
+  return database.query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== null;
+}
+
+export function migrate(database: Database, path: string): void {
+  try {
+    // At a start nothing else waits for it yet.
+    database.run("PRAGMA busy_timeout = 5000");
+    database.run("PRAGMA journal_mode = WAL");
+    // Every commit is on the disk before the effect that it announces.
+    database.run("PRAGMA synchronous = FULL");
+    database.transaction(() => {
+      if (!hasTable(database, "instance")) {
+        database.run(rustSchema);
+        database.run("PRAGMA user_version = 2");
+      }
+      if (!hasTable(database, "factory_schema")) {
+        database.run("CREATE TABLE factory_schema (version INTEGER NOT NULL) STRICT");
+      }
+      const row = database.query<{ version: number }, []>("SELECT version FROM factory_schema").get();
+      const version = row?.version ?? 0;
+      if (version > migrations.length) {
+        throw new FactoryError(`Cannot use the database ${path}: a newer version of this program wrote it`, {
+          hint: "Install that version, or name another file with -d",
+        });
+      }
+      // A start with nothing to change writes nothing: it works on a full disk, too.
+      if (version === migrations.length) return;
+      for (const migration of migrations.slice(version)) database.run(migration);
+      database.run("DELETE FROM factory_schema");
+      database.run("INSERT INTO factory_schema VALUES (?)", [migrations.length]);
+    })();
+  } catch (error) {
+    throw error instanceof FactoryError ? error : cannotOpen(path, error);
+  }
+}
+
+/** SQLite's own codes for what passes: another writer, a full disk, a file system that is read-only for a while. */
+const passingCodes = ["SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY"];
+
+/** Whether an error of the store's says that nothing was written and that it may go better later. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof SQLiteError)) return false;
+  return passingCodes.some((code) => error.code?.startsWith(code) === true);
+}

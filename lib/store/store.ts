@@ -1,0 +1,259 @@
+/**
+ * The database: the Rust factory's table of instances, carried on as it is, and ours beside it.
+ * What is committed here is what a restart knows. Only the store's files speak SQL.
+ */
+import type { Database } from "bun:sqlite";
+import { parseReading, type Reading } from "../config/reading.ts";
+import {
+  canMove,
+  type Health,
+  type Instance,
+  instanceName,
+  rustState,
+  type Trouble,
+} from "../words/domain.ts";
+import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
+import { columnsOf, insert, instanceOf, momentSchema } from "./row.ts";
+import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
+import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
+import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
+
+export { isLocked, isPassing, lockStore } from "./file.ts";
+
+export interface Store {
+  /** Instances that are not destroyed or dropped, oldest first. */
+  open(): Instance[];
+  /** The last instance of each testbed, whatever its phase. */
+  latest(): Instance[];
+  /** Instances that ended, the one that ended last first. */
+  ended(): Instance[];
+  /** Those of the directories `<testbed>_<seq>` that ended, the one that ended last first. */
+  endedAmong(directoryNames: string[]): EndedInstance[];
+  /** Forgets up to `most` that ended before this wall-clock ms, but each testbed's last; returns how many. */
+  prune(beforeMs: number, most: number): number;
+  /** The largest seq of a testbed among the rows; 0 where there are none. */
+  largestSeq(testbed: string): number;
+  /** Commits a new instance. Throws where its testbed has an open one. */
+  begin(instance: Instance): Instance;
+  /** Commits what changed and returns the new record. Throws on a phase that would move backward. */
+  advance(instance: Instance, changes: Partial<Omit<Instance, "testbed" | "seq">>): Instance;
+  health(): Map<string, Health>;
+  setHealth(testbed: string, health: Health | null): void;
+  troubles(): Map<string, Trouble>;
+  setTrouble(testbed: string, trouble: Trouble | null): void;
+  /** All or none. */
+  setTroubles(troubles: ReadonlyMap<string, Trouble | null>): void;
+  /** What an operator said and was not answered. */
+  words(): OperatorWord[];
+  answerWord(word: OperatorWord, answer: WordAnswer): void;
+  /** What the last start read of its configuration; null: it is not known. */
+  reading(): Reading | null;
+  setReading(reading: Reading): void;
+  /** Writes a row as it is; throws if nothing can be committed. */
+  tryWriting(): void;
+  close(): void;
+}
+
+/** What can be read while a factory may be writing. */
+export type StoreReader = Pick<
+  Store,
+  "open" | "latest" | "ended" | "health" | "troubles" | "reading" | "close"
+>;
+
+/** Opens or creates the file, and takes over rows of the Rust factory. */
+export function openStore(options: RustRows): Store {
+  const database = openDatabase(options.path);
+  try {
+    migrate(database, options.path);
+    database.transaction(adoptRustRows)(database, options);
+    database.transaction(clearMarkedRows)(database);
+    database.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+    return storeOn(database);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/**
+ * Opens the file for reading only, while a daemon may be writing it; null where no factory of this kind has written to it.
+ * Throws where it cannot be read, or is damaged.
+ */
+export function openStoreForReading(path: string): StoreReader | null {
+  const database = openReadOnly(path);
+  try {
+    examine(database, path);
+    if (hasTable(database, "factory_instance")) return storeOn(database);
+    database.close();
+    return null;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function storeOn(database: Database): Store {
+  const isOpen = "phase NOT IN ('destroyed', 'dropped')";
+  const select = (where: string, values: Record<string, string> = {}): Instance[] =>
+    database.query(`SELECT * FROM factory_instance WHERE ${where}`).all(values).map(instanceOf);
+
+  let isWaiting = true;
+  const setWaiting = (is: boolean): void => {
+    if (is === isWaiting) return;
+    isWaiting = is;
+    database.run(`PRAGMA busy_timeout = ${is ? busyTimeoutMs : 0}`);
+  };
+
+  /** Where another program holds the file, one commit waits a moment for it; those after it do not, until one succeeds. */
+  function commit(work: () => unknown): void {
+    try {
+      work();
+      setWaiting(true);
+    } catch (error) {
+      if (isPassing(error)) setWaiting(false);
+      throw error;
+    }
+  }
+
+  /** Only over the record that `before` is: an older one must not undo what was committed since. */
+  function write(before: Instance, instance: Instance): void {
+    const columns = columnsOf(instance);
+    const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
+    const { changes } = database
+      .query(
+        `UPDATE factory_instance SET ${sets.join(", ")}
+         WHERE testbed_name = $testbed_name AND seq = $seq AND phase = $before`,
+      )
+      .run({ testbed_name: instance.testbed, seq: instance.seq, before: before.phase, ...columns });
+    if (changes !== 1) throw new Error(`${instanceName(instance)} is not ${before.phase} in the database`);
+    const state = rustState(instance.phase);
+    if (state === null || instance.worker === null) return;
+    database
+      .query(
+        `INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET state = excluded.state, flushed = excluded.flushed`,
+      )
+      .run(
+        instance.testbed,
+        instance.seq,
+        instance.worker,
+        instance.target,
+        state,
+        instance.bootstrap?.reveal() ?? "",
+        Number(instance.isFlushed),
+      );
+  }
+
+  function setTrouble(testbed: string, trouble: Trouble | null): void {
+    if (trouble === null) {
+      database.query("DELETE FROM factory_trouble WHERE testbed_name = ?").run(testbed);
+      return;
+    }
+    database
+      .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
+      .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
+  }
+
+  /** SQLite writes nothing for an update that changes nothing, which would succeed on a full disk too. */
+  function tryWriting(): void {
+    const rows = database
+      .query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version")
+      .all();
+    for (const { version } of rows) database.run("INSERT INTO factory_schema VALUES (?)", [version]);
+  }
+
+  return {
+    open: () => select(`${isOpen} ORDER BY rowid`),
+    latest: () =>
+      select(
+        "seq = (SELECT max(seq) FROM factory_instance AS x WHERE x.testbed_name = factory_instance.testbed_name)",
+      ),
+    ended: () => select("ended_ms IS NOT NULL ORDER BY ended_ms DESC, testbed_name, seq DESC"),
+    largestSeq: (testbed) =>
+      database
+        .query<{ seq: number | null }, [string]>(
+          "SELECT max(seq) AS seq FROM factory_instance WHERE testbed_name = ?",
+        )
+        .get(testbed)?.seq ?? 0,
+    begin: (instance) => {
+      commit(
+        database.transaction(() => {
+          const [other] = select(`${isOpen} AND testbed_name = $testbed`, { testbed: instance.testbed });
+          if (other !== undefined) throw new Error(`${instanceName(other)} is not destroyed`);
+          insert(database, instance);
+        }),
+      );
+      return instance;
+    },
+    advance: (instance, changes) => {
+      const next = { ...instance, ...changes };
+      if (next.phase !== instance.phase && !canMove(instance.phase, next.phase)) {
+        throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${next.phase}`);
+      }
+      commit(() => database.transaction(write)(instance, next));
+      return next;
+    },
+    health: () => {
+      const rows = database
+        .query<{ testbed_name: string; strikes: number; retry_at: string; reason: string }, []>(
+          "SELECT * FROM factory_health",
+        )
+        .all();
+      return new Map(
+        rows.map(({ testbed_name, strikes, retry_at, reason }) => [
+          testbed_name,
+          { strikes, reason, retryAt: momentSchema.parse(JSON.parse(retry_at)) },
+        ]),
+      );
+    },
+    setHealth: (testbed, health) => {
+      commit(() => {
+        if (health === null) {
+          database.query("DELETE FROM factory_health WHERE testbed_name = ?").run(testbed);
+          return;
+        }
+        database
+          .query("INSERT OR REPLACE INTO factory_health VALUES (?, ?, ?, ?)")
+          .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
+      });
+    },
+    troubles: () => {
+      // An older version may have written the file, and be at it still.
+      if (!hasTable(database, "factory_trouble")) return new Map();
+      const rows = database
+        .query<{ testbed_name: string; reason: string; since_ms: number; recoveries: number }, []>(
+          "SELECT * FROM factory_trouble",
+        )
+        .all();
+      return new Map(
+        rows.map(({ testbed_name, since_ms: sinceMs, ...rest }) => [testbed_name, { ...rest, sinceMs }]),
+      );
+    },
+    setTrouble: (testbed, trouble) => commit(() => setTrouble(testbed, trouble)),
+    setTroubles: (troubles) => {
+      commit(
+        database.transaction(() => {
+          for (const [testbed, trouble] of troubles) setTrouble(testbed, trouble);
+        }),
+      );
+    },
+    tryWriting: () => commit(database.transaction(tryWriting)),
+    endedAmong: (names) => endedAmong(database, names),
+    prune: (beforeMs, most) => {
+      let count = 0;
+      commit(() => void (count = pruneEnded(database, beforeMs, most)));
+      return count;
+    },
+    words: () => readWords(database),
+    reading: () => {
+      if (!hasTable(database, "factory_reading")) return null;
+      const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();
+      return row === null ? null : parseReading(row.reading);
+    },
+    setReading: (reading) => {
+      database.query("INSERT OR REPLACE INTO factory_reading VALUES (1, ?)").run(JSON.stringify(reading));
+    },
+    answerWord: (word, answer) => commit(() => answerWord(database, word, answer)),
+    close: () => database.close(),
+  };
+}

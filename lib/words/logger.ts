@@ -1,0 +1,89 @@
+/**
+ * The program's own log: for people on a terminal, one JSON object a line otherwise, always on standard error.
+ * Everything that leaves through it is searched for known secrets first.
+ */
+import { createConsola, type ConsolaReporter } from "consola";
+import type { Clock } from "../doors/clock.ts";
+import { type LogEntry, peopleLine } from "./log-line.ts";
+import type { Secret } from "./secret.ts";
+
+/** What a line is about; shown with it. */
+export interface LogFields {
+  testbed?: string;
+  instance?: string;
+  worker?: string;
+  job?: string;
+  target?: string;
+}
+
+export interface Log {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+}
+
+export interface LogOptions {
+  clock: Clock;
+  /** `people` for a terminal, `json` for a file or a supervisor. */
+  format: "people" | "json";
+  level: "debug" | "info" | "warn" | "error";
+  secrets: Secret[];
+  write(line: string): void;
+}
+
+const levels = { error: 0, warn: 1, info: 3, debug: 4 };
+
+export function openLog({ clock, format, level, secrets, write }: LogOptions): Log {
+  const redact = redactor(secrets);
+  const show = format === "json" ? jsonLine : peopleLine;
+  const reporter: ConsolaReporter = {
+    log: (entry) => {
+      // consola puts the message before the arguments; ours is always the fields alone.
+      const [message, fields] = entry.args as [string, LogFields];
+      // Before a line is wrapped or escaped: a secret that was broken in two would not be found.
+      const clean = Object.fromEntries(
+        Object.entries(fields).map(([name, value]) => [name, redact(String(value))]),
+      );
+      write(show({ timeMs: clock.wallMs(), level: entry.type, message: redact(message), fields: clean }));
+    },
+  };
+  const consola = createConsola({ level: levels[level], reporters: [reporter], throttle: 0 });
+  return {
+    debug: (message, fields) => consola.debug({ message, args: [fields ?? {}] }),
+    info: (message, fields) => consola.info({ message, args: [fields ?? {}] }),
+    warn: (message, fields) => consola.warn({ message, args: [fields ?? {}] }),
+    error: (message, fields) => consola.error({ message, args: [fields ?? {}] }),
+  };
+}
+
+/** Replaces secrets as they are, and as URLs, JSON and HTTP's basic authentication write them. */
+export function redactor(secrets: Secret[]): (text: string) => string {
+  const forms = secrets
+    .map((secret) => secret.reveal())
+    .filter((text) => text !== "")
+    .flatMap((text) => [
+      text,
+      encodeURIComponent(text),
+      JSON.stringify(text).slice(1, -1),
+      ...["base64", "base64url"].map((form) => Buffer.from(text).toString(form as BufferEncoding)),
+    ]);
+  // The longest first: a form may begin with another one.
+  const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
+  return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
+}
+
+/** A log that adds `fields` to every line. */
+export function logAbout(log: Log, about: LogFields): Log {
+  return {
+    debug: (message, fields) => log.debug(message, { ...about, ...fields }),
+    info: (message, fields) => log.info(message, { ...about, ...fields }),
+    warn: (message, fields) => log.warn(message, { ...about, ...fields }),
+    error: (message, fields) => log.error(message, { ...about, ...fields }),
+  };
+}
+
+function jsonLine({ timeMs, level, message, fields }: LogEntry): string {
+  const time = new Date(timeMs).toISOString();
+  return `${JSON.stringify({ time, level, message, ...fields })}\n`;
+}

@@ -1,0 +1,27 @@
+/**
+ * ULIDs as the server takes and prints them: 48 bits of milliseconds, 80 of chance, 26 characters
+ * (lib/devserver/README.md "Conventions").
+ */
+import type { Clock } from "../doors/clock.ts";
+import type { Random } from "../doors/random.ts";
+
+const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** Upper case, `I` and `L` read as 1, `O` as 0; null where the text is no ULID. */
+export function parseUlid(text: string): string | null {
+  const upper = text.toUpperCase().replace(/[IL]/g, "1").replace(/O/g, "0");
+  return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(upper) ? upper : null;
+}
+
+/** A function that makes ULIDs, each greater than the one before, also within one millisecond. */
+export function createUlids({ clock, random }: { clock: Clock; random: Random }): () => string {
+  let last = 0n;
+  return () => {
+    const chance = random.bytes(10).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+    const fresh = (BigInt(clock.wallMs()) << 80n) | chance;
+    last = fresh > last ? fresh : last + 1n;
+    let text = "";
+    for (let shift = 125n; shift >= 0n; shift -= 5n) text += alphabet[Number((last >> shift) & 31n)];
+    return text;
+  };
+}

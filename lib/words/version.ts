@@ -1,0 +1,26 @@
+/** Which build this is. scripts/build.ts compiles the values in; run from source they say so. */
+import manifest from "../../package.json" with { type: "json" };
+
+declare const BUILD_COMMIT: string | undefined;
+declare const BUILD_TARGET: string | undefined;
+
+export interface Version {
+  product: string;
+  version: string;
+  /** The commit's hash, with `-dirty` where the tree had changes; `development` when run from source. */
+  commit: string;
+  /** As in `linux-x64`; `development` when run from source. */
+  target: string;
+}
+
+export const version: Version = {
+  product: manifest.name,
+  version: manifest.version,
+  commit: typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "development",
+  target: typeof BUILD_TARGET === "string" ? BUILD_TARGET : "development",
+};
+
+/** Product, version, commit and target, on one line. */
+export function versionLine(): string {
+  return `${version.product} ${version.version} (${version.commit}, ${version.target})`;
+}

@@ -1,0 +1,47 @@
+/** The agent's files, and what of them whoever looks from outside relies on. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AgentError, openBase } from "../../lib/agent/agent-files.ts";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "base-"));
+  mkdirSync(join(directory, "etc"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+test("the record of a hardware test can be read by the factory's user, and is replaced whole", () => {
+  const base = openBase({ directory, home: directory });
+  expect(base.readRunnerRecord()).toBeNull();
+  const before = process.umask(0o077);
+  try {
+    base.recordRunner({ phase: "submitting" });
+    base.recordRunner({ phase: "submitted", job: "J" });
+  } finally {
+    process.umask(before);
+  }
+  expect(statSync(join(directory, "etc/sp-runner.json")).mode & 0o777).toBe(0o644);
+  expect(JSON.parse(base.readRunnerRecord() ?? "")).toEqual({ phase: "submitted", job: "J" });
+  expect(readdirSync(join(directory, "etc"))).toEqual(["sp-runner.json"]);
+});
+
+test("readTestbed() tells a file that is not there from one that cannot be read", () => {
+  const base = openBase({ directory, home: directory });
+  expect(base.readTestbed()).toBeNull();
+  mkdirSync(join(directory, "testbed.json"));
+  expect(() => base.readTestbed()).toThrow(AgentError);
+});
+
+test("readOpenJob() gives what was recorded, as long as it is not done", () => {
+  const base = openBase({ directory, home: directory });
+  expect(base.readOpenJob()).toBeNull();
+  base.recordJob({ job: { id: "J" }, factory_metadata: null });
+  expect(JSON.parse(base.readOpenJob() ?? "")).toEqual({ job: { id: "J" } });
+  expect(() => base.recordJob({})).toThrow(AgentError);
+  base.recordJobDone();
+  expect(base.readOpenJob()).toBeNull();
+  writeFileSync(join(directory, "etc/job.json"), "{");
+  expect(base.readOpenJob()).toBe("{");
+});

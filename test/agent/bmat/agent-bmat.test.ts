@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { type AgentLab, openAgentLab } from "../../lab/agent-lab.ts";
+import { processesNaming } from "../../lab/leavings.ts";
+
+let lab: AgentLab;
+beforeAll(async () => {
+  lab = await openAgentLab();
+});
+afterAll(() => lab.close());
+
+test("a job's tasks start processes beside themselves, which end with their task and are no verdict on it", async () => {
+  const mark = `${lab.directory}/mark`;
+  /** Only processes of this test sleep so long. */
+  const nap = `1000.${process.pid}`;
+  const wait = `until [ -e ${mark} ]; do sleep 0.01; done`;
+  const task = (script: string, more: object = {}) => ({
+    name: "t",
+    script,
+    env_clear: false,
+    env: {},
+    ...more,
+  });
+  const bmat = `${lab.directory}/0/opt/bin/bmat`;
+  const job = await lab.submit([], {
+    tasks: [
+      // The mark is made by one that has been told of the other's end.
+      task(
+        `cd /usr; export V=1; bmat process start web sh -c 'echo "$PWD $V $BUILDOMAT_TASK_ID"; exit 7'
+         bmat process start mark sh -c 'sleep 0.3; touch ${mark}; exec sleep ${nap}'
+         bmat process start web true; ${wait}`,
+      ),
+      task(
+        `echo $(env | cut -d= -f1 | sort); cd /; ${bmat} process start web /bin/sh -c 'echo "[$V$HOME]"; exec /bin/sleep ${nap}'
+         ${bmat} store put name value; ${bmat} store get name; ${bmat} factory name; ${bmat} address ls -f net -Ho first`,
+        { env_clear: true, env: { PATH: "/usr/bin:/bin" } },
+      ),
+      task("exit 1"),
+    ],
+  });
+  const net = {
+    name: "net",
+    cidr: "192.0.2.0/24",
+    first: "192.0.2.7",
+    count: 1,
+    routed: false,
+    gateway: null,
+  };
+  const agent = await lab.start(job, { metadata: { v: "1", addresses: [net] } });
+  expect(await lab.ended(job)).toMatchObject({
+    state: "failed",
+    tasks: [{ state: "completed" }, { state: "completed" }, { state: "failed" }],
+  });
+  const events = await lab.events(job);
+  const of = (task: number, stream: RegExp): string[] =>
+    events
+      .filter((event) => event.task === task && stream.test(event.stream))
+      .map((event) => `${event.stream}: ${event.payload.replace(/duration \d+/, "duration D")}`);
+  expect(of(0, /^bg\./)).toEqual([
+    "bg.web.stdout: /usr 1 0",
+    "bg.web: process exited: duration D ms, exit code 7",
+  ]);
+  expect(of(0, /^stderr$/)).toEqual([
+    'stderr: Error: could not start process: background process "web" is already running',
+  ]);
+  expect(of(1, /^bg\./)).toEqual(["bg.web.stdout: []"]);
+  expect(of(1, /^std/)).toEqual([
+    "stdout: PATH PWD SHLVL _",
+    "stdout: value",
+    "stdout: lab",
+    "stdout: 192.0.2.7",
+  ]);
+  expect(processesNaming(nap)).toEqual([]);
+  await agent.stop();
+});

@@ -1,0 +1,36 @@
+/** launch.c, as it is called. What jobs see of it is in agent-task and background. */
+import { expect, test } from "bun:test";
+import { closeSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openLauncher } from "../../../lib/agent/task/launch.ts";
+import { until } from "../../lab/until.ts";
+
+const start = { cwd: "/", env: { PATH: process.env["PATH"] ?? "" }, user: null };
+
+test("a process whose end somebody else has collected did not succeed", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "launch-"));
+  const launcher = openLauncher(directory);
+  const { pid, stdout, stderr } = launcher.launch({ ...start, argv: ["true"] });
+  expect(await until("it ended", () => launcher.reap(pid))).toEqual({ code: 0, signal: null });
+  expect(launcher.reap(pid)).toEqual({ code: 255, signal: null });
+  for (const descriptor of [stdout, stderr]) closeSync(descriptor);
+  launcher.close();
+  rmSync(directory, { recursive: true });
+});
+
+test("a program that cannot be started leaves no descriptor open", () => {
+  const directory = mkdtempSync(join(tmpdir(), "launch-"));
+  const launcher = openLauncher(directory);
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const fail = (): void => {
+    expect(() => launcher.launch({ ...start, argv: ["/nonexistent"] })).toThrow("ENOENT");
+    expect(() => launcher.launch({ ...start, argv: ["true"], cwd: "/nonexistent" })).toThrow("ENOENT");
+  };
+  fail();
+  const before = open();
+  for (let i = 0; i < 20; i += 1) fail();
+  expect(open()).toBe(before);
+  launcher.close();
+  rmSync(directory, { recursive: true });
+});

@@ -1,0 +1,48 @@
+/** What the words after the program's name are answered with where they cannot be understood. */
+import { describe, expect, test } from "bun:test";
+import { runCommandLine } from "../../lib/commands/command-line.ts";
+import { FactoryError } from "../../lib/words/failure.ts";
+
+async function refusalOf(words: string[]): Promise<FactoryError> {
+  const started: unknown[] = [];
+  const run = (args: unknown): Promise<number> => {
+    started.push(args);
+    return Promise.resolve(0);
+  };
+  const program = {
+    name: "factory",
+    description: "",
+    usual: "run",
+    version: "1",
+    print: () => undefined,
+    commands: {
+      run: { description: "", args: { config: { type: "string", alias: "f" } } as const, run },
+      logs: { description: "", args: { instance: { type: "positional", required: true } } as const, run },
+      hidden: { description: "", isHidden: true, run },
+    },
+  };
+  try {
+    await runCommandLine(words, program);
+  } catch (error) {
+    if (error instanceof FactoryError) return error;
+    throw error;
+  }
+  throw new Error(`${words.join(" ")} was understood: ${JSON.stringify(started)}`);
+}
+
+describe("runCommandLine() refuses, as usage,", () => {
+  test.each([
+    [["logz"], 'Unknown command "logz"; did you mean logs?'],
+    [["frobnicate"], 'Unknown command "frobnicate"'],
+    [["hiden"], 'Unknown command "hiden"'],
+    [["--confg=x"], 'Unknown flag "--confg=x"; did you mean --config?'],
+    [["run", "-z"], 'Unknown flag "-z"'],
+    [["run", "extra"], 'Unknown argument "extra"'],
+    [["-f", ""], "--config needs a value"],
+    [["logs"], "Missing required positional argument: INSTANCE"],
+  ])("%j", async (words, message) => {
+    const refusal = await refusalOf(words);
+    expect(refusal.message).toBe(message);
+    expect(refusal.exitCode).toBe(2);
+  });
+});

@@ -1,0 +1,67 @@
+/** The demo as a user runs it, to its end and interrupted. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { demoJobs, sshJob } from "../../lib/commands/demo/jobs.ts";
+import { processesNaming } from "../lab/leavings.ts";
+import { isThere } from "../lab/needs.ts";
+import { until } from "../lab/until.ts";
+
+setDefaultTimeout(90_000);
+
+interface Demo {
+  directory: string;
+  child: Bun.Subprocess;
+  output(): string;
+  [Symbol.dispose](): void;
+}
+
+/** Its temporary directory is in one of its own, so that whatever it leaves is seen. */
+function startDemo(): Demo {
+  const directory = mkdtempSync(join(tmpdir(), "demo-test-"));
+  const outputPath = `${directory}.out`;
+  // Bun keeps what it compiles under HOME when it runs from source.
+  const home = `${directory}.home`;
+  mkdirSync(home);
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "../../factory.ts"), "demo"], {
+    stdin: "ignore",
+    stdout: Bun.file(outputPath),
+    stderr: Bun.file(`${outputPath}.err`),
+    cwd: directory,
+    env: { PATH: process.env["PATH"] ?? "", HOME: home, TMPDIR: directory },
+  });
+  return {
+    directory,
+    child,
+    output: () => readFileSync(outputPath, "utf8"),
+    [Symbol.dispose]: () => {
+      child.kill("SIGKILL");
+      for (const path of [directory, home, outputPath, `${outputPath}.err`])
+        rmSync(path, { recursive: true, force: true });
+    },
+  };
+}
+
+test("demo ends every job as it should, and leaves nothing behind", async () => {
+  using demo = startDemo();
+  expect(await demo.child.exited).toBe(0);
+  const lines = demo.output().split("\n");
+  const jobs = [...demoJobs, ...(isThere("sshd") ? [sshJob] : [])];
+  for (const { title } of jobs) {
+    const row = lines.findLast((line) => line.startsWith(`${title} `));
+    expect(row).toEndWith("yes");
+  }
+  expect(demo.output()).toContain(`All ${jobs.length} jobs ended as they should`);
+  expect(readdirSync(demo.directory)).toEqual([]);
+  expect(processesNaming(demo.directory)).toEqual([]);
+});
+
+test("demo interrupted by Ctrl+C exits 1 and leaves nothing behind", async () => {
+  using demo = startDemo();
+  await until("jobs run", () => demo.output().includes("running"));
+  demo.child.kill("SIGINT");
+  expect(await demo.child.exited).toBe(1);
+  expect(readdirSync(demo.directory)).toEqual([]);
+  await until("its processes are gone", () => processesNaming(demo.directory).length === 0);
+});

@@ -1,0 +1,218 @@
+/** The log of an instance as `logs` shows it: what is shown, what is not, and when following ends. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Instance } from "../../lib/words/domain.ts";
+import { openFiles } from "../../lib/doors/files.ts";
+import { type LogsOptions, showLog } from "../../lib/commands/logs.ts";
+import { instanceOf } from "../policy/scenes.ts";
+import { createSettableClock } from "../lab/settable-clock.ts";
+import { until } from "../lab/until.ts";
+
+let directory = "";
+let shown = "";
+let told: string[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "logs-"));
+  shown = "";
+  told = [];
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+const log = (): string => join(directory, "agent.log");
+
+function instanceHere(over: Partial<Instance> = {}): Instance {
+  const place = { way: "local", directory, agent: "built-in" } as const;
+  return instanceOf({ testbed: "bed-1", seq: 3, place, ...over });
+}
+
+function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
+  return {
+    name: "bed-1",
+    file: "agent.log",
+    follows: false,
+    signal: new AbortController().signal,
+    instances: [instanceHere(), instanceHere({ seq: 2 }), instanceHere({ testbed: "bed-10", seq: 9 })],
+    open: () => [],
+    readPiece: async (_, ...piece) => await openFiles().readPiece(...piece),
+    clock: createSettableClock(),
+    isTerminal: false,
+    write: (bytes) => void (shown += new TextDecoder().decode(bytes)),
+    tell: (line) => void told.push(line),
+    ...over,
+  };
+}
+
+test.each(["bed-1", "bed-1/3", "bed-1_3"])("showLog() knows the instance %s", async (name) => {
+  writeFileSync(log(), "one\ntwo\n");
+  expect(await showLog(optionsFor({ name }))).toBe(0);
+  expect(shown).toBe("one\ntwo\n");
+});
+
+test("showLog() shows the latest instance of a testbed", async () => {
+  const earlier = instanceHere({ seq: 2, place: { way: "local", directory: "/none", agent: "built-in" } });
+  writeFileSync(log(), "latest\n");
+  expect(await showLog(optionsFor({ instances: [earlier, instanceHere()] }))).toBe(0);
+  expect(shown).toBe("latest\n");
+});
+
+test("showLog() names the testbeds where none is called so", () => {
+  expect(showLog(optionsFor({ name: "bed" }))).rejects.toMatchObject({
+    message: 'Cannot show a log: no instance on record is "bed"',
+    hint: "Give a testbed (bed-1, bed-10) or one of its instances, as in bed-1/1",
+  });
+  expect(showLog(optionsFor({ instances: [] }))).rejects.toMatchObject({ hint: "No job has run here yet" });
+});
+
+test("showLog() says that there is no log", async () => {
+  expect(await showLog(optionsFor())).toBe(1);
+  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} is no file`]);
+});
+
+test("showLog() gives bytes on as they are, but nothing that steers a terminal", async () => {
+  writeFileSync(log(), "a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
+  await showLog(optionsFor());
+  expect(shown).toBe("a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
+  shown = "";
+  await showLog(optionsFor({ isTerminal: true }));
+  expect(shown).toBe("a\\x1b[31mred\\x07\ttab\n\\x9b1m\u00e9\n");
+});
+
+test("showLog() shows the built-in agent's log as lines on a terminal, and as it is elsewhere", async () => {
+  const entry = (fields: object): string =>
+    JSON.stringify({
+      time: "2026-11-28T08:53:01.250Z",
+      level: "info",
+      message: "task 0 starts",
+      job: "J",
+      ...fields,
+    });
+  const text = `${entry({})}\nno JSON\n${entry({ level: "warn", worker: "W" })}\n{"code":3}\n{"time":1}\n${entry({ message: "x\x1b[2J" })}\n`;
+  writeFileSync(log(), text);
+  await showLog(optionsFor());
+  expect(shown).toBe(text);
+  shown = "";
+  await showLog(optionsFor({ isTerminal: true }));
+  const time = shown.slice(0, 19);
+  expect(new Date(time).getTime()).toBe(Date.parse("2026-11-28T08:53:01Z"));
+  expect(shown.replaceAll(time, "TIME")).toBe(
+    'TIME task 0 starts\nno JSON\nTIME warning: task 0 starts worker=W\n{"code":3}\n{"time":1}\nTIME x\\x1b[2J\n',
+  );
+});
+
+test("showLog() shows a line of any length on a terminal piece by piece, never all of it at once", async () => {
+  const text = `{"time":${"x".repeat(400_000)}\nnext\n`;
+  writeFileSync(log(), text);
+  const sizes: number[] = [];
+  const write = (bytes: Uint8Array): void => {
+    sizes.push(bytes.length);
+    shown += new TextDecoder().decode(bytes);
+  };
+  await showLog(optionsFor({ isTerminal: true, write }));
+  expect(shown).toBe(text);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * 1024);
+});
+
+test("showLog() shows a line on a terminal as it grows, but one of JSON only when it is whole", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  const done = showLog(optionsFor({ follows: true, isTerminal: true, clock, open: () => open }));
+  const add = async (text: string, expected: RegExp): Promise<void> => {
+    await until("it waits", () => clock.waiting() > 0);
+    appendFileSync(log(), text);
+    await clock.advance(250);
+    await until("it is shown", () => clock.waiting() > 0 && expected.test(shown));
+    shown = "";
+  };
+  await add("1 of 3", /^1 of 3$/);
+  await add(", 2 of 3\n", /^, 2 of 3\n$/);
+  await add('{"time":"2026-11-28T08:53:01Z","level":"inf', /^$/);
+  await add('o","message":"whole"}\n', /^\d{4}-\d\d-\d\d \S+ whole\n$/);
+  await add(`{${"x".repeat(70_000)}`, /^\{x{70000}$/);
+  await add("{", /^\{$/);
+  await add('"\n{"cut', /^"\n$/);
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe('{"cut');
+});
+
+test("showLog() shows a log longer than one piece whole, letters at the seam too", async () => {
+  const text = `${"x".repeat(64 * 1024 - 1)}é${"y".repeat(100_000)}\n`;
+  writeFileSync(log(), text);
+  await showLog(optionsFor({ isTerminal: true }));
+  expect(shown).toBe(text);
+});
+
+test("showLog() follows until the instance has ended, and misses nothing of its end", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  await until("it waits for a log", () => clock.waiting() > 0);
+  writeFileSync(log(), "one\n");
+  await clock.advance(250);
+  await until("it is shown", () => shown === "one\n");
+  await until("it waits", () => clock.waiting() > 0);
+  appendFileSync(log(), "last\n");
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe("one\nlast\n");
+});
+
+test("showLog() goes on behind a cut, and says so", async () => {
+  const clock = createSettableClock();
+  let open = [instanceHere()];
+  writeFileSync(log(), "much\nmore\n");
+  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  await until("it waits", () => clock.waiting() > 0);
+  writeFileSync(log(), "more\n");
+  await clock.advance(250);
+  await until("it is told", () => told.length === 1 && clock.waiting() > 0);
+  appendFileSync(log(), "new\n");
+  open = [];
+  await clock.advance(250);
+  expect(await done).toBe(0);
+  expect(shown).toBe("much\nmore\nnew\n");
+});
+
+test("showLog() ends when it is interrupted", async () => {
+  const interrupted = new AbortController();
+  writeFileSync(log(), "one\n");
+  const open = (): Instance[] => [instanceHere()];
+  const clock = createSettableClock();
+  const done = showLog(optionsFor({ follows: true, clock, open, signal: interrupted.signal }));
+  await until("it waits", () => clock.waiting() > 0);
+  interrupted.abort();
+  expect(await done).toBe(0);
+});
+
+test("showLog() shows another file of the instance's directory, and none outside of it", async () => {
+  mkdirSync(join(directory, "minder"));
+  writeFileSync(join(directory, "minder/exit.json"), '{"code":3}\n');
+  expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
+  expect(shown).toBe('{"code":3}\n');
+  expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
+  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none is no file`]);
+  for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
+    expect(showLog(optionsFor({ file }))).rejects.toThrow("no path within an instance's directory");
+  }
+});
+
+test("showLog() ends well where an interruption took the connection with it", async () => {
+  const interrupted = new AbortController();
+  const shows = showLog(
+    optionsFor({
+      follows: true,
+      signal: interrupted.signal,
+      open: () => [instanceHere()],
+      readPiece: () => {
+        interrupted.abort();
+        return Promise.reject(new Error("ssh was interrupted"));
+      },
+    }),
+  );
+  expect(await shows).toBe(0);
+});

@@ -1,0 +1,82 @@
+/** What a run of the factory says when it begins and ends: what it took over, and what it leaves. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describeLeft, describeTakenOver } from "../../lib/daemon/hand-over.ts";
+import { type FactoryProcess, must, openLab } from "../lab/lab.ts";
+import { instanceOf } from "../policy/scenes.ts";
+import { until } from "../lab/until.ts";
+
+setDefaultTimeout(60_000);
+
+const messages = (factory: FactoryProcess): string[] => factory.log().map(({ message }) => message);
+const isStarted = (factory: FactoryProcess) => () =>
+  messages(factory).some((each) => each.includes("started on"));
+
+test("describeTakenOver() and describeLeft() name ten instances at most", () => {
+  const some = Array.from({ length: 12 }, (_, index) => instanceOf({ testbed: `b${index}`, seq: 1 }));
+  const named = some.slice(0, 10).map(({ testbed }) => `${testbed}/1 (running)`);
+  expect(describeTakenOver([])).toBeNull();
+  expect(describeTakenOver(some.slice(0, 1))).toBe("took over 1 instance: b0/1 (running)");
+  expect(describeTakenOver(some.slice(0, 10))).toBe(`took over 10 instances: ${named.join(", ")}`);
+  expect(describeTakenOver(some)).toBe(`took over 12 instances: ${named.join(", ")} and 2 more`);
+  expect(describeLeft(some.slice(0, 1), false)).toBe(
+    "stopped: 1 instance left to the next start: b0/1 (running); goodbye",
+  );
+});
+
+test("a restart says in one line what it took over, and every run says goodbye and what it leaves", async () => {
+  await using it = await openLab();
+  const first = it.start();
+  const id = await it.submit(`echo started; while [ ! -e '${it.directory}/end' ]; do sleep 0.05; done`);
+  await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
+  first.kill("SIGTERM");
+  expect(await first.exited).toBe(0);
+  expect(messages(first).filter((each) => each.includes("took over"))).toEqual([]);
+  expect(messages(first).at(-1)).toBe(
+    "stopped: 1 instance left to the next start: bed-1/1 (running); goodbye",
+  );
+
+  const second = it.start();
+  await until("it is started", isStarted(second));
+  const [worker] = must(await it.factoryApi.workers());
+  must(await it.admin.holdWorker(worker?.id ?? "", "look at it"));
+  await until("the hold is seen", () =>
+    messages(second).some((each) => each.startsWith("held on the server")),
+  );
+  second.kill("SIGUSR1");
+  expect(await second.exited).toBe(0);
+  expect(messages(second).filter((each) => each.includes("took over"))).toEqual([
+    "took over 1 instance: bed-1/1 (running)",
+  ]);
+  expect(messages(second).at(-1)).toBe("drained: 1 instance held on the server: bed-1/1 (running); goodbye");
+
+  must(await it.admin.releaseWorker(worker?.id ?? ""));
+  writeFileSync(join(it.directory, "end"), "");
+  const third = it.start();
+  await until("it is started", isStarted(third));
+  third.kill("SIGUSR1");
+  expect(await third.exited).toBe(0);
+  expect(messages(third).at(-1)).toBe("drained: nothing is left running; goodbye");
+});
+
+test("a fault of the program's own ends it with its stack in the log, and without a secret in it", async () => {
+  await using it = await openLab();
+  const first = it.start();
+  await until("it is started", isStarted(first));
+  first.kill("SIGTERM");
+  await first.exited;
+  const database = new Database(join(it.base, "data.sqlite3"));
+  database.run(
+    `CREATE TRIGGER fault BEFORE INSERT ON factory_instance BEGIN SELECT RAISE(ABORT, 'with ${it.factoryToken} in it'); END`,
+  );
+  database.close();
+  const factory = it.start();
+  await it.submit("echo never");
+  expect(await factory.exited).toBe(1);
+  const last = factory.log().at(-1);
+  expect(last).toMatchObject({ level: "error" });
+  expect(last?.message).toMatch(/^ends on a fault of its own: [^]*with \*\*\* in it[^]*store\.ts/);
+  expect(readFileSync(join(it.directory, "factory-1.log"), "utf8")).not.toContain(it.factoryToken);
+});

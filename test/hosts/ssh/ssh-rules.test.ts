@@ -1,0 +1,283 @@
+/** What is believed of a host behind ssh, and what an answer that failed means; by this host's shell instead of an sshd. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { SshAddress } from "../../../lib/words/domain.ts";
+import { openClock } from "../../../lib/doors/clock.ts";
+import { openFiles } from "../../../lib/doors/files.ts";
+import { openProcesses, type RunResult } from "../../../lib/doors/processes.ts";
+import { openRandom } from "../../../lib/doors/random.ts";
+import { copyAgent, type Executable } from "../../../lib/hosts/ssh/agent-copy.ts";
+import type { Connection } from "../../../lib/hosts/ssh/connection.ts";
+import { openConnections } from "../../../lib/hosts/ssh/connections.ts";
+import { openSshHosts, withKeysOfToday } from "../../../lib/hosts/ssh/ssh-hosts.ts";
+import type { Survey } from "../../../lib/hosts/ssh/survey.ts";
+import { configOf, testbedOf } from "../../policy/scenes.ts";
+
+const processes = openProcesses({ clock: openClock() });
+const random = openRandom();
+const files = openFiles();
+let directory = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "ssh-rules-"));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** What a host is told is run here. */
+const here: Connection = {
+  run: async (argv, stdin, timeoutMs) =>
+    await processes.run({
+      argv,
+      stdin,
+      env: { PATH: "/usr/bin:/bin", HOME: directory },
+      timeoutMs,
+      maxBytes: 65_536,
+    }),
+  watch: () => ({ close: () => undefined }),
+  close: () => Promise.resolve(),
+};
+
+const address: SshAddress = {
+  host: "bench-1",
+  user: "lab",
+  port: null,
+  key: "/old",
+  hostKey: "ssh-ed25519 OLD",
+  elevation: null,
+  uid: 1,
+  machine: "",
+};
+
+test("F52 nothing is asked of another machine that answers at the address, whatever connection it comes over", async () => {
+  const work = join(directory, "far");
+  writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
+  mkdirSync(join(directory, "locks"));
+  chmodSync(join(directory, "locks"), 0o1777);
+  const bed = testbedOf({ host: "bench-1", agentPath: join(directory, "agent"), workDir: work });
+  const hosts = openSshHosts({
+    config: configOf([bed]),
+    connections: { to: () => here, close: () => Promise.resolve() },
+    files,
+    random,
+    machineDirectory: join(directory, "machines"),
+    lockDirectory: join(directory, "locks"),
+    executable: () => Promise.resolve(null),
+  });
+  const reached = await hosts.reach(bed);
+  if (!reached.ok) throw new Error(reached.reason);
+  const { minder, ssh } = reached.host;
+  expect(await minder.locks()).toEqual({ ok: true, locks: [] });
+  const place = { way: "ssh", directory: `${work}/a_1`, agent: "external", ssh: ssh ?? address } as const;
+  for (const id of ["another", ""]) {
+    writeFileSync(join(work, "testbed-id"), id);
+    const refused = {
+      ok: false as const,
+      reason: expect.stringContaining("another machine answers as bench-1"),
+    };
+    expect(await minder.locks()).toEqual(refused);
+    expect(await hosts.minderOf(place).locks()).toEqual(refused);
+    expect(await minder.stop(place.directory, { graceMs: 0 })).toMatchObject({ kind: "cannot tell" });
+  }
+});
+
+test("an instance's key may have been replaced since; who and where it is stays as recorded", () => {
+  const today = testbedOf({ host: "bench-1", sshUser: "lab", sshKey: "/new", hostKey: "ssh-ed25519 NEW" });
+  const changed = { ...address, key: "/new", hostKey: "ssh-ed25519 NEW" };
+  expect(withKeysOfToday([today], "a", address)).toEqual(changed);
+  for (const other of [{ host: "bench-2" }, { sshUser: "other" }, { name: "b" }]) {
+    expect(withKeysOfToday([{ ...today, ...other }], "a", address)).toEqual(address);
+  }
+});
+
+/** Connections whose ssh answers so; what it was told, by its `-O` word, is in `told`. */
+function openTold(answer: (word: string) => RunResult) {
+  const told: string[] = [];
+  const connections = openConnections({
+    processes: {
+      ...processes,
+      run: ({ argv }) => {
+        const word = argv.includes("-O") ? (argv[argv.indexOf("-O") + 1] ?? "") : "call";
+        const path = argv.find((each) => each.startsWith("ControlPath=")) ?? "";
+        told.push(word);
+        writeFileSync(join(directory, "sockets", path.replaceAll(/^ControlPath="\.\/|"$/g, "")), "");
+        return Promise.resolve(answer(word));
+      },
+    },
+    files,
+    env: {},
+    directory: join(directory, "sockets"),
+  });
+  return { told, connections };
+}
+
+const exit = (exitCode: number, stderr = ""): RunResult => ({ ok: true, exitCode, stdout: "", stderr });
+const sockets = (): string[] => [
+  ...new Bun.Glob("*").scanSync({ cwd: join(directory, "sockets"), onlyFiles: true }),
+];
+
+test("F49 exit code 255 is ssh's own failure and says nothing of the command; another one is the command's", async () => {
+  const { told, connections } = openTold((word) =>
+    exit(word === "call" ? 255 : 0, "ssh: Connection refused"),
+  );
+  expect(await connections.to(address).run(["true"], "", 1000)).toEqual({
+    ok: false,
+    reason: expect.stringContaining("cannot reach bench-1 over ssh: Connection refused"),
+  });
+  expect(told).toEqual(["call", "check"]);
+  const other = openTold(() => exit(254));
+  expect(await other.connections.to(address).run(["true"], "", 1000)).toEqual(exit(254));
+  expect(other.told).toEqual(["call"]);
+});
+
+test("after a call without an answer a connection that does not answer either is given up", async () => {
+  const hangs: RunResult = { ok: false, reason: "ssh did not end within 1 s" };
+  const { told, connections } = openTold((word) => (word === "call" ? hangs : exit(255)));
+  expect((await connections.to(address).run(["true"], "", 1000)).ok).toBe(false);
+  expect(told).toEqual(["call", "check"]);
+  expect(sockets().filter((name) => !name.endsWith(".known"))).toEqual([]);
+});
+
+test("F55 sockets are in a directory of this user's alone, made again where somebody removed it", async () => {
+  for (const hostKey of [null, "ssh-ed25519 KEY"]) {
+    const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
+    const connection = connections.to({ ...address, hostKey });
+    for (let times = 0; times < 2; times++) {
+      await connection.run(["true"], "", 1000);
+      expect(statSync(join(directory, "sockets")).mode & 0o777).toBe(0o700);
+      const known = sockets().filter((name) => name.endsWith(".known"));
+      expect(known.map((name) => readFileSync(join(directory, "sockets", name), "utf8"))).toEqual(
+        hostKey === null ? [] : [`pinned ${hostKey}\n`],
+      );
+      rmSync(join(directory, "sockets"), { recursive: true });
+    }
+  }
+});
+
+test("each address has a connection of its own, whatever is learnt of the host", async () => {
+  const { connections } = openTold(() => exit(0));
+  const first = connections.to(address);
+  expect(connections.to({ ...address, uid: 7, machine: "m", elevation: "sudo" })).toBe(first);
+  const others = [{ host: "x" }, { user: "x" }, { port: 7 }, { key: "/x" }, { hostKey: null }];
+  for (const other of others.map((over) => connections.to({ ...address, ...over }))) {
+    expect(other).not.toBe(first);
+    await other.run(["true"], "", 1000);
+  }
+  await first.run(["true"], "", 1000);
+  expect(sockets().filter((name) => !name.endsWith(".known"))).toHaveLength(6);
+});
+
+const survey = (): Survey => ({
+  system: "Linux",
+  cpu: "x86_64",
+  user: "lab",
+  uid: 1,
+  home: directory,
+  path: "",
+  workDirectory: join(directory, "far"),
+  machine: "m",
+  agent: null,
+  place: null,
+  freeBytes: null,
+  hasBash: true,
+  isMainLine: false,
+});
+
+function executableOf(text: string): Executable {
+  const path = join(directory, "executable");
+  writeFileSync(path, text);
+  const sha256 = createHash("sha256").update(text).digest("hex");
+  return { path, version: "1", sha256, bytes: text.length, system: "Linux", cpu: "x86_64" };
+}
+
+test("an agent is used only if its copy has the hash of this program", async () => {
+  const executable = executableOf("#!/bin/sh\necho 1\n");
+  const wrong = { ...executable, sha256: "0".repeat(64) };
+  expect(await copyAgent(here, survey(), wrong, random)).toMatchObject({ ok: false });
+  const copied = await copyAgent(here, survey(), executable, random);
+  if (!copied.ok) throw new Error(copied.reason);
+  expect(readFileSync(copied.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
+});
+
+test("what a power cut left of a copy is replaced, and a whole one is not sent again", async () => {
+  const executable = executableOf("#!/bin/sh\necho 1\n");
+  const first = await copyAgent(here, survey(), executable, random);
+  if (!first.ok) throw new Error(first.reason);
+  rmSync(executable.path);
+  expect((await copyAgent(here, survey(), executable, random)).ok).toBe(true);
+  writeFileSync(first.path, "#!/bin/sh\n");
+  executableOf("#!/bin/sh\necho 1\n");
+  expect((await copyAgent(here, survey(), executable, random)).ok).toBe(true);
+  expect(readFileSync(first.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
+});
+
+test.each([{ system: "SunOS" }, { cpu: "aarch64" }])(
+  "a program is not copied to a host that is not like this one: %j",
+  async (over) => {
+    const executable = executableOf("#!/bin/sh\necho 1\n");
+    expect(await copyAgent(here, { ...survey(), ...over }, executable, random)).toEqual({
+      ok: false,
+      reason: expect.stringContaining("this program is for Linux on x86_64"),
+    });
+    expect(existsSync(join(directory, "far"))).toBe(false);
+  },
+);
+
+test("inspect() names an agent of buildomat's main line where agents are not root, or not isolated", async () => {
+  const agentPath = join(directory, "agent");
+  copyFileSync("/bin/sleep", agentPath);
+  const bed = testbedOf({ host: "bench-1", agentPath, workDir: join(directory, "far") });
+  const inspected = async (general: object): Promise<string> => {
+    const config = configOf([bed]);
+    const seen = await openSshHosts({
+      config: { ...config, general: { ...config.general, ...general } },
+      connections: { to: () => here, close: () => Promise.resolve() },
+      files,
+      random,
+      machineDirectory: join(directory, "m"),
+      lockDirectory: join(directory, "locks"),
+      executable: () => Promise.resolve(null),
+    }).inspect(bed);
+    return seen.ok ? "" : seen.reason;
+  };
+  const what = `bench-1: the agent ${agentPath} is of buildomat's main line and needs`;
+  expect(await inspected({})).toStartWith(
+    `${what} root, which general.use_privilege_elevation = true gives;`,
+  );
+  expect(await inspected({ elevateElsewhere: true, isolate: "off" })).toStartWith(`${what} isolation;`);
+  const line = "main line";
+  expect(await inspected({ elevateElsewhere: true, isolate: "auto" })).not.toContain(line);
+  appendFileSync(agentPath, "BUILDOMAT_OPT");
+  expect(await inspected({})).not.toContain(line);
+});
+
+test("a work directory that has a name keeps it, whoever surveys it next", async () => {
+  const work = join(directory, "far");
+  writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
+  const bed = testbedOf({ host: "bench-1", agentPath: join(directory, "agent"), workDir: work });
+  const open = (machines: string) =>
+    openSshHosts({
+      config: configOf([bed]),
+      connections: { to: () => here, close: () => Promise.resolve() },
+      files,
+      random,
+      machineDirectory: join(directory, machines),
+      lockDirectory: join(directory, "locks"),
+      executable: () => Promise.resolve(null),
+    });
+  const [one, two] = await Promise.all([open("m1").reach(bed), open("m2").reach(bed)]);
+  expect(one.ok && one.host.ssh?.machine).toBeTruthy();
+  expect(one.ok && one.host.ssh?.machine).toBe(two.ok && two.host.ssh?.machine);
+});

@@ -1,0 +1,139 @@
+/** What a start believes of its database, and what it leaves alone. */
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import type { Instance } from "../../lib/words/domain.ts";
+import {
+  isLocked,
+  isPassing,
+  lockStore,
+  openStore,
+  openStoreForReading,
+  type Store,
+} from "../../lib/store/store.ts";
+import { instanceOf } from "../policy/scenes.ts";
+
+let directory = "";
+let path = "";
+let opened: { close(): void }[] = [];
+
+beforeEach(() => {
+  directory = mkdtempSync(`${tmpdir()}/store-rules-`);
+  path = `${directory}/data.sqlite3`;
+});
+afterEach(() => {
+  for (const each of opened) each.close();
+  opened = [];
+  rmSync(directory, { recursive: true });
+});
+
+function open(): Store {
+  const store = openStore({ path, nowMs: 1000, directoryOf: () => "/work/x" });
+  opened.push(store);
+  return store;
+}
+
+/** The same file in somebody else's hands. */
+function openRaw(): Database {
+  const database = new Database(path, { strict: true });
+  opened.push(database);
+  return database;
+}
+
+const local: Instance["place"] = { way: "local", directory: "/work/bed-1_7", agent: "external" };
+const ssh = {
+  host: "h",
+  user: "u",
+  port: null,
+  key: null,
+  hostKey: null,
+  elevation: null,
+  uid: 1,
+  machine: "",
+};
+
+function begin(store: Store, changes: Partial<Instance> = {}): Instance {
+  return store.begin(instanceOf({ testbed: "bed-1", seq: 7, phase: "running", ...changes }));
+}
+
+/** As an operator does with sqlite3, and the Rust factory when it ends an instance. */
+function markDestroyed(store: Store, instance: Instance): void {
+  store.advance(instance, { isFlushed: true });
+  openRaw().run("UPDATE instance SET state = 'destroyed'");
+}
+
+test("a row of this host that was marked destroyed is not believed: its agent may live, and we can look", () => {
+  const store = open();
+  markDestroyed(store, begin(store, { worker: "w", place: local }));
+  expect(open().open()).toMatchObject([{ phase: "running", place: local, endReason: null, untold: null }]);
+});
+
+test("a far row that was marked destroyed goes on from where it was: proved gone stays proved gone", () => {
+  const store = open();
+  markDestroyed(store, begin(store, { worker: "w", phase: "stopped", place: { ...local, way: "ssh", ssh } }));
+  expect(open().open()).toMatchObject([{ phase: "stopped", place: { way: "cleared" } }]);
+});
+
+test("the largest seq counts rows that have ended", () => {
+  const store = open();
+  const instance = begin(store, { worker: "w", phase: "stopped" });
+  store.advance(instance, { phase: "destroyed", endedMs: 9 });
+  begin(store, { seq: 3, phase: "preparing" });
+  expect(open().largestSeq("bed-1")).toBe(7);
+});
+
+test("a start with nothing to change commits nothing", () => {
+  begin(open(), { worker: "w" });
+  const raw = openRaw();
+  const version = (): unknown => raw.query("PRAGMA data_version").get();
+  const before = version();
+  open();
+  expect(version()).toEqual(before);
+});
+
+test("a file of the very next version is refused, and stays that version", () => {
+  open();
+  const raw = openRaw();
+  raw.run("UPDATE factory_schema SET version = version + 1");
+  const version = raw.query("SELECT version FROM factory_schema").get();
+  expect(open).toThrow(/a newer version of this program wrote it/);
+  expect(raw.query("SELECT version FROM factory_schema").get()).toEqual(version);
+});
+
+test("a file that cannot be written for a while makes an error that passes", () => {
+  const spy = spyOn(Database.prototype, "run");
+  const store = open();
+  const database = spy.mock.contexts[0] as Database;
+  spy.mockRestore();
+  database.run("PRAGMA query_only = ON");
+  let thrown: unknown = null;
+  try {
+    begin(store);
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toBeInstanceOf(Error);
+  expect(isPassing(thrown)).toBe(true);
+  database.run("PRAGMA query_only = OFF");
+  begin(store);
+});
+
+test("F25 a damaged file is not read as if it were whole", () => {
+  const store = open();
+  for (let seq = 1; seq <= 200; seq++) begin(store, { testbed: `bed-${seq}` });
+  for (const each of opened) each.close();
+  opened = [];
+  const bytes = readFileSync(path);
+  // A page of the largest table's.
+  bytes.fill(0xff, bytes.length - 3 * 4096, bytes.length - 2 * 4096);
+  writeFileSync(path, bytes);
+  expect(() => openStoreForReading(path)).toThrow(/damaged|malformed/);
+});
+
+test("isLocked() tells whether a factory runs", () => {
+  const lock = lockStore(path);
+  expect(isLocked(path)).toBe(true);
+  lock?.release();
+  expect(isLocked(path)).toBe(false);
+});
