@@ -1,0 +1,142 @@
+/** The door to files that must be whole after a power cut: each change is on the disk when its call resolves. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  statfs,
+  symlink,
+} from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** What a person may read and start; secrets do not belong here. */
+export interface DurableFiles {
+  readBytes(path: string): Promise<Uint8Array | null>;
+  /** Names in a directory, in byte order; empty if there is none. */
+  list(path: string): Promise<string[]>;
+  /** What a symbolic link names; null: it is not a link, or not there. */
+  readLink(path: string): Promise<string | null>;
+  /** Bytes of a file; null if there is none. */
+  size(path: string): Promise<number | null>;
+  /** SHA-256 of a file as it is read from the disk, in hex. */
+  sha256(path: string): Promise<string>;
+  makeDirectory(path: string): Promise<void>;
+  /** A file, whole or not at all: written beside its name, then renamed over it. */
+  write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
+  /** A symbolic link, replaced by one rename. */
+  setLink(path: string, target: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  setMode(path: string, mode: number): Promise<void>;
+  /** Removes a file, or a directory and all in it. */
+  remove(path: string): Promise<void>;
+  /** Opens a file to write from `offset` on; what was behind it is cut off. Its bytes are on the disk once it is closed. */
+  openAt(
+    path: string,
+    offset: number,
+  ): Promise<{ write(bytes: Uint8Array): Promise<void>; close(): Promise<void> }>;
+  /** What a user may still write on the file system of `path`. */
+  freeBytes(path: string): Promise<number>;
+}
+
+export function openDurableFiles(): DurableFiles {
+  return {
+    readBytes: async (path) => await orNull(async () => new Uint8Array(await readFile(path))),
+    list: async (path) => ((await orNull(() => readdir(path))) ?? []).toSorted(),
+    readLink: async (path) => await orNull(() => readlink(path)),
+    size: async (path) => (await orNull(() => lstat(path)))?.size ?? null,
+    sha256: async (path) => {
+      const hash = createHash("sha256");
+      for await (const part of createReadStream(path)) hash.update(part as Buffer);
+      return hash.digest("hex");
+    },
+    makeDirectory: async (path) => {
+      if ((await mkdir(path, { recursive: true, mode: 0o755 })) !== undefined) await chmod(path, 0o755);
+      await sync(dirname(path));
+    },
+    write: async (path, content, mode) => {
+      const draft = `${path}.new`;
+      await rm(draft, { force: true });
+      const file = await open(draft, "wx", mode);
+      try {
+        await file.writeFile(content);
+        // The umask of the process does not count.
+        await file.chmod(mode);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await renameDurably(draft, path);
+    },
+    setLink: async (path, target) => {
+      const draft = `${path}.new`;
+      await rm(draft, { force: true });
+      await symlink(target, draft);
+      await renameDurably(draft, path);
+    },
+    rename: renameDurably,
+    setMode: async (path, mode) => {
+      await chmod(path, mode);
+      await sync(path);
+    },
+    remove: async (path) => await rm(path, { recursive: true, force: true }),
+    openAt: async (path, offset) => {
+      const file = await open(path, offset === 0 ? "w" : "r+", 0o644);
+      await file.truncate(offset);
+      let at = offset;
+      return {
+        write: async (bytes) => {
+          for (let done = 0; done < bytes.byteLength;) {
+            const { bytesWritten } = await file.write(bytes, done, bytes.byteLength - done, at);
+            done += bytesWritten;
+            at += bytesWritten;
+          }
+        },
+        close: async () => {
+          try {
+            await file.sync();
+          } finally {
+            await file.close();
+          }
+        },
+      };
+    },
+    freeBytes: async (path) => {
+      const { bavail, bsize } = await statfs(path);
+      return bavail * bsize;
+    },
+  };
+}
+
+async function renameDurably(from: string, to: string): Promise<void> {
+  await rename(from, to);
+  await sync(dirname(to));
+  if (dirname(from) !== dirname(to)) await sync(dirname(from));
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+const absent = ["ENOENT", "EINVAL", "ENOTDIR"];
+
+/** `EINVAL` is readlink's word for a file that is not a link. */
+async function orNull<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && absent.includes(String(error.code))) return null;
+    throw error;
+  }
+}
