@@ -31,7 +31,6 @@ export const pingSchema = z.object({
       inputs: z.array(z.object({ name: z.string(), id: z.string() })),
     })
     .nullable(),
-  factory_metadata: z.record(z.string(), z.unknown()).nullable(),
   factory_info: z.object({ id: z.string(), name: z.string(), private: z.string().nullable() }),
 });
 export type Ping = z.infer<typeof pingSchema>;
@@ -58,11 +57,6 @@ export interface WorkerApi {
   bootstrap(bootstrap: string, token: string): Promise<Answer<{ id: string }>>;
   ping(): Promise<Answer<Ping>>;
   fail(reason: string): Promise<Answer<void>>;
-  /** Events of the worker itself, which only an administrator reads. */
-  appendWorker(events: WorkerEvent[]): Promise<Answer<void>>;
-  /** There will be diagnostics after the job: the worker is wanted until they are complete. */
-  enableDiagnostics(): Promise<Answer<void>>;
-  completeDiagnostics(hold: boolean): Promise<Answer<void>>;
   append(job: string, events: WorkerEvent[]): Promise<Answer<void>>;
   completeTask(job: string, task: number, failed: boolean): Promise<Answer<void>>;
   completeJob(job: string, failed: boolean): Promise<Answer<void>>;
@@ -91,9 +85,6 @@ export function openWorkerApi(server: Server): WorkerApi {
     bootstrap: (bootstrap, token) => post("/0/worker/bootstrap", { bootstrap, token }, id),
     ping: () => get("/0/worker/ping", pingSchema),
     fail: (reason) => post("/0/worker/fail", { reason }, null),
-    appendWorker: (events) => postMuch("/0/worker/append", events, null),
-    enableDiagnostics: () => post("/0/worker/diagnostics/enable", undefined, null),
-    completeDiagnostics: (hold) => post("/0/worker/diagnostics/complete", { hold }, null),
     append: (jobId, events) => postMuch(`/1/worker/job/${encodeURIComponent(jobId)}/append`, events, null),
     completeTask: (jobId, task, failed) => post(`${job(jobId)}/task/${task}/complete`, { failed }, null),
     completeJob: (jobId, failed) => post(`${job(jobId)}/complete`, { failed }, null),

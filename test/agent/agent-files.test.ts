@@ -37,7 +37,7 @@ test("readTestbed() tells a file that is not there from one that cannot be read"
 test("readOpenJob() gives what was recorded, as long as it is not done", () => {
   const base = openBase({ directory, home: directory });
   expect(base.readOpenJob()).toBeNull();
-  base.recordJob({ job: { id: "J" }, factory_metadata: null });
+  base.recordJob({ job: { id: "J" }, factory_info: null });
   expect(JSON.parse(base.readOpenJob() ?? "")).toEqual({ job: { id: "J" } });
   expect(() => base.recordJob({})).toThrow(AgentError);
   base.recordJobDone();

@@ -1,5 +1,4 @@
 /** The embedded server and built-in agents as real processes, each in a temporary base of its own. */
-import { expect } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +36,7 @@ export interface AgentLab {
   /** A worker bound to the job and an agent for it. */
   start(
     job: string | null,
-    options?: { env?: Record<string, string>; testbed?: object; metadata?: object; prefix?: string[] },
+    options?: { env?: Record<string, string>; testbed?: object; prefix?: string[] },
   ): Promise<AgentProcess>;
   /** Starts an agent that was stopped once more, on the same files. */
   relaunch(agent: AgentProcess): AgentProcess;
@@ -100,7 +99,7 @@ export async function openAgentLab(): Promise<AgentLab> {
     },
     start: async (job, options = {}) => {
       const instance = join(directory, String(started.length));
-      const { env = {}, testbed = null, metadata = null, prefix = [] } = options;
+      const { env = {}, testbed = null, prefix = [] } = options;
       const paths = {
         base: join(instance, "opt"),
         home: join(instance, "home"),
@@ -108,13 +107,7 @@ export async function openAgentLab(): Promise<AgentLab> {
       };
       for (const path of [join(paths.base, "etc"), paths.home]) mkdirSync(path, { recursive: true });
       const worker = given(await factory.createWorker(target, job));
-      // Our factories send no metadata; those of others do.
-      const associated = await fetch(`${server.url}/0/factory/worker/${worker.id}`, {
-        method: "PATCH",
-        headers: { authorization: `Bearer ${factoryToken}`, "content-type": "application/json" },
-        body: JSON.stringify({ private: `bed/${started.length}`, metadata }),
-      });
-      expect(associated.status).toBe(204);
+      given(await factory.associate(worker.id, `bed/${started.length}`));
       const identity = { baseurl: proxy.url, bootstrap: worker.bootstrap, token: `token-${worker.id}` };
       writeFileSync(join(paths.base, "etc/agent.json"), JSON.stringify(identity));
       if (testbed !== null) writeFileSync(join(paths.home, "testbed.json"), JSON.stringify(testbed));

@@ -1,7 +1,7 @@
 /**
  * A stand-in for the real agent, in nonroot mode, with its bad habits: it never exits, does not see that its job was
  * cancelled or its worker deleted, repeats every call for ever, and dies of TERM without ending its task. Started as
- * `stub-agent run`. It leaves out what tests of the factory do not need: inputs, bmat, diagnostics, its control socket.
+ * `stub-agent run`. It leaves out what tests of the factory do not need: inputs, bmat, its control socket.
  *
  * Misbehaviour, by environment:
  * - STUB_AGENT_EXIT=N         exits with N at once

@@ -9,17 +9,6 @@ const headerBytes = 8;
 /** The protocol's own limit is 1 GiB. The longest that is meant is an environment, four characters for each of its 2 MiB. */
 const longestFrameBytes = 16 * 1024 * 1024;
 
-const addressSchema = z.object({
-  name: z.string(),
-  cidr: z.string(),
-  first: z.string(),
-  count: z.number(),
-  routed: z.boolean(),
-  gateway: z.string().nullable(),
-});
-export const addressesSchema = z.array(addressSchema);
-export type Address = z.infer<typeof addressSchema>;
-
 /** A text of the operating system's, which need not be UTF-8. */
 const osStringSchema = z.strictObject({
   Unix: z.custom<number[]>((value) => Array.isArray(value) && value.every(isByte)),
@@ -42,7 +31,7 @@ const processStartSchema = z.object({
 export type ProcessStart = z.infer<typeof processStartSchema>;
 
 export const requestSchema = z.union([
-  z.literal(["MetadataAddresses", "FactoryInfo"]),
+  z.literal("FactoryInfo"),
   z.strictObject({ StoreGet: z.string() }),
   z.strictObject({ StorePut: z.tuple([z.string(), z.string(), z.boolean()]) }),
   z.strictObject({ ProcessStart: processStartSchema }),
@@ -57,7 +46,6 @@ export const replySchema = z.union([
   z.strictObject({
     StoreGetResult: z.object({ name: z.string(), value: z.string(), secret: z.boolean() }).nullable(),
   }),
-  z.strictObject({ MetadataAddressesResult: addressesSchema }),
   z.strictObject({
     FactoryInfoResult: z.object({ id: z.string(), name: z.string(), private: z.string().nullable() }),
   }),

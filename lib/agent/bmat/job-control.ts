@@ -5,7 +5,7 @@
 import type { Answer } from "../../server/call.ts";
 import type { Ping, WorkerApi } from "../../server/worker-side.ts";
 import type { Background } from "../task/background.ts";
-import { addressesSchema, type ControlReply, type ControlRequest } from "./frames.ts";
+import type { ControlReply, ControlRequest } from "./frames.ts";
 import { type Caller, type JobCalls, JobOver } from "../job-calls.ts";
 
 /** The job that runs, as far as requests need it. */
@@ -36,10 +36,6 @@ export async function answerControl(
   caller: Caller,
   { ping, job }: { ping: Ping | null; job: JobAccess | null },
 ): Promise<ControlReply> {
-  if (request === "MetadataAddresses") {
-    const addresses = addressesSchema.safeParse(ping?.factory_metadata?.["addresses"] ?? []);
-    return { MetadataAddressesResult: addresses.success ? addresses.data : [] };
-  }
   if (request === "FactoryInfo") {
     return ping === null ? { Error: "factory info not available" } : { FactoryInfoResult: ping.factory_info };
   }

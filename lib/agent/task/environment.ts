@@ -37,19 +37,9 @@ export function isRootMode(env: Surroundings["env"]): boolean {
 export function taskEnvironment(
   task: Task,
   jobId: string,
-  surroundings: Surroundings,
+  { env, base, testbed, hasLocale }: Surroundings,
 ): Record<string, string> {
   if (task.env_clear) return { ...task.env };
-  return {
-    ...scriptEnvironment(surroundings),
-    BUILDOMAT_JOB_ID: jobId,
-    BUILDOMAT_TASK_ID: String(task.id),
-    ...task.env,
-  };
-}
-
-/** What a script finds that is no task's. */
-export function scriptEnvironment({ env, base, testbed, hasLocale }: Surroundings): Record<string, string> {
   const { PATH: path = usualPath, ...given } = givenVariables(env);
   // The real agent's; without it bash begins each task with a warning.
   const locale = hasLocale("en_US.UTF-8") ? "en_US.UTF-8" : "C.UTF-8";
@@ -70,6 +60,9 @@ export function scriptEnvironment({ env, base, testbed, hasLocale }: Surrounding
     BUILDOMAT_NONROOT: "1",
     ...testbedVariables(testbed),
     ...given,
+    BUILDOMAT_JOB_ID: jobId,
+    BUILDOMAT_TASK_ID: String(task.id),
+    ...task.env,
   };
 }
 

@@ -3,40 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../../../lib/agent/bmat/control.ts";
-import type { Address, ControlReply, ControlRequest } from "../../../lib/agent/bmat/frames.ts";
+import type { ControlReply, ControlRequest } from "../../../lib/agent/bmat/frames.ts";
 import { until } from "../../lab/until.ts";
 
 let base: string;
 let control: Control;
 let asked: ControlRequest[];
 let answer: (request: ControlRequest) => ControlReply;
-
-const address = (name: string, cidr: string, first: string, count: number, more = {}): Address => ({
-  name,
-  cidr,
-  first,
-  count,
-  routed: false,
-  gateway: null,
-  ...more,
-});
-const addresses = [
-  address("extra", "192.0.2.0/24", "192.0.2.16", 4),
-  address("boot", "10.1.2.3/8", "10.0.0.9", 12, { routed: true, gateway: "10.0.0.1" }),
-  address("boot", "10.0.0.0/30", "10.0.0.0", 2, { gateway: "a\tb" }),
-  address("six", "2001:db8::/64", "2001:db8::1", 4),
-  address("mixed", "192.0.2.0/24", "2001:db8::1", 4),
-  address("none", "192.0.2.0/24", "192.0.2.16", 0),
-  address("outside", "192.0.2.0/24", "192.0.3.1", 1),
-  address("too many", "192.0.2.0/24", "192.0.2.250", 7),
-  address("to the broadcast address", "192.0.2.0/24", "192.0.2.250", 6),
-  address("the network's own", "192.0.2.0/24", "192.0.2.0", 1),
-  address("single", "192.0.2.1/32", "192.0.2.1", 1),
-  address("past all", "0.0.0.0/0", "255.255.255.250", 4_000_000_000),
-  address("no mask", "192.0.2.0", "192.0.2.1", 1),
-  address("long mask", "192.0.2.0/33", "192.0.2.1", 1),
-  address("zeros", "192.0.2.0/24", "192.0.2.01", 1),
-];
 
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), "bmat-"));
@@ -74,38 +47,16 @@ async function bmat(words: string, cwd = "/", env: Record<string, string> = {}) 
 }
 
 describe("bmat address", () => {
-  beforeAll(() => {
-    answer = () => ({ MetadataAddressesResult: addresses });
-  });
-
   test.each([
-    [
-      "list",
-      "NAME             CIDR               FIRST           LAST            COUNT\n" +
-        "extra            192.0.2.0/24       192.0.2.16      192.0.2.19      4\n" +
-        "boot             10.1.2.3/8         10.0.0.9        10.0.0.20       12\n" +
-        "boot             10.0.0.0/30        10.0.0.0        10.0.0.1        2\n",
-    ],
-    ["ls -H -o name,last -s name", "boot\t10.0.0.20\nboot\t10.0.0.1\nextra\t192.0.2.19\n"],
-    ["ls -Hpo COUNT -S count", "12\n4\n2\n"],
-    [
-      "ls -f extra -o network,mask,routed,gateway,family",
-      "NETWORK         MASK            ROUTED GATEWAY         FAMILY\n" +
-        "192.0.2.0       255.255.255.0   no     -               inet\n",
-    ],
-    [
-      "ls -H -o network,mask,routed,gateway -s family,count",
-      "10.0.0.0\t255.255.255.252\tno\ta b\n" +
-        "192.0.2.0\t255.255.255.0\tno\t-\n" +
-        "10.0.0.0\t255.0.0.0\tyes\t10.0.0.1\n",
-    ],
-  ])("%s", async (words, out) => {
+    ["list", "NAME             CIDR               FIRST           LAST            COUNT\n"],
+    ["ls -o network,mask,routed,gateway -s family", "NETWORK         MASK            ROUTED GATEWAY\n"],
+    ["ls -Hpo COUNT -S count", ""],
+  ])("%s shows that a job has no addresses", async (words, out) => {
     expect(await bmat(`address ${words}`)).toEqual({ out, err: "", code: 0 });
   });
 
   test.each([
     ["list -f none", 'Error: IP address range "none" not found\n'],
-    ["list -f boot", 'Error: 2 IP address ranges matched name "boot"\n'],
     ["list -o name,sise,x -s name", "ERROR: invalid column names: sise, x\n"],
     ["list -s sise", "ERROR: invalid column names: sise\n"],
     ["list -f", "ERROR: Argument to option 'f' missing\n"],
@@ -119,32 +70,8 @@ describe("bmat address", () => {
     expect(err).toEndWith(message);
   });
 
-  test("bmat eng metadata shows all of it", async () => {
-    answer = () => ({ MetadataAddressesResult: addresses.slice(0, 2) });
-    const shown = (await bmat("eng metadata")).out;
-    answer = () => ({ MetadataAddressesResult: [] });
-    expect((await bmat("eng metadata")).out).toBe("addrs = []\n");
-    expect(shown).toBe(`addrs = [
-    FactoryAddresses {
-        name: "extra",
-        cidr: "192.0.2.0/24",
-        first: "192.0.2.16",
-        count: 4,
-        routed: false,
-        gateway: None,
-    },
-    FactoryAddresses {
-        name: "boot",
-        cidr: "10.1.2.3/8",
-        first: "10.0.0.9",
-        count: 12,
-        routed: true,
-        gateway: Some(
-            "10.0.0.1",
-        ),
-    },
-]
-`);
+  test("eng metadata shows the same for those who work on buildomat itself", async () => {
+    expect(await bmat("eng metadata")).toEqual({ out: "addrs = []\n", err: "", code: 0 });
   });
 });
 
@@ -191,7 +118,6 @@ describe("bmat process start", () => {
 });
 
 test("the control socket is open to 200 at a time", async () => {
-  answer = () => ({ MetadataAddressesResult: [] });
   let closed = 0;
   const connect = () =>
     Bun.connect({

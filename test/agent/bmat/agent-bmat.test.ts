@@ -31,21 +31,13 @@ test("a job's tasks start processes beside themselves, which end with their task
       ),
       task(
         `echo $(env | cut -d= -f1 | sort); cd /; ${bmat} process start web /bin/sh -c 'echo "[$V$HOME]"; exec /bin/sleep ${nap}'
-         ${bmat} store put name value; ${bmat} store get name; ${bmat} factory name; ${bmat} address ls -f net -Ho first`,
+         ${bmat} store put name value; ${bmat} store get name; ${bmat} factory name; ${bmat} address ls -o name,first`,
         { env_clear: true, env: { PATH: "/usr/bin:/bin" } },
       ),
       task("exit 1"),
     ],
   });
-  const net = {
-    name: "net",
-    cidr: "192.0.2.0/24",
-    first: "192.0.2.7",
-    count: 1,
-    routed: false,
-    gateway: null,
-  };
-  const agent = await lab.start(job, { metadata: { v: "1", addresses: [net] } });
+  const agent = await lab.start(job);
   expect(await lab.ended(job)).toMatchObject({
     state: "failed",
     tasks: [{ state: "completed" }, { state: "completed" }, { state: "failed" }],
@@ -67,7 +59,7 @@ test("a job's tasks start processes beside themselves, which end with their task
     "stdout: PATH PWD SHLVL _",
     "stdout: value",
     "stdout: lab",
-    "stdout: 192.0.2.7",
+    "stdout: NAME             FIRST",
   ]);
   expect(processesNaming(nap)).toEqual([]);
   await agent.stop();

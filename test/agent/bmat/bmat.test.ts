@@ -12,14 +12,6 @@ import type { Ping, StoreValue, WorkerApi } from "../../../lib/server/worker-sid
 import { until } from "../../lab/until.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const address = {
-  name: "extra",
-  cidr: "192.0.2.0/24",
-  first: "192.0.2.16",
-  count: 4,
-  routed: false,
-  gateway: null,
-};
 
 let base: string;
 let socketPath: string;
@@ -41,7 +33,6 @@ beforeEach(() => {
   ping = {
     poweroff: false,
     job: null,
-    factory_metadata: { v: "1", addresses: [address] },
     factory_info: { id: "01FACTORY", name: "lab", private: "bed-1/7" },
   };
   const api = {
@@ -278,7 +269,6 @@ describe("the control socket", () => {
   });
 
   test.each([
-    ["MetadataAddresses", { MetadataAddressesResult: [address] }],
     ["FactoryInfo", { FactoryInfoResult: { id: "01FACTORY", name: "lab", private: "bed-1/7" } }],
     [{ StoreGet: "none" }, { StoreGetResult: null }],
     [{ StorePut: ["a", "b", false] }, "Ack"],
