@@ -2,6 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { verbs } from "../lib/commands/verbs.ts";
 import { openLab } from "./lab/lab.ts";
 import { until } from "./lab/until.ts";
 
@@ -33,6 +34,25 @@ const elsewhere: Record<string, string> = {
   'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/commands/clear.test.ts",
   "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/hosts/minder/elevation.test.ts has such a rule",
 };
+
+test("README shows every verb, and no verb or flag that the program does not know", () => {
+  // `run` is what the program does without a verb.
+  const visible = Object.keys(verbs).filter((verb) => verbs[verb]?.isHidden !== true && verb !== "run");
+  const isShown = (verb: string): boolean =>
+    new RegExp(`(?:buildomat-factory-sp-test|bun@[0-9.]+ run) ${verb}\\b`).test(readme);
+  expect(visible.filter((verb) => !isShown(verb))).toEqual([]);
+  const lines = typed.map((line) => line.split(" ")).filter(([name]) => name === "buildomat-factory-sp-test");
+  for (const [, ...words] of lines) {
+    const [first = "-"] = words;
+    const verb = verbs[first.startsWith("-") ? "run" : first];
+    const flags = Object.entries(verb?.args ?? {}).flatMap(([name, arg]) => [
+      `--${name}`,
+      ...("alias" in arg ? [arg.alias].flat().map((letter) => `-${letter}`) : []),
+    ]);
+    const unknown = words.filter((word) => word.startsWith("-") && !flags.includes(word.replace(/=.*/, "")));
+    expect({ words, isVerb: verb !== undefined, unknown }).toEqual({ words, isVerb: true, unknown: [] });
+  }
+});
 
 test("README's commands do what it says, in its order", async () => {
   await using it = await openLab();

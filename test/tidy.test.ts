@@ -58,6 +58,16 @@ test("process.exit is factory.ts's", () => {
   expect(breaches(libSources, (text) => exits.test(withoutComments(text)))).toEqual([]);
 });
 
+test("a command uses the process that it is given, but the demo, which starts programs of its own", () => {
+  const uses = /(?<![-\w])process\.|from "node:process"/;
+  const commands = libSources.filter((path) => /^lib\/commands\/(?!demo\/)/.test(path));
+  expect(breaches(commands, (text) => uses.test(withoutComments(text)))).toEqual([]);
+});
+
+test("factory.ts only wires", () => {
+  expect(readSource("factory.ts").split("\n").length).toBeLessThan(130);
+});
+
 test("no source switches a rule off for itself without saying why", () => {
   const isBare = /(?:oxlint|eslint)-disable(?![^\n]* -- \S)|@ts-(?:ignore|nocheck|expect-error)(?![^\n]* \w)/;
   expect(breaches(sources, (text, path) => path !== "test/tidy.test.ts" && isBare.test(text))).toEqual([]);

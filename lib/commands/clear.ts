@@ -2,33 +2,41 @@
  * The command `clear TESTBED`: shows what is known of what is open there, asks, and then leaves the operator's word with the
  * factory that runs, or commits it where none does. It ends nothing itself.
  */
+import { mkdtempSync } from "node:fs";
 import type { Config } from "../config/config.ts";
+import {
+  type BaseArgs,
+  findBase,
+  lockDirectoryOf,
+  readConfig,
+  workDirectoryOf,
+} from "../config/locations.ts";
 import { nearestWord } from "../config/problems.ts";
-import { lookAtFormer } from "../daemon/rust-instances.ts";
 import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Terminal } from "../doors/terminal.ts";
-import type { FactoryApi } from "../server/factory-side.ts";
+import { openLabHosts } from "../hosts/all-hosts.ts";
+import { openSpRunnerApi } from "../runner/sp-runner.ts";
+import { openFactoryApi } from "../server/factory-side.ts";
+import { openWordWriter, type WordWriter } from "../store/operator-words.ts";
+import { isFactoryRunning, lockStore, type Store, type StoreReader } from "../store/store.ts";
+import { instanceName } from "../words/domain.ts";
 import { FactoryError } from "../words/failure.ts";
-import type { Hosts } from "../hosts/host.ts";
+import { usageError } from "./command-line.ts";
+import { openForReading, openOwnStore } from "./database.ts";
+import { type Asked, describe } from "./open-instance.ts";
 import { openQuestions } from "./setup/questions.ts";
-import { askForBoard, type SpRunnerApi } from "../runner/sp-runner.ts";
-import type { Store, StoreReader } from "../store/store.ts";
-import type { WordWriter } from "../store/operator-words.ts";
+import { programOf, type ThisProcess } from "./this-process.ts";
 
-export interface Clearing {
+export interface Clearing extends Asked {
   testbed: string;
   because: string | undefined;
   /** The operator is sure and is not asked. */
   isSure: boolean;
   config: Config;
   store: StoreReader | null;
-  hosts: Hosts;
-  api: FactoryApi;
-  openRunner(url: string): SpRunnerApi;
   clock: Clock;
-  isRunning(): boolean;
+  isRunning(): Promise<boolean>;
   /** Null: nobody can be asked. */
   terminal: Terminal | null;
   /** The database as a factory has it; null while one runs. */
@@ -39,6 +47,53 @@ export interface Clearing {
 
 const answerWithinMs = 30_000;
 const askAgainMs = 100;
+
+/** The verb: in the base that `args` name. */
+export async function clearTestbedByWord(
+  here: ThisProcess,
+  args: BaseArgs & { testbed?: string; because?: string; yes?: boolean },
+): Promise<number> {
+  if (args.testbed === undefined) throw usageError("clear needs a testbed");
+  here.setUmask(0o077);
+  const { clock, files, http } = here;
+  const program = await programOf(here);
+  const { surroundings } = program;
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const { database } = base;
+  const workDirectory = workDirectoryOf(config, base);
+  const places = { base, workDirectory, lockDirectory: lockDirectoryOf(surroundings.env) };
+  const directory = mkdtempSync(`${here.temporaryDirectory}/factory-clear-`);
+  const hosts = openLabHosts(config, places, program, directory);
+  let store: StoreReader | null = null;
+  try {
+    store = await openForReading(database, files);
+    return await clearTestbed({
+      ...here,
+      testbed: args.testbed,
+      because: args.because,
+      isSure: args.yes === true,
+      config,
+      store,
+      hosts,
+      api: openFactoryApi({ http, baseurl: config.general.baseurl, token: config.token }),
+      openRunner: (baseurl) => openSpRunnerApi({ http, baseurl }),
+      isRunning: async () => await isFactoryRunning(database, files.isThere),
+      terminal: here.openTerminal(),
+      takeStore: () => {
+        const lock = lockStore(database);
+        if (lock === null) return null;
+        const taken = openOwnStore(database, workDirectory, clock);
+        return { store: taken, close: () => void [taken.close(), lock.release()] };
+      },
+      openWriter: () => openWordWriter(database),
+    });
+  } finally {
+    store?.close();
+    await hosts.close();
+    await files.removeTree(directory);
+  }
+}
 
 /** Resolves with the exit code: 1 where the word is not believed, or not given. */
 export async function clearTestbed(clearing: Clearing): Promise<number> {
@@ -54,7 +109,7 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
       });
     }
     // A factory that runs may have more against the testbed than it has written down.
-    if (!clearing.isRunning()) {
+    if (!(await clearing.isRunning())) {
       print(`${testbed} has nothing to clear`);
       return 0;
     }
@@ -150,57 +205,4 @@ function commit(
       print(`${name}: written down; no factory is running: when one is started, ${whatFollows}`);
     }
   }
-}
-
-async function describe(
-  clearing: Clearing,
-  instance: Instance,
-): Promise<{ lines: string[]; isHeld: boolean }> {
-  const { phase, job, endReason } = instance;
-  const about = [phase, job === null ? null : `job ${job}`, endReason].filter((each) => each !== null);
-  const worker = await describeWorker(clearing, instance);
-  const lines = [
-    `${instanceName(instance)}: ${about.join(", ")}`,
-    `  processes   ${await describeProcesses(clearing, instance)}`,
-  ];
-  const { spRunnerUrl: url } = instance.place;
-  if (url !== undefined) {
-    const asked = await askForBoard(clearing.openRunner(url), url, instance.testbed);
-    lines.push(`  board       ${asked.ok ? `sp-runner ${url} says ${asked.board.status}` : asked.reason}`);
-  }
-  return { lines: [...lines, `  worker      ${worker.text}`], isHeld: worker.isHeld };
-}
-
-async function describeProcesses({ hosts }: Clearing, instance: Instance): Promise<string> {
-  const { place } = instance;
-  const minder = hosts.minderOf(place);
-  const where = place.ssh?.host ?? "this host";
-  const seen = isFormer(instance)
-    ? (await lookAtFormer({ hosts }, [instance])).get(instanceName(instance))
-    : (await minder.look([place.directory]))[0];
-  if (seen?.process === "alive" || seen?.minder === "alive") {
-    return `${where} was searched: some are alive, and are stopped first`;
-  }
-  if (seen?.process === "dead" && seen.state !== "cannot tell") return `${where} was searched: none is left`;
-  const reason = seen?.reason ?? "no reason is known";
-  if (place.ssh === undefined || (await minder.locks()).ok) return `${where}: cannot tell: ${reason}`;
-  return `${where} is not reachable: ${reason}`;
-}
-
-async function describeWorker(
-  { api }: Clearing,
-  { worker }: Instance,
-): Promise<{ text: string; isHeld: boolean }> {
-  const free = (text: string): { text: string; isHeld: boolean } => ({ text, isHeld: false });
-  if (worker === null) return free("none on record");
-  const read = await api.worker(worker);
-  if (!read.ok && read.refusal === "forbidden") {
-    return free(`${worker} belongs to another factory account, and is left there`);
-  }
-  if (!read.ok) return free(`${worker}: the server does not say: ${read.message}`);
-  if (read.value === null) return free(`${worker} is not on the server any more`);
-  const { hold, recycle, online } = read.value;
-  if (hold) return { text: `${worker} is held on the server`, isHeld: true };
-  if (recycle) return free(`${worker} is on the server, which wants it deleted`);
-  return free(`${worker} is on the server; its agent ${online ? "has been" : "was never"} online`);
 }

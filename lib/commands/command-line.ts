@@ -6,7 +6,8 @@ import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
 import { nearestWord } from "../config/problems.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
-export interface Command {
+/** `Here`: what each command is given of the process. */
+export interface Command<Here> {
   description: string;
   args?: ArgsDef;
   /** Not in the usage: for the program itself and for jobs. */
@@ -14,22 +15,23 @@ export interface Command {
   /** Given all words after the command's, unparsed. */
   takesRest?: boolean;
   /** Resolves with the exit code. `args`: by their long names; absent where not given. */
-  run(args: Record<string, unknown>, rest: string[]): Promise<number>;
+  run(here: Here, args: Record<string, unknown>, rest: string[]): Promise<number>;
 }
 
-export interface Program {
+export interface CommandLine<Here> {
   name: string;
   description: string;
-  commands: Record<string, Command>;
+  commands: Record<string, Command<Here>>;
   /** The command that is meant where flags come first, or nothing. */
   usual: string;
   version: string;
   print(line: string): void;
+  here: Here;
 }
 
 /** Words in, exit code out. Throws FactoryError where they cannot be understood. */
-export async function runCommandLine(words: string[], program: Program): Promise<number> {
-  const { commands, usual, print } = program;
+export async function runCommandLine<Here>(words: string[], program: CommandLine<Here>): Promise<number> {
+  const { commands, usual, print, here } = program;
   const [first] = words;
   if (first === "--version" || first === "-V") {
     print(program.version);
@@ -52,12 +54,12 @@ export async function runCommandLine(words: string[], program: Program): Promise
     throw usageError(`Unknown command "${name}"${near === null ? "" : `; did you mean ${near}?`}`);
   }
   const rest = isFlag ? words : words.slice(1);
-  if (command.takesRest === true) return await command.run({}, rest);
+  if (command.takesRest === true) return await command.run(here, {}, rest);
   if (rest.includes("--help") || rest.includes("-h")) {
     print(await renderUsage(definition(name, command), tree(program)));
     return 0;
   }
-  return await command.run(readArgs(command.args ?? {}, rest), rest);
+  return await command.run(here, readArgs(command.args ?? {}, rest), rest);
 }
 
 /** What the user typed cannot be done as it is. */
@@ -99,11 +101,14 @@ function camelCase(name: string): string {
   return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-function definition(name: string, { description, args }: Command): CommandDef {
+function definition(
+  name: string,
+  { description, args }: Pick<Command<never>, "description" | "args">,
+): CommandDef {
   return { meta: { name, description }, args: args ?? {} };
 }
 
-function tree({ name, description, commands }: Program): CommandDef {
+function tree<Here>({ name, description, commands }: CommandLine<Here>): CommandDef {
   const shown = Object.entries(commands).filter(([, { isHidden }]) => isHidden !== true);
   return {
     meta: { name, description },

@@ -2,12 +2,20 @@
  * The log of an instance's agent, or another file of its directory, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
  * may do more than be read.
  */
+import { mkdtempSync } from "node:fs";
 import { z } from "zod";
+import { type BaseArgs, findBase, readTestbeds } from "../config/locations.ts";
+import { openLabConnections } from "../hosts/all-hosts.ts";
+import { readFarPiece } from "../hosts/ssh/far-file.ts";
+import { withKeysOfToday } from "../hosts/ssh/ssh-hosts.ts";
 import { directoryName, type Instance, instanceName } from "../words/domain.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
 import { FactoryError } from "../words/failure.ts";
 import { harmless, peopleLine } from "../words/log-line.ts";
+import { usageError } from "./command-line.ts";
+import { openForReading } from "./database.ts";
+import { programOf, type ThisProcess } from "./this-process.ts";
 
 /** Read at once; the log itself may be of any size. */
 const pieceBytes = 64 * 1024;
@@ -37,6 +45,46 @@ export interface LogsOptions {
   write(bytes: Uint8Array): void;
   /** What is not the log's own text. */
   tell(line: string): void;
+}
+
+/** The verb: of the base that `args` name, in this process. */
+export async function showInstanceLog(
+  here: ThisProcess,
+  args: BaseArgs & { instance?: string; follow?: boolean; file?: string },
+): Promise<number> {
+  if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
+  const { clock, random, files, output, errors } = here;
+  const program = await programOf(here);
+  const base = findBase(args, program.surroundings);
+  const store = await openForReading(base.database, files);
+  const interrupted = new AbortController();
+  here.once("SIGINT", () => interrupted.abort());
+  const directory = mkdtempSync(`${here.temporaryDirectory}/factory-logs-`);
+  const connections = openLabConnections(directory, program);
+  const testbeds = readTestbeds(base, program.surroundings);
+  try {
+    return await showLog({
+      name: args.instance,
+      file: args.file ?? "agent.log",
+      follows: args.follow === true,
+      signal: interrupted.signal,
+      instances: store === null ? [] : [...store.open(), ...store.ended()],
+      open: () => store?.open() ?? [],
+      readPiece: async ({ testbed, place: { ssh } }, path, offset, maxBytes) => {
+        if (ssh === undefined) return await files.readPiece(path, offset, maxBytes);
+        const connection = connections.to(withKeysOfToday(testbeds, testbed, ssh));
+        return await readFarPiece(connection, { path, offset, maxBytes, random });
+      },
+      clock,
+      isTerminal: output.isTerminal,
+      write: output.write,
+      tell: (line) => errors.write(`${line}\n`),
+    });
+  } finally {
+    store?.close();
+    await connections.close();
+    await files.removeTree(directory);
+  }
 }
 
 type Read = (offset: number) => ReturnType<Files["readPiece"]>;

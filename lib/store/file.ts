@@ -52,7 +52,7 @@ const rustSchema = `
 export function lockStore(path: string): { release(): void } | null {
   const lock = openDatabase(`${path}.lock`);
   try {
-    // Who only asks (isLocked) is in the way for a moment.
+    // Who only asks (isFactoryRunning) is in the way for a moment.
     lock.run("PRAGMA busy_timeout = 250");
     lock.run("BEGIN EXCLUSIVE");
     return { release: () => lock.close() };
@@ -63,8 +63,12 @@ export function lockStore(path: string): { release(): void } | null {
   }
 }
 
-/** Whether a factory is running on `path`, beside which a lock is there. Asks without being in its way. */
-export function isLocked(path: string): boolean {
+/** Asks without being in the factory's way. The lock's file is made by the first factory. */
+export async function isFactoryRunning(
+  path: string,
+  isThere: (path: string) => Promise<boolean>,
+): Promise<boolean> {
+  if (!(await isThere(`${path}.lock`))) return false;
   let lock: Database | null = null;
   try {
     lock = new Database(`${path}.lock`, { readonly: true, strict: true });

@@ -18,7 +18,7 @@ import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 
-export { isLocked, isPassing, lockStore } from "./file.ts";
+export { isFactoryRunning, isPassing, lockStore } from "./file.ts";
 
 export interface Store {
   /** Instances that are not destroyed or dropped, oldest first. */

@@ -5,7 +5,7 @@ import { FactoryError } from "../../lib/words/failure.ts";
 
 async function refusalOf(words: string[]): Promise<FactoryError> {
   const started: unknown[] = [];
-  const run = (args: unknown): Promise<number> => {
+  const run = (_: null, args: unknown): Promise<number> => {
     started.push(args);
     return Promise.resolve(0);
   };
@@ -15,6 +15,7 @@ async function refusalOf(words: string[]): Promise<FactoryError> {
     usual: "run",
     version: "1",
     print: () => undefined,
+    here: null,
     commands: {
       run: { description: "", args: { config: { type: "string", alias: "f" } } as const, run },
       logs: { description: "", args: { instance: { type: "positional", required: true } } as const, run },

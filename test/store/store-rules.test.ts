@@ -3,9 +3,10 @@ import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { openFiles } from "../../lib/doors/files.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import {
-  isLocked,
+  isFactoryRunning,
   isPassing,
   lockStore,
   openStore,
@@ -131,9 +132,11 @@ test("F25 a damaged file is not read as if it were whole", () => {
   expect(() => openStoreForReading(path)).toThrow(/damaged|malformed/);
 });
 
-test("isLocked() tells whether a factory runs", () => {
+test("isFactoryRunning() reports whether a factory runs, also before the first one made its lock", async () => {
+  const { isThere } = openFiles();
+  expect(await isFactoryRunning(path, isThere)).toBe(false);
   const lock = lockStore(path);
-  expect(isLocked(path)).toBe(true);
+  expect(await isFactoryRunning(path, isThere)).toBe(true);
   lock?.release();
-  expect(isLocked(path)).toBe(false);
+  expect(await isFactoryRunning(path, isThere)).toBe(false);
 });

@@ -1,15 +1,49 @@
 /** The `check` verb: looks at everything that jobs need here, tells what it found, and changes nothing. */
 import { passedEnvironment, proxySecrets } from "../../hosts/agent-environment.ts";
-import { type Base, readConfig } from "../../config/locations.ts";
+import {
+  type Base,
+  type BaseArgs,
+  findBase,
+  lockDirectoryOf,
+  readConfig,
+  workDirectoryOf,
+} from "../../config/locations.ts";
 import type { Config } from "../../config/config.ts";
+import { inspectFarHost, openHostMinder } from "../../hosts/all-hosts.ts";
+import { programOf, type ThisProcess } from "../this-process.ts";
 import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
 import { gather, type Ground } from "./gather.ts";
 import { judge, judgeUnreadable } from "./judge.ts";
+import { reachService } from "./reach-service.ts";
 
 export interface CheckOptions extends Ground {
   base: Base;
   isJson: boolean;
   print(text: string): void;
+}
+
+/** The verb, on this host. */
+export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boolean }): Promise<number> {
+  const program = await programOf(here);
+  const { surroundings } = program;
+  const { http } = here;
+  const base = findBase(args, surroundings);
+  return await runCheck({
+    ...here,
+    surroundings,
+    base,
+    source: program,
+    openMinder: (config, { directory, lockDirectory }) =>
+      openHostMinder(config, { workDirectory: directory, lockDirectory }, program),
+    reach: async (config, testbed, scratch) => {
+      const { name, spRunnerUrl: baseurl } = testbed;
+      if (baseurl !== null) return await reachService({ http, baseurl }, name);
+      const workDirectory = workDirectoryOf(config, base);
+      const lockDirectory = lockDirectoryOf(surroundings.env);
+      return await inspectFarHost(config, testbed, { workDirectory, lockDirectory, scratch }, program);
+    },
+    isJson: args.json === true,
+  });
 }
 
 /** Resolves with the exit code: 1 when something would keep jobs from running. */

@@ -5,7 +5,7 @@ import type { Reading } from "../../config/reading.ts";
 import { type Health, quarantineStrikes } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
-import { isLocked, openStoreForReading, type StoreReader } from "../../store/store.ts";
+import { isFactoryRunning, openStoreForReading, type StoreReader } from "../../store/store.ts";
 
 export interface Quarantine {
   strikes: number;
@@ -14,15 +14,10 @@ export interface Quarantine {
   untilMs: number;
 }
 
-/** The lock's file is made by the first factory. */
-export async function isFactoryRunning(database: string): Promise<boolean> {
-  return (await isThere(`${database}.lock`)) && isLocked(database);
-}
-
 /** Why the database cannot be used; null: it can, or there is none. */
 export async function tryDatabase(database: string, scratch: string): Promise<string | null> {
   // A factory that runs has it open.
-  if (!(await isFile(database)) || (await isFactoryRunning(database))) return null;
+  if (!(await isFile(database)) || (await isFactoryRunning(database, isThere))) return null;
   const copy = await copyDatabase(database, join(scratch, "database-tried"));
   try {
     openStoreForReading(copy)?.close();
@@ -53,7 +48,7 @@ export async function readQuarantines(
   clock: Clock,
 ): Promise<Map<string, Quarantine>> {
   if (!(await isFile(database))) return new Map();
-  const isRunning = await isFactoryRunning(database);
+  const isRunning = await isFactoryRunning(database, isThere);
   const path = isRunning ? database : await copyDatabase(database, join(scratch, "database-read"));
   const health = readFrom(path, (store) => store.health(), new Map<string, Health>());
   const nowMs = clock.uptimeMs();
@@ -70,7 +65,7 @@ export async function readQuarantines(
 
 /** `nothing` where none runs: reading would leave files beside the database. */
 async function readOfRunning<T>(database: string, read: (store: StoreReader) => T, nothing: T): Promise<T> {
-  if (!(await isFile(database)) || !(await isFactoryRunning(database))) return nothing;
+  if (!(await isFile(database)) || !(await isFactoryRunning(database, isThere))) return nothing;
   return readFrom(database, read, nothing);
 }
 
@@ -93,7 +88,8 @@ async function isFile(path: string): Promise<boolean> {
   return (await lookAt(path))?.isFile() === true;
 }
 
-async function isThere(path: string): Promise<boolean> {
+/** Also on a path through something that is not a directory. */
+export async function isThere(path: string): Promise<boolean> {
   return (await lookAt(path)) !== null;
 }
 

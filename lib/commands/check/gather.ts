@@ -20,7 +20,8 @@ import { errorText } from "../../words/failure.ts";
 import type { Inspected } from "../../hosts/host.ts";
 import type { Minder } from "../../hosts/minder/minder.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
-import { isFactoryRunning, readQuarantines, readReading, readTroubles, tryDatabase } from "./database.ts";
+import { isFactoryRunning } from "../../store/store.ts";
+import { isThere, readQuarantines, readReading, readTroubles, tryDatabase } from "./database.ts";
 import type { Facts, Look, Named, Place } from "./facts.ts";
 
 export interface Ground {
@@ -72,7 +73,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
-    isFactoryRunning: look(() => isFactoryRunning(base.database)),
+    isFactoryRunning: look(() => isFactoryRunning(base.database, isThere)),
     troubles: look(() => readTroubles(base.database)),
     reading: look(() => readReading(base.database)),
     quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),

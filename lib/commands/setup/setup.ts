@@ -6,10 +6,9 @@ import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { readHttpUrl, type Reading } from "../../config/schema.ts";
 import { parseConfig } from "../../config/config.ts";
-import type { Files } from "../../doors/files.ts";
-import type { Http } from "../../doors/http.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
+import { lookAround, type ThisProcess } from "../this-process.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
 import { type Discovery, findTestbeds } from "./discovered.ts";
 import {
@@ -22,35 +21,32 @@ import {
   readTypedToken,
   secretOf,
   warnOfToken,
-} from "./given.ts";
+} from "./flag-values.ts";
 import { openQuestions, type Questions } from "./questions.ts";
 import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
 import { tryToken } from "./token-trial.ts";
 
-export interface SetupDoors {
+interface SetupDoors extends Pick<ThisProcess, "self" | "files" | "http" | "print"> {
   around: Surroundings;
-  files: Pick<Files, "isThere" | "list" | "readText" | "writePrivate">;
   /** Null where nobody can be asked. */
   terminal: Terminal | null;
-  print(line: string): void;
-  http: Http;
-  /** How this program is started. */
-  program: string[];
 }
 
 /** sp-runner's own default. */
 const usualSpConfig = "~/Oxide/ci/config.toml";
 
 export async function runSetup(
+  here: ThisProcess,
   args: Record<string, unknown>,
   words: string[],
-  doors: SetupDoors,
 ): Promise<number> {
-  const given = readGiven(args, words, doors.around);
+  const around = await lookAround(here);
+  const given = readGiven(args, words, around);
+  const terminal = here.openTerminal();
   try {
-    return await setUp(given, doors);
+    return await setUp(given, { ...here, around, terminal });
   } finally {
-    doors.terminal?.close();
+    terminal?.close();
   }
 }
 
@@ -234,7 +230,7 @@ async function write(
 }
 
 function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, doors: SetupDoors): void {
-  const { around, print, program } = doors;
+  const { around, print, self } = doors;
   print(`\nWritten: ${path}, readable by ${around.user} alone`);
   const idle = testbeds.filter((testbed) => testbed.targets.length === 0).map(({ name }) => name);
   if (targets.length === 0)
@@ -242,7 +238,7 @@ function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, 
   if (idle.length > 0) print(`A comment until it is known which targets they serve: ${idle.join(", ")}`);
   if (testbeds.length === 0) print("It has no testbed yet: add [testbed.NAME] with sp_type and targets");
   const flag = base === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${shellWord(base)}`;
-  const command = program.map(shellWord).join(" ");
+  const command = self.map(shellWord).join(" ");
   print(`\nNext:\n  ${command} check${flag}    # what is missing still, and how to mend it`);
   print(`  ${command} run${flag}      # leases jobs and runs them`);
 }

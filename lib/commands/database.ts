@@ -1,0 +1,34 @@
+/** The database of a base, as commands open it: as a factory has it, or for reading beside one. */
+import type { Clock } from "../doors/clock.ts";
+import type { Files } from "../doors/files.ts";
+import { openStore, openStoreForReading, type Store, type StoreReader } from "../store/store.ts";
+import { directoryName } from "../words/domain.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
+
+/** The caller holds its lock. */
+export function openOwnStore(path: string, workDirectory: string, clock: Clock): Store {
+  return openStore({
+    path,
+    nowMs: clock.wallMs(),
+    directoryOf: (row) => `${workDirectory}/${directoryName(row)}`,
+  });
+}
+
+/** Null: no factory has made the database yet. */
+export async function openForReading(
+  path: string,
+  files: Pick<Files, "isThere">,
+): Promise<StoreReader | null> {
+  const isThere = await files.isThere(path).catch((error: unknown) => {
+    throw new FactoryError(`Cannot read the database ${path}: ${errorText(error)}`, {
+      hint: "Run this as the factory's user",
+      cause: error,
+    });
+  });
+  if (!isThere) return null;
+  const store = openStoreForReading(path);
+  if (store !== null) return store;
+  throw new FactoryError(`Cannot read the database ${path}: it has no table of this factory's`, {
+    hint: "A Rust factory's file is taken over at this one's first start; else -d names the wrong file",
+  });
+}

@@ -1,0 +1,67 @@
+/** What `clear` shows of an open instance before it asks: what its host, its board's service and the server say of it now. */
+import { lookAtFormer } from "../daemon/rust-instances.ts";
+import type { Hosts } from "../hosts/host.ts";
+import { askForBoard, type SpRunnerApi } from "../runner/sp-runner.ts";
+import type { FactoryApi } from "../server/factory-side.ts";
+import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+
+/** Whom it asks. */
+export interface Asked {
+  hosts: Hosts;
+  api: FactoryApi;
+  openRunner(url: string): SpRunnerApi;
+}
+
+/** `isHeld`: the server holds its worker, so that nothing may be touched. */
+export async function describe(
+  asked: Asked,
+  instance: Instance,
+): Promise<{ lines: string[]; isHeld: boolean }> {
+  const { phase, job, endReason } = instance;
+  const about = [phase, job === null ? null : `job ${job}`, endReason].filter((each) => each !== null);
+  const worker = await describeWorker(asked, instance);
+  const lines = [
+    `${instanceName(instance)}: ${about.join(", ")}`,
+    `  processes   ${await describeProcesses(asked, instance)}`,
+  ];
+  const { spRunnerUrl: url } = instance.place;
+  if (url !== undefined) {
+    const found = await askForBoard(asked.openRunner(url), url, instance.testbed);
+    lines.push(`  board       ${found.ok ? `sp-runner ${url} says ${found.board.status}` : found.reason}`);
+  }
+  return { lines: [...lines, `  worker      ${worker.text}`], isHeld: worker.isHeld };
+}
+
+async function describeProcesses({ hosts }: Asked, instance: Instance): Promise<string> {
+  const { place } = instance;
+  const minder = hosts.minderOf(place);
+  const where = place.ssh?.host ?? "this host";
+  const seen = isFormer(instance)
+    ? (await lookAtFormer({ hosts }, [instance])).get(instanceName(instance))
+    : (await minder.look([place.directory]))[0];
+  if (seen?.process === "alive" || seen?.minder === "alive") {
+    return `${where} was searched: some are alive, and are stopped first`;
+  }
+  if (seen?.process === "dead" && seen.state !== "cannot tell") return `${where} was searched: none is left`;
+  const reason = seen?.reason ?? "no reason is known";
+  if (place.ssh === undefined || (await minder.locks()).ok) return `${where}: cannot tell: ${reason}`;
+  return `${where} is not reachable: ${reason}`;
+}
+
+async function describeWorker(
+  { api }: Asked,
+  { worker }: Instance,
+): Promise<{ text: string; isHeld: boolean }> {
+  const free = (text: string): { text: string; isHeld: boolean } => ({ text, isHeld: false });
+  if (worker === null) return free("none on record");
+  const read = await api.worker(worker);
+  if (!read.ok && read.refusal === "forbidden") {
+    return free(`${worker} belongs to another factory account, and is left there`);
+  }
+  if (!read.ok) return free(`${worker}: the server does not say: ${read.message}`);
+  if (read.value === null) return free(`${worker} is not on the server any more`);
+  const { hold, recycle, online } = read.value;
+  if (hold) return { text: `${worker} is held on the server`, isHeld: true };
+  if (recycle) return free(`${worker} is on the server, which wants it deleted`);
+  return free(`${worker} is on the server; its agent ${online ? "has been" : "was never"} online`);
+}

@@ -1,0 +1,165 @@
+/** The verb `run`: wires the daemon to this host, its database and its server, and ends it on a signal. */
+import { accessSync, constants, mkdirSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import {
+  type BaseArgs,
+  findBase,
+  lockDirectoryOf,
+  readConfig,
+  workDirectoryOf,
+} from "../config/locations.ts";
+import { type Reading, readingOf } from "../config/reading.ts";
+import { createDaemon } from "../daemon/daemon.ts";
+import { describeLeft, describeTakenOver } from "../daemon/hand-over.ts";
+import { openKnown } from "../daemon/memory.ts";
+import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
+import { openLabHosts } from "../hosts/all-hosts.ts";
+import { shareRunner } from "../runner/answer-cache.ts";
+import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
+import { openFactoryApi } from "../server/factory-side.ts";
+import { isPassing, lockStore, type Store } from "../store/store.ts";
+import { instanceName } from "../words/domain.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
+import { type Log, openLog } from "../words/logger.ts";
+import type { Secret } from "../words/secret.ts";
+import { versionLine } from "../words/version.ts";
+import { openOwnStore } from "./database.ts";
+import { programOf, type ThisProcess } from "./this-process.ts";
+
+const exitAlreadyRunning = 75;
+
+export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<number> {
+  here.setUmask(0o077);
+  const program = await programOf(here);
+  const { surroundings, clock } = program;
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const { database } = base;
+  const log = openFactoryLog(here, [
+    config.token,
+    ...proxySecrets(passedEnvironment(surroundings), config.general.agentEnvironment),
+  ]);
+  // What Bun would print of an error of this program's own may hold a secret.
+  const die = (error: unknown): never => {
+    log.error(`ends on a fault of its own: ${Bun.inspect(error)}`);
+    here.exit(1);
+  };
+  here.onFault(die);
+  const lock = lockStore(database);
+  if (lock === null) {
+    throw new FactoryError(`Cannot start: another factory is running on ${database}`, {
+      hint: "Stop it first, or name another database with -d",
+      exitCode: exitAlreadyRunning,
+    });
+  }
+  const workDirectory = workDirectoryOf(config, base);
+  makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
+  const lockDirectory = lockDirectoryOf(surroundings.env);
+  const store = openOwnStore(database, workDirectory, clock);
+  keepReading(store, readingOf(config), log);
+  const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, program);
+  const { baseurl } = config.general;
+  const daemon = createDaemon({
+    ...here,
+    config,
+    store,
+    api: openFactoryApi({ http: here.http, baseurl, token: config.token }),
+    hosts,
+    openRunner: openRunners(here),
+    log,
+    known: openKnown(store),
+  });
+  let stopsAsked = 0;
+  const stop = (signal: string): void => {
+    stopsAsked += 1;
+    if (stopsAsked > 1) here.exit(0);
+    log.info(`${signal}: stopping; agents are left running`);
+    daemon.stop();
+  };
+  here.on("SIGTERM", () => stop("SIGTERM"));
+  here.on("SIGINT", () => stop("SIGINT"));
+  here.on("SIGUSR1", () => {
+    log.info("SIGUSR1: draining; nothing new is taken");
+    daemon.drain();
+  });
+  here.on("SIGHUP", () =>
+    log.warn("SIGHUP: the configuration is read at the start only; restart to change it"),
+  );
+  warnOfIdle(config, log);
+  log.info(`${versionLine()}: started on ${database}`);
+  const takenOver = describeTakenOver(store.open());
+  if (takenOver !== null) log.info(takenOver);
+  const { held } = await daemon.run().catch((error: unknown) => {
+    if (error instanceof FactoryError) throw error;
+    return die(error);
+  });
+  const isDrained = stopsAsked === 0;
+  for (const { testbed, seq, worker } of isDrained ? held : []) {
+    const about = {
+      testbed,
+      instance: instanceName({ testbed, seq }),
+      ...(worker === null ? {} : { worker }),
+    };
+    log.warn("held on the server and left as it is: release the worker there, then start again", about);
+  }
+  log.info(describeLeft(held, isDrained));
+  await hosts.close();
+  store.close();
+  lock.release();
+  return 0;
+}
+
+function openFactoryLog({ clock, errors, around }: ThisProcess, secrets: Secret[]): Log {
+  return openLog({
+    clock,
+    format: errors.isTerminal ? "people" : "json",
+    level: around.env["FACTORY_LOG"] === "debug" ? "debug" : "info",
+    secrets,
+    write: (line) => errors.write(line),
+  });
+}
+
+function makeDirectory(path: string, hint: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new FactoryError(`Cannot use the work directory ${path}: ${(error as Error).message}`, {
+      hint: `It must be a directory that this user can write to; ${hint}`,
+      cause: error,
+    });
+  }
+}
+
+/** One client for each service, which all of its boards share. */
+function openRunners({ http, clock }: ThisProcess): (baseurl: string) => SpRunnerApi {
+  const open = new Map<string, SpRunnerApi>();
+  return (baseurl) => {
+    const runner = open.get(baseurl) ?? shareRunner(openSpRunnerApi({ http, baseurl }), clock);
+    open.set(baseurl, runner);
+    return runner;
+  };
+}
+
+/** For `status` and `check`, which read the file as it is then. A full disk keeps no factory from starting. */
+function keepReading(store: Store, reading: Reading, log: Log): void {
+  if (store.reading()?.hash === reading.hash) return;
+  try {
+    store.setReading(reading);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);
+  }
+}
+
+/** What is configured and takes no jobs all the same, logged once. */
+function warnOfIdle({ targets, testbeds }: Config, log: Log): void {
+  for (const { name } of targets.filter(({ id }) => id === null)) {
+    log.warn("no jobs can be asked for: the server knows targets by ULID only; add `id` to its section", {
+      target: name,
+    });
+  }
+  if (!testbeds.some(({ enabled }) => enabled)) {
+    log.warn("no jobs are taken: no testbed is configured and enabled");
+  }
+}

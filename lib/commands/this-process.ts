@@ -1,0 +1,51 @@
+/**
+ * What a command is given of the process that it runs in: open doors, and the process's own facts. factory.ts makes the only one.
+ * It must not know any command.
+ */
+import type { Surroundings } from "../config/locations.ts";
+import type { Http } from "../doors/http.ts";
+import type { Terminal } from "../doors/terminal.ts";
+import type { Program } from "../hosts/all-hosts.ts";
+
+type Signal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGUSR1";
+
+export interface ThisProcess extends Omit<Program, "surroundings"> {
+  /** The user's name is asked for only when a command needs it. */
+  around: Omit<Surroundings, "user">;
+  http: Http;
+  temporaryDirectory: string;
+  /** Null: nobody can be asked. */
+  openTerminal(): Terminal | null;
+  /** One line to standard output. */
+  print(line: string): void;
+  output: { isTerminal: boolean; write(bytes: Uint8Array): void };
+  errors: { isTerminal: boolean; write(text: string): void };
+  setUmask(mask: number): void;
+  on(signal: Signal, act: () => void): void;
+  /** A second signal then does what it usually does. */
+  once(signal: Signal, act: () => void): void;
+  /** An error that nothing caught. */
+  onFault(act: (error: unknown) => void): void;
+  exit(code: number): never;
+}
+
+export async function lookAround(here: ThisProcess): Promise<Surroundings> {
+  return { ...here.around, user: await userName(here) };
+}
+
+export async function programOf(here: ThisProcess): Promise<Program> {
+  return { ...here, surroundings: await lookAround(here) };
+}
+
+/** Not every supervisor sets USER, and Bun knows no other way. */
+async function userName({ around, processes, searchPath }: ThisProcess): Promise<string> {
+  const named = around.env["USER"];
+  if (named !== undefined && named !== "") return named;
+  const asked = await processes.run({
+    argv: ["id", "-un"],
+    env: { PATH: searchPath },
+    timeoutMs: 5_000,
+    maxBytes: 256,
+  });
+  return asked.ok && asked.exitCode === 0 ? asked.stdout.trim() : "nobody";
+}
