@@ -7,10 +7,10 @@ import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { accountRoutes } from "./calls/account-calls.ts";
 import { adminRoutes } from "./calls/admin-calls.ts";
-import { badRequest, Refusal, type Exchange, type Reply } from "./model/exchange.ts";
+import { badRequest, Refusal } from "./model/exchange.ts";
 import { factoryRoutes } from "./calls/factory-calls.ts";
 import { canJudgeSilence, dropChunks, failSilentWorkers, reviewWorkers, tickState } from "./model/loops.ts";
-import { createRouter, type FindRoute } from "./calls/routes.ts";
+import { createRouter, responseOf, type FindRoute } from "./calls/routes.ts";
 import { createState, type State } from "./model/state.ts";
 import { createFirstTargets } from "./model/targets.ts";
 import { userRoutes } from "./calls/user-calls.ts";
@@ -54,7 +54,6 @@ export function startDevserver(options: DevserverOptions): Devserver {
     settings: {
       maxRuntimeSeconds: options.maxRuntimeSeconds ?? 24 * 60 * 60,
       commitMs: options.commitMs ?? 0,
-      maxBytesPerFile: 1024 ** 3,
     },
   });
   createFirstTargets(state);
@@ -69,8 +68,8 @@ export function startDevserver(options: DevserverOptions): Devserver {
     hostname: options.hostname ?? "127.0.0.1",
     port: options.port ?? 0,
     idleTimeout: idleSeconds,
-    // The limit is the server's own, with an answer of its own.
-    maxRequestBodySize: 2 ** 40,
+    // The server's own limit is lower, and has an answer of its own.
+    maxRequestBodySize: 2 ** 30,
     fetch: (request) => answer(state, find, random, request),
   });
 
@@ -113,48 +112,24 @@ function reviewer(state: State): () => void {
 
 async function answer(state: State, find: FindRoute, random: Random, request: Request): Promise<Response> {
   const requestId = createRequestId(random);
+  let response: Response;
   try {
     const { route, params, query } = find(request.method, request.url);
-    const body = route.reads === "nothing" ? new Uint8Array() : await readBody(request);
-    const exchange: Exchange = { state, method: request.method, headers: request.headers, params, query };
-    return toResponse(route.answer(exchange, body), requestId);
+    const body = new Uint8Array(route.hasBody ? await request.arrayBuffer() : []);
+    if (body.byteLength > maxBodyBytes) {
+      throw badRequest(`request body exceeded maximum size of ${maxBodyBytes} bytes`);
+    }
+    response = responseOf(route.answer({ state, headers: request.headers, params, query }, body));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    return toResponse(error.toReply(requestId), requestId);
+    response = error.toResponse(requestId);
   }
+  response.headers.set("x-request-id", requestId);
+  return response;
 }
 
-/** A body that is too long is read to its end all the same, so that the client gets to read the answer. */
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
-  const length = Number(request.headers.get("content-length") ?? Number.NaN);
-  if (length <= maxBodyBytes) return new Uint8Array(await request.arrayBuffer());
-  const parts: Uint8Array[] = [];
-  let received = 0;
-  const body: ReadableStream<Uint8Array> | null = request.body;
-  for await (const part of body ?? []) {
-    received += part.byteLength;
-    if (received <= maxBodyBytes) parts.push(part);
-  }
-  if (received > maxBodyBytes) {
-    throw badRequest(`request body exceeded maximum size of ${maxBodyBytes} bytes`);
-  }
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-function toResponse(reply: Reply, requestId: string): Response {
-  const headers: Record<string, string> = { ...reply.headers, "x-request-id": requestId };
-  if (reply.type !== null) headers["content-type"] = reply.type;
-  return new Response(reply.body, { status: reply.status, headers });
-}
-
+/** A UUID of version 4. */
 function createRequestId(random: Random): string {
   const hex = Buffer.from(random.bytes(16)).toString("hex");
-  const parts = [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    `4${hex.slice(13, 16)}`,
-    `a${hex.slice(17, 20)}`,
-    hex.slice(20),
-  ];
-  return parts.join("-");
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, "$1-$2-4$3-a$4-$5");
 }

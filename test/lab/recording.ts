@@ -55,7 +55,7 @@ export function sha256(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 }
 
-/** JSON with the blanks of the program that sent it: messages count columns. */
+/** JSON with the blanks of the program that sent it, as the recorded hashes of bodies have them. */
 export function spacedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);

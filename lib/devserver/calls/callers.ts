@@ -1,10 +1,10 @@
 /**
- * Who makes a call, by the token it carries: four kinds, and one is never taken for another (lib/devserver/README.md
+ * Who makes a call, by the token it carries: four kinds, none of which is taken for another (lib/devserver/README.md
  * "Who may call what").
  */
 import { forbidden, internalError, noSuchRow, notAuthorised, type Exchange } from "../model/exchange.ts";
 import { parseUlid } from "../../words/ulid.ts";
-import type { Factory, Job, User, Worker } from "../model/state.ts";
+import type { Factory, Job, Target, User, Worker } from "../model/state.ts";
 
 /** The bearer token: two words, the scheme in any case. */
 function token({ headers }: Exchange): string {
@@ -14,24 +14,22 @@ function token({ headers }: Exchange): string {
   return given;
 }
 
-export function callingFactory(exchange: Exchange): Factory {
-  const factory = exchange.state.factoriesByToken.get(token(exchange));
-  if (factory === undefined) throw notAuthorised();
-  return factory;
+function ownerOf<T>(table: Map<string, T>, exchange: Exchange): T {
+  const owner = table.get(token(exchange));
+  if (owner === undefined) throw notAuthorised();
+  return owner;
 }
 
-/** A deleted worker's token is not in the table any more. */
-export function callingWorker(exchange: Exchange): Worker {
-  const worker = exchange.state.workersByToken.get(token(exchange));
-  if (worker === undefined) throw notAuthorised();
-  return worker;
-}
+export const callingFactory = (exchange: Exchange): Factory =>
+  ownerOf(exchange.state.factoriesByToken, exchange);
 
-/** The user, or the one in whose name it acts, who is made on first use. */
+/** A deleted worker's token is no longer in the table. */
+export const callingWorker = (exchange: Exchange): Worker => ownerOf(exchange.state.workersByToken, exchange);
+
+/** The user, or the user in whose name it acts, who is created at first use. */
 export function callingUser(exchange: Exchange): User {
   const { state, headers } = exchange;
-  const user = state.usersByToken.get(token(exchange));
-  if (user === undefined) throw notAuthorised();
+  const user = ownerOf(state.usersByToken, exchange);
   const name = headers.get("x-buildomat-delegate");
   if (name === null) return user;
   if (!user.privileges.has("delegate")) throw notAuthorised();
@@ -53,7 +51,7 @@ export function createUser({ state }: Exchange, name: string): { user: User; tok
   return { user, token: userToken };
 }
 
-/** Passes for the administrator, and for a user who was granted `admin.<privilege>`. */
+/** Lets the administrator pass, and a user who was granted `admin.<privilege>`. */
 export function requireAdmin(exchange: Exchange, privilege: string): void {
   const given = token(exchange);
   if (given === exchange.state.adminToken) return;
@@ -61,37 +59,45 @@ export function requireAdmin(exchange: Exchange, privilege: string): void {
   if (user?.privileges.has(`admin.${privilege}`) !== true) throw notAuthorised();
 }
 
-/** An id from a path or a body: a text that is no ULID is the server's own fault, in its view. */
+/** An id from a path or a body. The server answers 500 to a text that is not a ULID. */
 export function requireUlid(text: string | undefined): string {
   const id = parseUlid(text ?? "");
   if (id === null) throw internalError();
   return id;
 }
 
-/** The row of the id in a table; 409 where there is none. */
+/** The row with this id; 409 if there is none. */
 export function requireRow<T>(table: Map<string, T>, text: string | undefined): T {
   const row = table.get(requireUlid(text));
   if (row === undefined) throw noSuchRow();
   return row;
 }
 
+/** The row that the path names. */
+export const targetOf = ({ state, params }: Exchange): Target => requireRow(state.targets, params["target"]);
+export const factoryOf = ({ state, params }: Exchange): Factory =>
+  requireRow(state.factories, params["factory"]);
+export const userOf = ({ state, params }: Exchange): User => requireRow(state.users, params["user"]);
+export const workerOf = ({ state, params }: Exchange): Worker => requireRow(state.workers, params["worker"]);
+export const jobOf = ({ state, params }: Exchange): Job => requireRow(state.jobs, params["job"]);
+
 export function factoryOwnWorker(exchange: Exchange): Worker {
   const factory = callingFactory(exchange);
-  const worker = requireRow(exchange.state.workers, exchange.params["worker"]);
+  const worker = workerOf(exchange);
   if (worker.factory !== factory) throw forbidden("not your worker");
   return worker;
 }
 
 export function workerOwnJob(exchange: Exchange): Job {
   const worker = callingWorker(exchange);
-  const job = requireRow(exchange.state.jobs, exchange.params["job"]);
+  const job = jobOf(exchange);
   if (job.worker !== worker) throw forbidden("not your job");
   return job;
 }
 
 export function userOwnJob(exchange: Exchange): Job {
   const user = callingUser(exchange);
-  const job = requireRow(exchange.state.jobs, exchange.params["job"]);
+  const job = jobOf(exchange);
   if (job.owner !== user && !user.privileges.has("admin.job.read")) throw forbidden("not your job");
   return job;
 }

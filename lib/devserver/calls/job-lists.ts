@@ -1,8 +1,8 @@
-/** Jobs as they are shown: one in full, and many by the page (lib/devserver/README.md "Reading jobs"). */
+/** Jobs as they are shown: one in full, and many by the page, and events by the page (lib/devserver/README.md "Reading jobs"). */
 import { z } from "zod";
 import { badRequest, type Exchange } from "../model/exchange.ts";
 import { jobState } from "../model/jobs.ts";
-import type { Job } from "../model/state.ts";
+import type { Job, WorkerEvent } from "../model/state.ts";
 import { formatTime } from "../model/timestamps.ts";
 
 /** Whatever `limit` says. */
@@ -29,6 +29,12 @@ export function jobView(job: Job): unknown {
     time_archived: null,
     time_purged: null,
   };
+}
+
+/** Events from `minseq` on. */
+export function eventPage<E extends WorkerEvent>(events: E[], { query }: Exchange): E[] {
+  const first = Math.max(0, Number(query.get("minseq") ?? 0) - 1);
+  return events.slice(first, first + pageLength);
 }
 
 export interface Page {

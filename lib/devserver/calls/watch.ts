@@ -1,14 +1,13 @@
 /** A job's changes as a stream of server-sent events (lib/devserver/README.md "Watching a job"). */
 import type { Clock } from "../../doors/clock.ts";
-import type { Reply } from "../model/exchange.ts";
 import { jobState } from "../model/jobs.ts";
 import type { Job, State } from "../model/state.ts";
 
-/** A comment is sent when nothing else was for this long, so that nobody between takes the connection for dead. */
+/** After this much silence a comment is sent, so that a proxy does not take the connection for dead. */
 const silenceMs = 5000;
 
 /** `after` is the number of the last event that is not sent. */
-export function watchJob(state: State, clock: Clock, job: Job, after: number): Reply {
+export function watchJob(state: State, clock: Clock, job: Job, after: number): Response {
   const encoder = new TextEncoder();
   const over = new AbortController();
   let sent = after;
@@ -21,7 +20,7 @@ export function watchJob(state: State, clock: Clock, job: Job, after: number): R
       controller.enqueue(encoder.encode(record));
     };
     if (job.isComplete) {
-      // Nobody tells of it any more: the client is to look at the job itself.
+      // There are no changes to wait for: the client must look at the job itself.
       send("event: check\ndata: -\n\n");
       controller.close();
       return;
@@ -60,15 +59,16 @@ export function watchJob(state: State, clock: Clock, job: Job, after: number): R
     }
   };
 
-  return {
-    status: 200,
-    type: "text/event-stream",
-    headers: { "cache-control": "no-store", "x-accel-buffering": "no" },
-    body: new ReadableStream<Uint8Array>({ start: open, cancel: () => over.abort() }),
-  };
+  return new Response(new ReadableStream<Uint8Array>({ start: open, cancel: () => over.abort() }), {
+    headers: {
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      "x-accel-buffering": "no",
+    },
+  });
 }
 
-/** From the newest event on, unless `minseq` asks for earlier ones, or the header of a client that comes back does. */
+/** Only events after the newest, unless `minseq` or the header of a client that reconnects asks for earlier ones. */
 export function watchAfter(job: Job, minseq: string | null, lastEventId: string | null): number {
   const after = minseq === null ? job.events.length : Math.max(0, Number(minseq) - 1);
   const seen = /^seq-(\d+)$/.exec(lastEventId ?? "")?.[1];

@@ -1,31 +1,20 @@
 /**
  * Files put together from chunks: asked for once, then polled with the same arguments until done (lib/devserver/README.md
- * "Chunks and commits"). Nothing runs by itself: a commit that is due is carried out when somebody looks.
+ * "Chunks and commits"). A commit that is due is carried out when something asks for its result.
  */
+import { z } from "zod";
 import { badRequest, conflict, Refusal } from "./exchange.ts";
 import { requireUlid } from "../calls/callers.ts";
-import { listOf, struct, text, u64 } from "../calls/json-body.ts";
+import { text, u64 } from "../calls/json-body.ts";
 import type { Job, State, StoredFile } from "./state.ts";
 
-export const outputShape = struct("WorkerAddOutput", {
-  path: text,
-  size: u64,
-  chunks: listOf(text),
-  commit_id: text,
-});
+/** The largest file that a job can have or leave. */
+export const maxFileBytes = 1024 ** 3;
 
-export const inputShape = struct("JobAddInput", {
-  name: text,
-  size: u64,
-  chunks: listOf(text),
-  commit_id: text,
-});
-
-interface Upload {
-  size: number;
-  chunks: string[];
-  commit_id: string;
-}
+const uploadShape = z.object({ size: u64, chunks: z.array(text), commit_id: text });
+export const outputShape = uploadShape.extend({ path: text });
+export const inputShape = uploadShape.extend({ name: text });
+type Upload = z.output<typeof uploadShape>;
 
 /** What a poll answers. */
 export interface CommitAnswer {
@@ -40,9 +29,7 @@ export function addChunk(state: State, job: Job, bytes: Uint8Array<ArrayBuffer>)
 }
 
 export function commitOutput(state: State, job: Job, asked: Upload & { path: string }): CommitAnswer {
-  const { size } = asked;
-  const most = state.settings.maxBytesPerFile;
-  if (size > most) throw badRequest(`output file size ${size} bigger than allowed maximum ${most} bytes`);
+  requireSize("output", asked.size);
   return pollCommit(state, job, `output ${asked.path}`, asked, {
     // The server forgets a job's commits when the job ends: then a poll is refused like a new one.
     refuse: () => {
@@ -60,10 +47,9 @@ export function commitOutput(state: State, job: Job, asked: Upload & { path: str
 }
 
 export function commitInput(state: State, job: Job, asked: Upload & { name: string }): CommitAnswer {
-  const { name, size } = asked;
-  const most = state.settings.maxBytesPerFile;
+  const { name } = asked;
   if (name.includes("/")) throw badRequest("name must not be a path");
-  if (size > most) throw badRequest(`input file size ${size} bigger than allowed maximum ${most} bytes`);
+  requireSize("input", asked.size);
   return pollCommit(state, job, `input ${name}`, asked, {
     refuse: (isKnown) => {
       if (isKnown) return;
@@ -79,6 +65,11 @@ export function commitInput(state: State, job: Job, asked: Upload & { name: stri
       return null;
     },
   });
+}
+
+function requireSize(what: string, size: number): void {
+  if (size <= maxFileBytes) return;
+  throw badRequest(`${what} file size ${size} bigger than allowed maximum ${maxFileBytes} bytes`);
 }
 
 function pollCommit(
@@ -116,17 +107,15 @@ function assembleFile(
   ids: string[],
   place: (file: StoredFile) => string | null,
 ): string | null {
-  const chunks: StoredFile["chunks"] = [];
-  for (const id of ids) {
-    const chunk = job.chunks.get(id);
-    if (chunk === undefined) {
-      return "HttpError(500 Internal Server Error): Internal Server Error (after 0ms)";
-    }
-    chunks.push(chunk);
+  const chunks = ids.flatMap((id) => job.chunks.get(id) ?? []);
+  if (chunks.length < ids.length) {
+    return "HttpError(500 Internal Server Error): Internal Server Error (after 0ms)";
   }
-  const found = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
-  if (found !== size) return `job ${job.id} file: expected size ${size} != chunk size ${found} (after 0ms)`;
-  const why = place({ id: state.createId(), size, chunks });
+  const bytes = new Blob(chunks);
+  if (bytes.size !== size) {
+    return `job ${job.id} file: expected size ${size} != chunk size ${bytes.size} (after 0ms)`;
+  }
+  const why = place({ id: state.createId(), bytes });
   return why === null ? null : `${why} (after 0ms)`;
 }
 
@@ -142,21 +131,4 @@ export function settleCommits(state: State, job: Job): void {
 export function hasOpenCommit(state: State, job: Job): boolean {
   settleCommits(state, job);
   return [...job.commits.values()].some((commit) => commit.outcome === null);
-}
-
-/** The blocking form of old agents: the file is there when it returns. */
-export function commitOutputAtOnce(
-  state: State,
-  job: Job,
-  asked: Omit<Upload, "commit_id"> & { path: string },
-): void {
-  const { size } = asked;
-  const most = state.settings.maxBytesPerFile;
-  if (size > most) throw badRequest(`output file size ${size} bigger than allowed maximum ${most} bytes`);
-  if (job.isComplete) throw conflict("job already complete, cannot add more files");
-  const error = assembleFile(state, job, size, asked.chunks.map(requireUlid), (file) => {
-    job.outputs.push({ ...file, path: asked.path });
-    return null;
-  });
-  if (error !== null) throw badRequest(error);
 }

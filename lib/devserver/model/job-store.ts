@@ -1,10 +1,11 @@
 /** The values that a job's tasks and its owner leave for each other (lib/devserver/README.md "Store"). */
+import { z } from "zod";
 import { conflict } from "./exchange.ts";
-import { struct, text, truth } from "../calls/json-body.ts";
+import { text, truth } from "../calls/json-body.ts";
 import type { Job, State, StoreValue } from "./state.ts";
 import { formatTime } from "./timestamps.ts";
 
-export const storeShape = struct("JobStoreValue", { value: text, secret: truth });
+export const storeShape = z.object({ value: text, secret: truth });
 
 const maxValueBytes = 10 * 1024;
 const maxValues = 100;

@@ -57,8 +57,8 @@ function unmetWish({ prior, onFailed, onCompleted }: Dependency): string | null 
 /** `/work/f` of the dependency `pre` is the input `pre/work/f`. */
 function copyOutputs(state: State, job: Job, { name, prior }: Dependency): void {
   settleCommits(state, prior);
-  for (const { path, size, chunks } of prior.outputs) {
-    job.inputs.set(`${name}/${path.replace(/^\/+/, "")}`, { id: state.createId(), size, chunks });
+  for (const { path, bytes } of prior.outputs) {
+    job.inputs.set(`${name}/${path.replace(/^\/+/, "")}`, { id: state.createId(), bytes });
   }
 }
 

@@ -87,11 +87,9 @@ export interface Task {
   state: "pending" | "completed" | "failed";
 }
 
-/** Bytes as the chunks they came in: a chunk used many times is there once. */
 export interface StoredFile {
   id: string;
-  size: number;
-  chunks: Uint8Array<ArrayBuffer>[];
+  bytes: Blob;
 }
 
 export interface JobOutput extends StoredFile {
@@ -165,7 +163,6 @@ export interface Settings {
   maxRuntimeSeconds: number;
   /** How long putting a file together takes. */
   commitMs: number;
-  maxBytesPerFile: number;
 }
 
 export interface State {

@@ -1,52 +1,40 @@
 /** What a user hands in as a job, and the limits it must keep (lib/devserver/README.md "Submitting a job"). */
+import { z } from "zod";
 import { requireUlid } from "../calls/callers.ts";
 import { badRequest, conflict, forbidden, internalError } from "./exchange.ts";
-import {
-  defaulted,
-  listOf,
-  mapOf,
-  optional,
-  struct,
-  text,
-  truth,
-  u32,
-  type ShapeOf,
-} from "../calls/json-body.ts";
+import { optional, text, truth, u32 } from "../calls/json-body.ts";
 import { createJob, type NewJob } from "./jobs.ts";
 import { parseOutputRule } from "./output-rules.ts";
 import type { Job, State, Target, User } from "./state.ts";
 import { resolveTarget } from "./targets.ts";
 
-export const submissionShape = struct("JobSubmit", {
+const taskShape = z.object({
+  name: text,
+  script: text,
+  env_clear: truth,
+  env: z.record(text, text),
+  uid: optional(u32),
+  gid: optional(u32),
+  workdir: optional(text),
+});
+
+const dependShape = z.object({
+  prior_job: text,
+  copy_outputs: truth,
+  on_failed: truth,
+  on_completed: truth,
+});
+
+export const submissionShape = z.object({
   name: text,
   target: text,
-  output_rules: listOf(text),
-  tasks: listOf(
-    struct("TaskSubmit", {
-      name: text,
-      script: text,
-      env_clear: truth,
-      env: mapOf(text),
-      uid: optional(u32),
-      gid: optional(u32),
-      workdir: optional(text),
-    }),
-  ),
-  inputs: defaulted(listOf(text), () => []),
-  tags: defaulted(mapOf(text), () => ({})),
-  depends: defaulted(
-    mapOf(
-      struct("DependSubmit", {
-        prior_job: text,
-        copy_outputs: truth,
-        on_failed: truth,
-        on_completed: truth,
-      }),
-    ),
-    () => ({}),
-  ),
+  output_rules: z.array(text),
+  tasks: z.array(taskShape),
+  inputs: z.array(text).default([]),
+  tags: z.record(text, text).default({}),
+  depends: z.record(text, dependShape).default({}),
 });
-type Submission = ShapeOf<typeof submissionShape>;
+type Submission = z.output<typeof submissionShape>;
 
 export function submitJob(state: State, owner: User, given: Submission): Job {
   requireSizes(given);
@@ -59,18 +47,8 @@ export function submitJob(state: State, owner: User, given: Submission): Job {
   });
   const depends = readDepends(state, owner, given.depends);
   requireParts(given);
-  const { name, tasks, tags, inputs } = given;
-  return createJob(state, {
-    owner,
-    name,
-    targetName: given.target,
-    target,
-    outputRules,
-    tasks,
-    tags,
-    inputs,
-    depends,
-  });
+  const { name, tasks, tags, inputs, target: targetName } = given;
+  return createJob(state, { owner, name, targetName, target, outputRules, tasks, tags, inputs, depends });
 }
 
 function requireSizes({ tasks, inputs, tags }: Submission): void {

@@ -1,15 +1,15 @@
 /**
- * Times as the server reads and prints them: RFC 3339, in UTC, with as many digits as there are
+ * Times as the server reads and prints them: RFC 3339, in UTC, with as many digits as the value has
  * (lib/devserver/README.md "Conventions").
  */
 
 /** 0, 3, 6 or 9 digits after the second, as few as hold the value. */
 function trimFraction(digits: string): string {
-  const nine = digits.padEnd(9, "0").slice(0, 9);
-  if (nine === "000000000") return "";
-  if (nine.endsWith("000000")) return `.${nine.slice(0, 3)}`;
-  if (nine.endsWith("000")) return `.${nine.slice(0, 6)}`;
-  return `.${nine}`;
+  const used = digits
+    .padEnd(9, "0")
+    .slice(0, 9)
+    .replace(/(?:000){1,3}$/, "");
+  return used === "" ? "" : `.${used}`;
 }
 
 export function formatTime(wallMs: number): string {
@@ -17,15 +17,16 @@ export function formatTime(wallMs: number): string {
   return `${whole.slice(0, 19)}${trimFraction(whole.slice(20, 23))}Z`;
 }
 
-/** The same moment in UTC, to the nanosecond, or why it is none, in the words of the server's own parser. */
-export function parseTime(text: string): { ok: true; time: string } | { ok: false; why: string } {
-  const match = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|z|[+-]\d\d:\d\d)?$/.exec(text);
-  if (match === null) return { ok: false, why: "input contains invalid characters" };
-  const [, seconds = "", fraction = "", zone] = match;
-  if (zone === undefined) return { ok: false, why: "premature end of input" };
+export const formatOptionalTime = (wallMs: number | null): string | null =>
+  wallMs === null ? null : formatTime(wallMs);
+
+/** The same moment in UTC, to the nanosecond; null if the text is not a time with a zone. */
+export function parseTime(text: string): string | null {
+  const [, seconds = "", fraction = "", zone = ""] =
+    /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/i.exec(text) ?? [];
   const wallMs = Date.parse(`${seconds}${zone.toUpperCase()}`);
-  if (Number.isNaN(wallMs)) return { ok: false, why: "input is out of range" };
-  return { ok: true, time: `${new Date(wallMs).toISOString().slice(0, 19)}${trimFraction(fraction)}Z` };
+  if (Number.isNaN(wallMs)) return null;
+  return `${new Date(wallMs).toISOString().slice(0, 19)}${trimFraction(fraction)}Z`;
 }
 
 /** A length of time as the control events say it: `1 h 2 m 3 s`, `5 s`. */

@@ -4,10 +4,10 @@
  */
 import { conflict, internalError, noSuchRow, notAuthorised } from "./exchange.ts";
 import { appendControl, completeJob, jobState } from "./jobs.ts";
-import { isSameMetadata, type Metadata } from "./metadata.ts";
+import type { Metadata } from "./metadata.ts";
 import { settleCommits } from "./commits.ts";
 import type { Factory, Job, State, Target, Worker } from "./state.ts";
-import { formatTime } from "./timestamps.ts";
+import { formatOptionalTime, formatTime } from "./timestamps.ts";
 
 export function createWorker(
   state: State,
@@ -46,7 +46,7 @@ export function associateWorker(
 ): void {
   if (worker.isDeleted || (worker.private ?? given.private) !== given.private) throw notAuthorised();
   if (worker.metadata !== null && given.metadata !== null) {
-    if (!isSameMetadata(worker.metadata, given.metadata)) throw notAuthorised();
+    if (!Bun.deepEquals(worker.metadata, given.metadata, true)) throw notAuthorised();
   }
   worker.private = given.private;
   worker.ip = given.ip ?? worker.ip;
@@ -161,7 +161,7 @@ export function adminView(worker: Worker): unknown {
     bootstrap: worker.token !== null,
     deleted: worker.isDeleted,
     recycle: worker.isRecycled,
-    lastping: worker.lastPing === null ? null : formatTime(worker.lastPing.wallMs),
+    lastping: formatOptionalTime(worker.lastPing?.wallMs ?? null),
     jobs:
       job === null
         ? []
