@@ -90,8 +90,10 @@ async function readPiece(
   maxBytes: number,
 ): Promise<{ bytes: Uint8Array; size: number } | null> {
   try {
-    // What is no file, a pipe say, is waited for when it is opened.
-    if (!(await stat(path)).isFile()) return null;
+    // To open something else, for example a pipe, may wait for ever.
+    const seen = await stat(path);
+    if (!seen.isFile()) return null;
+    if (maxBytes === 0) return { bytes: new Uint8Array(), size: seen.size };
     await using file = await open(path, "r");
     const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, offset);
