@@ -255,7 +255,7 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
     case "delete stranger":
       return await deleteStranger(factory, action.worker);
     case "end":
-      return await decideEnd(factory, action.instance, action.reason, action.untold);
+      return await decideEnd(factory, action.instance, action.end);
     case "arm":
       return await arm(factory, action.instance);
     case "create":

@@ -2,11 +2,10 @@
 import type { Instance } from "../words/domain.ts";
 import { showDuration } from "../words/duration.ts";
 import type { EndRecord } from "../hosts/minder/replies.ts";
-import { jobDone, workerRecycled } from "../policy/plan.ts";
 
 /** `ranMs`: from the agent's start to the decision to end it; null if it was never started, or nobody knows. */
 export function describeEnd(
-  { testbed, endReason, wentAt }: Pick<Instance, "testbed" | "endReason" | "wentAt">,
+  { testbed, endCause, endReason, wentAt }: Pick<Instance, "testbed" | "endCause" | "endReason" | "wentAt">,
   record: EndRecord | null,
   ranMs: number | null,
 ): { isLost: boolean; line: string } {
@@ -20,8 +19,8 @@ export function describeEnd(
   });
   if (verdict !== null) return say(verdict.is, verdict.why);
   // Neither the external agent nor the server tells a factory whether the job was good.
-  if (endReason === jobDone) return say("ended", null);
-  if (endReason === workerRecycled)
+  if (endCause === "job done") return say("ended", null);
+  if (endCause === "worker recycled")
     return say("was cancelled", "by its owner, an administrator or the server's time limit");
   return say("was lost", endReason, true);
 }

@@ -3,20 +3,22 @@
  * instance; wind-down.ts believes it only where nothing can be told.
  */
 import { type Instance, instanceName } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
+import { endedBy, endText, toldOwner } from "../policy/end-causes.ts";
 import { isPassing } from "../store/store.ts";
 import type { OperatorWord, WordAnswer } from "../store/operator-words.ts";
 import { advance, clearStrikes, type Factory, logFor } from "./memory.ts";
 
 /** What becomes of an open instance, whatever its phase. Its job's owner reads why, unless its end was decided before. */
 export function clearedBy(instance: Instance, because: string): Partial<Instance> {
-  const { phase, place, endReason, untold } = instance;
-  const reason = `an operator cleared the testbed: ${because}`;
+  const { phase, place, endReason, endCause, untold } = instance;
+  const end: End = { cause: "cleared", detail: because };
   const isEnding = phase === "destroying" || phase === "stopped";
   return {
     place: { ...place, way: "cleared" },
     phase: phase === "stopped" ? phase : "destroying",
-    endReason: endReason ?? reason,
-    untold: isEnding ? untold : reason,
+    ...(endReason === null ? endedBy(end) : { endReason, endCause }),
+    untold: isEnding ? untold : toldOwner(end),
   };
 }
 
@@ -57,7 +59,7 @@ function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAn
     // A worker that its request may still make is a stranger from now on.
     if (instance.phase === "creating") known.server.lastSettledMs = clock.uptimeMs();
     const cleared = advance(factory, instance, clearedBy(instance, because));
-    logFor(factory, cleared).warn(`an operator cleared the testbed: ${because}`);
+    logFor(factory, cleared).warn(endText({ cause: "cleared", detail: because }));
   }
   return { isObeyed: true, text: `${name}: ${whatFollows}` };
 }

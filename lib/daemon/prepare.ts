@@ -4,6 +4,8 @@
  */
 import type { Testbed } from "../config/config.ts";
 import { directoryName, type Instance, instanceName, isSameHost } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
+import { endedBy, endRules, endText } from "../policy/end-causes.ts";
 import type { ArmResult } from "../hosts/minder/replies.ts";
 import type { PendingLease } from "../policy/observation.ts";
 import { isHere, targetIds } from "../policy/free-testbeds.ts";
@@ -13,8 +15,6 @@ import { advance, type Factory, leaseAgeMs, logFor, nextSeq, rest, setView, stri
 import { done, failed, type Outcome } from "./outcome.ts";
 import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./far-hosts.ts";
 import { decideEnd } from "./wind-down.ts";
-
-export const leaseIsLost = "the server no longer leases the job to us";
 
 /** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
 export const lostLeaseMs = 60_000;
@@ -53,6 +53,7 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
     jobTimeoutMs: testbed.jobTimeoutMs,
     silenceTimeoutMs: testbed.silenceTimeoutMs,
     endReason: null,
+    endCause: null,
     untold: null,
     begunMs: clock.wallMs(),
     endedMs: null,
@@ -67,13 +68,13 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
 
 export async function arm(factory: Factory, instance: Instance): Promise<Outcome> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
-  if (testbed === undefined) return await giveUp(factory, instance, "the testbed is no longer configured");
+  if (testbed === undefined) return await giveUp(factory, instance, { cause: "not configured" });
   if (instance.phase === "preparing" && !stillServes(factory, instance)) {
-    return await giveUp(factory, instance, "the testbed no longer serves the target");
+    return await giveUp(factory, instance, { cause: "target not served" });
   }
   // No other call keeps the lease: what cannot be reached until now is not tried any more.
   if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
-    return await drop(factory, instance, "the testbed was not ready before the lease ended");
+    return await drop(factory, instance, { cause: "not ready in time" });
   }
   const armed = await armAt(factory, instance, testbed);
   switch (armed.kind) {
@@ -85,19 +86,16 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
     case "elsewhere":
       if (armed.isHost && instance.place.way === "ssh") noteAlone(factory, testbed.name, armed.owner);
       noteElsewhere(factory, testbed, armed.owner);
-      return await giveUp(factory, instance, `the testbed is in use elsewhere: ${armed.owner}`);
+      return await giveUp(factory, instance, { cause: "in use elsewhere", detail: armed.owner });
     case "taken":
-      // The next one has the next seq.
-      return await giveUp(factory, instance, armed.reason, "may have it again");
+      return await giveUp(factory, instance, { cause: "name taken", detail: armed.reason });
     case "failed": {
-      const { ssh } = instance.place;
-      const reason =
-        ssh === undefined || armed.reason.includes(ssh.host) ? armed.reason : `${ssh.host}: ${armed.reason}`;
+      const { reason } = armed;
       // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
       // that cannot take it either, it would be lost time.
-      if (ssh !== undefined) await reachAnew(factory, testbed);
+      if (instance.place.ssh !== undefined) await reachAnew(factory, testbed);
       else await lookAtHost(factory);
-      const given = await giveUp(factory, instance, `preflight failed: ${reason}`);
+      const given = await giveUp(factory, instance, { cause: "preflight failed", detail: reason });
       // Where a worker is there already, deciding the end strikes.
       const isStrike = instance.phase === "preparing" && !isAtFault(factory, testbed.name);
       if (given === done && isStrike) strike(factory, testbed.name, reason);
@@ -128,7 +126,10 @@ async function armAt(factory: Factory, instance: Instance, testbed: Testbed): Pr
   }
   const armed = await reached.host.minder.arm(armRequest(factory, reached.host, instance, testbed));
   factory.known.armedMs.set(instanceName(instance), factory.clock.uptimeMs());
-  return armed;
+  const { ssh } = reached.host;
+  return armed.kind === "failed" && ssh !== null
+    ? { ...armed, reason: `${ssh.host}: ${armed.reason}` }
+    : armed;
 }
 
 /** Nothing can take the leased job now. Those that were tried for it ask for no other one while it waits. */
@@ -147,17 +148,12 @@ export function letLapse(factory: Factory, lease: PendingLease): Outcome {
 }
 
 /** The testbed cannot be got ready: another one may take the job, unless a worker is bound to it already. */
-export async function giveUp(
-  factory: Factory,
-  instance: Instance,
-  reason: string,
-  testbedThen: "may have it again" | "was tried" = "was tried",
-): Promise<Outcome> {
-  if (instance.phase !== "preparing") return await decideEnd(factory, instance, reason, reason);
+export async function giveUp(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
+  if (instance.phase !== "preparing") return await decideEnd(factory, instance, end);
   const { job, target, leasedAt, testbed } = instance;
   const before = factory.known.tried.get(instanceName(instance)) ?? [];
-  const tried = testbedThen === "was tried" ? [...before, testbed] : before;
-  const dropped = await release(factory, instance, reason);
+  const tried = endRules[end.cause].lease === "passed on" ? [...before, testbed] : before;
+  const dropped = await release(factory, instance, end);
   if (dropped === done && job !== null) {
     factory.known.leases.push({ job, target, askedAt: leasedAt, tried });
   }
@@ -165,20 +161,18 @@ export async function giveUp(
 }
 
 /** Ends an instance that has no worker, and its testbed rests: what was in the way is likely to be in the next job's, too. */
-export async function drop(
-  factory: Factory,
-  instance: Instance,
-  reason: string,
-  of: "job waits" | "job is gone" = "job waits",
-): Promise<Outcome> {
-  const dropped = await release(factory, instance, reason);
+export async function drop(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
+  const dropped = await release(factory, instance, end);
   // A fault that a look sees keeps jobs away for as long as it lasts, and no longer.
-  if (dropped === done && !isAtFault(factory, instance.testbed)) rest(factory, instance.testbed, reason, of);
+  if (dropped === done && !isAtFault(factory, instance.testbed)) {
+    const of = endRules[end.cause].lease === "gone" ? "job is gone" : "job waits";
+    rest(factory, instance.testbed, endText(end), of);
+  }
   return dropped;
 }
 
 /** Its minder lets go of the testbed, and the job stays in the queue. */
-async function release(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+async function release(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
   const { place, cookie } = instance;
   const isVouched = isExpired(factory, instance);
   const words = { cookie, graceMs: 0, ...(isVouched ? { isVouched } : {}) };
@@ -186,9 +180,9 @@ async function release(factory: Factory, instance: Instance, reason: string): Pr
   if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isVouched)) {
     return failed(`cannot disarm: ${stopped.reason}`);
   }
-  advance(factory, instance, { phase: "dropped", endReason: reason, endedMs: factory.clock.wallMs() });
+  advance(factory, instance, { phase: "dropped", ...endedBy(end), endedMs: factory.clock.wallMs() });
   factory.known.server.lastSettledMs = factory.clock.uptimeMs();
-  logFor(factory, instance).warn(`the job was not begun here: ${reason}`);
+  logFor(factory, instance).warn(`the job was not begun here: ${endText(end)}`);
   return done;
 }
 

@@ -154,6 +154,7 @@ function readIntent(
       isOnline: false,
       isFlushed: false,
       endReason: null,
+      endCause: null,
       untold: null,
       endedMs: null,
     };

@@ -20,8 +20,8 @@ export async function associate(factory: Factory, instance: Instance): Promise<O
   const read = await api.worker(instance.worker);
   if (!read.ok) return refusedCall("read the worker", read);
   noteWorker(known.server, instance.worker, read.value);
-  if (read.value === null) return await decideEnd(factory, instance, "the worker was deleted", null);
-  if (read.value.recycle) return await decideEnd(factory, instance, "the server recycles the worker", null);
+  if (read.value === null) return await decideEnd(factory, instance, { cause: "worker gone" });
+  if (read.value.recycle) return await decideEnd(factory, instance, { cause: "worker recycled" });
   if (!isOurs(instance, read.value)) {
     const why = associated.ok ? `its private is ${read.value.private}` : associated.message;
     await tellOnce(
@@ -90,7 +90,7 @@ export function goRequest(
 async function readBootstrap(factory: Factory, instance: Instance): Promise<Outcome> {
   const read = await factory.api.worker(instance.worker ?? "");
   if (!read.ok) return refusedCall("read the worker", read);
-  if (read.value === null) return await decideEnd(factory, instance, "the worker was deleted", null);
+  if (read.value === null) return await decideEnd(factory, instance, { cause: "worker gone" });
   advance(factory, instance, { bootstrap: new Secret(read.value.bootstrap) });
   return done;
 }

@@ -7,7 +7,7 @@ import { type Instance, instanceName } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
-import { drop, giveUp, leaseIsLost } from "./prepare.ts";
+import { drop, giveUp } from "./prepare.ts";
 import { showTroubles } from "./trouble.ts";
 
 const deadlineMs = 60_000;
@@ -31,11 +31,11 @@ export async function checkAgain(factory: Factory, instance: Instance): Promise<
     keepLease(factory, instance, ended.signal),
   ]);
   const latest = factory.known.instances.get(instanceName(instance)) ?? instance;
-  if (!isLeased) return await drop(factory, latest, leaseIsLost, "job is gone");
-  return fault === null ? done : await giveUp(factory, latest, fault);
+  if (!isLeased) return await drop(factory, latest, { cause: "lease lost" });
+  return fault === null ? done : await giveUp(factory, latest, { cause: "check failed", detail: fault });
 }
 
-/** Why it fails, for people; null: it succeeds. */
+/** The command, and how it failed, for people; null: it succeeded. */
 async function runCheck(factory: Factory, testbed: Testbed, instance: string | null): Promise<string | null> {
   const { processes, known, clock, log } = factory;
   const { path, user } = factory.hosts.here;
@@ -61,7 +61,7 @@ async function runCheck(factory: Factory, testbed: Testbed, instance: string | n
     log.warn(`no job is taken for it until its check succeeds: ${why}`, { testbed: name });
   if (fault === null && !isNew) log.info("its check succeeds again", { testbed: name });
   showTroubles(factory, [testbed]);
-  return fault;
+  return isPassed ? null : why;
 }
 
 /** Until `ended`; false: the server no longer leases the job to us. */

@@ -3,10 +3,10 @@
  * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
  */
 import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { EndRecord } from "../hosts/minder/replies.ts";
-import { jobDone, workerGone, workerRecycled } from "../policy/plan.ts";
-import { neverOnline } from "../policy/time-limits.ts";
+import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
 import { noteWorker } from "../policy/server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { describeEnd } from "./end-line.ts";
@@ -25,41 +25,38 @@ const tailBytes = 2_000;
 /** An operator's word counts after so many. */
 const looksThatFail = 2;
 
-/** `untold` is what the job's owner must be told because the lab failed the job; null where it did not. */
-export async function decideEnd(
-  factory: Factory,
-  instance: Instance,
-  reason: string,
-  untold: string | null,
-): Promise<Outcome> {
+export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
+  const { isLabsFault, isRefutedBy } = endRules[end.cause];
   const read = await readWorker(factory, instance);
   if ("kind" in read) return read;
-  const isRefuted = read.worker !== null && refutes(read.worker, reason);
-  if (isRefuted) {
+  if (read.worker !== null && isRefutedBy(read.worker)) {
     // The list that this was decided by was stale, or not the server's own.
-    if (read.worker?.online === true) advance(factory, instance, { isOnline: true });
+    if (read.worker.online) advance(factory, instance, { isOnline: true });
     factory.known.server.missingSinceMs.delete(instanceName(instance));
     factory.known.server.isListWanted = true;
     return waiting(heldMs);
   }
   const next = advance(factory, instance, {
     phase: "destroying",
-    endReason: reason,
-    untold: read.worker === null ? null : untold,
+    ...endedBy(end),
+    untold: read.worker === null ? null : toldOwner(end),
   });
   // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
   const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
   // What another program began says nothing of the testbed.
-  if (untold !== null && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, reason);
-  else if (reason === jobDone || (reason === workerRecycled && (await isJobDone(factory, instance)))) {
+  if (isLabsFault && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, endText(end));
+  else if (
+    end.cause === "job done" ||
+    (end.cause === "worker recycled" && (await isJobDone(factory, instance)))
+  ) {
     clearStrikes(factory, instance.testbed);
     factory.known.rests.delete(instance.testbed);
-  } else if (untold === null && isFruitless(next, read.worker)) {
+  } else if (!isLabsFault && isFruitless(next, read.worker)) {
     // Else a server that forgets its workers, or recycles them at once, would drain the queue.
-    rest(factory, instance.testbed, reason, read.worker === null ? "job waits" : "job is gone");
+    rest(factory, instance.testbed, endText(end), read.worker === null ? "job waits" : "job is gone");
   }
   factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
-  logFor(factory, next).debug(`ending: ${reason}`);
+  logFor(factory, next).debug(`ending: ${endText(end)}`);
   return done;
 }
 
@@ -75,13 +72,6 @@ async function isJobDone({ hosts, known }: Factory, instance: Instance): Promise
   if (!known.health.has(testbed) || isFormer(instance)) return false;
   const [view] = await hosts.minderOf(place).look([place.directory]);
   return view?.state === "done";
-}
-
-/** Whether the worker, as just read, says that a reason taken from a list does not hold. */
-function refutes(worker: Worker, reason: string): boolean {
-  if (reason === workerGone) return true;
-  if (reason === workerRecycled) return !worker.recycle;
-  return reason.startsWith(neverOnline) && worker.online;
 }
 
 /** The worker as it is now, where it may be touched; the outcome where it may not. */

@@ -10,7 +10,7 @@ import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./memory.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
-import { drop, leaseIsLost, lostLeaseMs, stillServes } from "./prepare.ts";
+import { drop, lostLeaseMs, stillServes } from "./prepare.ts";
 
 /** A lease older than this, since it was asked for, is renewed before it is used; the server forgets it at 60 s. */
 const oldLeaseMs = 45_000;
@@ -34,10 +34,10 @@ async function renewIfOld(factory: Factory, instance: Instance): Promise<Instanc
   const leasedAt = now(factory);
   const answer = await factory.api.renew(instance.job);
   if (!answer.ok && isFinal(answer) && leaseAgeMs(factory, instance) > lostLeaseMs) {
-    return await drop(factory, instance, `the server does not renew the lease: ${answer.message}`);
+    return await drop(factory, instance, { cause: "lease not renewed", detail: answer.message });
   }
   if (!answer.ok) return refusedCall("renew the lease", answer);
-  if (!answer.value) return await drop(factory, instance, leaseIsLost, "job is gone");
+  if (!answer.value) return await drop(factory, instance, { cause: "lease lost" });
   return advance(factory, instance, { leasedAt });
 }
 
@@ -62,7 +62,7 @@ async function askForWorker(factory: Factory, instance: Instance): Promise<Outco
 async function takeWorker(factory: Factory, instance: Instance, answer: Answer<Worker>): Promise<Outcome> {
   if (answer.ok) {
     if (isTaken(factory, answer.value.id))
-      return await drop(factory, instance, "its worker is another instance's");
+      return await drop(factory, instance, { cause: "worker of another" });
     return recordWorker(factory, instance, answer.value);
   }
   const { refusal, message } = answer;
@@ -74,10 +74,10 @@ async function takeWorker(factory: Factory, instance: Instance, answer: Answer<W
       return recordWorker(factory, instance, read.value);
     }
     if (!read.ok && read.refusal !== "forbidden") return refusedCall("read the job's worker", read);
-    return await drop(factory, instance, `another worker has the job: ${message}`, "job is gone");
+    return await drop(factory, instance, { cause: "job taken", detail: message });
   }
   if (refusal === "conflict" || refusal === "rejected" || refusal === "forbidden") {
-    return await drop(factory, instance, `the server refused a worker: ${message}`);
+    return await drop(factory, instance, { cause: "worker refused", detail: message });
   }
   return refusedCall("create a worker", answer);
 }
@@ -162,5 +162,5 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
     return waiting(lookForWorkerMs);
   }
   if (sentMs < lostLeaseMs) return waiting(Math.min(lostLeaseMs - sentMs, lookForWorkerMs));
-  return await drop(factory, instance, "the request for a worker came to nothing");
+  return await drop(factory, instance, { cause: "request lost" });
 }

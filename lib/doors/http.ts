@@ -26,7 +26,7 @@ export interface HttpReply {
 export interface HttpFailure {
   ok: false;
   reason: string;
-  /** The system's or TLS's own word for it, as in `ECONNREFUSED`, where there is one. */
+  /** The system's or TLS's own word for it, as in `ECONNREFUSED`, if there is one; `ETIMEDOUT` for our own deadline, too. */
   code?: string;
 }
 
@@ -78,8 +78,7 @@ export function openHttp({ clock }: { clock: Clock }): Http {
       };
     } catch (error) {
       deadline.release();
-      const code = error instanceof Error && "code" in error ? { code: String(error.code) } : {};
-      return { ok: false, reason: failureReason(error, request, deadline.signal), ...code };
+      return failureOf(error, request, deadline.signal);
     }
   }
 
@@ -92,7 +91,7 @@ export function openHttp({ clock }: { clock: Clock }): Http {
       const body = new Uint8Array(Buffer.concat(parts));
       return { ok: true, status: reply.status, headers: reply.headers, body };
     } catch (error) {
-      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+      return error instanceof BrokenOff ? error.failure : { ok: false, reason: String(error) };
     }
   }
 
@@ -119,20 +118,29 @@ async function* readParts(
       yield new Uint8Array(value);
     }
   } catch (error) {
-    throw new Error(failureReason(error, request, deadline.signal), { cause: error });
+    throw new BrokenOff(failureOf(error, request, deadline.signal), { cause: error });
   } finally {
     deadline.release();
     await reader?.cancel().catch(() => undefined);
   }
 }
 
-function failureReason(error: unknown, request: HttpRequest, deadline: AbortSignal): string {
-  if (deadline.aborted) return `no full reply within ${request.timeoutMs / 1000} s`;
-  if (request.signal?.aborted === true) return "cancelled";
+/** A reply that ended before its body did. */
+class BrokenOff extends Error {
+  readonly failure: HttpFailure;
+  constructor(failure: HttpFailure, options: ErrorOptions) {
+    super(failure.reason, options);
+    this.failure = failure;
+  }
+}
+
+function failureOf(error: unknown, request: HttpRequest, deadline: AbortSignal): HttpFailure {
+  const late = `no full reply within ${request.timeoutMs / 1000} s`;
+  if (deadline.aborted) return { ok: false, reason: late, code: "ETIMEDOUT" };
+  if (request.signal?.aborted === true) return { ok: false, reason: "cancelled" };
   const text = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? { code: String(error.code) } : {};
   // Bun's advice for programmers is of no use to an operator.
-  return text.replace(
-    / For more information, pass `verbose: true`.*| Is the computer able to access the url\?/,
-    "",
-  );
+  const advice = / For more information, pass `verbose: true`.*| Is the computer able to access the url\?/;
+  return { ok: false, reason: text.replace(advice, ""), ...code };
 }

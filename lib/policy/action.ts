@@ -1,6 +1,7 @@
 /** What plan() can answer. */
 import type { Testbed } from "../config/config.ts";
 import type { Instance } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { PendingLease } from "./observation.ts";
 import type { Step } from "./steps.ts";
@@ -24,7 +25,7 @@ export type Action =
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
   | { kind: "delete stranger"; worker: Worker }
-  | { kind: "end"; instance: Instance; reason: string; untold: string | null }
+  | { kind: "end"; instance: Instance; end: End }
   | { kind: Exclude<Step, "wait" | "look" | "end">; instance: Instance };
 
 export interface Plan {

@@ -15,6 +15,7 @@ import {
   phases,
   type WorkerView,
 } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
 import { passedLimit, silentAt } from "./time-limits.ts";
 import { type Action, actionKey, type Plan, serverless } from "./action.ts";
 import { intervals, type Observation, type ServerView } from "./observation.ts";
@@ -92,7 +93,7 @@ export function plan(seen: Observation): Plan {
     const step = resumeStep(instance, worker, agent) ?? steps[instance.phase][worker][agent];
     if (look?.view === "alive" && worker !== "held" && (step === "wait" || step === "flush")) {
       const limit = passedLimit(instance, look, worker, seen, isDue);
-      if (limit !== null) return add({ kind: "end", instance, reason: limit, untold: limit });
+      if (limit !== null) return add({ kind: "end", instance, end: limit });
     }
     if (step === "wait" || step === "look") return;
     if (step === "flush" && instance.isFlushed) return;
@@ -100,7 +101,7 @@ export function plan(seen: Observation): Plan {
     const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
     if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
     if (step === "create" && wantsCheck(instance, seen)) return add({ kind: "check again", instance });
-    if (step === "end") add({ kind: "end", instance, ...whyItEnds(instance, worker, agent) });
+    if (step === "end") add({ kind: "end", instance, end: whyItEnds(instance, worker, agent) });
     else add({ kind: step, instance });
   }
 
@@ -240,27 +241,14 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
   return worker.online ? "online" : "offline";
 }
 
-export const workerGone = "the worker is gone";
-export const workerRecycled = "the server recycles the worker";
-
-/** The end that nobody is to blame for. */
-export const jobDone = "the job is done";
-
-/** An end by the agent that is not the job's own is the lab's failure: the job's owner is told. */
-function whyItEnds(
-  instance: Instance,
-  worker: WorkerView,
-  agent: AgentView,
-): { reason: string; untold: string | null } {
-  if (worker === "gone") return { reason: workerGone, untold: null };
-  if (worker === "recycle") return { reason: workerRecycled, untold: null };
-  if (agent === "done") return { reason: jobDone, untold: null };
-  let reason = "the agent ended before the job did";
-  if (agent === "absent") reason = "its agent had been started, and nothing of it is left";
-  if (agent === "dead") reason = "the agent was killed, or its host restarted";
-  if (isFormer(instance))
-    reason = "its agent ended with the factory program before this one, which had started it";
-  return { reason, untold: reason };
+/** An end by the agent that is not the job's own is the lab's failure. */
+function whyItEnds(instance: Instance, worker: WorkerView, agent: AgentView): End {
+  if (worker === "gone") return { cause: "worker gone" };
+  if (worker === "recycle") return { cause: "worker recycled" };
+  if (agent === "done") return { cause: "job done" };
+  if (isFormer(instance)) return { cause: "agent ended with its factory" };
+  if (agent === "absent") return { cause: "agent lost" };
+  return { cause: agent === "dead" ? "agent killed" : "agent exited" };
 }
 
 /** A job's silence counts from the look that saw its last output: with a limit, four looks tell it to a quarter. */

@@ -1,15 +1,16 @@
 /** The limits of time that an instance may pass while its agent is alive. Pure. */
 import { elapsedMs, type Instance, type WorkerView } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
 import type { Look, Observation } from "./observation.ts";
 
-/** The sentence that names a time limit which an instance has passed whose agent is alive; null: it has passed none. */
+/** The time limit that an instance has passed whose agent is alive; null: it has passed none. */
 export function passedLimit(
   instance: Instance,
   look: Look,
   worker: WorkerView,
   seen: Observation,
   isDue: (atMs: number) => boolean,
-): string | null {
+): End | null {
   if (instance.wentAt === null) return null;
   const now = seen.now.uptimeMs;
   const ranMs = elapsedMs(instance.wentAt, seen.now);
@@ -21,17 +22,18 @@ export function passedLimit(
   // that was asked for after the limit proves that the agent was not online before it.
   if (!isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
     if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + startTimeoutMs) {
-      return `${neverOnline} (${startTimeoutMs / 1000} s)`;
+      return { cause: "never online", detail: `${startTimeoutMs / 1000} s` };
     }
   }
   if (jobTimeoutMs !== null && isDue(wentMs + jobTimeoutMs)) {
-    return `the job ran longer than job_timeout (${jobTimeoutMs / 1000} s)`;
+    return { cause: "job too long", detail: `${jobTimeoutMs / 1000} s` };
   }
   const silentAtMs = silentAt(instance, look, seen);
   // Only a look from after it proves that nothing was printed meanwhile.
   if (silenceTimeoutMs !== null && silentAtMs !== null && look.atMs >= silentAtMs) {
     const silentMs = silenceTimeoutMs + look.atMs - silentAtMs;
-    return `the job printed nothing for ${Math.floor(silentMs / 1000)} s (silence_timeout is ${silenceTimeoutMs / 1000} s)`;
+    const detail = `${Math.floor(silentMs / 1000)} s (silence_timeout is ${silenceTimeoutMs / 1000} s)`;
+    return { cause: "job silent", detail };
   }
   return null;
 }
@@ -47,6 +49,3 @@ export function silentAt(
   if (ranMs === null || server.answeringSinceMs === null) return null;
   return Math.max(now.uptimeMs - ranMs, printedMs, server.answeringSinceMs) + silenceTimeoutMs;
 }
-
-/** What a start_timeout is told with, before its length. */
-export const neverOnline = "the agent did not reach the server within start_timeout";

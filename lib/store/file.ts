@@ -149,15 +149,24 @@ export function migrate(database: Database, path: string): void {
           hint: "Install that version, or name another file with -d",
         });
       }
+      if (version > 0) addColumns(database);
       // A start with nothing to change writes nothing: it works on a full disk, too.
       if (version === migrations.length) return;
       for (const migration of migrations.slice(version)) database.run(migration);
       database.run("DELETE FROM factory_schema");
       database.run("INSERT INTO factory_schema VALUES (?)", [migrations.length]);
+      addColumns(database);
     })();
   } catch (error) {
     throw error instanceof FactoryError ? error : cannotOpen(path, error);
   }
+}
+
+/** Columns that an older version neither reads nor misses: they raise no version, so that it can still be gone back to. */
+function addColumns(database: Database): void {
+  const columns = database.query<{ name: string }, []>("PRAGMA table_info(factory_instance)").all();
+  if (columns.some(({ name }) => name === "end_cause")) return;
+  database.run("ALTER TABLE factory_instance ADD COLUMN end_cause TEXT");
 }
 
 /** SQLite's own codes for what passes: another writer, a full disk, a file system that is read-only for a while. */

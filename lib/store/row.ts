@@ -2,6 +2,7 @@
 import type { Database } from "bun:sqlite";
 import { z } from "zod";
 import { type Instance, type Moment, phases } from "../words/domain.ts";
+import { type EndCause, endCauses } from "../words/end-cause.ts";
 import { Secret } from "../words/secret.ts";
 
 export const momentSchema = z.object({ bootId: z.string(), uptimeMs: z.number() });
@@ -53,10 +54,18 @@ const rowSchema = z.object({
     }),
   ),
   end_reason: z.string().nullable(),
+  // A read-only look at an older file finds no such column; a newer version may have further causes.
+  end_cause: z.enum(endCauses).nullable().catch(null),
   untold: z.string().nullable(),
   begun_ms: z.number(),
   ended_ms: z.number().nullable(),
 });
+
+/** In rows of versions that committed only the text. */
+const causesOfTexts: Record<string, EndCause> = {
+  "the job is done": "job done",
+  "the server recycles the worker": "worker recycled",
+};
 
 /** Adds the row; throws where the testbed has an open one. */
 export function insert(database: Database, instance: Instance): void {
@@ -89,6 +98,7 @@ export function columnsOf(instance: Instance): Record<string, string | number | 
     is_flushed: Number(instance.isFlushed),
     limits: JSON.stringify({ startTimeoutMs, jobTimeoutMs, silenceTimeoutMs }),
     end_reason: instance.endReason,
+    end_cause: instance.endCause,
     untold: instance.untold,
     begun_ms: instance.begunMs,
     ended_ms: instance.endedMs,
@@ -115,6 +125,7 @@ export function instanceOf(row: unknown): Instance {
     isFlushed: columns.is_flushed !== 0,
     ...columns.limits,
     endReason: columns.end_reason,
+    endCause: columns.end_cause ?? causesOfTexts[columns.end_reason ?? ""] ?? null,
     untold: columns.untold,
     begunMs: columns.begun_ms,
     endedMs: columns.ended_ms,

@@ -66,6 +66,7 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
       jobTimeoutMs: null,
       silenceTimeoutMs: null,
       endReason: null,
+      endCause: null,
       untold: null,
       begunMs: nowMs,
       endedMs: row.state === "destroyed" ? nowMs : null,

@@ -2,6 +2,7 @@
  * The words of the factory: testbed, instance, worker, agent, and what is true in each state of them.
  * No file that these words do not need may be imported here.
  */
+import type { EndCause } from "./end-cause.ts";
 import type { Secret } from "./secret.ts";
 
 /** How far an instance has come. It only moves down this list; a crash resumes at the phase that was committed. */
@@ -183,6 +184,8 @@ export interface Instance {
   silenceTimeoutMs: number | null;
   /** Why it was or is being ended, for people; null while it lives. */
   endReason: string | null;
+  /** The same as a value; null, too, for what an older version or the Rust factory ended. */
+  endCause: EndCause | null;
   /** What the job's owner is still to be told, because the lab failed the job; null when told or nothing to tell. */
   untold: string | null;
   /** Wall-clock ms: for showing only. */

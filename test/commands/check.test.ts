@@ -603,7 +603,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   ["plain http to this host", { config: configOf("", "", undefined, "http://127.0.0.1:8000") }, []],
   [
     "no reply in time",
-    { ping: failing("no full reply within 10 s") },
+    { ping: failing("no full reply within 10 s", "ETIMEDOUT") },
     [/^error server: .*no full reply within 10 s$/, /^warning token: not tried/],
   ],
   [

@@ -56,7 +56,12 @@ test.each<[Phase, Phase, boolean]>([
   "clearedBy() ends one that is %s, whose job's owner reads why unless its end was decided",
   (phase, next, isTold) => {
     const instance = instanceOf({ phase });
-    const ended = { phase: next, endReason: reason, untold: isTold ? reason : null };
+    const ended = {
+      phase: next,
+      endReason: reason,
+      endCause: "cleared" as const,
+      untold: isTold ? reason : null,
+    };
     expect(clearedBy(instance, because)).toEqual({ ...ended, place: { ...instance.place, way: "cleared" } });
     expect(clearedBy({ ...instance, endReason: "why" }, because).endReason).toBe("why");
   },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describeEnd } from "../../lib/daemon/end-line.ts";
 import type { EndRecord } from "../../lib/hosts/minder/replies.ts";
 import { readTidy } from "../../lib/hosts/minder/answers.ts";
-import { jobDone, workerRecycled } from "../../lib/policy/plan.ts";
+import type { EndCause } from "../../lib/words/end-cause.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "../lab/lab.ts";
 import { openRunnerLab } from "../lab/sp-runner-lab.ts";
 import { until } from "../lab/until.ts";
@@ -16,28 +16,32 @@ const named: EndRecord = { jobName: "power on", verdict: null };
 const done = (is: "completed" | "failed", why = ""): EndRecord => ({ ...named, verdict: { is, why } });
 const wentAt = { bootId: "b", uptimeMs: 1 };
 
-test.each<[string, string, EndRecord | null]>([
-  ['bed-1: job "power on" completed after 12 s', jobDone, done("completed")],
-  ['bed-1: job "power on" completed after 12 s', workerRecycled, done("completed")],
+test.each<[string, EndCause, EndRecord | null]>([
+  ['bed-1: job "power on" completed after 12 s', "job done", done("completed")],
+  ['bed-1: job "power on" completed after 12 s', "worker recycled", done("completed")],
   [
     'bed-1: job "power on" failed after 12 s: task "x": exit code 3',
-    jobDone,
+    "job done",
     done("failed", 'task "x": exit code 3'),
   ],
-  ['bed-1: job "power on" ended after 12 s', jobDone, named],
+  ['bed-1: job "power on" ended after 12 s', "job done", named],
   [
     `bed-1: job "power on" was cancelled after 12 s: by its owner, an administrator or the server's time limit`,
-    workerRecycled,
+    "worker recycled",
     named,
   ],
-  ["bed-1: the job was lost after 12 s: the agent was killed", "the agent was killed", null],
-])("describeEnd() %s", (line, endReason, record) => {
-  const end = describeEnd({ testbed: "bed-1", endReason, wentAt }, record, 12_000);
+  ["bed-1: the job was lost after 12 s: the agent was killed", "agent killed", null],
+])("describeEnd() %s", (line, endCause, record) => {
+  const end = describeEnd(
+    { testbed: "bed-1", endCause, endReason: "the agent was killed", wentAt },
+    record,
+    12_000,
+  );
   expect(end).toEqual({ line, isLost: line.includes("lost") });
 });
 
 test("describeEnd() claims no time that nobody knows, and says that a job was never started", () => {
-  const end = { testbed: "bed-1", endReason: "it expired" };
+  const end = { testbed: "bed-1", endCause: "job too long" as const, endReason: "it expired" };
   expect(describeEnd({ ...end, wentAt }, named, null).line).toBe(
     'bed-1: job "power on" was lost: it expired',
   );

@@ -95,13 +95,13 @@ describe("drop() F90", () => {
         leasedAt: { bootId: "another boot", uptimeMs: 0 },
       });
       await clock.advance(179_999);
-      expect(await drop(factory, get(), "why")).toEqual({
+      expect(await drop(factory, get(), { cause: "request lost" })).toEqual({
         kind: "failed",
         reason: "cannot disarm: no route to host",
       });
       expect([phases(), said.calls]).toEqual([[`a ${phase}`], ["stop"]]);
       await clock.advance(1);
-      expect((await drop(factory, get(), "why")).kind).toBe("done");
+      expect((await drop(factory, get(), { cause: "request lost" })).kind).toBe("done");
       expect([phases(), said.calls]).toEqual([["a dropped"], ["stop", "stop, vouched"]]);
     },
   );
@@ -111,16 +111,22 @@ describe("drop() F90", () => {
     await clock.advance(59_000);
     expect((await arm(factory, get())).kind).toBe("failed");
     await clock.advance(179_999);
-    expect((await drop(factory, get(), "why")).kind).toBe("failed");
+    expect((await drop(factory, get(), { cause: "request lost" })).kind).toBe("failed");
     await clock.advance(1);
-    expect([(await drop(factory, get(), "why")).kind, phases()]).toEqual(["done", ["a dropped"]]);
+    expect([(await drop(factory, get(), { cause: "request lost" })).kind, phases()]).toEqual([
+      "done",
+      ["a dropped"],
+    ]);
   });
 
   test("never drops what is seen alive and does not end", async () => {
     const { factory, clock, said, get, phases } = open({ phase: "preparing" });
     said.stopped = { kind: "unkillable", reason: "process 7 does not end" };
     await clock.advance(999_999);
-    expect([(await drop(factory, get(), "why")).kind, phases()]).toEqual(["failed", ["a preparing"]]);
+    expect([(await drop(factory, get(), { cause: "request lost" })).kind, phases()]).toEqual([
+      "failed",
+      ["a preparing"],
+    ]);
   });
 });
 

@@ -155,7 +155,7 @@ describe("what a read says of a worker", () => {
     it.daemon.stop();
     for (const worker of [workerOf({ hold: true }), null]) {
       it.fate = (call) => (call.startsWith("read") ? { ok: true, value: worker } : undefined);
-      const ended = decideEnd(it.factory, instanceOf(), "the job is done", null);
+      const ended = decideEnd(it.factory, instanceOf(), { cause: "job done" });
       await it.clock.advance(10);
       await ended;
       expect(it.factory.known.server.list?.workers.get("worker-a") ?? null).toEqual(worker);

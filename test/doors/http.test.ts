@@ -75,13 +75,13 @@ test("F06 a reply without end is cut off, and its connection dropped", async () 
 test("F04 the time limit covers the body's last byte", async () => {
   const { url } = await serve((_, reply) => void reply.write("begun"));
   const request = real.request(get(url, { timeoutMs: 200 }));
-  expect(await request).toEqual({ ok: false, reason: "no full reply within 0.2 s" });
+  expect(await request).toEqual({ ok: false, reason: "no full reply within 0.2 s", code: "ETIMEDOUT" });
 });
 
 test("the time limit covers a server that says nothing at all", async () => {
   const { url } = await serve(() => undefined);
   const request = real.request(get(url, { timeoutMs: 100 }));
-  expect(await request).toMatchObject({ ok: false, reason: "no full reply within 0.1 s" });
+  expect(await request).toMatchObject({ ok: false, reason: "no full reply within 0.1 s", code: "ETIMEDOUT" });
 });
 
 test("a call that is given up is cancelled, and says so", async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type AgentView, type Instance, instanceName, isOpen } from "../../lib/words/domain.ts";
-import { jobDone, plan, workerView } from "../../lib/policy/plan.ts";
+import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
+import { plan, workerView } from "../../lib/policy/plan.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
 import { intervals, type Look, type Observation, type ServerView } from "../../lib/policy/observation.ts";
 import { whyNotFree } from "../../lib/policy/free-testbeds.ts";
@@ -185,11 +186,14 @@ describe("plan() for one instance", () => {
 describe("plan() for the end of an instance", () => {
   const reasonOf = (seen: Observation): { reason: string; untold: string | null } | null => {
     const [end] = stepsOf(seen);
-    return end?.kind === "end" ? { reason: end.reason, untold: end.untold } : null;
+    return end?.kind === "end" ? { reason: endText(end.end), untold: toldOwner(end.end) } : null;
   };
 
   test("blames nobody for a job that is done, a worker that is gone or one that is recycled", () => {
-    expect(reasonOf(cellOf("running", "online", "done"))).toEqual({ reason: jobDone, untold: null });
+    expect(reasonOf(cellOf("running", "online", "done"))).toEqual({
+      reason: "the job is done",
+      untold: null,
+    });
     for (const agent of ["alive", "done", "exited", "dead"] as const) {
       expect(reasonOf(cellOf("running", "gone", agent))).toEqual({
         reason: "the worker is gone",

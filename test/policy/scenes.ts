@@ -129,6 +129,7 @@ export function instanceOf(over: Partial<Instance> = {}): Instance {
     jobTimeoutMs: null,
     silenceTimeoutMs: null,
     endReason: null,
+    endCause: null,
     untold: null,
     begunMs: 1_700_000_000_000,
     endedMs: null,

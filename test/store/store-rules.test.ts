@@ -93,6 +93,39 @@ test("a start with nothing to change commits nothing", () => {
   expect(version()).toEqual(before);
 });
 
+test("the causes of ends are known after an update, and an older version reads the file as before", () => {
+  const store = open();
+  const end = (seq: number, endReason: string): void => {
+    const ended = begin(store, { testbed: `bed-${seq}`, seq });
+    store.advance(ended, { phase: "destroying", endReason, endCause: "agent killed" });
+  };
+  end(1, "the job is done");
+  end(2, "the server recycles the worker");
+  end(3, "the agent was killed");
+  const causes = (): unknown =>
+    open()
+      .open()
+      .map(({ endCause }) => endCause);
+  expect(causes()).toEqual(["agent killed", "agent killed", "agent killed"]);
+  const raw = openRaw();
+  // A cause of a version after this one.
+  raw.run("UPDATE factory_instance SET end_cause = 'flood' WHERE seq = 3");
+  expect(causes()).toEqual(["agent killed", "agent killed", null]);
+  // As a version before this one left it: it has no such column and the same version.
+  raw.run("ALTER TABLE factory_instance DROP COLUMN end_cause");
+  expect(raw.query("SELECT version FROM factory_schema").get()).toEqual({ version: 6 });
+  const reader = openStoreForReading(path);
+  const expected = ["job done", "worker recycled", null];
+  expect(reader?.open().map(({ endCause }) => endCause)).toEqual(expected as Instance["endCause"][]);
+  reader?.close();
+  expect(causes()).toEqual(expected);
+  expect(
+    open()
+      .open()
+      .map(({ endReason }) => endReason),
+  ).toContain("the agent was killed");
+});
+
 test("a file of the very next version is refused, and stays that version", () => {
   open();
   const raw = openRaw();

@@ -107,6 +107,7 @@ describe("store", () => {
       jobTimeoutMs: 7,
       silenceTimeoutMs: 8,
       endReason: "ünd\nso",
+      endCause: "agent killed",
       untold: "told",
       endedMs: 9,
     });

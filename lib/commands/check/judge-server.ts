@@ -49,7 +49,7 @@ function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure): Find
       "A private certificate authority goes into NODE_EXTRA_CA_CERTS; an expired certificate, or one for another name, is the administrator's to renew";
     return error("server", `${baseurl} cannot prove that it is the server: ${reason}`, hint);
   }
-  if (reason.startsWith("no full reply within")) {
+  if (code === "ETIMEDOUT") {
     const hint =
       "Something on the way, often a firewall, drops what is sent; try it with curl from this host";
     return error("server", `${baseurl}: ${reason}`, hint);
