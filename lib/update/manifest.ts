@@ -1,0 +1,196 @@
+/**
+ * The manifest: what a mirror offers, and whether to believe it. Pure. A mirror is not trusted: it can only withhold what was
+ * signed, and that is noticed by the manifest's number and date.
+ */
+import { z } from "zod";
+import { version as own } from "../words/version.ts";
+import { isVersionName } from "./places.ts";
+import { isSigned } from "./signature.ts";
+import { compareVersions } from "./version-order.ts";
+
+export const spec = 1;
+export const mostManifestBytes = 262_144;
+/** An executable has 113 MB, packed 53 MB. More is a mirror that never ends. */
+const mostPackedBytes = 200_000_000;
+const mostUnpackedBytes = 400_000_000;
+/** A host's clock may be wrong by so much, and its time zone too. */
+const clockToleranceMs = 36 * 3_600_000;
+
+const versionName = z.string().refine(isVersionName);
+const moment = z.iso.datetime();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = (most: number) => z.number().int().min(0).max(most);
+/** Relative to the manifest. */
+const path = z.string().regex(/^(?!.*\.\.)[0-9A-Za-z][\w.+-]*(?:\/[0-9A-Za-z][\w.+-]*){0,3}$/);
+
+const artifactSchema = z.strictObject({
+  path,
+  size: count(mostPackedBytes).min(1),
+  sha256,
+  executable: z.strictObject({ size: count(mostUnpackedBytes).min(1), sha256 }),
+});
+const releaseSchema = z.strictObject({
+  version: versionName,
+  commit: z.string().regex(/^[0-9A-Za-z-]{1,64}$/),
+  /** Versions of our tables: what it makes of the file, and the newest that it can open. */
+  db: z.strictObject({ writes: count(10_000), reads: count(10_000) }),
+  artifacts: z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), artifactSchema),
+});
+const manifestSchema = z.strictObject({
+  spec: z.literal(spec),
+  product: z.string(),
+  channel: z.string().regex(/^[a-z0-9-]{1,32}$/),
+  /** Each manifest of a channel has a larger one than those before it. */
+  sequence: count(Number.MAX_SAFE_INTEGER),
+  issued: moment,
+  expires: moment,
+  /** Nothing older is installed. */
+  floor: versionName,
+  revoked: z.array(z.strictObject({ version: versionName, reason: z.string().max(500) })).max(1000),
+  releases: z.array(releaseSchema).min(1).max(100),
+});
+
+export type Artifact = z.output<typeof artifactSchema>;
+export type Release = z.output<typeof releaseSchema>;
+export type Manifest = z.output<typeof manifestSchema>;
+
+/** The one form in which a manifest is written; what has another one, for example a key twice, is refused. */
+export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
+
+export type Refusal =
+  | "no key"
+  | "signature"
+  | "spec"
+  | "form"
+  | "other product"
+  | "other channel"
+  | "older manifest"
+  | "expired"
+  | "clock"
+  | "no such version"
+  | "revoked"
+  | "downgrade"
+  | "bad"
+  | "pinned"
+  | "target"
+  | "database";
+
+export type Judged<T> = { ok: true; value: T } | { ok: false; refusal: Refusal; reason: string };
+
+const refuse = (refusal: Refusal, reason: string): { ok: false; refusal: Refusal; reason: string } => ({
+  ok: false,
+  refusal,
+  reason,
+});
+
+export interface ReadingManifest {
+  manifest: Uint8Array;
+  signature: Uint8Array;
+  keys: readonly string[];
+  channel: string;
+  /** The largest number of a manifest that was believed. */
+  lastSequence: number;
+  wallMs: number;
+}
+
+export function readManifest(reading: ReadingManifest): Judged<Manifest> {
+  const { manifest: bytes, signature, keys, channel, lastSequence, wallMs } = reading;
+  if (keys.length === 0) return refuse("no key", "this build trusts no key that could sign a release");
+  if (bytes.byteLength > mostManifestBytes || !isSigned(bytes, signature, keys)) {
+    return refuse("signature", "its manifest is not signed by a key that this build trusts");
+  }
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  const value = parse(text);
+  const its = z.looseObject({ spec: z.number() }).safeParse(value);
+  if (its.success && its.data.spec > spec) {
+    return refuse(
+      "spec",
+      `its manifest has form ${its.data.spec}, which this version does not know; it runs on`,
+    );
+  }
+  const parsed = manifestSchema.safeParse(value);
+  if (!parsed.success || manifestText(parsed.data) !== text) {
+    const issue = parsed.error?.issues[0];
+    const where =
+      issue === undefined ? "its text has another form" : `${issue.path.join(".")}: ${issue.message}`;
+    return refuse("form", `its manifest cannot be used: ${where}`);
+  }
+  const manifest = parsed.data;
+  if (manifest.product !== own.product) return refuse("other product", `it offers ${manifest.product}`);
+  if (manifest.channel !== channel) {
+    return refuse("other channel", `its channel is ${manifest.channel}, and ${channel} is configured`);
+  }
+  if (manifest.sequence < lastSequence) {
+    return refuse(
+      "older manifest",
+      `its manifest (${manifest.issued}) is older than one that was seen before`,
+    );
+  }
+  if (Date.parse(manifest.issued) > wallMs + clockToleranceMs) {
+    const here = new Date(wallMs).toISOString();
+    return refuse("clock", `its manifest is of ${manifest.issued}, but this host's clock says ${here}`);
+  }
+  if (Date.parse(manifest.expires) < wallMs) {
+    return refuse(
+      "expired",
+      `its manifest expired at ${manifest.expires}: the mirror is stale, or the clock is wrong`,
+    );
+  }
+  return { ok: true, value: manifest };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+export interface Choosing {
+  running: string;
+  /** As version.ts has it. */
+  target: string;
+  /** The version of our tables in the database. */
+  database: number;
+  /** Only this one; null: the newest. */
+  wanted: string | null;
+  allowDowngrade: boolean;
+  isBad(version: string): boolean;
+}
+
+/** What to install; null: the running version is the one. */
+export function chooseRelease(
+  { releases, revoked, floor }: Manifest,
+  { running, target, database, wanted, allowDowngrade, isBad }: Choosing,
+): Judged<{ release: Release; artifact: Artifact } | null> {
+  const reasonOf = new Map(revoked.map(({ version, reason }) => [version, reason]));
+  const offered = releases
+    .filter(({ version }) => wanted === version || (wanted === null && !reasonOf.has(version)))
+    .toSorted((a, b) => compareVersions(b.version, a.version));
+  const [release] = offered;
+  if (release === undefined)
+    return refuse("no such version", `it has no version ${wanted ?? "that is not revoked"}`);
+  const { version } = release;
+  if (version === running) return { ok: true, value: null };
+  const why = reasonOf.get(version);
+  if (why !== undefined) return refuse("revoked", `${version} was revoked: ${why}`);
+  const least = compareVersions(running, floor) > 0 ? running : floor;
+  if (!allowDowngrade && compareVersions(version, least) < 0) {
+    // The newest that a mirror has may be older than a build of this host's own.
+    if (wanted === null) return { ok: true, value: null };
+    return refuse("downgrade", `${version} is older than ${least}; --allow-downgrade installs it`);
+  }
+  if (isBad(version)) {
+    return refuse("bad", `${version} was rolled back on this host, and is not tried again; --retry does`);
+  }
+  if (release.db.reads < database) {
+    return refuse("database", `${version} cannot open this factory's database, which a newer version wrote`);
+  }
+  const artifact = Object.hasOwn(release.artifacts, target) ? release.artifacts[target] : undefined;
+  if (artifact === undefined) {
+    const has = Object.keys(release.artifacts).join(", ");
+    return refuse("target", `${version} has no executable for ${target}, only for ${has}`);
+  }
+  return { ok: true, value: { release, artifact } };
+}
