@@ -11,7 +11,7 @@ import { openWorkerApi, type Ping, type WorkerApi } from "../server/worker-side.
 import { AgentError, type Base, openBase } from "./agent-files.ts";
 import { type Children, openChildren } from "./task/child.ts";
 import { listenControl } from "./bmat/control.ts";
-import type { ControlReply, ControlRequest } from "./bmat/frames.ts";
+import type { ControlReply, ControlRequest } from "./bmat/messages.ts";
 import { boundHttp, type Caller, retryMs } from "./job-calls.ts";
 import { answerControl, type JobAccess } from "./bmat/job-control.ts";
 import { readRunner } from "./hardware-test/testbed.ts";
@@ -54,10 +54,10 @@ export async function runAgent(options: AgentOptions): Promise<number> {
     const children = openChildren({ clock, directory: base.runDirectory });
     const answer = (request: ControlRequest, caller: Caller): Promise<ControlReply> =>
       answerControl(request, caller, agent.view());
-    const controls = [listenControl({ path: `${base.runDirectory}/buildomat.sock`, answer, log })];
+    const controls = [listenControl({ path: `${base.runDirectory}/buildomat.sock`, answer })];
     try {
       if (env["BUILDOMAT_OWN_RUN"] === "yes") {
-        controls.push(listenControl({ path: "/var/run/buildomat.sock", answer, log }));
+        controls.push(listenControl({ path: "/var/run/buildomat.sock", answer }));
       }
       await agent.run(children);
       return exitStopped;

@@ -30,7 +30,7 @@ export function chooseAgent({ general }: Config, { self, executable, exists }: P
 export const keptPrefix = "BMAT_KEPT_";
 
 /** Our executable is a Bun too, and would obey them; `bmat process` gives them back. */
-const bunVariables = ["BUN_BE_BUN", "BUN_OPTIONS"];
+const bunVariables = ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_CONFIG_VERBOSE_FETCH"];
 const shield = bunVariables
   .map((name) => `[ -z "\${${name}+x}" ] || export ${keptPrefix}${name}="$${name}"; unset ${name}; `)
   .join("");

@@ -37,21 +37,17 @@ export async function runBmat(argv: string[], { clock, env }: BmatOptions): Prom
     const [group, found] = choose(groups, top.args[0], []);
     // The real one wants the agent before it reads on.
     const client = await connect(base, env);
-    try {
-      const level = readOptions(top.args.slice(1), {}, [group]);
-      if (level.wantsHelp) return await help([group]);
-      const [name, command] = choose(found, level.args[0], [group]);
-      const before = [group, name];
-      const options = readOptions(level.args.slice(1), command.flags, before);
-      if (options.wantsHelp) return await help(before);
-      const [least, most, complaint] = command.takes;
-      const count = options.args.length;
-      if (count < least || count > most) throw new UsageError(before, complaint);
-      await command.run(options, { client, clock, env });
-      return 0;
-    } finally {
-      client.close();
-    }
+    const level = readOptions(top.args.slice(1), {}, [group]);
+    if (level.wantsHelp) return await help([group]);
+    const [name, command] = choose(found, level.args[0], [group]);
+    const before = [group, name];
+    const options = readOptions(level.args.slice(1), command.flags, before);
+    if (options.wantsHelp) return await help(before);
+    const [least, most, complaint] = command.takes;
+    const count = options.args.length;
+    if (count < least || count > most) throw new UsageError(before, complaint);
+    await command.run(options, { client, clock, env });
+    return 0;
   } catch (error) {
     const text =
       error instanceof UsageError

@@ -2,7 +2,7 @@
 import type { Clock } from "../../doors/clock.ts";
 import type { Flags, Options } from "./options.ts";
 import type { ControlClient } from "./control-client.ts";
-import type { ControlReply, ControlRequest } from "./frames.ts";
+import type { ControlReply, ControlRequest } from "./messages.ts";
 
 export interface Bmat {
   client: ControlClient;

@@ -5,7 +5,7 @@
 import type { Answer } from "../../server/call.ts";
 import type { Ping, WorkerApi } from "../../server/worker-side.ts";
 import type { Background } from "../task/background.ts";
-import type { ControlReply, ControlRequest } from "./frames.ts";
+import type { ControlReply, ControlRequest } from "./messages.ts";
 import { type Caller, type JobCalls, JobOver } from "../job-calls.ts";
 
 /** The job that runs, as far as requests need it. */

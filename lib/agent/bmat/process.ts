@@ -21,10 +21,12 @@ async function startProcess({ args }: Options, { client, env }: Bmat): Promise<v
       name,
       cmd,
       args: rest,
-      env: Object.entries(env).map(([key, value]) => [
-        encode(key.startsWith(keptPrefix) ? key.slice(keptPrefix.length) : key),
-        encode(value ?? ""),
-      ]),
+      env: Object.fromEntries(
+        Object.entries(env).map(([key, value = ""]) => [
+          key.startsWith(keptPrefix) ? key.slice(keptPrefix.length) : key,
+          value,
+        ]),
+      ),
       pwd: process.cwd(),
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
@@ -33,8 +35,4 @@ async function startProcess({ args }: Options, { client, env }: Bmat): Promise<v
     throw new Error(`could not start process: ${errorText(error)}`);
   });
   if (reply !== "Ack") throw unexpected(reply);
-}
-
-function encode(text: string): { Unix: number[] } {
-  return { Unix: [...Buffer.from(text)] };
 }

@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../doors/clock.ts";
 import type { Child, Children } from "./child.ts";
-import type { ControlReply, ProcessStart } from "../bmat/frames.ts";
+import type { ControlReply, ProcessStart } from "../bmat/messages.ts";
 import {
   endsWithin,
   heldQuietlyMs,
@@ -63,7 +63,7 @@ export function createBackground(options: BackgroundOptions): Background {
     const child = children.start({
       argv: [cmd, ...args],
       cwd: pwd,
-      env: Object.fromEntries(env.map(([key, value]) => [decode(key), decode(value)])),
+      env,
       user: asCaller ? { uid, gid } : null,
     });
     const streams = {
@@ -142,8 +142,4 @@ export function createBackground(options: BackgroundOptions): Background {
       for (const each of ended) if (each.status === "rejected") throw each.reason;
     },
   };
-}
-
-function decode({ Unix: bytes }: { Unix: number[] }): string {
-  return Buffer.from(bytes).toString("utf8");
 }

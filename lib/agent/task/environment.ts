@@ -55,7 +55,7 @@ export function taskEnvironment(
     PATH: `${base}/bin:${path}`,
     LANG: locale,
     LC_ALL: locale,
-    // For another bmat than ours: where the agent's socket is.
+    // Where the agent's own files are: a script may call `$BUILDOMAT_OPT/bin/bmat`.
     BUILDOMAT_OPT: base,
     BUILDOMAT_NONROOT: "1",
     ...testbedVariables(testbed),

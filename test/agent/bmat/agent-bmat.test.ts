@@ -25,7 +25,8 @@ test("a job's tasks start processes beside themselves, which end with their task
     tasks: [
       // The mark is made by one that has been told of the other's end.
       task(
-        `cd /usr; export V=1; bmat process start web sh -c 'echo "$PWD $V $BUILDOMAT_TASK_ID"; exit 7'
+        `cd /usr; export V=1 BUN_CONFIG_VERBOSE_FETCH=curl
+         bmat process start web sh -c 'echo "$PWD $V $BUILDOMAT_TASK_ID $BUN_CONFIG_VERBOSE_FETCH"; exit 7'
          bmat process start mark sh -c 'sleep 0.3; touch ${mark}; exec sleep ${nap}'
          bmat process start web true; ${wait}`,
       ),
@@ -48,7 +49,7 @@ test("a job's tasks start processes beside themselves, which end with their task
       .filter((event) => event.task === task && stream.test(event.stream))
       .map((event) => `${event.stream}: ${event.payload.replace(/duration \d+/, "duration D")}`);
   expect(of(0, /^bg\./)).toEqual([
-    "bg.web.stdout: /usr 1 0",
+    "bg.web.stdout: /usr 1 0 curl",
     "bg.web: process exited: duration D ms, exit code 7",
   ]);
   expect(of(0, /^stderr$/)).toEqual([

@@ -50,7 +50,6 @@ beforeEach(() => {
   control = listenControl({
     path: socketPath,
     answer: (request, caller) => answerControl(request, caller, { ping, job: access }),
-    log: silent,
   });
 });
 afterEach(() => {
@@ -234,85 +233,28 @@ describe("runBmat() ends with 1", () => {
 });
 
 describe("the control socket", () => {
-  /** What comes back for the bytes, until the agent closes or `count` bytes are there. */
-  async function exchange(bytes: Uint8Array, count = Number.POSITIVE_INFINITY): Promise<Buffer> {
-    let got = Buffer.alloc(0);
-    let isClosed = false;
-    const socket = await Bun.connect({
-      unix: socketPath,
-      socket: {
-        data: (_, part) => {
-          got = Buffer.concat([got, part]);
-        },
-        close: () => {
-          isClosed = true;
-        },
-      },
-    });
-    socket.write(bytes);
-    await until("it answers or closes", () => isClosed || got.length >= count);
-    socket.end();
-    return got;
-  }
-
-  function frame(json: string, version = 1, length = Buffer.byteLength(json)): Buffer {
-    const header = Buffer.alloc(8);
-    header.writeUInt32LE(version, 0);
-    header.writeUInt32LE(length, 4);
-    return Buffer.concat([header, Buffer.from(json)]);
-  }
-
-  const request = (id: number, payload: unknown): Buffer => frame(JSON.stringify({ id, payload }));
+  const post = (body: string): Promise<Response> =>
+    fetch("http://agent/", { unix: socketPath, method: "POST", body });
 
   test("may be used by every user", () => {
     expect(statSync(socketPath).mode & 0o777).toBe(0o777);
   });
 
-  test.each([
-    ["FactoryInfo", { FactoryInfoResult: { id: "01FACTORY", name: "lab", private: "bed-1/7" } }],
-    [{ StoreGet: "none" }, { StoreGetResult: null }],
-    [{ StorePut: ["a", "b", false] }, "Ack"],
-    [
-      { ProcessStart: { name: "n", cmd: "c", args: [], env: [], pwd: "/", uid: 0, gid: 0 } },
-      { Error: "no task is running" },
-    ],
-  ])("answers %j", async (payload, reply) => {
-    const expected = request(7, reply);
-    expect((await exchange(request(7, payload), expected.length)).toString()).toBe(expected.toString());
+  test("answers that no task is running", async () => {
+    const request = { name: "n", cmd: "c", args: [], env: {}, pwd: "/", uid: 0, gid: 0 };
+    const response = await post(JSON.stringify({ ProcessStart: request }));
+    expect(await response.text()).toBe('{"Error":"no task is running"}\n');
   });
 
-  test("says only to a bmat that asks for it that a call is made again", async () => {
-    refusal = away;
-    const expected = request(7, "Ack");
-    const answer = exchange(request(7, { StorePut: ["a", "b", false] }), expected.length);
-    await until("it has been refused", () => puts.length > 0);
-    refusal = null;
-    expect((await answer).toString()).toBe(expected.toString());
-  });
+  test.each(["nonsense", '{"Nope":1}', '"Ack"', '{"StorePut":["a","b"]}', ""])(
+    "refuses %j, and goes on with others",
+    async (body) => {
+      expect((await post(body)).status).toBe(400);
+      expect(await bmat(["factory", "id"])).toMatchObject({ out: "01FACTORY\n", code: 0 });
+    },
+  );
 
-  test("answers several requests of one part, and one in many parts", async () => {
-    store.set("a", { value: "x".repeat(10_000), secret: false });
-    const replies = await exchange(
-      Buffer.concat([1, 2, 3].map((id) => request(id, { StoreGet: "a" }))),
-      30_000,
-    );
-    expect(
-      replies
-        .toString()
-        .match(/"id":\d/g)
-        ?.toSorted(),
-    ).toEqual(['"id":1', '"id":2', '"id":3']);
-  });
-
-  test.each([
-    ["another version", frame('{"id":1,"payload":"FactoryInfo"}', 2)],
-    ["a length that nothing has", frame("{}", 1, 2 ** 31)],
-    ["no JSON", frame("nonsense")],
-    ["an unknown request", request(1, { Nope: 1 })],
-    ["a reply", request(1, "Ack")],
-    ["no id", frame('{"payload":"FactoryInfo"}')],
-  ])("closes on %s, without an answer, and goes on with others", async (_, bytes) => {
-    expect(await exchange(bytes)).toHaveLength(0);
-    expect((await exchange(request(1, "FactoryInfo"), 1)).length).toBeGreaterThan(0);
+  test("takes no endless request", async () => {
+    expect((await post("x".repeat(17_000_000))).status).toBe(413);
   });
 });

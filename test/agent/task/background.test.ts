@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Background, createBackground } from "../../../lib/agent/task/background.ts";
 import { type Children, openChildren } from "../../../lib/agent/task/child.ts";
-import type { ControlReply } from "../../../lib/agent/bmat/frames.ts";
+import type { ControlReply } from "../../../lib/agent/bmat/messages.ts";
 import { JobOver } from "../../../lib/agent/job-calls.ts";
 import { type Clock, openClock } from "../../../lib/doors/clock.ts";
 import { otherUser, test as testAsRoot } from "../../hosts/minder/minder-lab.ts";
@@ -45,8 +45,6 @@ function open(clock: Clock, asCaller = false): void {
   });
 }
 
-const bytes = (text: string): { Unix: number[] } => ({ Unix: [...Buffer.from(text)] });
-
 async function start(
   name: string,
   script: string,
@@ -59,7 +57,7 @@ async function start(
     name,
     cmd,
     args: ["-c", script],
-    env: Object.entries(env).map(([key, value]) => [bytes(key), bytes(value)]),
+    env,
     pwd,
     uid,
     gid: uid,
@@ -102,7 +100,7 @@ describe("createBackground()", () => {
 
   test("runs a file without #! as a script of /bin/sh", async () => {
     writeFileSync(join(directory, "plain"), 'echo "$0 $1"\n', { mode: 0o755 });
-    const env = [[bytes("PATH"), bytes("/usr/bin:/bin")]] as [{ Unix: number[] }, { Unix: number[] }][];
+    const env = { PATH: "/usr/bin:/bin" };
     const reply = background.start({
       name: "x",
       cmd: "./plain",

@@ -3,13 +3,14 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../../../lib/agent/bmat/control.ts";
-import type { ControlReply, ControlRequest } from "../../../lib/agent/bmat/frames.ts";
+import type { ControlReply, ControlRequest } from "../../../lib/agent/bmat/messages.ts";
 import { until } from "../../lab/until.ts";
 
 let base: string;
 let control: Control;
 let asked: ControlRequest[];
 let answer: (request: ControlRequest) => ControlReply;
+let pending: () => Promise<void> = async () => {};
 
 beforeAll(() => {
   base = mkdtempSync(join(tmpdir(), "bmat-"));
@@ -18,9 +19,9 @@ beforeAll(() => {
     path: join(base, "run/buildomat.sock"),
     answer: async (request) => {
       asked.push(request);
+      await pending();
       return answer(request);
     },
-    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   });
 });
 afterAll(() => {
@@ -75,6 +76,9 @@ describe("bmat address", () => {
   });
 });
 
+const startRequest = () =>
+  asked.flatMap((each) => (typeof each === "object" && "ProcessStart" in each ? [each.ProcessStart] : []))[0];
+
 describe("bmat process start", () => {
   test("hands over the program with its flags, its environment, directory and user, and says nothing", async () => {
     answer = () => "Ack";
@@ -84,27 +88,22 @@ describe("bmat process start", () => {
       err: "",
       code: 0,
     });
-    const bytes = (text: string) => ({ Unix: [...Buffer.from(text)] });
-    const [request] = asked as { ProcessStart: { env: unknown[] } }[];
-    expect(request?.ProcessStart).toMatchObject({
+    expect(startRequest()).toMatchObject({
       name: "web",
       cmd: "ls",
       args: ["-l", "--all", "--", "x"],
+      env,
       pwd: base,
       uid: process.getuid?.(),
       gid: process.getgid?.(),
     });
-    expect(request?.ProcessStart.env.slice(0, 2)).toEqual(
-      Object.entries(env).map(([key, value]) => [bytes(key), bytes(value)]),
-    );
   });
 
   test("with an environment of a megabyte too", async () => {
     const value = "x".repeat(100_000);
     const env = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`V${index}`, value]));
     expect(await bmat("process start web true", "/", env)).toMatchObject({ err: "", code: 0 });
-    const [request] = asked as { ProcessStart: { env: { Unix: number[] }[][] } }[];
-    expect(request?.ProcessStart.env[9]?.[1]?.Unix).toHaveLength(100_000);
+    expect(startRequest()?.env).toMatchObject(env);
   });
 
   test("says what the agent says, and what it lacks", async () => {
@@ -117,20 +116,33 @@ describe("bmat process start", () => {
   });
 });
 
-test("the control socket is open to 200 at a time", async () => {
-  let closed = 0;
-  const connect = () =>
-    Bun.connect({
+test("200 requests may wait at a time; further ones are refused", async () => {
+  let release = (): void => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  pending = () => released;
+  answer = () => "Ack";
+  const ask = async (): Promise<number> => {
+    const response = await fetch("http://agent/", {
       unix: join(base, "run/buildomat.sock"),
-      socket: { data: () => {}, close: () => void (closed += 1) },
+      method: "POST",
+      body: '{"StoreGet":"a"}',
     });
-  const sockets = await Promise.all(Array.from({ length: 205 }, connect));
-  // One of the test before may not have ended yet, and takes a place.
-  await until("the last are closed", () => closed >= 5);
-  expect(closed).toBeLessThan(10);
-  for (const socket of sockets) socket.end();
-  await until("all are closed", () => closed === 205);
-  expect((await bmat("eng metadata")).code).toBe(0);
+    await response.text();
+    return response.status;
+  };
+  asked = [];
+  const asking = Array.from({ length: 205 }, ask);
+  await until("they wait", () => asked.length >= 200);
+  release();
+  const statuses = await Promise.all(asking);
+  expect(statuses.filter((status) => status === 503)).toHaveLength(5);
+  expect((await bmat("store put a b")).code).toBe(0);
+});
+
+test("bmat reaches its agent past a job's proxy", async () => {
+  answer = () => "Ack";
+  const env = { HTTP_PROXY: "http://127.0.0.1:9", http_proxy: "http://127.0.0.1:9" };
+  expect(await bmat("store put a b", "/", env)).toEqual({ out: "", err: "", code: 0 });
 });
 
 test("bmat --help shows all that is for jobs, and a group's or a command's alone", async () => {
