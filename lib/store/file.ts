@@ -7,7 +7,10 @@ import { errorText, FactoryError } from "../words/failure.ts";
 /** The whole loop stands still for so long when another program, such as `sqlite3`, writes the file. */
 export const busyTimeoutMs = 250;
 
-/** Versions of our own tables; the Rust factory's user_version stays as it knows it. Append only. */
+/**
+ * Versions of our own tables; the Rust factory's user_version stays as it knows it. Append only. One that only adds (see
+ * README.md) lets the version before go on with the file, so that an update can be rolled back.
+ */
 const migrations = [
   `CREATE TABLE factory_instance (
      testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, phase TEXT NOT NULL, target TEXT NOT NULL,
@@ -37,7 +40,25 @@ const migrations = [
   "CREATE TABLE factory_reading (id INTEGER PRIMARY KEY CHECK (id = 1), reading TEXT NOT NULL) STRICT;",
   // What is pruned by age is found without going through all rows.
   "CREATE INDEX factory_instance_ended ON factory_instance (ended_ms) WHERE ended_ms IS NOT NULL;",
+  "ALTER TABLE factory_instance ADD COLUMN end_cause TEXT;",
 ];
+
+/** Whether a version that does not know this migration can still write the file. A unique index would refuse its rows. */
+export function isAdditive(migration: string): boolean {
+  const statements = migration.split(";").filter((each) => each.trim() !== "");
+  return statements.every((each) =>
+    /^\s*(?:CREATE TABLE|CREATE INDEX|ALTER TABLE \w+ ADD COLUMN)\s/.test(each),
+  );
+}
+
+/** Programs that know no more than these migrate a file that says less. */
+const knownToAll = 6;
+
+/** What this program makes of a file, and what another one must know at least to go on with it then. */
+export const tables = {
+  writes: migrations.length,
+  reads: Math.max(knownToAll, migrations.findLastIndex((migration) => !isAdditive(migration)) + 1),
+};
 
 /** The Rust factory's schema, version 2. */
 const rustSchema = `
@@ -127,6 +148,37 @@ export function hasTable(database: Database, name: string): boolean {
   return database.query("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?").get(name) !== null;
 }
 
+/**
+ * `least`: what a program must know to go on with the file. It is the number by which programs before the first addition refuse
+ * a file; `version` counts what was only added, too.
+ */
+function versionsOf(database: Database): { version: number; least: number } {
+  const numberIn = (table: string): number =>
+    hasTable(database, table)
+      ? (database.query<{ version: number }, []>(`SELECT version FROM ${table}`).get()?.version ?? 0)
+      : 0;
+  const least = numberIn("factory_schema");
+  return { version: Math.max(least, numberIn("factory_additions")), least };
+}
+
+const tooNew = (path: string): FactoryError =>
+  new FactoryError(`Cannot use the database ${path}: a newer version of this program wrote it`, {
+    hint: "Install that version, or name another file with -d",
+  });
+
+/** Whether this program could go on with the file: reads it whole, and writes nothing. Throws a FactoryError if it could not. */
+export function tryReading(path: string): { least: number } {
+  const database = openReadOnly(path);
+  try {
+    examine(database, path);
+    const { least } = versionsOf(database);
+    if (least > migrations.length) throw tooNew(path);
+    return { least };
+  } finally {
+    database.close();
+  }
+}
+
 export function migrate(database: Database, path: string): void {
   try {
     // At a start nothing else waits for it yet.
@@ -142,31 +194,22 @@ export function migrate(database: Database, path: string): void {
       if (!hasTable(database, "factory_schema")) {
         database.run("CREATE TABLE factory_schema (version INTEGER NOT NULL) STRICT");
       }
-      const row = database.query<{ version: number }, []>("SELECT version FROM factory_schema").get();
-      const version = row?.version ?? 0;
-      if (version > migrations.length) {
-        throw new FactoryError(`Cannot use the database ${path}: a newer version of this program wrote it`, {
-          hint: "Install that version, or name another file with -d",
-        });
+      if (!hasTable(database, "factory_additions")) {
+        database.run("CREATE TABLE factory_additions (version INTEGER NOT NULL) STRICT");
       }
-      if (version > 0) addColumns(database);
+      const { version, least } = versionsOf(database);
+      if (least > migrations.length) throw tooNew(path);
       // A start with nothing to change writes nothing: it works on a full disk, too.
-      if (version === migrations.length) return;
+      if (version >= migrations.length) return;
       for (const migration of migrations.slice(version)) database.run(migration);
       database.run("DELETE FROM factory_schema");
-      database.run("INSERT INTO factory_schema VALUES (?)", [migrations.length]);
-      addColumns(database);
+      database.run("INSERT INTO factory_schema (version) VALUES (?)", [tables.reads]);
+      database.run("DELETE FROM factory_additions");
+      database.run("INSERT INTO factory_additions (version) VALUES (?)", [migrations.length]);
     })();
   } catch (error) {
     throw error instanceof FactoryError ? error : cannotOpen(path, error);
   }
-}
-
-/** Columns that an older version neither reads nor misses: they raise no version, so that it can still be gone back to. */
-function addColumns(database: Database): void {
-  const columns = database.query<{ name: string }, []>("PRAGMA table_info(factory_instance)").all();
-  if (columns.some(({ name }) => name === "end_cause")) return;
-  database.run("ALTER TABLE factory_instance ADD COLUMN end_cause TEXT");
 }
 
 /** SQLite's own codes for what passes: another writer, a full disk, a file system that is read-only for a while. */

@@ -150,7 +150,9 @@ function storeOn(database: Database): Store {
       return;
     }
     database
-      .query("INSERT OR REPLACE INTO factory_trouble VALUES (?, ?, ?, ?)")
+      .query(
+        "INSERT OR REPLACE INTO factory_trouble (testbed_name, reason, since_ms, recoveries) VALUES (?, ?, ?, ?)",
+      )
       .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
   }
 
@@ -159,7 +161,8 @@ function storeOn(database: Database): Store {
     const rows = database
       .query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version")
       .all();
-    for (const { version } of rows) database.run("INSERT INTO factory_schema VALUES (?)", [version]);
+    for (const { version } of rows)
+      database.run("INSERT INTO factory_schema (version) VALUES (?)", [version]);
   }
 
   return {
@@ -213,7 +216,9 @@ function storeOn(database: Database): Store {
           return;
         }
         database
-          .query("INSERT OR REPLACE INTO factory_health VALUES (?, ?, ?, ?)")
+          .query(
+            "INSERT OR REPLACE INTO factory_health (testbed_name, strikes, retry_at, reason) VALUES (?, ?, ?, ?)",
+          )
           .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
       });
     },
@@ -251,7 +256,9 @@ function storeOn(database: Database): Store {
       return row === null ? null : parseReading(row.reading);
     },
     setReading: (reading) => {
-      database.query("INSERT OR REPLACE INTO factory_reading VALUES (1, ?)").run(JSON.stringify(reading));
+      database
+        .query("INSERT OR REPLACE INTO factory_reading (id, reading) VALUES (1, ?)")
+        .run(JSON.stringify(reading));
     },
     answerWord: (word, answer) => commit(() => answerWord(database, word, answer)),
     close: () => database.close(),

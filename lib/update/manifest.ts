@@ -32,7 +32,7 @@ const artifactSchema = z.strictObject({
 const releaseSchema = z.strictObject({
   version: versionName,
   commit: z.string().regex(/^[0-9A-Za-z-]{1,64}$/),
-  /** Versions of our tables: what it makes of the file, and the newest that it can open. */
+  /** Versions of the database's tables: what it makes of a file, and what another version must know to open that. */
   db: z.strictObject({ writes: count(10_000), reads: count(10_000) }),
   artifacts: z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), artifactSchema),
 });
@@ -71,8 +71,8 @@ export type Refusal =
   | "revoked"
   | "downgrade"
   | "bad"
-  | "pinned"
   | "target"
+  | "one way"
   | "database";
 
 export type Judged<T> = { ok: true; value: T } | { ok: false; refusal: Refusal; reason: string };
@@ -151,8 +151,8 @@ export interface Choosing {
   running: string;
   /** As version.ts has it. */
   target: string;
-  /** The version of our tables in the database. */
-  database: number;
+  /** What a version must know of the tables to open the database as it is; and what the running version knows. */
+  database: { least: number; knows: number };
   /** Only this one; null: the newest. */
   wanted: string | null;
   allowDowngrade: boolean;
@@ -184,7 +184,14 @@ export function chooseRelease(
   if (isBad(version)) {
     return refuse("bad", `${version} was rolled back on this host, and is not tried again; --retry does`);
   }
-  if (release.db.reads < database) {
+  if (wanted === null && release.db.reads > database.knows) {
+    const how = `update --to ${version} installs it`;
+    return refuse(
+      "one way",
+      `${version} changes the database so that ${running} cannot open it again; ${how}`,
+    );
+  }
+  if (release.db.writes < database.least) {
     return refuse("database", `${version} cannot open this factory's database, which a newer version wrote`);
   }
   const artifact = Object.hasOwn(release.artifacts, target) ? release.artifacts[target] : undefined;

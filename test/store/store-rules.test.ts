@@ -13,6 +13,7 @@ import {
   openStoreForReading,
   type Store,
 } from "../../lib/store/store.ts";
+import { isAdditive, tables, tryReading } from "../../lib/store/file.ts";
 import { instanceOf } from "../policy/scenes.ts";
 
 let directory = "";
@@ -112,7 +113,7 @@ test("the causes of ends are known after an update, and an older version reads t
   raw.run("UPDATE factory_instance SET end_cause = 'flood' WHERE seq = 3");
   expect(causes()).toEqual(["agent killed", "agent killed", null]);
   // As a version before this one left it: it has no such column and the same version.
-  raw.run("ALTER TABLE factory_instance DROP COLUMN end_cause");
+  raw.run("ALTER TABLE factory_instance DROP COLUMN end_cause; DROP TABLE factory_additions");
   expect(raw.query("SELECT version FROM factory_schema").get()).toEqual({ version: 6 });
   const reader = openStoreForReading(path);
   const expected = ["job done", "worker recycled", null];
@@ -126,10 +127,37 @@ test("the causes of ends are known after an update, and an older version reads t
   ).toContain("the agent was killed");
 });
 
-test("a file of the very next version is refused, and stays that version", () => {
+test("a file of the very next version is used and stays that version, if what was added to it does not disturb", () => {
   open();
   const raw = openRaw();
-  raw.run("UPDATE factory_schema SET version = version + 1");
+  raw.run("UPDATE factory_additions SET version = version + 1");
+  raw.run("ALTER TABLE factory_instance ADD COLUMN note TEXT NOT NULL DEFAULT ''");
+  raw.run("ALTER TABLE factory_health ADD COLUMN note TEXT");
+  const version = raw.query("SELECT version FROM factory_additions").get();
+  const store = open();
+  begin(store, { worker: "w" });
+  store.setHealth("bed-1", { strikes: 1, reason: "it hung", retryAt: { bootId: "b", uptimeMs: 1 } });
+  store.tryWriting();
+  expect(open().health().size).toBe(1);
+  expect(raw.query("SELECT version FROM factory_additions").get()).toEqual(version);
+});
+
+test.each([
+  ["CREATE TABLE a (b TEXT); CREATE INDEX c ON a (b);", true],
+  ["ALTER TABLE a ADD COLUMN b TEXT", true],
+  ["CREATE UNIQUE INDEX c ON a (b)", false],
+  ["ALTER TABLE a RENAME COLUMN b TO c", false],
+  ["CREATE TABLE a (b TEXT); DROP TABLE c", false],
+  ["UPDATE a SET b = 1", false],
+])("%s: adds only: %p", (migration, is) => {
+  expect(isAdditive(migration)).toBe(is);
+});
+
+test("a file of the very next version that did not only add is refused, and stays that version", () => {
+  open();
+  const raw = openRaw();
+  raw.run(`UPDATE factory_schema SET version = ${tables.writes + 1}`);
+  expect(() => tryReading(path)).toThrow(/a newer version of this program wrote it/);
   const version = raw.query("SELECT version FROM factory_schema").get();
   expect(open).toThrow(/a newer version of this program wrote it/);
   expect(raw.query("SELECT version FROM factory_schema").get()).toEqual(version);

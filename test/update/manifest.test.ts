@@ -150,7 +150,7 @@ function choose(changes: Partial<Choosing> = {}, manifest: Partial<Manifest> = {
     {
       running: "1.0.0",
       target: "linux-x64",
-      database: 6,
+      database: { least: 2, knows: 6 },
       wanted: null,
       allowDowngrade: false,
       isBad: () => false,
@@ -189,7 +189,14 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
   ["nothing that it does not have", { wanted: "3.0.0" }, {}, "no such version"],
   ["nothing for another target", { target: "linux-arm64" }, {}, "target"],
   ["nothing for a target that is a name of JavaScript's", { target: "constructor" }, {}, "target"],
-  ["nothing that cannot open the database", { database: 7 }, {}, "database"],
+  ["nothing that cannot open the database", { database: { least: 7, knows: 7 } }, {}, "database"],
+  ["nothing by itself that cannot be rolled back", { database: { least: 2, knows: 5 } }, {}, "one way"],
+  [
+    "what cannot be rolled back, if asked for",
+    { database: { least: 2, knows: 5 }, wanted: "1.1.0" },
+    {},
+    "1.1.0",
+  ],
 ])("chooseRelease() takes %s", (_, choosing, manifest, expected) => {
   expect(choose(choosing, manifest)).toBe(expected);
 });
