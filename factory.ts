@@ -13,6 +13,7 @@ import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
+import { openSupervisor } from "./lib/doors/supervisor.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { FactoryError } from "./lib/words/failure.ts";
 import { versionLine } from "./lib/words/version.ts";
@@ -45,6 +46,7 @@ function openThisProcess(): ThisProcess {
     files: openFiles(),
     http: openHttp({ clock }),
     openTerminal,
+    openSupervisor: (warn) => openSupervisor({ env: process.env, clock, warn }),
     print,
     output: {
       isTerminal: process.stdout.isTTY,

@@ -67,6 +67,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     hosts,
     openRunner: openRunners(here),
     log,
+    supervisor: here.openSupervisor((line) => log.warn(line)),
     known: openKnown(store),
   });
   let stopsAsked = 0;

@@ -4,6 +4,7 @@
  */
 import type { Surroundings } from "../config/locations.ts";
 import type { Http } from "../doors/http.ts";
+import type { Supervisor } from "../doors/supervisor.ts";
 import type { Terminal } from "../doors/terminal.ts";
 import type { Program } from "../hosts/all-hosts.ts";
 
@@ -16,6 +17,8 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   temporaryDirectory: string;
   /** Null: nobody can be asked. */
   openTerminal(): Terminal | null;
+  /** `warn` is called if the supervisor cannot be reached. */
+  openSupervisor(warn: (message: string) => void): Supervisor;
   /** One line to standard output. */
   print(line: string): void;
   output: { isTerminal: boolean; write(bytes: Uint8Array): void };

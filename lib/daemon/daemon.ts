@@ -4,6 +4,7 @@
  */
 import { type Instance, isFormer } from "../words/domain.ts";
 import { errorText, isRefusedBySystem } from "../words/failure.ts";
+import type { Supervisor } from "../doors/supervisor.ts";
 import type { LogFields } from "../words/logger.ts";
 import { plan } from "../policy/plan.ts";
 import { intervals } from "../policy/observation.ts";
@@ -53,7 +54,7 @@ export interface Daemon {
   stop(): void;
 }
 
-export function createDaemon(factory: Factory): Daemon {
+export function createDaemon(factory: Factory & { supervisor: Supervisor }): Daemon {
   const { known, clock, log } = factory;
   const stopped = new AbortController();
   let wakeUp = new AbortController();
@@ -72,6 +73,7 @@ export function createDaemon(factory: Factory): Daemon {
     try {
       while (!stopped.signal.aborted && !isDrained()) {
         wakeUp = new AbortController();
+        factory.supervisor.alive();
         takeWords(factory);
         const { actions, wakeAtMs } = plan(observe(factory, mode));
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
@@ -81,6 +83,7 @@ export function createDaemon(factory: Factory): Daemon {
         await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
         if (fault !== null) throw fault.error;
       }
+      factory.supervisor.stopping();
       await Promise.race([Promise.allSettled(underWay.values()), clock.sleep(stopWithinMs)]);
       if (fault !== null) throw fault.error;
       return { held: [...known.instances.values()] };

@@ -19,3 +19,15 @@ test("a job goes from the queue to its end", async () => {
     "delete worker-of-job-1",
   ]);
 });
+
+test("the supervisor hears that the loop turns, at least every 2 s, once it is known what runs and not before", async () => {
+  await using it = openStage();
+  it.fate = (call) => (call === "recall" ? { ok: false, reason: "the disk is away" } : undefined);
+  await it.run(60_000);
+  expect(it.turns).toEqual([]);
+  it.fate = () => undefined;
+  await it.run(60_000);
+  const pauses = it.turns.slice(1).map((atMs, index) => atMs - (it.turns[index] ?? 0));
+  expect(it.turns.length).toBeGreaterThan(20);
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(2000);
+});

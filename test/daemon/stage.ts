@@ -10,6 +10,7 @@ import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import type { AgentView, Instance } from "../../lib/words/domain.ts";
 import type { FactoryApi, Worker } from "../../lib/server/factory-side.ts";
 import type { Host, Hosts } from "../../lib/hosts/host.ts";
+import type { Supervisor } from "../../lib/doors/supervisor.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { Minder } from "../../lib/hosts/minder/minder.ts";
 import type { MinderView, Recalled } from "../../lib/hosts/minder/replies.ts";
@@ -44,6 +45,8 @@ export interface Stage {
   recalled: Recalled[];
   locks: Map<string, string>;
   said: string[];
+  /** When the supervisor was told that the loop turns. */
+  turns: number[];
   daemon: Daemon;
   /** Lets the daemon run for so long. */
   run(ms: number): Promise<void>;
@@ -217,8 +220,9 @@ export function openStage({
     files: { list: () => Promise.resolve([]), watch: () => ({ close: () => undefined }) },
     processes: {},
     log,
+    supervisor: { alive: () => void stage.turns.push(clock.uptimeMs()), stopping: () => undefined },
     known: openKnown(store),
-  } as unknown as Factory;
+  } as unknown as Factory & { supervisor: Supervisor };
 
   let running: Promise<unknown> | null = null;
   const stage: Stage = {
@@ -235,6 +239,7 @@ export function openStage({
     recalled: [],
     locks: new Map(),
     said: [],
+    turns: [],
     daemon: createDaemon(factory),
     ended: () => (running ??= stage.daemon.run()),
     run: async (ms) => {

@@ -3,7 +3,7 @@
  * install; in CI it fails.
  */
 import { test as anyTest } from "bun:test";
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { basename } from "node:path";
 
 interface Need {
@@ -17,6 +17,9 @@ const programs = (packages: string, ...names: string[]): Need => ({
   fix: `apt-get install ${packages}`,
 });
 const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
+
+/** What an executable for another CPU is started with. */
+const crossLibraries = ["libc.so.6", "libstdc++.so.6"].map((name) => `/usr/aarch64-linux-gnu/lib/${name}`);
 
 const needs = {
   root: { isMet: () => process.getuid?.() === 0, fix: "run the tests as root" },
@@ -32,6 +35,14 @@ const needs = {
   ps: programs("procps", "ps"),
   sshd: programs("openssh-client openssh-server", "sshd", "ssh", "ssh-keygen"),
   sudo: programs("sudo", "sudo"),
+  systemd: {
+    isMet: () => process.getuid?.() === 0 && existsSync("/lib/systemd/systemd"),
+    fix: "apt-get install systemd dbus, and run the tests as root",
+  },
+  arm64: {
+    isMet: () => [...crossLibraries, "/usr/bin/qemu-aarch64-static"].every((path) => existsSync(path)),
+    fix: "apt-get install qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross",
+  },
   tcsh: programs("tcsh", "tcsh"),
   zsh: programs("zsh", "zsh"),
 } satisfies Record<string, Need>;
