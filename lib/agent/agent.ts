@@ -151,6 +151,7 @@ function createAgent(options: AgentOptions, base: Base): Agent {
         base,
         children,
         testbed,
+        runner,
         askNow: () => nudge.abort(),
         crash: (error) => {
           crash = { error };

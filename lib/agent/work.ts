@@ -10,7 +10,10 @@ import { openWorkerApi, type Ping, type PingJob, pingSchema } from "../server/wo
 import type { AgentOptions } from "./agent.ts";
 import type { Base } from "./agent-files.ts";
 import type { Children } from "./task/child.ts";
+import { openHardwareTestJob } from "./hardware-test/hardware-test-job.ts";
+import type { RunnerTestbed } from "./hardware-test/testbed.ts";
 import { playJob } from "./job.ts";
+import { openTaskJob } from "./task/task-job.ts";
 import { boundHttp, createJobCalls, type JobCalls, JobOver } from "./job-calls.ts";
 import { createPuts, type JobAccess } from "./bmat/job-control.ts";
 import type { OutputSign } from "./task/output-sign.ts";
@@ -25,6 +28,8 @@ export interface WorkOptions extends Pick<
   outputSign: OutputSign;
   /** Text of testbed.json when the agent started, null if there is none: a job cannot change what it is played by. */
   testbed: string | null;
+  /** The testbed's service, which runs its jobs; null: the tasks' scripts are run here. */
+  runner: RunnerTestbed | null;
   /** A ping should be made now. */
   askNow(): void;
   /** Nobody has thought of this error, or the agent cannot go on. */
@@ -60,10 +65,15 @@ export function createWork(options: WorkOptions): Work {
     const server = { ...options.server, http: boundHttp(options.http, calls.signal) };
     const api = openWorkerApi(server);
     const access = { jobId: job.id, api, calls, background: null, puts: createPuts() };
-    const createUlid = createUlids(options);
-    const ended = playJob({ ...options, job, server, access, createUlid, log: about, isResumed })
+    const play = async (): Promise<void> => {
+      const all = { ...options, job, server, calls, access, log: about };
+      const { runner } = options;
+      const kind = runner === null ? openTaskJob(all) : openHardwareTestJob({ ...all, testbed: runner });
+      await playJob({ ...all, kind, createUlid: createUlids(options), isResumed });
       // By this the factory knows the end, and it may end this agent at once.
-      .then(() => options.base.recordJobDone())
+      options.base.recordJobDone();
+    };
+    const ended = play()
       .catch((error: unknown) => {
         if (!(error instanceof JobOver)) options.crash(error);
       })
