@@ -2,6 +2,7 @@
 import manifest from "../../package.json" with { type: "json" };
 
 declare const BUILD_COMMIT: string | undefined;
+declare const BUILD_VERSION: string | undefined;
 declare const BUILD_TARGET: string | undefined;
 
 export interface Version {
@@ -15,7 +16,7 @@ export interface Version {
 
 export const version: Version = {
   product: manifest.name,
-  version: manifest.version,
+  version: typeof BUILD_VERSION === "string" ? BUILD_VERSION : manifest.version,
   commit: typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "development",
   target: typeof BUILD_TARGET === "string" ? BUILD_TARGET : "development",
 };

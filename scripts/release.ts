@@ -1,0 +1,213 @@
+/**
+ * `bun scripts/release.ts DIRECTORY --key FILE`: a release that any static server, directory or stick serves.
+ * `bun scripts/release.ts keys new FILE` makes the key that signs it, and trusts it in lib/update/trusted-keys.json.
+ */
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { constants, gzipSync } from "node:zlib";
+import own from "../package.json" with { type: "json" };
+import { tables } from "../lib/store/file.ts";
+import { type Artifact, type Manifest, manifestText, spec } from "../lib/update/manifest.ts";
+import { signManifest } from "../lib/update/signature.ts";
+import { compareVersions } from "../lib/update/version-order.ts";
+import { buildExecutable, commit, runtimes } from "./build.ts";
+
+const root = join(import.meta.dir, "..");
+const trustedKeys = join(root, "lib/update/trusted-keys.json");
+/** So many older releases stay on offer, for `update --to`. */
+const olderOffered = 5;
+const dayMs = 86_400_000;
+
+export interface ReleaseOptions {
+  directory: string;
+  version: string;
+  targets: string[];
+  /** PEM. */
+  privateKeys: string[];
+  channel: string;
+  issuedMs: number;
+  expiresDays: number;
+  floor: string | null;
+  revoke: { version: string; reason: string }[];
+  /** Gives an executable, which is built from this checkout otherwise. */
+  build?(target: string, executable: string): Promise<unknown>;
+}
+
+const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Adds a version to the directory, and offers it before those that are there. */
+export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
+  const { directory, version, channel, issuedMs } = options;
+  const before = readBefore(directory);
+  if (before?.releases.some((each) => each.version === version) === true) {
+    throw new Error(`${version} is released already: a release is never changed`);
+  }
+  const artifacts: Record<string, Artifact> = {};
+  for (const target of options.targets) artifacts[target] = await makeArtifact(target, options);
+  const release = { version, commit: commit(), db: tables, artifacts };
+  const manifest: Manifest = {
+    spec,
+    product: own.name,
+    channel,
+    // Counts on even if the directory is lost.
+    sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
+    issued: new Date(issuedMs).toISOString(),
+    expires: new Date(issuedMs + options.expiresDays * dayMs).toISOString(),
+    floor: options.floor ?? before?.floor ?? "0.0.0",
+    revoked: [...(before?.revoked ?? []), ...options.revoke],
+    releases: [release, ...(before?.releases ?? [])]
+      .toSorted((a, b) => compareVersions(b.version, a.version))
+      .slice(0, olderOffered + 1),
+  };
+  const bytes = Buffer.from(manifestText(manifest));
+  writeInstaller(directory, version, artifacts);
+  // The manifest last: what it names is there.
+  writeFileSync(join(directory, "manifest.json"), bytes);
+  writeFileSync(join(directory, "manifest.sig"), signManifest(bytes, options.privateKeys));
+  writeSums(directory, manifest);
+  return manifest;
+}
+
+function readBefore(directory: string): Manifest | null {
+  const path = join(directory, "manifest.json");
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Manifest) : null;
+}
+
+async function makeArtifact(
+  target: string,
+  { directory, version, build }: ReleaseOptions,
+): Promise<Artifact> {
+  const scratch = mkdtempSync(join(tmpdir(), "release-"));
+  try {
+    // Its own name is in the executable: the same for each release.
+    const executable = join(scratch, own.name);
+    if (build === undefined)
+      await buildExecutable({ entry: join(root, "factory.ts"), executable, target, version });
+    else await build(target, executable);
+    const bytes = readFileSync(executable);
+    // The header holds no time, so that the same executable is packed to the same bytes.
+    const packed = gzipSync(bytes, { level: constants.Z_BEST_COMPRESSION });
+    const path = `${version}/${own.name}-${version}-${target}.gz`;
+    mkdirSync(join(directory, version), { recursive: true });
+    writeFileSync(join(directory, path), packed);
+    return {
+      path,
+      size: packed.byteLength,
+      sha256: sha256(packed),
+      executable: { size: bytes.byteLength, sha256: sha256(bytes) },
+    };
+  } finally {
+    rmSync(scratch, { recursive: true });
+  }
+}
+
+/** The line `# @artifacts@` of scripts/install.sh becomes what this release has: target, path, size, hash, hash when unpacked. */
+function writeInstaller(directory: string, version: string, artifacts: Record<string, Artifact>): void {
+  const template = join(root, "scripts/install.sh");
+  if (!existsSync(template)) return;
+  const rows = Object.entries(artifacts).map(([target, { path, size, sha256: hash, executable }]) =>
+    [target, path, size, hash, executable.sha256].join(" "),
+  );
+  const filled = `version='${version}'\nartifacts='${rows.join("\n")}'`;
+  const text = readFileSync(template, "utf8").replace(/^# @artifacts@$/m, () => filled);
+  writeFileSync(join(directory, "install.sh"), text, { mode: 0o755 });
+}
+
+function writeSums(directory: string, { releases }: Manifest): void {
+  const packed = releases.flatMap(({ artifacts }) => Object.values(artifacts).map(({ path }) => path));
+  const paths = ["install.sh", "manifest.json", "manifest.sig", ...packed];
+  const lines = paths
+    .filter((path) => existsSync(join(directory, path)))
+    .map((path) => `${sha256(readFileSync(join(directory, path)))}  ${path}\n`);
+  writeFileSync(join(directory, "SHA256SUMS"), lines.join(""));
+}
+
+const publicKeyOf = (pem: string): string =>
+  createPublicKey(createPrivateKey(pem)).export({ format: "der", type: "spki" }).toString("base64");
+
+/** Writes a new private key to `path`, for its owner alone, and adds the public one to `trusted`. Never over another file. */
+export function makeKey(path: string, trusted: string): string {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const pem = privateKey.export({ format: "pem", type: "pkcs8" });
+  if (resolve(path).startsWith(`${root}/`)) {
+    throw new Error("A private key does not belong in the repository: name a file elsewhere");
+  }
+  writeFileSync(path, pem, { mode: 0o600, flag: "wx" });
+  const keys = [...(JSON.parse(readFileSync(trusted, "utf8")) as string[]), publicKeyOf(pem)];
+  writeFileSync(trusted, `${JSON.stringify(keys, null, 2)}\n`);
+  return publicKeyOf(pem);
+}
+
+async function main(words: string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: words,
+    allowPositionals: true,
+    options: {
+      key: { type: "string", multiple: true, default: [] },
+      targets: { type: "string", default: Object.keys(runtimes).join(",") },
+      version: { type: "string", default: own.version },
+      channel: { type: "string", default: "stable" },
+      "expires-days": { type: "string", default: "90" },
+      floor: { type: "string" },
+      revoke: { type: "string", multiple: true, default: [] },
+      because: { type: "string", default: "" },
+    },
+  });
+  const [first, second, path] = positionals;
+  if (first === "keys" && second === "show") {
+    const keys =
+      path === undefined
+        ? JSON.parse(readFileSync(trustedKeys, "utf8"))
+        : [publicKeyOf(readFileSync(path, "utf8"))];
+    for (const key of keys as string[]) console.log(key);
+    return;
+  }
+  if (first === "keys" && second === "new" && path !== undefined) {
+    console.log(
+      `${makeKey(path, trustedKeys)}\nis trusted by builds from now on: commit lib/update/trusted-keys.json`,
+    );
+    console.log(`Keep ${path}: without it no release can be signed. Anybody who has it can sign one.`);
+    return;
+  }
+  if (first === undefined || first === "keys" || values.key.length === 0) {
+    throw new Error(
+      "Usage: release.ts DIRECTORY --key FILE [--targets A,B] [--version V] | keys new FILE | keys show",
+    );
+  }
+  const privateKeys = values.key.map((file) => readFileSync(file, "utf8"));
+  const trusted = JSON.parse(readFileSync(trustedKeys, "utf8")) as string[];
+  if (!privateKeys.map(publicKeyOf).some((key) => trusted.includes(key))) {
+    throw new Error(
+      "What is built would not trust this key: `keys new` adds one to lib/update/trusted-keys.json",
+    );
+  }
+  mkdirSync(first, { recursive: true });
+  const epoch = process.env["SOURCE_DATE_EPOCH"];
+  const manifest = await makeRelease({
+    directory: first,
+    version: values.version,
+    targets: values.targets.split(","),
+    privateKeys,
+    channel: values.channel,
+    issuedMs: epoch === undefined ? Math.floor(Date.now() / 1000) * 1000 : Number(epoch) * 1000,
+    expiresDays: Number(values["expires-days"]),
+    floor: values.floor ?? null,
+    revoke: values.revoke.map((version) => ({ version, reason: values.because })),
+  });
+  for (const { path: name, size } of Object.values(manifest.releases[0]?.artifacts ?? {})) {
+    console.log(`${join(first, name)}  ${(size / 1e6).toFixed(1)} MB`);
+  }
+  console.log(`${join(first, "manifest.json")}  ${statSync(join(first, "manifest.json")).size} bytes`);
+}
+
+if (import.meta.main) {
+  try {
+    await main(process.argv.slice(2));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,103 @@
+/** scripts/release.ts: a directory that any static server serves, and that openssl, sha256sum and gunzip agree with. */
+import { afterAll, expect, test } from "bun:test";
+import { createHash, generateKeyPairSync } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readManifest } from "../../lib/update/manifest.ts";
+import { makeKey, makeRelease, type ReleaseOptions } from "../../scripts/release.ts";
+
+const scratch = mkdtempSync(join(tmpdir(), "release-test-"));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const pair = generateKeyPairSync("ed25519");
+const key = pair.publicKey.export({ format: "der", type: "spki" }).toString("base64");
+const issuedMs = Date.parse("2026-11-28T00:00:00Z");
+
+async function release(changes: Partial<ReleaseOptions> = {}): Promise<string> {
+  const directory = changes.directory ?? mkdtempSync(join(scratch, "dir-"));
+  await makeRelease({
+    directory,
+    version: "1.0.0",
+    targets: ["linux-x64", "darwin-arm64"],
+    privateKeys: [pair.privateKey.export({ format: "pem", type: "pkcs8" })],
+    channel: "stable",
+    issuedMs,
+    expiresDays: 90,
+    floor: null,
+    revoke: [],
+    build: async (target, executable) =>
+      await Bun.write(executable, `executable for ${target} `.repeat(1000)),
+    ...changes,
+  });
+  return directory;
+}
+
+const read = (directory: string, wallMs = issuedMs): ReturnType<typeof readManifest> =>
+  readManifest({
+    manifest: readFileSync(join(directory, "manifest.json")),
+    signature: readFileSync(join(directory, "manifest.sig")),
+    keys: [key],
+    channel: "stable",
+    lastSequence: 0,
+    wallMs,
+  });
+
+const sh = (directory: string, script: string): { exitCode: number; said: string } => {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(["sh", "-ec", script], { cwd: directory });
+  return { exitCode, said: `${stdout.toString()}${stderr.toString()}` };
+};
+
+test("a release is believed by the program, and by sha256sum, gunzip and openssl", async () => {
+  const directory = await release();
+  const manifest = read(directory);
+  if (!manifest.ok) throw new Error(manifest.reason);
+  const { artifacts } = manifest.value.releases[0]!;
+  expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
+  const { path, executable } = artifacts["linux-x64"]!;
+  const unpacked = Bun.gunzipSync(readFileSync(join(directory, path)));
+  expect(unpacked.byteLength).toBe(executable.size);
+  expect(createHash("sha256").update(unpacked).digest("hex")).toBe(executable.sha256);
+  writeFileSync(join(directory, "key.pem"), pair.publicKey.export({ format: "pem", type: "spki" }));
+  const verify = `{ echo 'buildomat-factory-sp-test manifest'; cat manifest.json; } > signed
+    head -n 1 manifest.sig | openssl base64 -d -A > signature
+    openssl pkeyutl -verify -rawin -pubin -inkey key.pem -in signed -sigfile signature`;
+  expect(sh(directory, verify)).toMatchObject({ exitCode: 0, said: expect.stringContaining("Successfully") });
+});
+
+test("the same executables at the same time make the same release, byte for byte", async () => {
+  const [one, other] = [await release(), await release()];
+  expect(sh(scratch, `diff -r ${one} ${other}`)).toEqual({ exitCode: 0, said: "" });
+});
+
+test("the next release comes before those that are there, with a larger number, also at the same moment", async () => {
+  const directory = await release();
+  const before = read(directory);
+  await release({ directory, version: "1.1.0", revoke: [{ version: "1.0.0", reason: "it loses logs" }] });
+  const after = read(directory);
+  if (!before.ok || !after.ok) throw new Error("not believed");
+  expect(after.value.sequence).toBe(before.value.sequence + 1);
+  expect(after.value.releases.map(({ version }) => version)).toEqual(["1.1.0", "1.0.0"]);
+  expect(after.value.revoked).toEqual([{ version: "1.0.0", reason: "it loses logs" }]);
+  expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
+});
+
+test("a release is never made again under its name", async () => {
+  const directory = await release();
+  const again = release({ directory });
+  expect(again).rejects.toThrow("released already");
+});
+
+test("makeKey() keeps the private key to its owner, out of the repository, and never writes over one", () => {
+  const trusted = join(scratch, "trusted.json");
+  writeFileSync(trusted, "[]\n");
+  const path = join(scratch, "signing.pem");
+  const made = makeKey(path, trusted);
+  expect(JSON.parse(readFileSync(trusted, "utf8"))).toEqual([made]);
+  expect(statSync(path).mode & 0o777).toBe(0o600);
+  expect(() => makeKey(path, trusted)).toThrow("EEXIST");
+  const inside = join(import.meta.dir, "signing.pem");
+  expect(() => makeKey(inside, trusted)).toThrow("does not belong");
+  expect(existsSync(inside)).toBe(false);
+  expect(JSON.parse(readFileSync(trusted, "utf8"))).toEqual([made]);
+});
