@@ -3,6 +3,7 @@
  * lease and its worker. It runs on the factory's host.
  */
 import type { Testbed } from "../config/config.ts";
+import { runBoardCheck } from "../hosts/board-check.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
@@ -10,11 +11,9 @@ import { done, type Outcome } from "./outcome.ts";
 import { drop, giveUp } from "./prepare.ts";
 import { showTroubles } from "./trouble.ts";
 
-const deadlineMs = 60_000;
 /** A check may take as long as a lease lives: a lease that is older than this is renewed meanwhile. */
 const renewMs = 20_000;
 const renewAgainMs = 5_000;
-const longestReason = 500;
 
 export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
   await runCheck(factory, testbed, null);
@@ -38,30 +37,18 @@ export async function checkAgain(factory: Factory, instance: Instance): Promise<
 /** The command, and how it failed, for people; null: it succeeded. */
 async function runCheck(factory: Factory, testbed: Testbed, instance: string | null): Promise<string | null> {
   const { processes, known, clock, log } = factory;
-  const { path, user } = factory.hosts.here;
-  const { name, spType, check: command } = testbed;
-  if (command === null) return null;
-  const result = await processes.run({
-    argv: ["/bin/sh", "-c", command],
-    // What hangs is ended with all that it started.
-    isDetached: true,
-    env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: name, SP_TYPE: spType },
-    timeoutMs: deadlineMs,
-    maxBytes: 4096,
-  });
-  const said = result.ok ? `${result.stdout}${result.stderr}`.trim().slice(-longestReason) : "";
-  const code = result.ok ? `exit code ${result.exitCode}` : result.reason;
-  const isPassed = result.ok && result.exitCode === 0;
-  const why = `${command}: ${code}${said === "" ? "" : `, ${said}`}`;
-  const fault = isPassed ? null : `its check fails: ${why}`;
+  const { name } = testbed;
+  const result = await runBoardCheck(processes, testbed, factory.hosts.here);
+  if (result === null) return null;
+  const fault = result.isPassed ? null : `its check fails: ${result.said}`;
   const isNew = (known.checks.get(name)?.fault ?? null) === null;
   known.checks.set(name, { atMs: clock.uptimeMs(), fault, instance });
   // Its words may differ each time: logged once until it succeeds.
   if (fault !== null && isNew)
-    log.warn(`no job is taken for it until its check succeeds: ${why}`, { testbed: name });
+    log.warn(`no job is taken for it until its check succeeds: ${result.said}`, { testbed: name });
   if (fault === null && !isNew) log.info("its check succeeds again", { testbed: name });
   showTroubles(factory, [testbed]);
-  return isPassed ? null : why;
+  return result.isPassed ? null : result.said;
 }
 
 /** Until `ended`; false: the server no longer leases the job to us. */

@@ -31,7 +31,10 @@ export type Reached = { ok: true; host: Host } | { ok: false; reason: string; ho
  * What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run; `tried` is on
  * what was found good, or could not be tried.
  */
-export type Inspected = { ok: true; remarks: string[]; tried?: string[] } | { ok: false; reason: string };
+export type Inspected =
+  | { ok: true; remarks: string[]; tried?: string[] }
+  /** `isServerSilent`: all else is good there, but the server does not answer. */
+  | { ok: false; reason: string; isServerSilent?: true };
 
 export interface Hosts {
   here: Host;

@@ -321,10 +321,17 @@ test("runCheck() beside a running factory says so, and leaves its lock to it", a
   };
   const factory = hold();
   expect(await firstLine(factory)).toBe("held");
+  it.configure({ more: boards[0]?.("exit 1") ?? "" });
   const answer = await it.check();
   expect(faults(answer)).toEqual([]);
   expect(answer.findings).toContainEqual(
     expect.objectContaining({ subject: "factory", message: expect.stringMatching(/^one is running on/) }),
+  );
+  expect(answer.findings).toContainEqual(
+    expect.objectContaining({
+      subject: "testbed.good",
+      message: "its check is not run: the running factory runs it before each job",
+    }),
   );
   await factory.stdin.end();
   await factory.exited;
@@ -453,6 +460,53 @@ test("runCheck() tries the agent: one that cannot be run is told with its reason
   ]);
 });
 
+/** `[testbed.*]` sections with a check of their own. */
+const boards = ["good", "bad"].map(
+  (name) => (check: string) =>
+    `[testbed.${name}]\nsp_type = "psc"\ntargets = ["sp-gimlet"]\nsp_runner_config = "~/sp.toml"\ncheck = ${JSON.stringify(check)}\n`,
+);
+
+test("runCheck() runs each testbed's own check, and says what it said", async () => {
+  await using it = await openDesk();
+  const [good, bad] = boards;
+  it.configure({
+    more: [good?.("echo $SP_TYPE has power"), bad?.("echo no power on $SP_TESTBED >&2; exit 3")].join(""),
+  });
+  const answer = await it.check();
+  expect(faults(answer)).toEqual([
+    "error testbed.bad: its check fails: echo no power on $SP_TESTBED >&2; exit 3: exit code 3, no power on bad",
+  ]);
+  expect(answer.exitCode).toBe(1);
+  expect(answer.findings).toContainEqual(
+    expect.objectContaining({
+      severity: "ok",
+      subject: "testbed.good",
+      message: "its check succeeds: echo $SP_TYPE has power: exit code 0, psc has power",
+    }),
+  );
+});
+
+test("runCheck() does not run the check of a testbed that may have a job, and says so", async () => {
+  await using it = await openDesk();
+  const mark = join(it.directory, "ran");
+  it.configure({ more: boards[0]?.(`touch ${mark}`) ?? "" });
+  const said = async (over: Partial<CheckOptions>): Promise<string[]> =>
+    (await it.check(over)).findings
+      .filter(({ subject }) => subject === "testbed.good")
+      .map(({ message }) => message);
+  const held = { testbed: "good", instance: "good/4", cookie: "c", uid: 1, owner: "alive" as const };
+  const openBusyMinder: CheckOptions["openMinder"] = (_, places) => ({
+    ...openWillingMinder(places),
+    locks: () => Promise.resolve({ ok: true, locks: [{ ...held, directory: "/other/good_4" }] }),
+  });
+  expect(await said({ openMinder: openBusyMinder })).toContain(
+    "its check is not run: the testbed is in use by good/4",
+  );
+  expect(existsSync(mark)).toBe(false);
+  expect(await said({})).toContain(`its check succeeds: touch ${mark}: exit code 0`);
+  expect(existsSync(mark)).toBe(true);
+});
+
 test("runCheck() warns where sp-runner or its configuration is not there", async () => {
   await using it = await openDesk();
   rmSync(join(it.directory, "bin/sp-runner"));
@@ -550,6 +604,7 @@ const good: Facts = {
   database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
   databaseTrouble: seen(null),
   reaches: seen(new Map()),
+  boardChecks: seen(new Map()),
   workDirectory: seen(place("/b/work")),
   lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
   freeBytes: seen(1e12),
@@ -627,6 +682,27 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
       /^error testbed.bed-1: cannot reach lab-3 over ssh: refused$/,
       /^error testbeds: no testbed can take a job$/,
     ],
+  ],
+  [
+    "a server that answers neither this host nor a testbed's",
+    {
+      ping: failing("connection refused", "ECONNREFUSED"),
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(
+        new Map([["bed-1", { ok: false, reason: "lab-3: proxy?", isServerSilent: true as const }]]),
+      ),
+    },
+    [/^error server: b.example refuses connections/, /^warning token/],
+  ],
+  [
+    "a server that answers only this host",
+    {
+      config: configOf("", 'host = "lab-3"'),
+      reaches: seen(
+        new Map([["bed-1", { ok: false, reason: "lab-3: proxy?", isServerSilent: true as const }]]),
+      ),
+    },
+    [/^error testbed.bed-1: lab-3: proxy\?$/, /^error testbeds: no testbed can take a job$/],
   ],
   [
     "a testbed of another host that answers",

@@ -7,6 +7,7 @@ import type { Reading } from "../../config/reading.ts";
 import type { HttpFailure, HttpReply } from "../../doors/http.ts";
 import type { RunResult } from "../../doors/processes.ts";
 import type { Worker } from "../../server/factory-side.ts";
+import type { BoardCheck } from "../../hosts/board-check.ts";
 import type { Inspected } from "../../hosts/host.ts";
 import type { LocksResult, ProbeResult } from "../../hosts/minder/replies.ts";
 import type { Quarantine } from "./database.ts";
@@ -49,6 +50,8 @@ export interface Facts {
   database: Look<Place>;
   /** By testbed on another host or at an sp-runner service: whether that can be used. */
   reaches: Look<Map<string, Inspected>>;
+  /** By testbed with a check of its own: what came of it, or why it was not run. */
+  boardChecks: Look<Map<string, BoardCheck | { untried: string }>>;
   /** Why its content cannot be used; null: it can, or there is none. */
   databaseTrouble: Look<string | null>;
   workDirectory: Look<Place>;

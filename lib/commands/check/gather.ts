@@ -17,6 +17,7 @@ import type { Http } from "../../doors/http.ts";
 import type { Processes } from "../../doors/processes.ts";
 import { openFactoryApi } from "../../server/factory-side.ts";
 import { errorText } from "../../words/failure.ts";
+import { checkBoards } from "./board-checks.ts";
 import type { Inspected } from "../../hosts/host.ts";
 import type { Minder } from "../../hosts/minder/minder.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
@@ -61,6 +62,8 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
   // Not even its script is left in the real work directory.
   const openMinder = (locks: string): Minder =>
     ground.openMinder(config, { directory: valueOf(scratch), lockDirectory: locks });
+  const isRunning = look(() => isFactoryRunning(base.database, isThere));
+  const locks = look(() => openMinder(valueOf(lockDirectory)).locks());
   const looks = {
     tokenFiles: look(() => lookAtTokenFiles(config, ground)),
     ping: look(() => ping(config, ground)),
@@ -73,11 +76,12 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
     workDirectory: look(() => lookAt(workDirectory, { followsLinks: false })),
     lockDirectory: look(() => lookAt(valueOf(lockDirectory), { followsLinks: false })),
     freeBytes: look(() => readFreeBytes(workDirectory)),
-    isFactoryRunning: look(() => isFactoryRunning(base.database, isThere)),
+    boardChecks: look(async () => await checkBoards(config, ground, await isRunning, await locks)),
+    isFactoryRunning: isRunning,
     troubles: look(() => readTroubles(base.database)),
     reading: look(() => readReading(base.database)),
     quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),
-    locks: look(() => openMinder(valueOf(lockDirectory)).locks()),
+    locks,
     missingPrograms: look(() => findMissingPrograms(config, ground)),
     probe: look(() => probe(config, ground, openMinder(`${valueOf(scratch)}/locks`))),
     agent: look(() => tryAgent(config, ground, valueOf(scratch))),

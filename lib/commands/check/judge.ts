@@ -70,20 +70,30 @@ function judgeTestbed(
   facts: Facts,
   testbed: Facts["config"]["testbeds"][number],
 ): { finding: Finding; mayTake: boolean } {
-  const { config, reaches, troubles } = facts;
+  const { config, reaches, troubles, boardChecks } = facts;
   const { name, enabled, spType, targets } = testbed;
   const subject = `testbed.${name}`;
   const refuse = (finding: Finding) => ({ finding, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
   if (isReached(testbed)) {
     const reached = reaches.ok ? reaches.value.get(name) : reaches;
-    if (reached?.ok === false) return refuse(error(subject, reached.reason, null));
+    // A server that does not answer this host either is reported once.
+    const isToldOnce = reached !== undefined && "isServerSilent" in reached && !isServerThere(facts);
+    if (reached?.ok === false && !isToldOnce) {
+      return refuse(error(subject, reached.reason, null));
+    }
   }
   // Of one that hangs here by now the factory does not speak.
   const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
   const said = `the running factory says: ${trouble}`;
   if (trouble !== undefined && !isInUse(trouble)) {
     return refuse(error(subject, said, "If that is fixed by now, it finds out within 10 s"));
+  }
+  const check = boardChecks.ok ? boardChecks.value.get(name) : undefined;
+  if (check !== undefined && !("untried" in check) && !check.isPassed) {
+    return refuse(
+      error(subject, `its check fails: ${check.said}`, "No job is taken for it until that succeeds"),
+    );
   }
   const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
   if (served.length === 0) {
@@ -99,9 +109,8 @@ function judgeTestbed(
   return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
 }
 
-function judgeRemarks({ reaches }: Facts): Finding[] {
-  if (!reaches.ok) return [];
-  return [...reaches.value].flatMap(([name, reached]) => {
+function judgeRemarks({ reaches, boardChecks }: Facts): Finding[] {
+  const ofHosts = [...(reaches.ok ? reaches.value : [])].flatMap(([name, reached]) => {
     if (!reached.ok) return [];
     const subject = `testbed.${name}`;
     return [
@@ -109,7 +118,18 @@ function judgeRemarks({ reaches }: Facts): Finding[] {
       ...reached.remarks.map((remark) => warning(subject, remark, null)),
     ];
   });
+  const ofBoards = [...(boardChecks.ok ? boardChecks.value : [])].flatMap(([name, check]) => {
+    const subject = `testbed.${name}`;
+    if ("untried" in check) return [ok(subject, `its check is not run: ${check.untried}`)];
+    return check.isPassed ? [ok(subject, `its check succeeds: ${check.said}`)] : [];
+  });
+  const untold = boardChecks.ok
+    ? []
+    : [warning("testbeds", `their checks cannot be run: ${boardChecks.reason}`, null)];
+  return [...ofHosts, ...ofBoards, ...untold];
 }
+
+const isServerThere = ({ ping }: Facts): boolean => ping.ok && ping.value.reply.ok;
 
 /** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */
 function isInUse(trouble: string): boolean {

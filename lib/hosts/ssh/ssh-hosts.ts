@@ -140,6 +140,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (trial.kind === "failed") {
       return {
         ok: false,
+        isServerSilent: true,
         reason: `${host}: an agent there does not reach ${baseurl}: ${trial.reason}; ${reachHint}`,
       };
     }
