@@ -7,12 +7,7 @@ import type { Host } from "../hosts/host.ts";
 import type { ArmSpec } from "../hosts/minder/specification.ts";
 import type { Factory } from "./memory.ts";
 import { factoryMark } from "./recover.ts";
-
-/** A minder that is not told to go within this lets go of the testbed. */
-export const expirySeconds = 120;
-export const logCapBytes = 100 * 1024 * 1024;
-/** What a login on a lab's host has. Bun raises its own soft limit, and programs that use select() misbehave above this. */
-const usualOpenFiles = 1024;
+import { limits } from "../policy/limits.ts";
 
 export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
   const { agent, user } = host;
@@ -28,7 +23,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     // Ours is told where its agent is: a job may have cleared its environment.
     bmat: agent.kind === "built-in" ? shieldedBmat(agent.bmat, `${directory}/opt`) : agent.bmat,
     isExternal: agent.kind === "external",
-    openFiles: agent.kind === "external" && host.ssh === null ? usualOpenFiles : null,
+    openFiles: agent.kind === "external" && host.ssh === null ? limits.openFiles : null,
     environment: agent.kind === "built-in" ? { ...environment, ...privateScratch(directory) } : environment,
     ...host.cover,
     kept: [...host.cover.kept, ...filesFor(testbed, user.home, environment)],
@@ -36,8 +31,8 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     usesHost: instance.place.way !== "sp-runner",
     isAgain: instance.phase === "running",
     isOutputWatched: instance.silenceTimeoutMs !== null,
-    expirySeconds,
-    logCapBytes,
+    expirySeconds: limits.armedMs / 1000,
+    logCapBytes: limits.logBytes,
     testbedJson: JSON.stringify({
       testbed: testbed.name,
       sp_type: testbed.spType,

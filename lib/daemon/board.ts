@@ -7,7 +7,7 @@ import type { Testbed } from "../config/config.ts";
 import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 import { errorText } from "../words/failure.ts";
 import type { Reached } from "../hosts/host.ts";
-import { intervals } from "../policy/observation.ts";
+import { limits } from "../policy/limits.ts";
 import {
   askForBoard,
   cutOffMs,
@@ -24,12 +24,6 @@ import {
 } from "../runner/sp-runner.ts";
 import { type Factory, logFor } from "./memory.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
-
-/** A board that does not come back needs a person. */
-const mostRecoveries = 3;
-/** A board takes its time to come back: so long it is only looked at. */
-const recoveryMs = 120_000;
-const lookAgainMs = 2_000;
 
 /** Whether the board can take a job; one that has failed is told to recover. */
 export async function reachBoard(factory: Factory, testbed: Testbed, url: string): Promise<Reached> {
@@ -56,10 +50,10 @@ async function recoverBoard(
   const what = `sp-runner ${url} says that its board failed`;
   const sinceMs = known.recoveringSinceMs.get(name) ?? Number.NEGATIVE_INFINITY;
   const recovering: Reached = { ok: false, reason: `${what}: it is recovering` };
-  if (clock.uptimeMs() - sinceMs < recoveryMs) return recovering;
+  if (clock.uptimeMs() - sinceMs < limits.boardRecoveryMs) return recovering;
   const before = known.troubles.get(name) ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
   const { recoveries } = before;
-  if (recoveries >= mostRecoveries) {
+  if (recoveries >= limits.boardRecoveries) {
     const vain = `recovering it did not help ${recoveries} times: it needs a person`;
     return { ok: false, reason: `${what}, and ${vain}` };
   }
@@ -113,7 +107,7 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
     known.boards.set(name, { idle: null, absent: null, isAtWork: true });
-    return waiting(lookAgainMs);
+    return waiting(limits.boardLookMs);
   }
   if (!isIdle(board)) {
     known.boards.delete(name);
@@ -124,14 +118,14 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, clock.uptimeMs());
   known.boards.set(name, { idle, absent, isAtWork: false });
   if (job.is === "untold") return lastedMs(idle) >= silenceMs ? done : cannotTell(job.reason);
-  return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(lookAgainMs);
+  return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(limits.boardLookMs);
 }
 
 /** A submission that was cut off or whose answer was lost, and a record that is not understood: it may begin yet. */
 function idleForMs(record: BoardRecord | null): number {
   const isTaken = record?.phase === "submitted" && record.isAdopted !== true;
   const isSettled = record === null || isTaken || record.phase === "refused";
-  return isSettled ? intervals.confirmMs : cutOffMs;
+  return isSettled ? limits.confirmMs : cutOffMs;
 }
 
 type JobThere = { is: "there" | "not there" } | { is: "untold"; reason: string };

@@ -7,7 +7,7 @@ import { errorText, isRefusedBySystem } from "../words/failure.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { LogFields } from "../words/logger.ts";
 import { plan } from "../policy/plan.ts";
-import { intervals } from "../policy/observation.ts";
+import { limits } from "../policy/limits.ts";
 import { type Action, actionKey } from "../policy/action.ts";
 import { chooseStartable } from "../policy/lanes.ts";
 import { takenBy } from "../policy/free-testbeds.ts";
@@ -27,11 +27,6 @@ import { check, checkAgain } from "./testbed-check.ts";
 import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
 import { takeWords } from "./operator-word.ts";
 import { create, settle } from "./worker-request.ts";
-
-/** What is under way when the daemon stops is given this long to end; what does not is settled by the next start. */
-const stopWithinMs = 2_000;
-/** Longest sleep without a reason: a wake-up that was missed costs no more than this, and an operator's word has none. */
-const longestSleepMs = 2_000;
 
 /** What only finds out, and need not be waited for: there is always some of it while instances are held. */
 const passive: ReadonlySet<Action["kind"]> = new Set([
@@ -79,12 +74,12 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
         for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);
         watchInstances();
-        const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), longestSleepMs);
+        const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), limits.sleepMs);
         await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
         if (fault !== null) throw fault.error;
       }
       factory.supervisor.stopping();
-      await Promise.race([Promise.allSettled(underWay.values()), clock.sleep(stopWithinMs)]);
+      await Promise.race([Promise.allSettled(underWay.values()), clock.sleep(limits.stopMs)]);
       if (fault !== null) throw fault.error;
       return { held: [...known.instances.values()] };
     } finally {
@@ -160,7 +155,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
       const backOff = backOffMs(count - 1, factory.random.fraction());
       // What keeps jobs away is to be found gone within 10 s of the fix.
       const isPreflight = ["reach", "look at host", "check"].includes(action.kind);
-      known.retryAtMs.set(key, nowMs + (isPreflight ? Math.min(backOff, intervals.faultyHostMs) : backOff));
+      known.retryAtMs.set(key, nowMs + (isPreflight ? Math.min(backOff, limits.faultyHostMs) : backOff));
       return;
     }
     const isTold = before !== undefined && before.message !== null;

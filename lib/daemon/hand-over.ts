@@ -1,8 +1,7 @@
 /** What the log says of instances that one run of the factory leaves to the next. Pure. */
 import { type Instance, instanceName } from "../words/domain.ts";
 import { stateOf } from "../status/snapshot.ts";
-
-const mostNamed = 10;
+import { limits } from "../policy/limits.ts";
 
 /** Null: there was nothing to take over. */
 export function describeTakenOver(instances: Instance[]): string | null {
@@ -22,7 +21,9 @@ function count({ length }: Instance[]): string {
 }
 
 function list(instances: Instance[]): string {
-  const named = instances.slice(0, mostNamed).map((each) => `${instanceName(each)} (${stateOf(each)})`);
+  const named = instances
+    .slice(0, limits.instancesNamed)
+    .map((each) => `${instanceName(each)} (${stateOf(each)})`);
   const rest = instances.length - named.length;
   return `${named.join(", ")}${rest === 0 ? "" : ` and ${rest} more`}`;
 }

@@ -11,10 +11,7 @@ import { inOne, lackOfRoom } from "../hosts/work-directory.ts";
 import { type Factory, nextSeq, strike } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
-
-/** sun_path is 104 bytes on some systems, its final zero included. */
-const longestSocketBytes = 103;
-const mostSeqDigits = 15;
+import { limits } from "../policy/limits.ts";
 
 /** One look for this host, not one for each of its testbeds. */
 export async function lookAtHost(factory: Factory): Promise<Outcome> {
@@ -96,10 +93,10 @@ function whyTooLong(factory: Factory, { name: testbed }: Testbed): string | null
   const pathOf = (seq: number): string =>
     `${workDirectory}/${directoryName({ testbed, seq })}/opt/run/buildomat.sock`;
   // Far from it, as nearly all are, the database need not be asked.
-  if (Buffer.byteLength(pathOf(1)) + mostSeqDigits <= longestSocketBytes) return null;
+  if (Buffer.byteLength(pathOf(Number.MAX_SAFE_INTEGER)) <= limits.socketPathBytes) return null;
   const path = pathOf(nextSeq(factory, testbed));
-  if (Buffer.byteLength(path) <= longestSocketBytes) return null;
-  return `the path ${path} is longer than a socket's may be (${longestSocketBytes} bytes); choose a shorter general.work_dir`;
+  if (Buffer.byteLength(path) <= limits.socketPathBytes) return null;
+  return `the path ${path} is longer than a socket's may be (${limits.socketPathBytes} bytes); choose a shorter general.work_dir`;
 }
 
 /** What an instance needs of its host. */

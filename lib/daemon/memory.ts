@@ -11,7 +11,6 @@ import {
   isOpen,
   type Moment,
   parseInstanceName,
-  quarantineStrikes,
   type Trouble,
 } from "../words/domain.ts";
 import type { Clock } from "../doors/clock.ts";
@@ -26,6 +25,7 @@ import type { Check, HostFaults, Look, Observation, PendingLease } from "../poli
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
 import type { IdleSpan, SpRunnerApi } from "../runner/sp-runner.ts";
 import type { Store } from "../store/store.ts";
+import { limits } from "../policy/limits.ts";
 
 export interface Parts {
   config: Config;
@@ -226,25 +226,18 @@ export function isOurs(instance: Instance, worker: Worker): boolean {
   return worker.private === instanceName(instance);
 }
 
-const firstRetryMs = 10_000;
-const longestRetryMs = 600_000;
-
 /** The lab failed on this testbed: no lease for it for a while, longer each time. */
 export function strike(factory: Factory, testbed: string, reason: string): void {
   const strikes = (factory.known.health.get(testbed)?.strikes ?? 0) + 1;
-  const waitMs = Math.min(firstRetryMs * 2 ** (strikes - 1), longestRetryMs);
+  const waitMs = Math.min(limits.strikeMs * 2 ** (strikes - 1), limits.longestRestMs);
   const { bootId, uptimeMs } = now(factory);
   const health = { strikes, retryAt: { bootId, uptimeMs: uptimeMs + waitMs }, reason };
   factory.store.setHealth(testbed, health);
   factory.known.health.set(testbed, health);
   const why =
-    strikes < quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
+    strikes < limits.quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
   factory.log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
 }
-
-/** A lease that is not used keeps its job from everybody for a minute: no other one for this testbed before. */
-const pinnedMs = 60_000;
-const shortestRestMs = 1_000;
 
 /** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until an agent is online. */
 export function rest(
@@ -254,10 +247,11 @@ export function rest(
   of: "job waits" | "job is gone",
 ): void {
   const count = (known.rests.get(testbed)?.count ?? 0) + 1;
-  const firstMs = of === "job waits" ? pinnedMs : shortestRestMs;
-  const restMs = Math.min(firstMs * 2 ** (count - 1), longestRetryMs);
+  // A lease that is not used keeps its job from everybody until it is forgotten: no other one for this testbed before.
+  const firstMs = of === "job waits" ? limits.leaseLifeMs : limits.restMs;
+  const restMs = Math.min(firstMs * 2 ** (count - 1), limits.longestRestMs);
   known.rests.set(testbed, { count, untilMs: clock.uptimeMs() + restMs, reason });
-  if (restMs >= firstRetryMs) log.warn(`asks for no job for ${restMs / 1000} s: ${reason}`, { testbed });
+  if (restMs >= limits.strikeMs) log.warn(`asks for no job for ${restMs / 1000} s: ${reason}`, { testbed });
 }
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {

@@ -9,17 +9,13 @@ import { endedBy, endRules, endText } from "../policy/end-causes.ts";
 import type { ArmResult } from "../hosts/minder/replies.ts";
 import type { PendingLease } from "../policy/observation.ts";
 import { isHere, targetIds } from "../policy/free-testbeds.ts";
-import { armRequest, expirySeconds } from "./arm-request.ts";
+import { armRequest } from "./arm-request.ts";
 import { isAtFault, lookAtHost, noteAlone, noteRefusal } from "./isolation.ts";
 import { advance, type Factory, leaseAgeMs, logFor, nextSeq, rest, setView, strike } from "./memory.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { hostOf, noteElsewhere, noteUnreached, reachAnew, reachedHost } from "./far-hosts.ts";
 import { decideEnd } from "./wind-down.ts";
-
-/** After this a lease that was not renewed is gone for certain, and so is any request that was sent under it. */
-export const lostLeaseMs = 60_000;
-/** A host's clock may run slower than ours, and the call that armed it may have come late. */
-const expiryMarginMs = 60_000;
+import { limits } from "../policy/limits.ts";
 
 export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
   const { known, config, store, clock, random } = factory;
@@ -73,7 +69,7 @@ export async function arm(factory: Factory, instance: Instance): Promise<Outcome
     return await giveUp(factory, instance, { cause: "target not served" });
   }
   // No other call keeps the lease: what cannot be reached until now is not tried any more.
-  if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > lostLeaseMs) {
+  if (instance.phase === "preparing" && leaseAgeMs(factory, instance) > limits.leaseLifeMs) {
     return await drop(factory, instance, { cause: "not ready in time" });
   }
   const armed = await armAt(factory, instance, testbed);
@@ -192,7 +188,7 @@ async function release(factory: Factory, instance: Instance, end: End): Promise<
  */
 function isExpired({ known, clock }: Factory, instance: Instance): boolean {
   const armedMs = known.armedMs.get(instanceName(instance)) ?? known.startedMs;
-  return clock.uptimeMs() - Math.max(armedMs, known.startedMs) >= expirySeconds * 1000 + expiryMarginMs;
+  return clock.uptimeMs() - Math.max(armedMs, known.startedMs) >= limits.armedMs + limits.armedMarginMs;
 }
 
 /** Whether the testbed, as it is configured today, may run the instance's job. */

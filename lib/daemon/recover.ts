@@ -15,6 +15,7 @@ import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { noteHostFault } from "./isolation.ts";
 import { advance, type Factory, logFor, noteSeqs, now } from "./memory.ts";
+import { limits } from "../policy/limits.ts";
 
 const intentSchema = z.object({
   factory: z.string(),
@@ -31,8 +32,6 @@ const intentSchema = z.object({
   silenceTimeoutMs: z.number().nullable(),
   begunMs: z.number(),
 });
-
-const recallAgainMs = 5_000;
 
 /**
  * Whose an instance is: other factories may have theirs in the same directory of a host. Made of what stays the same when the
@@ -131,7 +130,7 @@ async function recallUntilAnswered(factory: Factory, stopped: AbortSignal): Prom
       log.error(fault);
       noteHostFault(factory, fault);
     }
-    await clock.sleep(recallAgainMs, stopped);
+    await clock.sleep(limits.recallMs, stopped);
   }
   return [];
 }

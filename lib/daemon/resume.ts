@@ -7,10 +7,7 @@ import { armRequest } from "./arm-request.ts";
 import { type Factory, isOurs, logFor, setView } from "./memory.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { goRequest } from "./start.ts";
-
-const heldMs = 3_000;
-/** Each half a minute after the first few. */
-const mostFailures = 20;
+import { limits } from "../policy/limits.ts";
 
 export async function resume(factory: Factory, instance: Instance): Promise<Outcome> {
   const { api, hosts, known, config } = factory;
@@ -28,10 +25,10 @@ export async function resume(factory: Factory, instance: Instance): Promise<Outc
   if (read.value === null || read.value.recycle || !isOurs(instance, read.value)) return giveUp();
   if (read.value.hold) {
     known.server.isListWanted = true;
-    return waiting(heldMs);
+    return waiting(limits.heldMs);
   }
-  // What is in the way may pass, a full disk say: it is tried for some minutes.
-  if ((known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0) >= mostFailures) return giveUp();
+  if ((known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0) >= limits.restartFailures)
+    return giveUp();
   const minder = hosts.minderOf(place);
   const stopped = await minder.stop(place.directory, { cookie, graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot start the agent again: ${stopped.reason}`);

@@ -5,14 +5,11 @@ import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 import { isStillAtWork } from "../hosts/minder/glance.ts";
 import type { MinderView } from "../hosts/minder/replies.ts";
 import { noteList } from "../policy/server-view.ts";
-import { logCapBytes } from "./arm-request.ts";
 import { howToClear, lookAtFormer } from "./rust-instances.ts";
 import { advance, type Factory, logFor, noteSeqs, now, setView } from "./memory.ts";
 import { noteTrouble } from "./trouble.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
-
-/** A refused token is tried again this often: somebody may mend it on the server. */
-const tokenRetryMs = 30_000;
+import { limits } from "../policy/limits.ts";
 
 export async function listWorkers(factory: Factory): Promise<Outcome> {
   const { api, known, clock } = factory;
@@ -72,7 +69,7 @@ export async function ping(factory: Factory): Promise<Outcome> {
   }
   if (answer.refusal !== "unauthorised") return refusedCall("ping the server", answer);
   noteToken(factory, false);
-  return waiting(tokenRetryMs);
+  return waiting(limits.pingWhileRefusedMs);
 }
 
 function noteToken({ known, log, config }: Factory, isGood: boolean): void {
@@ -181,7 +178,7 @@ async function isAsItWas({ files, clock }: Factory, instance: Instance): Promise
   const { phase, place, silenceTimeoutMs } = instance;
   // Only the minder tells whether a job prints.
   if (phase !== "running" || place.ssh !== undefined || silenceTimeoutMs !== null) return false;
-  return await isStillAtWork(place.directory, { files, bootId: clock.bootId, logCapBytes });
+  return await isStillAtWork(place.directory, { files, bootId: clock.bootId, logCapBytes: limits.logBytes });
 }
 
 export async function lookAtLocks(factory: Factory): Promise<Outcome> {

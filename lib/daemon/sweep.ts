@@ -3,19 +3,11 @@
  * host, and on those that have been reached. Rows go later.
  */
 import type { Host } from "../hosts/host.ts";
-import { intervals } from "../policy/observation.ts";
+import { dayMs } from "../words/duration.ts";
+import { limits } from "../policy/limits.ts";
 import type { EndedInstance } from "../store/history.ts";
 import { type Factory } from "./memory.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
-
-const dayMs = 24 * 3_600_000;
-/** Looking through a large work directory keeps its disk busy, and each host costs a process here. */
-const mostHostsAtOnce = 4;
-/** Rows outlive their directories: one that could not be removed, or whose host was away, is found by its row. */
-const rowDays = 90;
-/** So many rows go with one commit; the loop runs on in between. */
-const mostRowsAtOnce = 1000;
-const betweenCommitsMs = 50;
 
 /** Looks at each host once an hour, and at a new one at once. */
 export async function sweep(factory: Factory): Promise<Outcome> {
@@ -25,7 +17,7 @@ export async function sweep(factory: Factory): Promise<Outcome> {
   // Several testbeds hang on one host.
   const places = new Map([hosts.here, ...reached].map((host) => [placeOf(host), host]));
   const isDue = (place: string): boolean =>
-    nowMs - (known.hostsSweptMs.get(place) ?? Number.NEGATIVE_INFINITY) >= intervals.sweepMs;
+    nowMs - (known.hostsSweptMs.get(place) ?? Number.NEGATIVE_INFINITY) >= limits.sweepMs;
   const due = [...places].filter(([place]) => isDue(place));
   for (const [place] of due) known.hostsSweptMs.set(place, nowMs);
   known.sweptMs = Math.min(...[...places.keys()].map((place) => known.hostsSweptMs.get(place) ?? nowMs));
@@ -35,7 +27,7 @@ export async function sweep(factory: Factory): Promise<Outcome> {
       left.push(...(await sweepHost(factory, next[1])));
     }
   };
-  await Promise.all(Array.from({ length: mostHostsAtOnce }, sweepNext));
+  await Promise.all(Array.from({ length: limits.hostsSweptAtOnce }, sweepNext));
   await pruneRows(factory);
   const [first] = left;
   return first === undefined ? done : failed(first);
@@ -78,8 +70,9 @@ async function sweepHost(factory: Factory, host: Host): Promise<string[]> {
 }
 
 async function pruneRows({ store, config, clock }: Factory): Promise<void> {
-  const beforeMs = clock.wallMs() - (config.general.keepDays + rowDays) * dayMs;
-  while (store.prune(beforeMs, mostRowsAtOnce) === mostRowsAtOnce) await clock.sleep(betweenCommitsMs);
+  const beforeMs = clock.wallMs() - config.general.keepDays * dayMs - limits.rowsMs;
+  while (store.prune(beforeMs, limits.rowsPerCommit) === limits.rowsPerCommit)
+    await clock.sleep(limits.betweenCommitsMs);
 }
 
 /** The last part of a path. */

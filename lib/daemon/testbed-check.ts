@@ -10,10 +10,7 @@ import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { drop, giveUp } from "./prepare.ts";
 import { showTroubles } from "./trouble.ts";
-
-/** A check may take as long as a lease lives: a lease that is older than this is renewed meanwhile. */
-const renewMs = 20_000;
-const renewAgainMs = 5_000;
+import { limits } from "../policy/limits.ts";
 
 export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
   await runCheck(factory, testbed, null);
@@ -57,11 +54,11 @@ async function keepLease(factory: Factory, instance: Instance, ended: AbortSigna
   let waitMs = 0;
   while (instance.job !== null) {
     const ageMs = leaseAgeMs(factory, known.instances.get(instanceName(instance)) ?? instance);
-    await clock.sleep(Math.max(waitMs, renewMs - ageMs), ended);
+    await clock.sleep(Math.max(waitMs, limits.leaseRenewDuringCheckMs - ageMs), ended);
     if (ended.aborted) return true;
     const leasedAt = now(factory);
     const answer = await api.renew(instance.job);
-    waitMs = renewAgainMs;
+    waitMs = limits.leaseRenewAgainMs;
     if (!answer.ok) continue;
     if (!answer.value) return false;
     try {

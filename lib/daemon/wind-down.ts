@@ -15,15 +15,7 @@ import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor
 import { blame } from "./isolation.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { noteTrouble } from "./trouble.ts";
-
-/** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
-const graceMs = 10_000;
-/** A held worker is looked at again with the next list. */
-const heldMs = 3_000;
-/** So much of the agent's log is shown to the owner of a job that the lab failed. */
-const tailBytes = 2_000;
-/** An operator's word counts after so many. */
-const looksThatFail = 2;
+import { limits } from "../policy/limits.ts";
 
 export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
   const { isLabsFault, isRefutedBy } = endRules[end.cause];
@@ -34,7 +26,7 @@ export async function decideEnd(factory: Factory, instance: Instance, end: End):
     if (read.worker.online) advance(factory, instance, { isOnline: true });
     factory.known.server.missingSinceMs.delete(instanceName(instance));
     factory.known.server.isListWanted = true;
-    return waiting(heldMs);
+    return waiting(limits.heldMs);
   }
   const next = advance(factory, instance, {
     phase: "destroying",
@@ -89,7 +81,7 @@ async function readWorker(
   if (worker === null) return { worker };
   if (worker.hold) {
     known.server.isListWanted = true;
-    return waiting(heldMs);
+    return waiting(limits.heldMs);
   }
   if (worker.private !== null && !isOurs(instance, worker)) {
     if (isVouched(instance)) return { worker: null };
@@ -114,7 +106,7 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
   } else {
     const { place, cookie } = instance;
     const minder = factory.hosts.minderOf(place);
-    const words = { cookie, graceMs };
+    const words = { cookie, graceMs: limits.killAfterMs };
     if (place.spRunnerUrl !== undefined) {
       // The testbed's lock is held until the service is done with the board.
       const quiet = await minder.quiet(place.directory, words);
@@ -140,7 +132,9 @@ export async function stop(factory: Factory, instance: Instance): Promise<Outcom
 /** Adds the reason to the job's event stream, with the last lines of the agent's log. */
 async function tellOwner(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
   if (instance.worker === null) return done;
-  const tail = await factory.hosts.minderOf(instance.place).tail(instance.place.directory, tailBytes);
+  const tail = await factory.hosts
+    .minderOf(instance.place)
+    .tail(instance.place.directory, limits.logTailBytes);
   const lines = tail.ok && tail.text.trim() !== "" ? tail.text.trim().split("\n") : [];
   const payload = [
     `the testbed's factory ends this job: ${reason}`,
@@ -200,7 +194,7 @@ function countFailedLook({ known }: Factory, instance: Instance): boolean {
   const name = instanceName(instance);
   const before = known.failedLooks.get(name) ?? 0;
   known.failedLooks.set(name, before + 1);
-  return before >= looksThatFail;
+  return before >= limits.looksBeforeWord;
 }
 
 async function tidy(factory: Factory, instance: Instance): Promise<{ end: EndRecord | null } | Outcome> {
@@ -221,7 +215,7 @@ export async function deleteStranger(factory: Factory, worker: Worker): Promise<
   if (isTaken(factory, worker.id)) return done;
   if (read.value === null || read.value.private !== worker.private || read.value.hold) {
     known.server.isListWanted = true;
-    return waiting(heldMs);
+    return waiting(limits.heldMs);
   }
   const told = await api.append(
     worker.id,

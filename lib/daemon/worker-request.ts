@@ -10,12 +10,8 @@ import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./memory.ts";
 import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
-import { drop, lostLeaseMs, stillServes } from "./prepare.ts";
-
-/** A lease older than this, since it was asked for, is renewed before it is used; the server forgets it at 60 s. */
-const oldLeaseMs = 45_000;
-/** While a worker is being looked for, the list is read this often. */
-const lookForWorkerMs = 5_000;
+import { drop, stillServes } from "./prepare.ts";
+import { limits } from "../policy/limits.ts";
 
 export async function create(factory: Factory, instance: Instance): Promise<Outcome> {
   const renewed = await renewIfOld(factory, instance);
@@ -30,10 +26,10 @@ export async function create(factory: Factory, instance: Instance): Promise<Outc
 
 /** The instance with a lease that can be used, or the outcome where there is none. */
 async function renewIfOld(factory: Factory, instance: Instance): Promise<Instance | Outcome> {
-  if (leaseAgeMs(factory, instance) <= oldLeaseMs || instance.job === null) return instance;
+  if (leaseAgeMs(factory, instance) <= limits.leaseFreshMs || instance.job === null) return instance;
   const leasedAt = now(factory);
   const answer = await factory.api.renew(instance.job);
-  if (!answer.ok && isFinal(answer) && leaseAgeMs(factory, instance) > lostLeaseMs) {
+  if (!answer.ok && isFinal(answer) && leaseAgeMs(factory, instance) > limits.leaseLifeMs) {
     return await drop(factory, instance, { cause: "lease not renewed", detail: answer.message });
   }
   if (!answer.ok) return refusedCall("renew the lease", answer);
@@ -48,7 +44,7 @@ function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean 
 
 async function askForWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
-  if (leaseAgeMs(factory, instance) > oldLeaseMs) return waiting(0);
+  if (leaseAgeMs(factory, instance) > limits.leaseFreshMs) return waiting(0);
   const name = instanceName(instance);
   factory.known.asking.add(name);
   try {
@@ -131,12 +127,12 @@ export async function settle(factory: Factory, instance: Instance): Promise<Outc
 /** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
 async function findWorker(factory: Factory, instance: Instance): Promise<Outcome> {
   // A worker without a job's name on it could as well be the answer to another request that is under way.
-  if (mustWait(factory, instance)) return waiting(1000);
+  if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   const list = await factory.api.workers();
   if (!list.ok) return refusedCall("list the workers", list);
   const own = list.value.find((worker) => isOurs(instance, worker));
   if (own !== undefined) return recordWorker(factory, instance, own);
-  if (mustWait(factory, instance)) return waiting(1000);
+  if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   for (const worker of list.value) {
     if (worker.private !== null || worker.recycle || worker.target !== instance.target) continue;
     if (isTaken(factory, worker.id)) continue;
@@ -159,8 +155,9 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
   if (sentMs === null) {
     // Sent before this machine was booted, which may have been quick: the wait begins anew.
     advance(factory, instance, { createSentAt: now(factory) });
-    return waiting(lookForWorkerMs);
+    return waiting(limits.listWhileLostMs);
   }
-  if (sentMs < lostLeaseMs) return waiting(Math.min(lostLeaseMs - sentMs, lookForWorkerMs));
+  if (sentMs < limits.leaseLifeMs)
+    return waiting(Math.min(limits.leaseLifeMs - sentMs, limits.listWhileLostMs));
   return await drop(factory, instance, { cause: "request lost" });
 }

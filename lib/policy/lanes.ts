@@ -3,6 +3,7 @@
  * that lists, leases and the testbeds of this host never wait for it.
  */
 import type { Action } from "./action.ts";
+import { limits } from "./limits.ts";
 
 type Lane =
   /** At most one of each kind is ever under way, or it ends at once: needs no bound. */
@@ -17,15 +18,6 @@ type Lane =
   | "far step"
   /** Finds out how another host is. */
   | "far look";
-
-/** Each bounds processes and connections, however many testbeds there are. */
-const mostAtOnce: Record<Exclude<Lane, "single">, number> = {
-  here: 64,
-  check: 64,
-  "check again": 64,
-  "far step": 64,
-  "far look": 64,
-};
 
 function laneOf(action: Action): Lane {
   switch (action.kind) {
@@ -65,15 +57,14 @@ export function chooseStartable(
   underWay: Iterable<Action>,
   isRetry: (action: Action) => boolean,
 ): Action[] {
-  const places = { ...mostAtOnce };
-  const retries = { here: 0, check: 0, "check again": 0, "far step": 0, "far look": 0 };
+  const taken = new Map<Lane, { all: number; retries: number }>();
   const take = (action: Action): boolean => {
     const lane = laneOf(action);
     if (lane === "single") return true;
+    const { all, retries } = taken.get(lane) ?? { all: 0, retries: 0 };
     const isAgain = isRetry(action);
-    if (places[lane] <= 0 || (isAgain && retries[lane] >= mostAtOnce[lane] / 2)) return false;
-    places[lane] -= 1;
-    if (isAgain) retries[lane] += 1;
+    if (all >= limits.actionsInLane || (isAgain && retries >= limits.actionsInLane / 2)) return false;
+    taken.set(lane, { all: all + 1, retries: isAgain ? retries + 1 : retries });
     return true;
   };
   for (const action of underWay) take(action);

@@ -1,4 +1,4 @@
-/** What plan() is told: everything that is known now, and the intervals at which it is to be known anew. */
+/** What plan() is told: everything that is known now, and when. */
 import type { Config } from "../config/config.ts";
 import type { AgentView, Health, Instance, Moment } from "../words/domain.ts";
 import type { Lease, Worker } from "../server/factory-side.ts";
@@ -96,29 +96,3 @@ export interface Observation {
   /** Keys of the actions that are under way. */
   busy: ReadonlySet<string>;
 }
-
-/** All in ms. */
-export const intervals = {
-  listWhileRunningMs: 3_000,
-  listWhileIdleMs: 60_000,
-  /** File events, and the line to another host, tell sooner. */
-  lookMs: 30_000,
-  reachMs: 60_000,
-  /** One look for this host, however many testbeds it has: about 20 processes. */
-  hostMs: 60_000,
-  /** So that a testbed is back within 10 s of the fix, the look's own time included. */
-  faultyHostMs: 8_000,
-  locksMs: 5_000,
-  pingMs: 10_000,
-  /** After a failure. */
-  checkMs: 10_000,
-  /** Two lists, or two looks at a board, prove something only this far apart. */
-  confirmMs: 10_000,
-  sweepMs: 3_600_000,
-  /** The server forgets a lease that is older. */
-  leaseMs: 60_000,
-  /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
-  strangerMs: 600_000,
-  /** A request for a worker that the server leaves open for longer holds up nothing else. */
-  settleMs: 300_000,
-};

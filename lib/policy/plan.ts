@@ -18,7 +18,8 @@ import {
 import type { End } from "../words/end-cause.ts";
 import { passedLimit, silentAt } from "./time-limits.ts";
 import { type Action, actionKey, type Plan, serverless } from "./action.ts";
-import { intervals, type Observation, type ServerView } from "./observation.ts";
+import { limits } from "./limits.ts";
+import { type Observation, type ServerView } from "./observation.ts";
 import { judgeStrangers } from "./strangers.ts";
 import {
   canServe,
@@ -36,8 +37,6 @@ import { steps } from "./steps.ts";
 const never = Number.POSITIVE_INFINITY;
 /** Before any uptime: not yet. */
 const notYetMs = Number.MIN_SAFE_INTEGER;
-/** An agent that ends so often does not get further. */
-const mostResumed = 3;
 
 type OpenInstance = Instance & { phase: OpenPhase };
 
@@ -80,7 +79,7 @@ export function plan(seen: Observation): Plan {
   planHost();
   planReach();
   planTestbeds();
-  if (seen.sweptMs === null || isDue(seen.sweptMs + intervals.sweepMs)) add({ kind: "sweep" });
+  if (seen.sweptMs === null || isDue(seen.sweptMs + limits.sweepMs)) add({ kind: "sweep" });
   // Not all may find a place at once: those that were not asked for longest go first.
   for (const { action } of far.toSorted((a, b) => a.atMs - b.atMs)) add(action);
   return { actions, wakeAtMs };
@@ -114,7 +113,7 @@ export function plan(seen: Observation): Plan {
     if (phase !== "running" || place.way !== "sp-runner" || isFormer(instance)) return null;
     if (worker === "held" || worker === "foreign" || worker === "recycle" || worker === "gone") return null;
     if (agent !== "exited" && agent !== "dead" && agent !== "absent") return null;
-    return (seen.resumed.get(instanceName(instance)) ?? 0) < mostResumed ? "resume" : "end";
+    return (seen.resumed.get(instanceName(instance)) ?? 0) < limits.agentRestarts ? "resume" : "end";
   }
 
   function planLooks(): void {
@@ -139,7 +138,7 @@ export function plan(seen: Observation): Plan {
   function planHost(): void {
     if (seen.mode === "drain" || !seen.config.testbeds.some((each) => each.enabled && isHere(each))) return;
     if (seen.host === null) return add({ kind: "look at host" });
-    const interval = seen.host.fault === null ? intervals.hostMs : intervals.faultyHostMs;
+    const interval = seen.host.fault === null ? limits.hostMs : limits.faultyHostMs;
     if (isDue(seen.host.atMs + interval)) add({ kind: "look at host" });
   }
 
@@ -153,7 +152,7 @@ export function plan(seen: Observation): Plan {
       // One that was not reached is tried again when its retry is due.
       return reached?.ok === true ? reached.atMs : notYetMs;
     };
-    const isDueAlone = (testbed: Testbed): boolean => isDue(reachedMs(testbed) + intervals.reachMs);
+    const isDueAlone = (testbed: Testbed): boolean => isDue(reachedMs(testbed) + limits.reachMs);
     // The boards of one service are asked for together, so that it is asked once.
     const services = new Set(
       free
@@ -169,8 +168,8 @@ export function plan(seen: Observation): Plan {
   }
 
   function planList(isStrangerUnconfirmed: boolean): void {
-    const idle = isStrangerUnconfirmed ? intervals.confirmMs : intervals.listWhileIdleMs;
-    const interval = open.length > 0 ? intervals.listWhileRunningMs : idle;
+    const idle = isStrangerUnconfirmed ? limits.confirmMs : limits.listWhileIdleMs;
+    const interval = open.length > 0 ? limits.listWhileRunningMs : idle;
     const last = seen.server.list?.askedAtMs ?? Number.NEGATIVE_INFINITY;
     if (seen.server.isListWanted || isDue(last + interval)) add({ kind: "list workers" });
   }
@@ -180,12 +179,12 @@ export function plan(seen: Observation): Plan {
     for (const testbed of usable) {
       const check = seen.checks.get(testbed.name);
       if (isChecked(testbed, seen) || seen.mode === "drain") continue;
-      if (check === undefined || isDue(check.atMs + intervals.checkMs)) add({ kind: "check", testbed });
+      if (check === undefined || isDue(check.atMs + limits.checkMs)) add({ kind: "check", testbed });
     }
     const free = new Set(usable.filter((testbed) => isChecked(testbed, seen)));
     const jobs = new Set(open.map(({ job }) => job));
     for (const lease of seen.leases) {
-      const isLost = (elapsedMs(lease.askedAt, seen.now) ?? never) > intervals.leaseMs;
+      const isLost = (elapsedMs(lease.askedAt, seen.now) ?? never) > limits.leaseLifeMs;
       const isWanted = seen.mode === "run" && !jobs.has(lease.job) && !isLost;
       const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
       if (testbed === undefined) {
@@ -203,7 +202,7 @@ export function plan(seen: Observation): Plan {
     const isAnyElsewhere =
       seen.elsewhere.has(".host") || seen.config.testbeds.some(({ name }) => seen.elsewhere.has(name));
     if (isTaking && (free.size > 0 || isAnyElsewhere)) {
-      if (seen.locksSeenMs === null || isDue(seen.locksSeenMs + intervals.locksMs)) {
+      if (seen.locksSeenMs === null || isDue(seen.locksSeenMs + limits.locksMs)) {
         add({ kind: "look at locks" });
       }
     }
@@ -211,7 +210,7 @@ export function plan(seen: Observation): Plan {
     const canAsk = isTaking && seen.server.list !== null && seen.locksSeenMs !== null;
     const offered = canAsk ? [...free].flatMap((testbed) => targetIds(testbed, seen.config)) : [];
     if (offered.length === 0) {
-      if (isDue(seen.server.lastPingMs + intervals.pingMs)) add({ kind: "ping" });
+      if (isDue(seen.server.lastPingMs + limits.pingMs)) add({ kind: "ping" });
     } else if (isDue(seen.server.leaseDueMs)) {
       add({ kind: "lease", targets: [...new Set(offered)] });
     }
@@ -228,7 +227,7 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
   const worker = list.workers.get(instance.worker);
   if (worker === undefined) {
     const sinceMs = server.missingSinceMs.get(name) ?? list.askedAtMs;
-    return list.askedAtMs - sinceMs >= intervals.confirmMs ? "gone" : "missing";
+    return list.askedAtMs - sinceMs >= limits.confirmMs ? "gone" : "missing";
   }
   if (worker.private !== null && worker.private !== name) {
     // An operator has looked: the worker is the other instance's, and there is none of this one.
@@ -253,7 +252,10 @@ function whyItEnds(instance: Instance, worker: WorkerView, agent: AgentView): En
 
 /** A job's silence counts from the look that saw its last output: with a limit, four looks tell it to a quarter. */
 function lookEveryMs({ silenceTimeoutMs }: Instance): number {
-  return Math.min(intervals.lookMs, Math.max(1_000, (silenceTimeoutMs ?? Number.POSITIVE_INFINITY) / 4));
+  return Math.min(
+    limits.lookMs,
+    Math.max(limits.silenceLookMs, (silenceTimeoutMs ?? Number.POSITIVE_INFINITY) / 4),
+  );
 }
 
 function isFar({ place }: Instance): boolean {

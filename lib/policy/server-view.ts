@@ -6,6 +6,7 @@ import type { Answer } from "../server/call.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { ServerView } from "./observation.ts";
+import { limits } from "./limits.ts";
 
 export interface KnownServer extends ServerView {
   list: { askedAtMs: number; workers: Map<string, Worker> } | null;
@@ -96,5 +97,5 @@ export function noteOutage(server: KnownServer, nowMs: number, fraction: number)
 
 /** 1 s, doubling to 30 s, each up to a quarter shorter or longer. */
 export function backOffMs(failuresBefore: number, fraction: number): number {
-  return Math.min(1000 * 2 ** failuresBefore, 30_000) * (0.75 + fraction / 2);
+  return Math.min(limits.backOffMs * 2 ** failuresBefore, limits.longestBackOffMs) * (0.75 + fraction / 2);
 }

@@ -1,7 +1,8 @@
 /** Workers of ours that belong to no open instance: which of them are to be deleted, and when a request for one is given up. */
 import type { Instance } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
-import { intervals, type Observation } from "./observation.ts";
+import { limits } from "./limits.ts";
+import type { Observation } from "./observation.ts";
 
 /** `isAnyUnconfirmed`: another list must confirm one. */
 export function judgeStrangers(
@@ -18,11 +19,11 @@ export function judgeStrangers(
   for (const worker of list.workers.values()) {
     if (ours.has(worker.id) || worker.hold) continue;
     const listedMs = firstListedMs.get(worker.id) ?? list.askedAtMs;
-    const isForgotten = !worker.online && list.askedAtMs - listedMs >= intervals.strangerMs;
+    const isForgotten = !worker.online && list.askedAtMs - listedMs >= limits.strangerMs;
     if (worker.private !== null && !worker.recycle && !isForgotten) continue;
     // An unassociated worker may be the answer to a request that was open when the first list was asked for.
     const isJudged = worker.private !== null || listedMs > lastSettledMs;
-    const isConfirmed = isJudged && !isAnySettling && list.askedAtMs - listedMs >= intervals.confirmMs;
+    const isConfirmed = isJudged && !isAnySettling && list.askedAtMs - listedMs >= limits.confirmMs;
     if (isConfirmed) confirmed.push(worker);
     else isAnyUnconfirmed = true;
   }
@@ -39,5 +40,5 @@ export function settlesUntilMs(
 ): number {
   if (phase !== "creating") return Number.NEGATIVE_INFINITY;
   const sentMs = createSentAt?.bootId === now.bootId ? createSentAt.uptimeMs : startedMs;
-  return Math.max(sentMs, startedMs, server.answeringSinceMs ?? now.uptimeMs) + intervals.settleMs;
+  return Math.max(sentMs, startedMs, server.answeringSinceMs ?? now.uptimeMs) + limits.settleMs;
 }

@@ -10,9 +10,9 @@ import {
   instanceName,
   isOpen,
   type Moment,
-  quarantineStrikes,
   type Trouble,
 } from "../words/domain.ts";
+import { limits } from "../policy/limits.ts";
 
 /** A testbed in one word. The daemon wrote the first four and `unavailable`; while none runs, they are as it left them. */
 export type TestbedState =
@@ -122,7 +122,7 @@ function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: Sn
   }
   const untilMs = health === undefined ? null : retryMs(health, snapshot);
   if (health !== undefined && untilMs !== null) {
-    const isQuarantined = health.strikes >= quarantineStrikes;
+    const isQuarantined = health.strikes >= limits.quarantineStrikes;
     const state = isQuarantined ? "quarantined" : "backing off";
     const count = isQuarantined ? `after ${health.strikes} failures in a row: ` : "";
     const time = new Date(untilMs).toTimeString().slice(0, 8);

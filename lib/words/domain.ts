@@ -224,9 +224,6 @@ export interface Health {
   reason: string;
 }
 
-/** From so many failures in a row on, a testbed counts as quarantined. */
-export const quarantineStrikes = 3;
-
 /** What keeps jobs from a testbed: its host, its agent, its sp-runner service or its check. */
 export interface Trouble {
   reason: string;

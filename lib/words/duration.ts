@@ -1,6 +1,7 @@
 /** Durations and sizes as people write them in the configuration and on the command line. */
 
-const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+export const dayMs = 86_400_000;
+const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: dayMs };
 
 /** 1000 and 1024 are both in use for sizes; each has its own unit, so that neither has to be guessed. */
 const unitBytes: Record<string, number> = {

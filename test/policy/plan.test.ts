@@ -4,7 +4,8 @@ import { type AgentView, type Instance, instanceName, isOpen } from "../../lib/w
 import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
 import { plan, workerView } from "../../lib/policy/plan.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
-import { intervals, type Look, type Observation, type ServerView } from "../../lib/policy/observation.ts";
+import { limits } from "../../lib/policy/limits.ts";
+import type { Look, Observation, ServerView } from "../../lib/policy/observation.ts";
 import { whyNotFree } from "../../lib/policy/free-testbeds.ts";
 import { steps } from "../../lib/policy/steps.ts";
 import {
@@ -353,7 +354,7 @@ describe("plan() for looks and lists", () => {
   });
 
   test("looks again after 5 s, or at once when something may have changed", () => {
-    expectFirstAt(running(), nowMs + intervals.lookMs, "look");
+    expectFirstAt(running(), nowMs + limits.lookMs, "look");
     const looks = new Map([["a/7", lookOf("alive", { isStale: true })]]);
     expect(kindsOf(running({ looks }))).toContain("look");
   });

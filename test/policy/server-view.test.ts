@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Answer, Refusal } from "../../lib/server/call.ts";
 import { workerView } from "../../lib/policy/plan.ts";
-import { intervals } from "../../lib/policy/observation.ts";
+import { limits } from "../../lib/policy/limits.ts";
 import {
   backOffMs,
   isOutage,
@@ -40,8 +40,8 @@ describe("noteList()", () => {
     };
     expect(viewAt(nowMs)).toBe("missing");
     expect(viewAt(nowMs + 3000)).toBe("missing");
-    expect(viewAt(nowMs + intervals.confirmMs - 1)).toBe("missing");
-    expect(viewAt(nowMs + intervals.confirmMs)).toBe("gone");
+    expect(viewAt(nowMs + limits.confirmMs - 1)).toBe("missing");
+    expect(viewAt(nowMs + limits.confirmMs)).toBe("gone");
   });
 
   test("F13 begins anew when a list has the worker again", () => {

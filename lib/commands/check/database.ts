@@ -2,10 +2,11 @@
 import { copyFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Reading } from "../../config/reading.ts";
-import { type Health, quarantineStrikes } from "../../words/domain.ts";
+import type { Health } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
 import { isFactoryRunning, openStoreForReading, type StoreReader } from "../../store/store.ts";
+import { limits } from "../../policy/limits.ts";
 
 export interface Quarantine {
   strikes: number;
@@ -54,7 +55,7 @@ export async function readQuarantines(
   const nowMs = clock.uptimeMs();
   return new Map(
     [...health]
-      .filter(([, { strikes }]) => strikes >= quarantineStrikes)
+      .filter(([, { strikes }]) => strikes >= limits.quarantineStrikes)
       .filter(([, { retryAt }]) => retryAt.bootId === clock.bootId && retryAt.uptimeMs > nowMs)
       .map(([testbed, { strikes, reason, retryAt }]) => [
         testbed,

@@ -1,0 +1,121 @@
+/**
+ * Every number that steers what the factory does, each with its reason. Here so that one question has one answer; a test finds
+ * a number elsewhere in policy/ and daemon/. What an operator sets is in config/, and what another program demands is with its client.
+ */
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+export const limits = {
+  // Leases
+  /** How long a lease may be used before it is renewed, since it was asked for: well before the server forgets it. */
+  leaseFreshMs: 45 * second,
+  /** The server forgets a lease that was not renewed for so long; what was sent under it comes to nothing after that. */
+  leaseLifeMs: minute,
+  /** A testbed's `check` may take as long as a lease lives; a lease that is older than this is renewed meanwhile, */
+  leaseRenewDuringCheckMs: 20 * second,
+  /** and asked for again this often if the server does not answer. */
+  leaseRenewAgainMs: 5 * second,
+
+  // What is known anew, and how often
+  /** One list of workers serves all instances: a hold or a recycle is seen within this. */
+  listWhileRunningMs: 3 * second,
+  /** Nothing runs: only workers that we do not know can be on it. */
+  listWhileIdleMs: minute,
+  /** While the answer to a request for a worker is lost, the list is read this often, */
+  listWhileLostMs: 5 * second,
+  /** and this soon while another request could be mistaken for it. */
+  listWhileUnclearMs: second,
+  /** File events, and the line to another host, report sooner. */
+  lookMs: 30 * second,
+  /** A silence_timeout is noticed within a quarter of it, but no agent is looked at more often. */
+  silenceLookMs: second,
+  /** A board whose job may still run is looked at this often. */
+  boardLookMs: 2 * second,
+  /** Each other host and service with a free testbed. */
+  reachMs: minute,
+  /** One look for this host, however many testbeds it has: about 20 processes. */
+  hostMs: minute,
+  /** So that a testbed is back within 10 s of the fix, the look's own time included. */
+  faultyHostMs: 8 * second,
+  /** Locks that others hold on this host: a testbed that another factory frees is offered within this. */
+  locksMs: 5 * second,
+  /** With no free testbed nothing else proves that the token is good. */
+  pingMs: 10 * second,
+  /** A token that was refused: somebody may replace it on the server. */
+  pingWhileRefusedMs: 30 * second,
+  /** A `check` that failed is run again. */
+  checkMs: 10 * second,
+  /** An agent from before the start that cannot be asked is asked again. */
+  recallMs: 5 * second,
+  /** Two lists, or two looks at a board, prove something only this far apart. */
+  confirmMs: 10 * second,
+  /** A held worker is looked at again with the next list. */
+  heldMs: 3 * second,
+  /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
+  strangerMs: 10 * minute,
+  /** A request for a worker that the server leaves open for longer holds up nothing else. */
+  settleMs: 5 * minute,
+  /** Longest sleep of the loop: a wake-up that was missed costs no more, and an operator's word causes none. */
+  sleepMs: 2 * second,
+
+  // Agents
+  /** A minder that is not told to go unlocks the testbed and exits. */
+  armedMs: 2 * minute,
+  /** A host's clock may run slower than ours, and the call that armed it may have come late. */
+  armedMarginMs: minute,
+  /** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
+  killAfterMs: 10 * second,
+  /** What is under way when the daemon stops; what does not end in this time is settled by the next start. */
+  stopMs: 2 * second,
+  /** The agent's log is cut to this. */
+  logBytes: 100 * 1024 * 1024,
+  /** What a login on a lab's host has. Bun raises its own soft limit, and programs that use select() misbehave above this. */
+  openFiles: 1024,
+  /** So much of the agent's log is shown to the owner of a job that the lab failed. */
+  logTailBytes: 2_000,
+  /** sun_path is 104 bytes on some systems, its final zero included. */
+  socketPathBytes: 103,
+  /** The agent of a hardware test that ends so often does not get further. */
+  agentRestarts: 3,
+  /** A restart that fails: what is in the way may pass, for example a full disk. Each half a minute after the first few. */
+  restartFailures: 20,
+  /** Looks that cannot tell whether anything is left, before an operator's word that nothing is counts. */
+  looksBeforeWord: 2,
+  /** A board that does not come back after so many recoveries needs a person. */
+  boardRecoveries: 3,
+  /** A board takes its time to come back: so long it is only looked at. */
+  boardRecoveryMs: 2 * minute,
+
+  // Failures
+  /** The lab failed on a testbed: no job for so long, doubled at each failure in a row, */
+  strikeMs: 10 * second,
+  /** up to this. */
+  longestRestMs: 10 * minute,
+  /** So many failures in a row are called a quarantine. */
+  quarantineStrikes: 3,
+  /** A job went away before its agent was online: the next is asked for after so long, doubled each time. */
+  restMs: second,
+  /** An action that failed is tried again after so long, doubled each time, */
+  backOffMs: second,
+  /** up to this. */
+  longestBackOffMs: 30 * second,
+
+  // How much at once
+  /** In each lane: bounds processes and connections, however many testbeds there are. */
+  actionsInLane: 64,
+  /** Instances that one log line names. */
+  instancesNamed: 10,
+
+  // Old directories and rows
+  /** Old instance directories are looked through. */
+  sweepMs: hour,
+  /** Looking through a large work directory keeps its disk busy, and each host costs a process here. */
+  hostsSweptAtOnce: 4,
+  /** Rows outlive their directories: one that could not be removed, or whose host was away, is found by its row. */
+  rowsMs: 90 * 24 * hour,
+  /** So many rows go with one commit; */
+  rowsPerCommit: 1000,
+  /** the loop runs on in between. */
+  betweenCommitsMs: 50,
+};
