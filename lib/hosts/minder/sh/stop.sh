@@ -41,6 +41,8 @@ stop() {
   [ "$isolate" != auto ] || [ "$first_life" != alive ] || [ "$minder_life" != alive ] || is_whole_proof=yes
   end_first || return 0
   end_minder || return 0
+  # A minder lets go of its lock last. One that was killed meanwhile left it, and its reminder.
+  [ "$is_whole_proof" = no ] || each_lock '*' "$cookie" doubt_proof
   # A namespace ends with its first process; else, or where the minder was killed before, all that is ours is searched.
   if [ "$is_whole_proof" = no ]; then
     if ! end_strays "$cookie" "$directory"; then
@@ -68,6 +70,8 @@ stop() {
   fi
   answer stopped
 }
+
+doubt_proof() { is_whole_proof=no; }
 
 # find_by_lock: what the instance's locks know of its processes and its directory does not.
 find_by_lock() { each_lock '*' "${cookie:-*}" learn_from_lock; }
