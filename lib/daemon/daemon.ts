@@ -16,17 +16,15 @@ import { isPassing } from "../store/store.ts";
 import { lookAtHost } from "./isolation.ts";
 import { type Factory, fieldsOf, hintAt, observe } from "./memory.ts";
 import { failed, type Outcome } from "./outcome.ts";
-import { arm, begin, letLapse } from "./prepare.ts";
+import { takeStep } from "./step.ts";
+import { begin, letLapse } from "./prepare.ts";
 import { reach } from "./far-hosts.ts";
 import { recover, takeOverLater } from "./recover.ts";
-import { associate, flush, go, recordWent } from "./start.ts";
-import { resume } from "./resume.ts";
 import { sweep } from "./sweep.ts";
 import { lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
-import { check, checkAgain } from "./testbed-check.ts";
-import { decideEnd, deleteStranger, deleteWorker, stop } from "./wind-down.ts";
+import { check } from "./testbed-check.ts";
+import { deleteStranger } from "./wind-down.ts";
 import { takeWords } from "./operator-word.ts";
-import { create, settle } from "./worker-request.ts";
 
 /** What only finds out, and need not be waited for: there is always some of it while instances are held. */
 const passive: ReadonlySet<Action["kind"]> = new Set([
@@ -242,8 +240,6 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return await reach(factory, action.testbed);
     case "check":
       return await check(factory, action.testbed);
-    case "check again":
-      return await checkAgain(factory, action.instance);
     case "look at host":
       return await lookAtHost(factory);
     case "begin":
@@ -252,38 +248,9 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
       return letLapse(factory, action.lease);
     case "delete stranger":
       return await deleteStranger(factory, action.worker);
-    case "end":
-      return await decideEnd(factory, action.instance, action.end);
-    case "arm":
-      return await arm(factory, action.instance);
-    case "create":
-      return await create(factory, action.instance);
-    case "settle":
-      return await settle(factory, action.instance);
-    case "associate":
-      return await associate(factory, action.instance);
-    case "go":
-      return await go(factory, action.instance);
-    case "resume":
-      return await resume(factory, action.instance);
-    case "record went":
-      return recordWent(factory, action.instance);
-    case "flush":
-      return await flush(factory, action.instance);
-    case "stop":
-      return await stop(factory, action.instance);
-    case "delete":
-      return await deleteWorker(factory, action.instance);
-    case "alarm":
-      return failed(`${whyAlarm(action.instance)}: nothing is touched until an operator has looked`);
+    default:
+      return await takeStep(factory, action);
   }
-}
-
-/** The contradictions that plan.ts raises an alarm for. */
-function whyAlarm({ phase }: Instance): string {
-  return phase === "preparing"
-    ? "an agent ran here that was never started"
-    : "the worker is associated with another instance";
 }
 
 function aboutOf(action: Action): LogFields {

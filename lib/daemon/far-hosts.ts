@@ -4,7 +4,7 @@
  */
 import type { Testbed } from "../config/config.ts";
 import type { Host, Reached } from "../hosts/host.ts";
-import { type Factory, noteSeqs } from "./memory.ts";
+import { type Factory, learnSeqs } from "./memory.ts";
 import { isAlone, isReached } from "../policy/free-testbeds.ts";
 import { reachBoard } from "./board.ts";
 import { whyUnusable } from "./isolation.ts";
@@ -36,11 +36,11 @@ export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Rea
     testbed.spRunnerUrl === null
       ? await lookAround(factory, testbed, await hosts.reach(testbed))
       : await reachBoard(factory, testbed, testbed.spRunnerUrl);
-  note(factory, testbed, reached);
+  markReached(factory, testbed, reached);
   return reached;
 }
 
-function note(factory: Factory, testbed: Testbed, reached: Reached): void {
+function markReached(factory: Factory, testbed: Testbed, reached: Reached): void {
   // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
   const isNew = reached.host !== undefined && factory.known.reached.get(testbed.name)?.host === undefined;
   if (isNew) factory.known.sweptMs = null;
@@ -56,7 +56,7 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
     const recalled = await minder.recall(workDirectory);
     if (!recalled.ok) return recalled;
     const ours = recalled.instances.filter(({ intentJson }) => testbedOf(intentJson) === testbed.name);
-    noteSeqs(
+    learnSeqs(
       factory,
       ours.map(({ directory }) => directory.replace(/^.*\/(.*)_(\d+)$/, "$1/$2")),
     );
@@ -95,14 +95,14 @@ function cookiesOf({ known }: Factory): Set<string> {
 }
 
 /** Another factory holds the testbed: it is not free until a further look shows otherwise. */
-export function noteElsewhere(factory: Factory, testbed: Testbed, owner: string): void {
+export function markElsewhere(factory: Factory, testbed: Testbed, owner: string): void {
   if (testbed.host === null) factory.known.elsewhere.set(testbed.name, owner);
-  else noteUnreached(factory, testbed, `in use elsewhere: ${owner}`);
+  else markUnreached(factory, testbed, `in use elsewhere: ${owner}`);
 }
 
 /** A testbed on another host takes no job until that host has been reached anew. */
-export function noteUnreached(factory: Factory, testbed: Testbed, reason: string): void {
-  if (isReached(testbed)) note(factory, testbed, { ok: false, reason });
+export function markUnreached(factory: Factory, testbed: Testbed, reason: string): void {
+  if (isReached(testbed)) markReached(factory, testbed, { ok: false, reason });
 }
 
 function testbedOf(intentJson: string): unknown {

@@ -26,7 +26,7 @@ export async function lookAtHost(factory: Factory): Promise<Outcome> {
 }
 
 /** Nothing can be begun on this host, for a reason that no look is needed for. The next look tells whether it still holds. */
-export function noteHostFault(factory: Factory, fault: string): void {
+export function blockHost(factory: Factory, fault: string): void {
   const testbeds = factory.config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
   const faults = new Map(testbeds.map(({ name }) => [name, fault] as const));
   factory.known.host = { atMs: Number.NEGATIVE_INFINITY, fault, faults };
@@ -67,7 +67,7 @@ async function learnHost(factory: Factory): Promise<void> {
     if (reason !== null) faults.set(testbed.name, reason);
   }
   if (probed.ok && probed.unusable === null && probed.isolation.kind === "refused") {
-    if (config.general.isolate !== "off") noteRefusal(factory, probed.isolation.reason);
+    if (config.general.isolate !== "off") recordRefusal(factory, probed.isolation.reason);
   }
   const fault = shared.size === 0 ? null : [...shared].join("; ");
   logFaults(factory, fault, faults);
@@ -144,7 +144,7 @@ export function isAtFault({ known }: Factory, testbed: string): boolean {
 }
 
 /** Told when it changes: the reason itself may name an instance's directory. */
-export function noteRefusal({ known, log }: Factory, refusal: string | null): void {
+export function recordRefusal({ known, log }: Factory, refusal: string | null): void {
   if (refusal !== null && known.refusal === null) {
     log.warn(
       `jobs cannot be isolated on this host, so one at a time runs here, with the host's own /work and /input: ${refusal}`,
@@ -156,7 +156,7 @@ export function noteRefusal({ known, log }: Factory, refusal: string | null): vo
 }
 
 /** Of a testbed's host that is not this one: the next job waits until it is alone there. */
-export function noteAlone({ known, log }: Factory, testbed: string, refusal: string | null): void {
+export function recordAlone({ known, log }: Factory, testbed: string, refusal: string | null): void {
   if (refusal === null) known.alone.delete(testbed);
   else if (!known.alone.has(testbed)) {
     known.alone.add(testbed);

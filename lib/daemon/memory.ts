@@ -214,7 +214,7 @@ export function nextSeq({ store, known }: Factory, testbed: string): number {
   return 1 + Math.max(store.largestSeq(testbed), known.seqs.get(testbed) ?? 0);
 }
 
-export function noteSeqs({ known }: Factory, names: Iterable<string | null>): void {
+export function learnSeqs({ known }: Factory, names: Iterable<string | null>): void {
   for (const name of names) {
     const parsed = name === null ? null : parseInstanceName(name);
     if (parsed === null) continue;

@@ -1,6 +1,11 @@
-/** How an action ended, for the loop: whether and when it may be tried again. */
-import type { Answer } from "../server/call.ts";
+/** How an action ended: what a step of an instance learnt, and, for the loop, whether and when it may be tried again. */
+import type { EndRecord } from "../hosts/minder/replies.ts";
 import { isOutage } from "../policy/server-view.ts";
+import type { Answer } from "../server/call.ts";
+import type { Worker } from "../server/factory-side.ts";
+import type { Moment } from "../words/domain.ts";
+import type { End, EndCause } from "../words/end-cause.ts";
+import type { Secret } from "../words/secret.ts";
 
 export type Outcome =
   | { kind: "done" }
@@ -10,6 +15,46 @@ export type Outcome =
   | { kind: "failed"; reason: string }
   /** The server as a whole does not answer: no call to it for a while. */
   | { kind: "outage"; reason: string };
+
+/** What a step learnt. Nothing follows from it before consequences.ts has taken it in. */
+export type Learnt = (
+  | Outcome
+  /** It ends by this: it cannot be got further. */
+  | { kind: "cannot go on"; end: End }
+  /** `refusal`: why it is not isolated, though it was to be. */
+  | { kind: "armed"; refusal: string | null }
+  /** Another factory has the testbed, or with `isHost` all of its host. */
+  | { kind: "in use elsewhere"; owner: string; isHost: boolean }
+  | { kind: "not ready"; reason: string }
+  /** Whether a minder is armed is not known. */
+  | { kind: "host does not answer"; reason: string }
+  | { kind: "lease renewed"; leasedAt: Moment }
+  | { kind: "worker made"; worker: Worker }
+  | { kind: "worker held" }
+  /** Nothing can be done until an operator has looked. */
+  | { kind: "worker of another"; why: string }
+  | { kind: "associated" }
+  | { kind: "bootstrap read"; bootstrap: Secret }
+  | { kind: "went" }
+  | { kind: "go expired" }
+  | { kind: "flushed" }
+  | { kind: "agent started again" }
+  | { kind: "agent not startable again" }
+  | { kind: "end stands"; end: End; isWorkerGone: boolean; isJobDone: boolean }
+  /** The list that the end was decided by was old, or not the server's own. */
+  | { kind: "end refuted"; isOnline: boolean }
+  | { kind: "owner told" }
+  | { kind: "stopped" }
+  /** `left`: what could not be removed. */
+  | { kind: "deleted"; record: EndRecord | null; left: string | null }
+) & {
+  /** The worker as the step read it last. */
+  seen?: { id: string; worker: Worker | null };
+};
+
+export function cannotGoOn(cause: EndCause, detail?: string): Learnt {
+  return { kind: "cannot go on", end: detail === undefined ? { cause } : { cause, detail } };
+}
 
 export const done: Outcome = { kind: "done" };
 

@@ -13,8 +13,8 @@ import { isPassing } from "../store/store.ts";
 import { placeSchema } from "../store/row.ts";
 import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
-import { noteHostFault } from "./isolation.ts";
-import { advance, type Factory, logFor, noteSeqs, now } from "./memory.ts";
+import { blockHost } from "./isolation.ts";
+import { advance, type Factory, logFor, learnSeqs, now } from "./memory.ts";
 import { limits } from "../policy/limits.ts";
 
 const intentSchema = z.object({
@@ -46,7 +46,7 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
   for (const instance of factory.known.instances.values()) countAnew(factory, instance);
   await locateFormer(factory);
   const names = await factory.files.list(workDirectory);
-  noteSeqs(
+  learnSeqs(
     factory,
     names.map((name) => name.replace(/_(\d+)$/, "/$1")),
   );
@@ -128,7 +128,7 @@ async function recallUntilAnswered(factory: Factory, stopped: AbortSignal): Prom
     if (!isTold) {
       const fault = `cannot read the instance directories, nothing is begun: ${recalled.reason}`;
       log.error(fault);
-      noteHostFault(factory, fault);
+      blockHost(factory, fault);
     }
     await clock.sleep(limits.recallMs, stopped);
   }

@@ -2,33 +2,24 @@
  * The agent of a hardware test that is gone before its job's end, killed or with its host: started again in the same directory,
  * where the new one finds what the one before it wrote down, and follows the same test on.
  */
-import { type Instance, instanceName } from "../words/domain.ts";
+import type { Instance } from "../words/domain.ts";
 import { armRequest } from "./arm-request.ts";
-import { type Factory, isOurs, logFor, setView } from "./memory.ts";
-import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
+import { type Factory, isOurs } from "./memory.ts";
+import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 import { limits } from "../policy/limits.ts";
 
-export async function resume(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function resume(factory: Factory, instance: Instance): Promise<Learnt> {
   const { api, hosts, known, config } = factory;
   const { worker, bootstrap, place, cookie } = instance;
-  const name = instanceName(instance);
   const testbed = config.testbeds.find((each) => each.name === instance.testbed);
-  // It cannot be gone on with: the next pass ends it.
-  const giveUp = (): Outcome => {
-    known.resumed.set(name, Number.POSITIVE_INFINITY);
-    return done;
-  };
-  if (worker === null || bootstrap === null || testbed === undefined) return giveUp();
+  const vain: Learnt = { kind: "agent not startable again" };
+  if (worker === null || bootstrap === null || testbed === undefined) return vain;
   const read = await api.worker(worker);
   if (!read.ok) return refusedCall("read the worker", read);
-  if (read.value === null || read.value.recycle || !isOurs(instance, read.value)) return giveUp();
-  if (read.value.hold) {
-    known.server.isListWanted = true;
-    return waiting(limits.heldMs);
-  }
-  if ((known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0) >= limits.restartFailures)
-    return giveUp();
+  if (read.value === null || read.value.recycle || !isOurs(instance, read.value)) return vain;
+  if (read.value.hold) return { kind: "worker held" };
+  if ((known.failures.get(`testbed ${instance.testbed}`)?.count ?? 0) >= limits.restartFailures) return vain;
   const minder = hosts.minderOf(place);
   const stopped = await minder.stop(place.directory, { cookie, graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot start the agent again: ${stopped.reason}`);
@@ -43,10 +34,5 @@ export async function resume(factory: Factory, instance: Instance): Promise<Outc
       `cannot start the agent again: ${gone.kind === "expired" ? "it was too late" : gone.reason}`,
     );
   }
-  known.resumed.set(name, (known.resumed.get(name) ?? 0) + 1);
-  setView(factory, instance, "alive");
-  logFor(factory, instance).warn(
-    "its agent was gone before the job's end: started again, it follows the same test",
-  );
-  return done;
+  return { kind: "agent started again" };
 }

@@ -6,8 +6,8 @@ import { isStillAtWork } from "../hosts/minder/glance.ts";
 import type { MinderView } from "../hosts/minder/replies.ts";
 import { noteList } from "../policy/server-view.ts";
 import { howToClear, lookAtFormer } from "./rust-instances.ts";
-import { advance, type Factory, logFor, noteSeqs, now, setView } from "./memory.ts";
-import { noteTrouble } from "./trouble.ts";
+import { advance, type Factory, logFor, learnSeqs, now, setView } from "./memory.ts";
+import { setTrouble } from "./trouble.ts";
 import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
 
@@ -19,12 +19,12 @@ export async function listWorkers(factory: Factory): Promise<Outcome> {
     return await refusedList(factory, "list the workers", answer);
   }
   noteList(known.server, answer.value, askedAtMs, known.instances.values());
-  noteSeqs(
+  learnSeqs(
     factory,
     answer.value.map((worker) => worker.private),
   );
-  noteToken(factory, true);
-  noteHolds(factory, answer.value);
+  recordToken(factory, true);
+  logHolds(factory, answer.value);
   const online = new Set(answer.value.filter((worker) => worker.online).map(({ id }) => id));
   for (const instance of known.instances.values()) {
     if (instance.isOnline || instance.worker === null || !online.has(instance.worker)) continue;
@@ -34,7 +34,7 @@ export async function listWorkers(factory: Factory): Promise<Outcome> {
 }
 
 /** An operator must see why a testbed stays in use, and what ends that. */
-function noteHolds(factory: Factory, workers: Worker[]): void {
+function logHolds(factory: Factory, workers: Worker[]): void {
   const { known } = factory;
   const held = new Set(workers.filter(({ hold }) => hold).map(({ id }) => id));
   for (const instance of known.instances.values()) {
@@ -64,15 +64,15 @@ export async function ping(factory: Factory): Promise<Outcome> {
   factory.known.server.lastPingMs = factory.clock.uptimeMs();
   const answer = await factory.api.ping();
   if (answer.ok) {
-    noteToken(factory, true);
+    recordToken(factory, true);
     return done;
   }
   if (answer.refusal !== "unauthorised") return refusedCall("ping the server", answer);
-  noteToken(factory, false);
+  recordToken(factory, false);
   return waiting(limits.pingWhileRefusedMs);
 }
 
-function noteToken({ known, log, config }: Factory, isGood: boolean): void {
+function recordToken({ known, log, config }: Factory, isGood: boolean): void {
   if (known.server.isTokenRefused === !isGood) return;
   known.server.isTokenRefused = !isGood;
   if (isGood) log.info("the server takes the factory's token again");
@@ -140,7 +140,7 @@ export async function look(factory: Factory, at: string, instances: Instance[]):
   }
   if (at !== "") {
     const why = new Map(unseen.map((each) => [each.instance.testbed, each.why]));
-    for (const { testbed } of instances) noteTrouble(factory, testbed, why.get(testbed) ?? null);
+    for (const { testbed } of instances) setTrouble(factory, testbed, why.get(testbed) ?? null);
     // A host that does not answer is asked less and less often, which the loop sees to, as it logs it.
     const [first] = unseen;
     if (first !== undefined && unseen.length === instances.length) return failed(first.why);

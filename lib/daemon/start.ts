@@ -7,67 +7,50 @@ import type { Config } from "../config/config.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import type { GoSpec } from "../hosts/minder/specification.ts";
 import { Secret } from "../words/secret.ts";
-import { noteWorker } from "../policy/server-view.ts";
-import { advance, eventLine, type Factory, isOurs, logFor, now, setView } from "./memory.ts";
-import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
-import { decideEnd } from "./wind-down.ts";
+import { eventLine, type Factory, isOurs } from "./memory.ts";
+import { cannotGoOn, done, failed, type Learnt, refusedCall } from "./outcome.ts";
 
-export async function associate(factory: Factory, instance: Instance): Promise<Outcome> {
-  const { api, known } = factory;
-  if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
-  const associated = await api.associate(instance.worker, instanceName(instance));
-  if (!associated.ok && associated.refusal === "no answer") return refusedCall("associate", associated);
-  const read = await api.worker(instance.worker);
-  if (!read.ok) return refusedCall("read the worker", read);
-  noteWorker(known.server, instance.worker, read.value);
-  if (read.value === null) return await decideEnd(factory, instance, { cause: "worker gone" });
-  if (read.value.recycle) return await decideEnd(factory, instance, { cause: "worker recycled" });
-  if (!isOurs(instance, read.value)) {
-    const why = associated.ok ? `its private is ${read.value.private}` : associated.message;
-    await tellOnce(
-      factory,
-      instance,
-      instance.worker,
-      `its worker belongs to ${read.value.private ?? "nobody"}`,
-    );
-    return failed(`the worker cannot be associated with this instance: ${why}`);
-  }
-  if (read.value.hold) {
-    known.server.isListWanted = true;
-    return waiting(1000);
-  }
-  advance(factory, instance, { phase: "starting" });
-  return done;
-}
-
-/** Tells the job's owner why the job hangs; once in the life of this process, and no more than tried. */
-async function tellOnce(factory: Factory, instance: Instance, worker: string, why: string): Promise<void> {
+export async function associate(factory: Factory, instance: Instance): Promise<Learnt> {
   const { api, known } = factory;
   const name = instanceName(instance);
-  if (known.told.has(name)) return;
-  known.told.add(name);
-  await api.append(
-    worker,
-    eventLine(factory, "worker", `the testbed's factory cannot start this job: ${why}`),
-  );
+  const id = workerOf(instance);
+  const associated = await api.associate(id, name);
+  if (!associated.ok && associated.refusal === "no answer") return refusedCall("associate", associated);
+  const read = await api.worker(id);
+  if (!read.ok) return refusedCall("read the worker", read);
+  const worker = read.value;
+  const seen = { id, worker };
+  if (worker === null) return { ...cannotGoOn("worker gone"), seen };
+  if (worker.recycle) return { ...cannotGoOn("worker recycled"), seen };
+  if (!isOurs(instance, worker)) {
+    const text = `the testbed's factory cannot start this job: its worker belongs to ${worker.private ?? "nobody"}`;
+    // Once in the life of this process, and no more than tried.
+    if (!known.told.has(name)) await api.append(id, eventLine(factory, "worker", text));
+    const why = associated.ok ? `its private is ${worker.private}` : associated.message;
+    return { kind: "worker of another", why, seen };
+  }
+  return { kind: worker.hold ? "worker held" : "associated", seen };
 }
 
-export async function go(factory: Factory, instance: Instance): Promise<Outcome> {
-  const { hosts, config } = factory;
-  if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
-  if (instance.bootstrap === null) return await readBootstrap(factory, instance);
-  const gone = await hosts
-    .minderOf(instance.place)
-    .go(goRequest(config, instance, instance.worker, instance.bootstrap));
-  switch (gone.kind) {
-    case "went":
-      return recordWent(factory, instance);
-    case "expired":
-      setView(factory, instance, "absent");
-      return done;
-    case "cannot tell":
-      return failed(`cannot start the agent: ${gone.reason}`);
+export async function go(factory: Factory, instance: Instance): Promise<Learnt> {
+  const { api, hosts, config } = factory;
+  const id = workerOf(instance);
+  if (instance.bootstrap === null) {
+    // It was taken over from its directory: its worker's bootstrap is only on the server.
+    const read = await api.worker(id);
+    if (!read.ok) return refusedCall("read the worker", read);
+    if (read.value === null) return cannotGoOn("worker gone");
+    return { kind: "bootstrap read", bootstrap: new Secret(read.value.bootstrap) };
   }
+  const minder = hosts.minderOf(instance.place);
+  const gone = await minder.go(goRequest(config, instance, id, instance.bootstrap));
+  if (gone.kind === "cannot tell") return failed(`cannot start the agent: ${gone.reason}`);
+  return { kind: gone.kind === "went" ? "went" : "go expired" };
+}
+
+function workerOf(instance: Instance): string {
+  if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
+  return instance.worker;
 }
 
 /** Always the same for one instance, so that no agent is left with another token than the one before it used. */
@@ -86,27 +69,8 @@ export function goRequest(
   return { directory: place.directory, worker, agentJson };
 }
 
-/** An instance that was taken over from its directory: its worker's bootstrap is only on the server. */
-async function readBootstrap(factory: Factory, instance: Instance): Promise<Outcome> {
-  const read = await factory.api.worker(instance.worker ?? "");
-  if (!read.ok) return refusedCall("read the worker", read);
-  if (read.value === null) return await decideEnd(factory, instance, { cause: "worker gone" });
-  advance(factory, instance, { bootstrap: new Secret(read.value.bootstrap) });
-  return done;
-}
-
-export function recordWent(factory: Factory, instance: Instance): Outcome {
-  const next = advance(factory, instance, { phase: "running", wentAt: now(factory) });
-  const look = factory.known.looks.get(instanceName(instance));
-  if (look?.view === "armed") setView(factory, next, "alive");
-  logFor(factory, next).info("the agent was started");
-  return done;
-}
-
-export async function flush(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function flush({ api }: Factory, instance: Instance): Promise<Learnt> {
   if (instance.worker === null) return done;
-  const answer = await factory.api.flush(instance.worker);
-  if (!answer.ok) return refusedCall("flush the worker", answer);
-  advance(factory, instance, { isFlushed: true });
-  return done;
+  const answer = await api.flush(instance.worker);
+  return answer.ok ? { kind: "flushed" } : refusedCall("flush the worker", answer);
 }

@@ -7,8 +7,7 @@ import { runBoardCheck } from "../hosts/board-check.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
-import { done, type Outcome } from "./outcome.ts";
-import { drop, giveUp } from "./prepare.ts";
+import { cannotGoOn, done, type Learnt, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/limits.ts";
 
@@ -18,7 +17,7 @@ export async function check(factory: Factory, testbed: Testbed): Promise<Outcome
 }
 
 /** For an armed instance. If it fails, the job is untouched: another testbed may take it. */
-export async function checkAgain(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function checkAgain(factory: Factory, instance: Instance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return done;
   const ended = new AbortController();
@@ -26,9 +25,8 @@ export async function checkAgain(factory: Factory, instance: Instance): Promise<
     runCheck(factory, testbed, instanceName(instance)).finally(() => ended.abort()),
     keepLease(factory, instance, ended.signal),
   ]);
-  const latest = factory.known.instances.get(instanceName(instance)) ?? instance;
-  if (!isLeased) return await drop(factory, latest, { cause: "lease lost" });
-  return fault === null ? done : await giveUp(factory, latest, { cause: "check failed", detail: fault });
+  if (!isLeased) return cannotGoOn("lease lost");
+  return fault === null ? done : cannotGoOn("check failed", fault);
 }
 
 /** The command, and how it failed, for people; null: it succeeded. */

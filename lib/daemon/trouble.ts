@@ -8,8 +8,8 @@ import { isReached } from "../policy/free-testbeds.ts";
 import type { Factory } from "./memory.ts";
 
 /** Commits what keeps jobs from a testbed; null: nothing does. */
-export function noteTrouble(factory: Factory, name: string, reason: string | null): void {
-  noteTroubles(factory, new Map([[name, reason]]));
+export function setTrouble(factory: Factory, name: string, reason: string | null): void {
+  commitTroubles(factory, new Map([[name, reason]]));
 }
 
 /** The same, from what the last looks found. */
@@ -24,11 +24,11 @@ export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): voi
     const unreached = reached?.ok === false ? reached.reason : null;
     return unreached ?? known.checks.get(testbed.name)?.fault ?? null;
   };
-  noteTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
+  commitTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
 }
 
 /** In one transaction: a fault of this host can concern a thousand testbeds. */
-function noteTroubles({ known, store, clock }: Factory, reasons: ReadonlyMap<string, string | null>): void {
+function commitTroubles({ known, store, clock }: Factory, reasons: ReadonlyMap<string, string | null>): void {
   const changes = new Map<string, Trouble | null>();
   for (const [name, reason] of reasons) {
     const before = known.troubles.get(name);

@@ -5,177 +5,126 @@
 import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
-import type { EndRecord } from "../hosts/minder/replies.ts";
-import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
+import { endRules } from "../policy/end-causes.ts";
 import { noteWorker } from "../policy/server-view.ts";
 import { proveBoardIdle } from "./board.ts";
-import { describeEnd } from "./end-line.ts";
 import { howToClear, stopFormer } from "./rust-instances.ts";
-import { advance, clearStrikes, eventLine, type Factory, isOurs, isTaken, logFor, rest } from "./memory.ts";
-import { blame } from "./isolation.ts";
-import { done, failed, type Outcome, refusedCall, waiting } from "./outcome.ts";
-import { noteTrouble } from "./trouble.ts";
+import { eventLine, type Factory, isOurs, isTaken } from "./memory.ts";
+import { done, failed, type Learnt, type Outcome, refusedCall, waiting } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
 
-export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Outcome> {
-  const { isLabsFault, isRefutedBy } = endRules[end.cause];
-  const read = await readWorker(factory, instance);
-  if ("kind" in read) return read;
-  if (read.worker !== null && isRefutedBy(read.worker)) {
-    // The list that this was decided by was stale, or not the server's own.
-    if (read.worker.online) advance(factory, instance, { isOnline: true });
-    factory.known.server.missingSinceMs.delete(instanceName(instance));
-    factory.known.server.isListWanted = true;
-    return waiting(limits.heldMs);
+export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Learnt> {
+  const { bar, worker, seen } = await readWorker(factory, instance);
+  if (bar !== null) return { ...bar, ...seen };
+  if (worker !== null && endRules[end.cause].isRefutedBy(worker)) {
+    return { kind: "end refuted", isOnline: worker.online, ...seen };
   }
-  const next = advance(factory, instance, {
-    phase: "destroying",
-    ...endedBy(end),
-    untold: read.worker === null ? null : toldOwner(end),
-  });
-  // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
-  const isAtWork = instance.isOnline && factory.known.looks.get(instanceName(instance))?.view === "alive";
-  // What another program began says nothing of the testbed.
-  if (isLabsFault && !isAtWork && !isFormer(instance)) await blame(factory, instance.testbed, endText(end));
-  else if (
-    end.cause === "job done" ||
-    (end.cause === "worker recycled" && (await isJobDone(factory, instance)))
-  ) {
-    clearStrikes(factory, instance.testbed);
-    factory.known.rests.delete(instance.testbed);
-  } else if (!isLabsFault && isFruitless(next, read.worker)) {
-    // Else a server that forgets its workers, or recycles them at once, would drain the queue.
-    rest(factory, instance.testbed, endText(end), read.worker === null ? "job waits" : "job is gone");
-  }
-  factory.known.endsAtMs.set(instanceName(next), factory.clock.uptimeMs());
-  logFor(factory, next).debug(`ending: ${endText(end)}`);
-  return done;
-}
-
-/** Whether a worker came to nothing: it vanished before its agent was online, or was recycled before there was an agent. */
-function isFruitless(instance: Instance, worker: Worker | null): boolean {
-  if (isFormer(instance) || instance.isOnline) return false;
-  return worker === null || instance.wentAt === null;
+  const isRecycled = end.cause === "worker recycled";
+  const isJobDone = end.cause === "job done" || (isRecycled && (await sawJobsEnd(factory, instance)));
+  return { kind: "end stands", end, isWorkerGone: worker === null, isJobDone, ...seen };
 }
 
 /** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */
-async function isJobDone({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
+async function sawJobsEnd({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
   const { testbed, place } = instance;
   if (!known.health.has(testbed) || isFormer(instance)) return false;
   const [view] = await hosts.minderOf(place).look([place.directory]);
   return view?.state === "done";
 }
 
-/** The worker as it is now, where it may be touched; the outcome where it may not. */
+/** The worker as it is now; with a `bar` it may not be touched. */
 async function readWorker(
-  { api, known }: Factory,
+  { api }: Factory,
   instance: Instance,
-): Promise<{ worker: Worker | null } | Outcome> {
-  if (instance.worker === null) return { worker: null };
+): Promise<{ bar: Learnt | null; worker: Worker | null; seen?: Pick<Learnt, "seen"> }> {
+  const none = { bar: null, worker: null };
+  if (instance.worker === null) return none;
   const read = await api.worker(instance.worker);
   // Of a factory account that this token is not of: only its administrator can delete it.
-  if (!read.ok && read.refusal === "forbidden" && isVouched(instance)) return { worker: null };
-  if (!read.ok) return refusedCall("read the worker", read);
+  if (!read.ok && read.refusal === "forbidden" && isVouched(instance)) return none;
+  if (!read.ok) return { ...none, bar: refusedCall("read the worker", read) };
   const worker = read.value;
-  noteWorker(known.server, instance.worker, worker);
-  if (worker === null) return { worker };
-  if (worker.hold) {
-    known.server.isListWanted = true;
-    return waiting(limits.heldMs);
+  const seen = { seen: { id: instance.worker, worker } };
+  if (worker?.hold === true) return { bar: { kind: "worker held" }, worker, seen };
+  if (worker !== null && worker.private !== null && !isOurs(instance, worker)) {
+    if (isVouched(instance)) return { ...none, seen };
+    const why = `the worker belongs to ${worker.private}, not to ${instanceName(instance)}`;
+    return { bar: failed(why), worker, seen };
   }
-  if (worker.private !== null && !isOurs(instance, worker)) {
-    if (isVouched(instance)) return { worker: null };
-    return failed(`the worker belongs to ${worker.private}, not to ${instanceName(instance)}`);
-  }
-  return { worker };
+  return { bar: null, worker, seen };
 }
 
-export async function stop(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function stop(factory: Factory, instance: Instance): Promise<Learnt> {
   // A hold may have come since the end was decided, also while this process was away.
-  const read = await readWorker(factory, instance);
-  if ("kind" in read) return read;
-  if (instance.untold !== null) {
-    const told = await tellOwner(factory, instance, instance.untold);
-    if (told !== done) return told;
-  }
+  const { bar, seen } = await readWorker(factory, instance);
+  const learnt = bar ?? (await (instance.untold === null ? stopAll : tellOwner)(factory, instance));
+  return { ...learnt, ...seen };
+}
+
+async function stopAll(factory: Factory, instance: Instance): Promise<Learnt> {
+  const { place, cookie } = instance;
   if (isFormer(instance)) {
     const stopped = await stopFormer(factory, instance);
-    if (stopped.kind === "unkillable" || (stopped.kind === "cannot tell" && !isVouched(instance))) {
-      return failed(whyNotStopped(instance, stopped));
-    }
-  } else {
-    const { place, cookie } = instance;
-    const minder = factory.hosts.minderOf(place);
-    const words = { cookie, graceMs: limits.killAfterMs };
-    if (place.spRunnerUrl !== undefined) {
-      // The testbed's lock is held until the service is done with the board.
-      const quiet = await minder.quiet(place.directory, words);
-      if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
-        return failed(`cannot end the agent: ${quiet.reason}`);
-      }
-      const board = await proveBoardIdle(factory, instance);
-      if (board.kind === "waiting") factory.known.failedLooks.delete(instanceName(instance));
-      if (board !== done && (board.kind !== "failed" || !countFailedLook(factory, instance))) return board;
-    }
-    const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
-    if (
-      stopped.kind === "unkillable" ||
-      (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))
-    ) {
-      return failed(whyNotStopped(instance, stopped));
-    }
+    const isStopped = stopped.kind === "stopped" || (stopped.kind === "cannot tell" && isVouched(instance));
+    return isStopped ? { kind: "stopped" } : failed(whyNotStopped(instance, stopped));
   }
-  advance(factory, instance, { phase: "stopped", untold: null });
-  return done;
+  const minder = factory.hosts.minderOf(place);
+  const words = { cookie, graceMs: limits.killAfterMs };
+  if (place.spRunnerUrl !== undefined) {
+    // The testbed's lock is held until the service is done with the board.
+    const quiet = await minder.quiet(place.directory, words);
+    if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
+      return failed(`cannot end the agent: ${quiet.reason}`);
+    }
+    const board = await proveBoardIdle(factory, instance);
+    if (board.kind === "waiting") factory.known.failedLooks.delete(instanceName(instance));
+    if (board.kind !== "done" && (board.kind !== "failed" || !countFailedLook(factory, instance)))
+      return board;
+  }
+  const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
+  if (
+    stopped.kind === "unkillable" ||
+    (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))
+  ) {
+    return failed(whyNotStopped(instance, stopped));
+  }
+  return { kind: "stopped" };
 }
 
 /** Adds the reason to the job's event stream, with the last lines of the agent's log. */
-async function tellOwner(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
-  if (instance.worker === null) return done;
-  const tail = await factory.hosts
-    .minderOf(instance.place)
-    .tail(instance.place.directory, limits.logTailBytes);
+async function tellOwner(factory: Factory, instance: Instance): Promise<Learnt> {
+  const { worker, place, untold } = instance;
+  if (worker === null || untold === null) return { kind: "owner told" };
+  const tail = await factory.hosts.minderOf(place).tail(place.directory, limits.logTailBytes);
   const lines = tail.ok && tail.text.trim() !== "" ? tail.text.trim().split("\n") : [];
   const payload = [
-    `the testbed's factory ends this job: ${reason}`,
+    `the testbed's factory ends this job: ${untold}`,
     ...lines.map((line) => `agent.log: ${line}`),
   ];
-  const answer = await factory.api.append(instance.worker, eventLine(factory, "worker", payload.join("\n")));
+  const answer = await factory.api.append(worker, eventLine(factory, "worker", payload.join("\n")));
   if (!answer.ok && answer.refusal === "no answer") return refusedCall("tell the job's owner", answer);
-  advance(factory, instance, { untold: null });
-  return done;
+  return { kind: "owner told" };
 }
 
-export async function deleteWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function deleteWorker(factory: Factory, instance: Instance): Promise<Learnt> {
   const before = await readWorker(factory, instance);
-  if ("kind" in before) return before;
-  const tidied = await tidy(factory, instance);
-  if ("kind" in tidied) return tidied;
-  const read = await readWorker(factory, instance);
-  if ("kind" in read) return read;
-  if (read.worker !== null) {
-    const answer = await factory.api.deleteWorker(read.worker.id);
+  if (before.bar !== null) return { ...before.bar, ...before.seen };
+  const { place, cookie } = instance;
+  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
+  const isUnseen = tidied.kind === "cannot tell" && isVouched(instance);
+  if (tidied.kind !== "tidied" && !isUnseen)
+    return { ...failed(`cannot tidy up: ${tidied.reason}`), ...before.seen };
+  const { bar, worker, seen } = await readWorker(factory, instance);
+  if (bar !== null) return { ...bar, ...seen };
+  if (worker !== null) {
+    const answer = await factory.api.deleteWorker(worker.id);
     // A conflict says that there is no such worker: what was wanted.
-    if (!answer.ok && answer.refusal !== "conflict") return refusedCall("delete the worker", answer);
-    noteWorker(factory.known.server, read.worker.id, null);
+    if (!answer.ok && answer.refusal !== "conflict")
+      return { ...refusedCall("delete the worker", answer), ...seen };
   }
-  const ranMs = ranMsOf(factory, instance);
-  const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
-  // Its host answered just now.
-  if (instance.place.ssh !== undefined && !isVouched(instance)) noteTrouble(factory, instance.testbed, null);
-  const { isLost, line } = describeEnd(ended, tidied.end, ranMs);
-  const log = logFor(factory, ended);
-  if (isLost) log.warn(line);
-  else log.info(line);
-  return done;
-}
-
-/** Where the end was decided by an earlier run, until now. */
-function ranMsOf({ known, clock }: Factory, instance: Instance): number | null {
-  const { wentAt } = instance;
-  const name = instanceName(instance);
-  if (wentAt === null || wentAt.bootId !== clock.bootId || known.fromEarlierBoot.has(name)) return null;
-  return (known.endsAtMs.get(name) ?? clock.uptimeMs()) - wentAt.uptimeMs;
+  const { left, end = null } = tidied.kind === "tidied" ? tidied : { left: null };
+  const gone = instance.worker === null ? {} : { seen: { id: instance.worker, worker: null } };
+  return { kind: "deleted", record: end, left, ...gone };
 }
 
 function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; reason: string }): string {
@@ -184,7 +133,7 @@ function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; rea
 }
 
 /** An operator vouches that nothing of it is left running. */
-function isVouched({ place }: Instance): boolean {
+export function isVouched({ place }: Instance): boolean {
   return place.way === "cleared";
 }
 
@@ -195,15 +144,6 @@ function countFailedLook({ known }: Factory, instance: Instance): boolean {
   const before = known.failedLooks.get(name) ?? 0;
   known.failedLooks.set(name, before + 1);
   return before >= limits.looksBeforeWord;
-}
-
-async function tidy(factory: Factory, instance: Instance): Promise<{ end: EndRecord | null } | Outcome> {
-  const { place, cookie } = instance;
-  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
-  if (tidied.kind === "cannot tell" && isVouched(instance)) return { end: null };
-  if (tidied.kind !== "tidied") return failed(`cannot tidy up: ${tidied.reason}`);
-  if (tidied.left !== null) logFor(factory, instance).warn(`cannot tidy up: ${tidied.left}`);
-  return { end: tidied.end ?? null };
 }
 
 /** A worker of ours that belongs to no instance we know. */

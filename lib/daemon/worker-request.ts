@@ -5,36 +5,30 @@
 import type { Answer } from "../server/call.ts";
 import { elapsedMs, type Instance, instanceName } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
-import { Secret } from "../words/secret.ts";
+import { stillServes } from "../policy/free-testbeds.ts";
 import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
 import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./memory.ts";
-import { type Outcome, done, refusedCall, waiting } from "./outcome.ts";
-import { drop, stillServes } from "./prepare.ts";
+import { cannotGoOn, type Learnt, refusedCall, waiting } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
 
-export async function create(factory: Factory, instance: Instance): Promise<Outcome> {
-  const renewed = await renewIfOld(factory, instance);
-  if (!("phase" in renewed)) return renewed;
-  const creating = advance(factory, renewed, { phase: "creating", createSentAt: now(factory) });
+export async function create(factory: Factory, instance: Instance): Promise<Learnt> {
+  if (leaseAgeMs(factory, instance) > limits.leaseFreshMs && instance.job !== null) {
+    return await renew(factory, instance, instance.job);
+  }
+  const creating = advance(factory, instance, { phase: "creating", createSentAt: now(factory) });
   const asked = await askForWorker(factory, creating);
   // A lost answer is best settled at once: the lease renews for a second after the worker has got the job, then no more.
-  const isOpen = factory.known.instances.get(instanceName(creating))?.phase === "creating";
-  const isLost = isOpen && (asked.kind === "outage" || asked.kind === "failed");
+  const isLost = asked.kind === "outage" || asked.kind === "failed";
   return isLost ? await settle(factory, creating) : asked;
 }
 
-/** The instance with a lease that can be used, or the outcome where there is none. */
-async function renewIfOld(factory: Factory, instance: Instance): Promise<Instance | Outcome> {
-  if (leaseAgeMs(factory, instance) <= limits.leaseFreshMs || instance.job === null) return instance;
+async function renew(factory: Factory, instance: Instance, job: string): Promise<Learnt> {
   const leasedAt = now(factory);
-  const answer = await factory.api.renew(instance.job);
-  if (!answer.ok && isFinal(answer) && leaseAgeMs(factory, instance) > limits.leaseLifeMs) {
-    return await drop(factory, instance, { cause: "lease not renewed", detail: answer.message });
-  }
-  if (!answer.ok) return refusedCall("renew the lease", answer);
-  if (!answer.value) return await drop(factory, instance, { cause: "lease lost" });
-  return advance(factory, instance, { leasedAt });
+  const answer = await factory.api.renew(job);
+  if (answer.ok) return answer.value ? { kind: "lease renewed", leasedAt } : cannotGoOn("lease lost");
+  const isLost = isFinal(answer) && leaseAgeMs(factory, instance) > limits.leaseLifeMs;
+  return isLost ? cannotGoOn("lease not renewed", answer.message) : refusedCall("renew the lease", answer);
 }
 
 /** A refusal that would come again. A refused token (401) may be put right. */
@@ -42,40 +36,36 @@ function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean 
   return refusal === "forbidden" || refusal === "rejected" || refusal === "conflict";
 }
 
-async function askForWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+async function askForWorker(factory: Factory, instance: Instance): Promise<Learnt> {
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs) return waiting(0);
   const name = instanceName(instance);
+  let learnt: Learnt | null = null;
   factory.known.asking.add(name);
   try {
     const answer = await factory.api.createWorker(instance.target, instance.isBound ? instance.job : null);
-    return await takeWorker(factory, instance, answer);
+    learnt = await readAnswer(factory, instance, answer);
+    return learnt;
   } finally {
-    factory.known.asking.delete(name);
+    // A worker that was made is nobody's until it is recorded.
+    if (learnt?.kind !== "worker made") factory.known.asking.delete(name);
   }
 }
 
-async function takeWorker(factory: Factory, instance: Instance, answer: Answer<Worker>): Promise<Outcome> {
-  if (answer.ok) {
-    if (isTaken(factory, answer.value.id))
-      return await drop(factory, instance, { cause: "worker of another" });
-    return recordWorker(factory, instance, answer.value);
-  }
+async function readAnswer(factory: Factory, instance: Instance, answer: Answer<Worker>): Promise<Learnt> {
+  if (answer.ok) return { kind: "worker made", worker: answer.value };
   const { refusal, message } = answer;
   // The text is the server's: `job J already assigned to worker W` (lib/devserver/README.md "Creating a worker").
   const taker = /already assigned to worker ([0-9A-Z]{26})/i.exec(message)?.[1];
   if (refusal === "conflict" && taker !== undefined) {
     const read = await factory.api.worker(taker);
     if (read.ok && read.value !== null && mayBeOurs(instance, read.value) && !isTaken(factory, taker)) {
-      return recordWorker(factory, instance, read.value);
+      return { kind: "worker made", worker: read.value };
     }
     if (!read.ok && read.refusal !== "forbidden") return refusedCall("read the job's worker", read);
-    return await drop(factory, instance, { cause: "job taken", detail: message });
+    return cannotGoOn("job taken", message);
   }
-  if (refusal === "conflict" || refusal === "rejected" || refusal === "forbidden") {
-    return await drop(factory, instance, { cause: "worker refused", detail: message });
-  }
-  return refusedCall("create a worker", answer);
+  return isFinal(answer) ? cannotGoOn("worker refused", message) : refusedCall("create a worker", answer);
 }
 
 /** While others ask for a worker of the same target, or have been looking for theirs for longer. */
@@ -97,22 +87,9 @@ function mayBeOurs(instance: Instance, worker: Worker): boolean {
   return worker.private === null || isOurs(instance, worker);
 }
 
-function recordWorker(factory: Factory, instance: Instance, worker: Worker): Outcome {
-  const { server } = factory.known;
-  advance(factory, instance, {
-    phase: "created",
-    worker: worker.id,
-    bootstrap: new Secret(worker.bootstrap),
-  });
-  server.recordedMs.set(instanceName(instance), factory.clock.uptimeMs());
-  server.lastSettledMs = factory.clock.uptimeMs();
-  server.areWorkersBornHeld = worker.hold;
-  return done;
-}
-
 /** A request for a worker was sent, or may have been: finds the worker that it made, or that it made none. */
-export async function settle(factory: Factory, instance: Instance): Promise<Outcome> {
-  if (instance.isBound && instance.job !== null && stillServes(factory, instance)) {
+export async function settle(factory: Factory, instance: Instance): Promise<Learnt> {
+  if (instance.isBound && instance.job !== null && stillServes(instance, factory.config)) {
     const leasedAt = now(factory);
     const renewed = await factory.api.renew(instance.job);
     // What the server refuses it would refuse for ever; the worker is found without a lease.
@@ -125,13 +102,13 @@ export async function settle(factory: Factory, instance: Instance): Promise<Outc
 }
 
 /** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
-async function findWorker(factory: Factory, instance: Instance): Promise<Outcome> {
+async function findWorker(factory: Factory, instance: Instance): Promise<Learnt> {
   // A worker without a job's name on it could as well be the answer to another request that is under way.
   if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   const list = await factory.api.workers();
   if (!list.ok) return refusedCall("list the workers", list);
   const own = list.value.find((worker) => isOurs(instance, worker));
-  if (own !== undefined) return recordWorker(factory, instance, own);
+  if (own !== undefined) return { kind: "worker made", worker: own };
   if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   for (const worker of list.value) {
     if (worker.private !== null || worker.recycle || worker.target !== instance.target) continue;
@@ -146,8 +123,7 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
     );
     if (!answer.ok && isOutage(answer)) return refusedCall("ask about a worker", answer);
     // Only a worker that has a job takes the line.
-    if (answer.ok && !answer.value && !isTaken(factory, worker.id))
-      return recordWorker(factory, instance, worker);
+    if (answer.ok && !answer.value && !isTaken(factory, worker.id)) return { kind: "worker made", worker };
   }
   // The request may still be on its way for as long as its lease could live.
   const { createSentAt } = instance;
@@ -159,5 +135,5 @@ async function findWorker(factory: Factory, instance: Instance): Promise<Outcome
   }
   if (sentMs < limits.leaseLifeMs)
     return waiting(Math.min(limits.leaseLifeMs - sentMs, limits.listWhileLostMs));
-  return await drop(factory, instance, { cause: "request lost" });
+  return cannotGoOn("request lost");
 }

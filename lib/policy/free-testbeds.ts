@@ -122,3 +122,9 @@ export function targetIds(testbed: Testbed, config: Config): string[] {
   const served = config.targets.filter(({ name }) => testbed.targets.includes(name));
   return served.flatMap(({ id }) => (id === null ? [] : [id]));
 }
+
+/** Whether the testbed, as it is configured today, may run the instance's job. */
+export function stillServes({ testbed, target }: Instance, config: Config): boolean {
+  const configured = config.testbeds.find(({ name }) => name === testbed);
+  return configured !== undefined && configured.enabled && targetIds(configured, config).includes(target);
+}

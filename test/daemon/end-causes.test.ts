@@ -2,8 +2,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { decideEnd } from "../../lib/daemon/wind-down.ts";
-import { drop, giveUp } from "../../lib/daemon/prepare.ts";
+import { follow } from "../../lib/daemon/consequences.ts";
+import { cannotGoOn } from "../../lib/daemon/outcome.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { endRules, endText } from "../../lib/policy/end-causes.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
@@ -42,11 +42,7 @@ const workers: (Worker | null)[] = [
 const config = configOf(endCauses.map((_, index) => testbedOf({ name: `bed-${index}` })));
 
 /** Lets one instance for each cause end by it; `worker` is what the server says of each, `over` what each instance is. */
-async function endEach(
-  over: Partial<Instance>,
-  worker: Worker | null,
-  how: typeof decideEnd,
-): Promise<unknown[]> {
+async function endEach(over: Partial<Instance>, worker: Worker | null): Promise<unknown[]> {
   const rows = config.testbeds.map(({ name }) => instanceOf({ testbed: name, ...over }));
   await using it = openStage({ config, rows });
   const { known } = it.factory;
@@ -55,7 +51,9 @@ async function endEach(
     const id = `worker-${name}`;
     if (worker !== null) it.workers.set(id, { ...worker, id, private: `${name}/7` });
   }
-  const ending = Promise.all(endCauses.map((cause, index) => how(it.factory, rows[index]!, { cause })));
+  const ending = Promise.all(
+    endCauses.map((cause, index) => follow(it.factory, rows[index]!, cannotGoOn(cause))),
+  );
   await it.clock.advance(100);
   const outcomes = await ending;
   const latest = new Map(it.store.latest().map((instance) => [instance.testbed, instance]));
@@ -73,24 +71,21 @@ describe("with each text of an end changed", () => {
   test("the same follows from an end that is decided", async () => {
     for (const worker of workers) {
       for (const isOnline of [false, true]) {
-        const before = await endEach({ isOnline }, worker, decideEnd);
+        const before = await endEach({ isOnline }, worker);
         expect(
           new Set(before.map((each) => JSON.stringify({ ...(each as object), cause: 0, endCause: 0 }))).size,
         ).toBeGreaterThan(1);
         changeTexts();
-        expect(await endEach({ isOnline }, worker, decideEnd)).toEqual(before);
+        expect(await endEach({ isOnline }, worker)).toEqual(before);
         restoreTexts();
       }
     }
   });
 
-  test.each([
-    ["drop", drop],
-    ["giveUp", giveUp],
-  ])("the same becomes of a leased job that has no worker: %s", async (_, how) => {
-    const before = await endEach({ phase: "preparing" }, null, how);
+  test("the same becomes of a leased job that has no worker", async () => {
+    const before = await endEach({ phase: "preparing" }, null);
     changeTexts();
-    expect(await endEach({ phase: "preparing" }, null, how)).toEqual(before);
+    expect(await endEach({ phase: "preparing" }, null)).toEqual(before);
   });
 
   test("the plan is the same", () => {

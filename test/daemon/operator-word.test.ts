@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { type Factory, openKnown, rest, strike } from "../../lib/daemon/memory.ts";
-import { stop } from "../../lib/daemon/wind-down.ts";
+import { takeStep } from "../../lib/daemon/step.ts";
 import { takeWords } from "../../lib/daemon/operator-word.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
@@ -119,7 +119,8 @@ test("takeWords() ends strikes and a rest of a testbed without an instance", () 
 
 test("stop() believes an operator after two looks that failed, and tells the job's owner first", async () => {
   const { factory, said, instance } = open({ phase: "starting" });
-  const attempt = async (): Promise<string> => (await stop(factory, instance() ?? instanceOf())).kind;
+  const attempt = async (): Promise<string> =>
+    (await takeStep(factory, { kind: "stop", instance: instance() ?? instanceOf() })).kind;
   writer.leave([word]);
   takeWords(factory);
   // A server that does not answer says nothing of the host.
@@ -127,6 +128,7 @@ test("stop() believes an operator after two looks that failed, and tells the job
   factory.known.failures.set("testbed a", { count: 9, message: null });
   expect(await attempt()).toBe("outage");
   said.worker = { ok: true, value: workerOf() };
+  expect(await attempt()).toBe("done");
   expect([await attempt(), await attempt(), instance()?.phase]).toEqual(["failed", "failed", "destroying"]);
   said.worker = { ok: true, value: workerOf({ hold: true }) };
   expect([await attempt(), instance()?.phase]).toEqual(["waiting", "destroying"]);
@@ -142,7 +144,7 @@ test("stop() believes an operator after two looks that failed, and tells the job
 test("stop() without an operator's word proves nothing by failing", async () => {
   const { factory, said, instance } = open({ phase: "destroying" });
   for (let look = 1; look <= 5; look += 1) {
-    expect(await stop(factory, instance() ?? instanceOf())).toEqual({
+    expect(await takeStep(factory, { kind: "stop", instance: instance() ?? instanceOf() })).toEqual({
       kind: "failed",
       reason:
         "cannot stop the agent: no route to host; once nothing of it runs any more: clear a --because TEXT",

@@ -6,8 +6,9 @@ import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { noCover } from "../../lib/hosts/covered-paths.ts";
 import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
-import { arm, drop } from "../../lib/daemon/prepare.ts";
-import { create, settle } from "../../lib/daemon/worker-request.ts";
+import { follow } from "../../lib/daemon/consequences.ts";
+import { cannotGoOn, type Outcome } from "../../lib/daemon/outcome.ts";
+import { takeStep } from "../../lib/daemon/step.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
@@ -86,7 +87,12 @@ function open(...instances: Partial<Instance>[]) {
   return { factory, clock, said, get, phases };
 }
 
-describe("drop() F90", () => {
+const drop = (factory: Factory, instance: Instance): Promise<Outcome> =>
+  follow(factory, instance, cannotGoOn("request lost"));
+const take = (factory: Factory, kind: "arm" | "create" | "settle", instance: Instance): Promise<Outcome> =>
+  takeStep(factory, { kind, instance });
+
+describe("an instance without a worker that cannot go on F90", () => {
   test.each(["preparing", "creating"] as const)(
     "one that is %s goes without proof three minutes after a minder may have been armed, by this run's own clock",
     async (phase) => {
@@ -95,13 +101,13 @@ describe("drop() F90", () => {
         leasedAt: { bootId: "another boot", uptimeMs: 0 },
       });
       await clock.advance(179_999);
-      expect(await drop(factory, get(), { cause: "request lost" })).toEqual({
+      expect(await drop(factory, get())).toEqual({
         kind: "failed",
         reason: "cannot disarm: no route to host",
       });
       expect([phases(), said.calls]).toEqual([[`a ${phase}`], ["stop"]]);
       await clock.advance(1);
-      expect((await drop(factory, get(), { cause: "request lost" })).kind).toBe("done");
+      expect((await drop(factory, get())).kind).toBe("done");
       expect([phases(), said.calls]).toEqual([["a dropped"], ["stop", "stop, vouched"]]);
     },
   );
@@ -109,36 +115,30 @@ describe("drop() F90", () => {
   test("counts anew from the last attempt to arm", async () => {
     const { factory, clock, get, phases } = open({ phase: "preparing" });
     await clock.advance(59_000);
-    expect((await arm(factory, get())).kind).toBe("failed");
+    expect((await take(factory, "arm", get())).kind).toBe("failed");
     await clock.advance(179_999);
-    expect((await drop(factory, get(), { cause: "request lost" })).kind).toBe("failed");
+    expect((await drop(factory, get())).kind).toBe("failed");
     await clock.advance(1);
-    expect([(await drop(factory, get(), { cause: "request lost" })).kind, phases()]).toEqual([
-      "done",
-      ["a dropped"],
-    ]);
+    expect([(await drop(factory, get())).kind, phases()]).toEqual(["done", ["a dropped"]]);
   });
 
   test("never drops what is seen alive and does not end", async () => {
     const { factory, clock, said, get, phases } = open({ phase: "preparing" });
     said.stopped = { kind: "unkillable", reason: "process 7 does not end" };
     await clock.advance(999_999);
-    expect([(await drop(factory, get(), { cause: "request lost" })).kind, phases()]).toEqual([
-      "failed",
-      ["a preparing"],
-    ]);
+    expect([(await drop(factory, get())).kind, phases()]).toEqual(["failed", ["a preparing"]]);
   });
 });
 
 test("arm() does not arm for a job whose lease is lost, so that what cannot be reached is dropped in time", async () => {
   const { factory, clock, said, get, phases } = open({ phase: "preparing" });
   await clock.advance(60_000);
-  await arm(factory, get());
+  await take(factory, "arm", get());
   expect(said.calls).toEqual(["arm"]);
   await clock.advance(1);
-  await arm(factory, get());
+  await take(factory, "arm", get());
   await clock.advance(180_000);
-  await arm(factory, get());
+  await take(factory, "arm", get());
   expect([said.calls, phases()]).toEqual([["arm", "stop", "stop, vouched"], ["a dropped"]]);
 });
 
@@ -147,9 +147,9 @@ test("F12 create() drops a job whose lease the server refuses to renew, once it 
   said.stopped = { kind: "stopped" };
   said.renewed = refused("forbidden");
   await clock.advance(60_000);
-  expect([(await create(factory, get())).kind, phases()]).toEqual(["failed", ["a preparing"]]);
+  expect([(await take(factory, "create", get())).kind, phases()]).toEqual(["failed", ["a preparing"]]);
   await clock.advance(1);
-  expect([(await create(factory, get())).kind, phases()]).toEqual(["done", ["a dropped"]]);
+  expect([(await take(factory, "create", get())).kind, phases()]).toEqual(["done", ["a dropped"]]);
 });
 
 describe("settle()", () => {
@@ -161,7 +161,7 @@ describe("settle()", () => {
     said.stopped = { kind: "stopped" };
     said.renewed = refused(refusal);
     await clock.advance(60_000);
-    await settle(factory, get());
+    await take(factory, "settle", get());
     expect(phases()).toEqual([phase]);
   });
 
@@ -172,9 +172,9 @@ describe("settle()", () => {
     );
     said.workers = [workerOf({ id: "W", private: null, target: gimlet })];
     await clock.advance(299_999);
-    expect(await settle(factory, get("b"))).toEqual({ kind: "waiting", ms: 1000 });
+    expect(await take(factory, "settle", get("b"))).toEqual({ kind: "waiting", ms: 1000 });
     await clock.advance(1);
-    expect((await settle(factory, get("b"))).kind).toBe("done");
+    expect((await take(factory, "settle", get("b"))).kind).toBe("done");
     expect(phases().toSorted()).toEqual(["a creating", "b created"]);
   });
 
@@ -185,6 +185,6 @@ describe("settle()", () => {
     );
     await clock.advance(999_999);
     factory.known.server.answeringSinceMs = clock.uptimeMs();
-    expect(await settle(factory, get("b"))).toEqual({ kind: "waiting", ms: 1000 });
+    expect(await take(factory, "settle", get("b"))).toEqual({ kind: "waiting", ms: 1000 });
   });
 });

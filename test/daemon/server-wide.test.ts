@@ -1,8 +1,9 @@
 /** What is learnt of the server and remembered of instances: answers that are late, lost or wrong. */
 import { describe, expect, test } from "bun:test";
-import { advance, hintAt, nextSeq, noteSeqs, setView } from "../../lib/daemon/memory.ts";
+import { advance, hintAt, nextSeq, learnSeqs, setView } from "../../lib/daemon/memory.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
-import { decideEnd, deleteStranger } from "../../lib/daemon/wind-down.ts";
+import { takeStep } from "../../lib/daemon/step.ts";
+import { deleteStranger } from "../../lib/daemon/wind-down.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, gimlet, instanceOf, sidecar, workerOf } from "../policy/scenes.ts";
@@ -155,7 +156,7 @@ describe("what a read says of a worker", () => {
     it.daemon.stop();
     for (const worker of [workerOf({ hold: true }), null]) {
       it.fate = (call) => (call.startsWith("read") ? { ok: true, value: worker } : undefined);
-      const ended = decideEnd(it.factory, instanceOf(), { cause: "job done" });
+      const ended = takeStep(it.factory, { kind: "end", instance: instanceOf(), end: { cause: "job done" } });
       await it.clock.advance(10);
       await ended;
       expect(it.factory.known.server.list?.workers.get("worker-a") ?? null).toEqual(worker);
@@ -252,7 +253,7 @@ describe("the next seq", () => {
   test("is beyond the rows, the work directories and the server's workers, also those that ended", async () => {
     await using it = openStage({ rows: [instanceOf({ seq: 5, phase: "destroyed" })] });
     expect(nextSeq(it.factory, "a")).toBe(6);
-    noteSeqs(it.factory, ["a/30", "a/9", "b/99", null, "odd"]);
+    learnSeqs(it.factory, ["a/30", "a/9", "b/99", null, "odd"]);
     expect(nextSeq(it.factory, "a")).toBe(31);
     expect(nextSeq(it.factory, "b")).toBe(100);
     expect(nextSeq(it.factory, "c")).toBe(1);

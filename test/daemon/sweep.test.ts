@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Factory, nextSeq, noteSeqs, openKnown } from "../../lib/daemon/memory.ts";
+import { type Factory, nextSeq, learnSeqs, openKnown } from "../../lib/daemon/memory.ts";
 import { sweep } from "../../lib/daemon/sweep.ts";
 import { type Instance, type Phase, phases } from "../../lib/words/domain.ts";
 import type { Host } from "../../lib/hosts/host.ts";
@@ -303,7 +303,7 @@ describe("nextSeq()", () => {
     ["what is no instance's name", ["a/0", "a/x", "a"], 8],
   ])("is one more than the largest that was seen: %s", (_, names, next) => {
     const { factory } = open([{ name: "a_7" }, { name: "a_6" }]);
-    noteSeqs(factory, [...names, null]);
+    learnSeqs(factory, [...names, null]);
     expect(nextSeq(factory, "a")).toBe(next);
   });
 });

@@ -1,0 +1,227 @@
+/**
+ * What follows from what a step of an instance learnt, beside plan.ts's tables: here alone it goes into memory and store, and
+ * here it is seen which step another one leads to.
+ */
+import type { Testbed } from "../config/config.ts";
+import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import type { End } from "../words/end-cause.ts";
+import { Secret } from "../words/secret.ts";
+import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
+import { isHere } from "../policy/free-testbeds.ts";
+import { noteWorker } from "../policy/server-view.ts";
+import { describeEnd } from "./end-line.ts";
+import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
+import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
+import {
+  advance,
+  clearStrikes,
+  type Factory,
+  isTaken,
+  logFor,
+  now,
+  rest,
+  setView,
+  strike,
+} from "./memory.ts";
+import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
+import { disarm } from "./prepare.ts";
+import { setTrouble } from "./trouble.ts";
+import { decideEnd, isVouched } from "./wind-down.ts";
+import { limits } from "../policy/limits.ts";
+
+export async function follow(factory: Factory, before: Instance, learnt: Learnt): Promise<Outcome> {
+  const { known } = factory;
+  const name = instanceName(before);
+  // It may have been renewed or seen online while the step was under way.
+  const instance = known.instances.get(name) ?? before;
+  const { way } = instance.place;
+  const testbed = testbedOf(factory, instance);
+  if (learnt.seen !== undefined) noteWorker(known.server, learnt.seen.id, learnt.seen.worker);
+  switch (learnt.kind) {
+    case "done":
+    case "waiting":
+    case "failed":
+    case "outage": {
+      const { seen: _, ...outcome } = learnt;
+      return outcome;
+    }
+    case "cannot go on":
+      return await end(factory, instance, learnt.end);
+    case "armed":
+      if (way === "local") recordRefusal(factory, learnt.refusal);
+      if (way === "ssh") recordAlone(factory, instance.testbed, learnt.refusal);
+      setView(factory, instance, "armed");
+      return done;
+    case "in use elsewhere":
+      if (learnt.isHost && way === "ssh") recordAlone(factory, instance.testbed, learnt.owner);
+      if (testbed !== undefined) markElsewhere(factory, testbed, learnt.owner);
+      return await end(factory, instance, { cause: "in use elsewhere", detail: learnt.owner });
+    case "not ready":
+      return await endUnready(factory, instance, learnt.reason);
+    case "host does not answer":
+      if (testbed !== undefined) markUnreached(factory, testbed, learnt.reason);
+      // The next job waits until this host answers.
+      if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
+      return failed(`cannot arm: ${learnt.reason}`);
+    case "lease renewed":
+      advance(factory, instance, { leasedAt: learnt.leasedAt });
+      return done;
+    case "worker made": {
+      const { id, bootstrap, hold } = learnt.worker;
+      known.asking.delete(name);
+      if (isTaken(factory, id)) return await end(factory, instance, { cause: "worker of another" });
+      advance(factory, instance, { phase: "created", worker: id, bootstrap: new Secret(bootstrap) });
+      known.server.recordedMs.set(name, factory.clock.uptimeMs());
+      known.server.lastSettledMs = factory.clock.uptimeMs();
+      known.server.areWorkersBornHeld = hold;
+      return done;
+    }
+    case "worker held":
+      known.server.isListWanted = true;
+      return waiting(limits.heldMs);
+    case "worker of another":
+      known.told.add(name);
+      return failed(`the worker cannot be associated with this instance: ${learnt.why}`);
+    case "associated":
+      advance(factory, instance, { phase: "starting" });
+      return done;
+    case "bootstrap read":
+      advance(factory, instance, { bootstrap: learnt.bootstrap });
+      return done;
+    case "went": {
+      const next = advance(factory, instance, { phase: "running", wentAt: now(factory) });
+      if (known.looks.get(name)?.view === "armed") setView(factory, next, "alive");
+      logFor(factory, next).info("the agent was started");
+      return done;
+    }
+    case "go expired":
+      setView(factory, instance, "absent");
+      return done;
+    case "flushed":
+      advance(factory, instance, { isFlushed: true });
+      return done;
+    case "agent started again":
+      known.resumed.set(name, (known.resumed.get(name) ?? 0) + 1);
+      setView(factory, instance, "alive");
+      logFor(factory, instance).warn(
+        "its agent was gone before the job's end: started again, it follows the same test",
+      );
+      return done;
+    case "agent not startable again":
+      // The next pass ends it.
+      known.resumed.set(name, Number.POSITIVE_INFINITY);
+      return done;
+    case "end refuted":
+      if (learnt.isOnline) advance(factory, instance, { isOnline: true });
+      known.server.missingSinceMs.delete(name);
+      known.server.isListWanted = true;
+      return waiting(limits.heldMs);
+    case "end stands":
+      return await beginEnd(factory, instance, learnt);
+    case "owner told":
+      advance(factory, instance, { untold: null });
+      return done;
+    case "stopped":
+      advance(factory, instance, { phase: "stopped", untold: null });
+      return done;
+    case "deleted":
+      return free(factory, instance, learnt);
+  }
+}
+
+/** With a worker the job is lost; without one it is untouched, and what becomes of its lease is in the table of causes. */
+async function end(factory: Factory, instance: Instance, why: End): Promise<Outcome> {
+  if (instance.phase !== "preparing" && instance.phase !== "creating") {
+    return await follow(factory, instance, await decideEnd(factory, instance, why));
+  }
+  const disarmed = await disarm(factory, instance);
+  if (disarmed.kind !== "done") return disarmed;
+  const { known, clock } = factory;
+  const { testbed, job, target, leasedAt } = instance;
+  const tried = known.tried.get(instanceName(instance)) ?? [];
+  const dropped = advance(factory, instance, { phase: "dropped", ...endedBy(why), endedMs: clock.wallMs() });
+  known.server.lastSettledMs = clock.uptimeMs();
+  logFor(factory, dropped).warn(`the job was not begun here: ${endText(why)}`);
+  const { lease } = endRules[why.cause];
+  if (lease === "passed on" || lease === "passed on, also here") {
+    const triedNow = lease === "passed on" ? [...tried, testbed] : tried;
+    if (job !== null) known.leases.push({ job, target, askedAt: leasedAt, tried: triedNow });
+  } else if (!isAtFault(factory, testbed)) {
+    // What was in the way is likely to be in the next job's, too. A fault that a look sees keeps jobs away for as long as it lasts.
+    rest(factory, testbed, endText(why), lease === "gone" ? "job is gone" : "job waits");
+  }
+  return done;
+}
+
+async function endUnready(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+  const testbed = testbedOf(factory, instance);
+  // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
+  // that cannot take it either, it would be lost time.
+  if (instance.place.ssh === undefined || testbed === undefined) await lookAtHost(factory);
+  else await reachAnew(factory, testbed);
+  const ended = await end(factory, instance, { cause: "preflight failed", detail: reason });
+  // Where a worker is there already, deciding the end strikes.
+  const isStrike = instance.phase === "preparing" && !isAtFault(factory, instance.testbed);
+  if (ended.kind === "done" && isStrike) strike(factory, instance.testbed, reason);
+  return ended;
+}
+
+async function beginEnd(
+  factory: Factory,
+  instance: Instance,
+  { end: why, isWorkerGone, isJobDone }: Extract<Learnt, { kind: "end stands" }>,
+): Promise<Outcome> {
+  const { known, clock } = factory;
+  const { testbed } = instance;
+  const { isLabsFault } = endRules[why.cause];
+  const next = advance(factory, instance, {
+    phase: "destroying",
+    ...endedBy(why),
+    untold: isWorkerGone ? null : toldOwner(why),
+  });
+  // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
+  const isAtWork = instance.isOnline && known.looks.get(instanceName(instance))?.view === "alive";
+  // It vanished before its agent was online, or was recycled before there was an agent.
+  const isFruitless = !isFormer(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
+  // What another program began says nothing of the testbed.
+  if (isLabsFault && !isAtWork && !isFormer(instance)) await blame(factory, testbed, endText(why));
+  else if (isJobDone) {
+    clearStrikes(factory, testbed);
+    known.rests.delete(testbed);
+  } else if (!isLabsFault && isFruitless) {
+    // Else a server that forgets its workers, or recycles them at once, would drain the queue.
+    rest(factory, testbed, endText(why), isWorkerGone ? "job waits" : "job is gone");
+  }
+  known.endsAtMs.set(instanceName(next), clock.uptimeMs());
+  logFor(factory, next).debug(`ending: ${endText(why)}`);
+  return done;
+}
+
+function free(
+  factory: Factory,
+  instance: Instance,
+  { record, left }: Extract<Learnt, { kind: "deleted" }>,
+): Outcome {
+  if (left !== null) logFor(factory, instance).warn(`cannot tidy up: ${left}`);
+  const ranMs = ranMsOf(factory, instance);
+  const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
+  // Its host answered just now.
+  if (instance.place.ssh !== undefined && !isVouched(instance)) setTrouble(factory, instance.testbed, null);
+  const { isLost, line } = describeEnd(ended, record, ranMs);
+  const log = logFor(factory, ended);
+  if (isLost) log.warn(line);
+  else log.info(line);
+  return done;
+}
+
+/** Where the end was decided by an earlier run, until now. */
+function ranMsOf({ known, clock }: Factory, instance: Instance): number | null {
+  const { wentAt } = instance;
+  const name = instanceName(instance);
+  if (wentAt === null || wentAt.bootId !== clock.bootId || known.fromEarlierBoot.has(name)) return null;
+  return (known.endsAtMs.get(name) ?? clock.uptimeMs()) - wentAt.uptimeMs;
+}
+
+function testbedOf({ config }: Factory, instance: Instance): Testbed | undefined {
+  return config.testbeds.find(({ name }) => name === instance.testbed);
+}
