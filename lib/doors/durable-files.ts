@@ -1,6 +1,6 @@
 /** The door to files that must be whole after a power cut: each change is on the disk when its call resolves. */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, createWriteStream } from "node:fs";
 import {
   chmod,
   lstat,
@@ -15,6 +15,8 @@ import {
   symlink,
 } from "node:fs/promises";
 import { dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createGunzip } from "node:zlib";
 
 /** What a person may read and start; secrets do not belong here. */
 export interface DurableFiles {
@@ -27,6 +29,10 @@ export interface DurableFiles {
   size(path: string): Promise<number | null>;
   /** SHA-256 of a file as it is read from the disk, in hex. */
   sha256(path: string): Promise<string>;
+  /** A file's bytes from `offset` on. */
+  readParts(path: string, offset: number): AsyncIterable<Uint8Array>;
+  /** Throws an Error with code `ERR_TOO_LONG` once more than `maxBytes` come out. */
+  unpack(from: string, to: string, maxBytes: number): Promise<void>;
   makeDirectory(path: string): Promise<void>;
   /** A file, whole or not at all: written beside its name, then renamed over it. */
   write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
@@ -55,6 +61,17 @@ export function openDurableFiles(): DurableFiles {
       const hash = createHash("sha256");
       for await (const part of createReadStream(path)) hash.update(part as Buffer);
       return hash.digest("hex");
+    },
+    readParts: (path, offset) => createReadStream(path, { start: offset }) as AsyncIterable<Uint8Array>,
+    unpack: async (from, to, maxBytes) => {
+      await rm(to, { force: true });
+      await pipeline(
+        createReadStream(from),
+        createGunzip(),
+        upTo(maxBytes),
+        createWriteStream(to, { flags: "wx" }),
+      );
+      await sync(to);
     },
     makeDirectory: async (path) => {
       if ((await mkdir(path, { recursive: true, mode: 0o755 })) !== undefined) await chmod(path, 0o755);
@@ -111,6 +128,18 @@ export function openDurableFiles(): DurableFiles {
       const { bavail, bsize } = await statfs(path);
       return bavail * bsize;
     },
+  };
+}
+
+function upTo(maxBytes: number): (parts: AsyncIterable<Uint8Array>) => AsyncGenerator<Uint8Array> {
+  return async function* count(parts) {
+    let seen = 0;
+    for await (const part of parts) {
+      seen += part.byteLength;
+      if (seen > maxBytes)
+        throw Object.assign(new Error(`more than ${maxBytes} bytes`), { code: "ERR_TOO_LONG" });
+      yield part;
+    }
   };
 }
 
