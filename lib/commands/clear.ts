@@ -121,14 +121,16 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
       });
     }
     const held: string[] = [];
+    let canTell = true;
     for (const instance of open) {
       const found = await describe(clearing, instance);
       for (const line of found.lines) print(line);
+      canTell &&= found.canTell;
       if (found.isHeld) held.push(heldText(instanceName(instance), instance.worker ?? ""));
     }
     for (const line of held) print(line);
     if (held.length > 0) return 1;
-    if (!isSure && !(await isConfirmed(testbed, terminal, print))) {
+    if (!isSure && !(await isConfirmed(testbed, canTell, terminal, print))) {
       print("Nothing was changed");
       return 1;
     }
@@ -137,21 +139,21 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
   return await say(clearing, words.length > 0 ? words : [{ testbed, seq: 0, because: because ?? "" }]);
 }
 
+const vouching = "nothing of it is left running where this program cannot look";
+
 async function isConfirmed(
   testbed: string,
+  canTell: boolean,
   terminal: Terminal | null,
   print: (line: string) => void,
 ): Promise<boolean> {
   if (terminal === null) {
-    throw new FactoryError(
-      `Cannot clear ${testbed}: nobody can be asked here whether anything of it is left running`,
-      {
-        hint: "--yes says that nothing is",
-      },
-    );
+    throw new FactoryError(`Cannot clear ${testbed} without --yes: there is no terminal to ask at`, {
+      hint: canTell ? "--yes ends what is shown above" : `--yes also vouches that ${vouching}`,
+    });
   }
   try {
-    const question = "End this, and believe that nothing of it is left running where that cannot be seen?";
+    const question = canTell ? "End this?" : `End this, and vouch that ${vouching}?`;
     return await openQuestions(terminal, print).isWanted(question, false);
   } finally {
     terminal.close();

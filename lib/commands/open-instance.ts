@@ -12,27 +12,32 @@ export interface Asked {
   openRunner(url: string): SpRunnerApi;
 }
 
-/** `isHeld`: the server holds its worker, so that nothing may be touched. */
+/** `isHeld`: the server holds its worker, so that nothing may be touched. `canTell`: whether its processes can be seen. */
 export async function describe(
   asked: Asked,
   instance: Instance,
-): Promise<{ lines: string[]; isHeld: boolean }> {
+): Promise<{ lines: string[]; isHeld: boolean; canTell: boolean }> {
   const { phase, job, endReason } = instance;
   const about = [phase, job === null ? null : `job ${job}`, endReason].filter((each) => each !== null);
   const worker = await describeWorker(asked, instance);
-  const lines = [
-    `${instanceName(instance)}: ${about.join(", ")}`,
-    `  processes   ${await describeProcesses(asked, instance)}`,
-  ];
+  const processes = await describeProcesses(asked, instance);
+  const lines = [`${instanceName(instance)}: ${about.join(", ")}`, `  processes   ${processes.text}`];
   const { spRunnerUrl: url } = instance.place;
   if (url !== undefined) {
     const found = await askForBoard(asked.openRunner(url), url, instance.testbed);
     lines.push(`  board       ${found.ok ? `sp-runner ${url} says ${found.board.status}` : found.reason}`);
   }
-  return { lines: [...lines, `  worker      ${worker.text}`], isHeld: worker.isHeld };
+  return {
+    lines: [...lines, `  worker      ${worker.text}`],
+    isHeld: worker.isHeld,
+    canTell: processes.canTell,
+  };
 }
 
-async function describeProcesses({ hosts }: Asked, instance: Instance): Promise<string> {
+async function describeProcesses(
+  { hosts }: Asked,
+  instance: Instance,
+): Promise<{ text: string; canTell: boolean }> {
   const { place } = instance;
   const minder = hosts.minderOf(place);
   const where = place.ssh?.host ?? "this host";
@@ -40,12 +45,15 @@ async function describeProcesses({ hosts }: Asked, instance: Instance): Promise<
     ? (await lookAtFormer({ hosts }, [instance])).get(instanceName(instance))
     : (await minder.look([place.directory]))[0];
   if (seen?.process === "alive" || seen?.minder === "alive") {
-    return `${where} was searched: some are alive, and are stopped first`;
+    return { text: `${where} was searched: some are alive, and are stopped first`, canTell: true };
   }
-  if (seen?.process === "dead" && seen.state !== "cannot tell") return `${where} was searched: none is left`;
+  if (seen?.process === "dead" && seen.state !== "cannot tell") {
+    return { text: `${where} was searched: none is left`, canTell: true };
+  }
   const reason = seen?.reason ?? "no reason is known";
-  if (place.ssh === undefined || (await minder.locks()).ok) return `${where}: cannot tell: ${reason}`;
-  return `${where} is not reachable: ${reason}`;
+  const isReachable = place.ssh === undefined || (await minder.locks()).ok;
+  const text = `${where}${isReachable ? ": cannot tell" : " is not reachable"}: ${reason}`;
+  return { text, canTell: false };
 }
 
 async function describeWorker(

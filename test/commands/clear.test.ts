@@ -23,10 +23,10 @@ async function clear(lab: Lab, args: string[], options: StartOptions = {}): Prom
   return [await command.exited, said];
 }
 
-/** What the last command of the lab wrote to standard error. */
-function complaint({ directory }: Lab): string {
+/** A line of what the last command of the lab wrote to standard error: the message, then its hint. */
+function complaint({ directory }: Lab, line = 0): string {
   const logs = readdirSync(directory).filter((name) => /^factory-\d+\.log$/.test(name));
-  return readFileSync(join(directory, `factory-${logs.length - 1}.log`), "utf8").split("\n")[0] ?? "";
+  return readFileSync(join(directory, `factory-${logs.length - 1}.log`), "utf8").split("\n")[line] ?? "";
 }
 
 async function drained(factory: FactoryProcess): Promise<void> {
@@ -76,9 +76,7 @@ test.concurrent("while no factory runs the word is written down, and the next st
   expect(await clear(it, ["--yes"])).toEqual([2, ""]);
   expect(complaint(it)).toBe("Cannot clear bed-1: --because TEXT is missing");
   expect((await clear(it, ["--because", because]))[0]).toBe(2);
-  expect(complaint(it)).toBe(
-    "Cannot clear bed-1: nobody can be asked here whether anything of it is left running",
-  );
+  expect(complaint(it)).toBe("Cannot clear bed-1 without --yes: there is no terminal to ask at");
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect(code).toBe(0);
   expect(said).toMatch(
@@ -148,7 +146,7 @@ test.concurrent("at a terminal it asks, and only a yes changes something", async
   const ask = async (answer: string): Promise<[number, string | undefined]> => {
     const words = ["--because", because, "--base-dir", it.base];
     const session = openSession([...program, ...words], { cwd: "/", env });
-    await session.answer("is left running where that cannot be seen? [y/N] ", `${answer}\r`);
+    await session.answer("End this? [y/N] ", `${answer}\r`);
     return [await session.exited, session.shown().trim().split("\n").at(-1)];
   };
   expect(await ask("")).toEqual([1, "Nothing was changed"]);
@@ -175,6 +173,8 @@ test.skipIf(process.getuid?.() !== 0)(
     await until("it cannot tell", () =>
       second.log().some(({ message }) => message.includes("clear bed-1 --because TEXT")),
     );
+    expect((await clear(it, ["--because", because], inContainer))[0]).toBe(2);
+    expect(complaint(it, 1)).toContain("--yes also vouches that nothing of it is left running");
     const [code, said] = await clear(it, ["--yes", "--because", because], inContainer);
     expect(said).toContain("processes   this host: cannot tell: ");
     expect(code).toBe(0);
