@@ -1,4 +1,5 @@
 /** Testbeds' states as people and programs read them: a table, or one JSON document. */
+import { alignColumns } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import { localTime, wrap } from "../words/log-line.ts";
 import type { TestbedStatus } from "./snapshot.ts";
@@ -32,14 +33,9 @@ export function statusTable(
     // Reasons may hold what a job wrote: nothing of it may steer a terminal.
     (each.reason ?? "").replaceAll(/\p{Cc}+/gu, " "),
   ]);
-  const widths = titles.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => Bun.stringWidth(row[column] ?? ""))),
-  );
-  const line = (row: string[]): string =>
-    row
-      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
-      .join("  ")
-      .trimEnd();
+  const [header = "", ...lines] = alignColumns([titles, ...rows]);
+  const isLong = lines.map((line) => columns !== null && Bun.stringWidth(line) > columns);
+  const short = alignColumns([titles.slice(0, -1), ...rows.map((row) => row.slice(0, -1))]).slice(1);
   const below = (title: string, text: string): string[] =>
     text === ""
       ? []
@@ -50,13 +46,12 @@ export function statusTable(
     isRunning ? `The factory is running on ${database}` : `No factory is running on ${database}`,
     ...remarks,
     "",
-    line(titles),
-    ...rows.flatMap((row, index) => {
-      const isLong = columns !== null && Bun.stringWidth(line(row)) > columns;
-      const reason = isLong ? (row.at(-1) ?? "") : "";
-      const shown = line(isLong ? row.slice(0, -1) : row);
-      return [shown, ...below("reason", reason), ...below("note", testbeds[index]?.note ?? "")];
-    }),
+    header,
+    ...lines.flatMap((line, index) => [
+      (isLong[index] === true ? short[index] : null) ?? line,
+      ...below("reason", isLong[index] === true ? (rows[index]?.at(-1) ?? "") : ""),
+      ...below("note", testbeds[index]?.note ?? ""),
+    ]),
   ];
 }
 

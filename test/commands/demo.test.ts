@@ -3,7 +3,12 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runDemo } from "../../lib/commands/demo/demo.ts";
 import { demoJobs, sshJob } from "../../lib/commands/demo/jobs.ts";
+import { openClock } from "../../lib/doors/clock.ts";
+import { openHttp } from "../../lib/doors/http.ts";
+import { openProcesses } from "../../lib/doors/processes.ts";
+import { openRandom } from "../../lib/doors/random.ts";
 import { processesNaming } from "../lab/leavings.ts";
 import { isThere } from "../lab/needs.ts";
 import { until } from "../lab/until.ts";
@@ -64,4 +69,26 @@ test("demo interrupted by Ctrl+C exits 1 and leaves nothing behind", async () =>
   expect(await demo.child.exited).toBe(1);
   expect(readdirSync(demo.directory)).toEqual([]);
   await until("its processes are gone", () => processesNaming(demo.directory).length === 0);
+});
+
+test("demo shows the output of a job that did not end as it should, and the factory's log", async () => {
+  const temporaryDirectory = mkdtempSync(join(tmpdir(), "demo-test-"));
+  const clock = openClock();
+  const jobs = demoJobs.slice(0, 1).map((job) => ({ ...job, says: "what nobody says" }));
+  let printed = "";
+  const parts = {
+    self: [process.execPath, join(import.meta.dir, "../../factory.ts")],
+    temporaryDirectory,
+    clock,
+    random: openRandom(),
+    http: openHttp({ clock }),
+    processes: openProcesses({ clock }),
+    print: (line: string) => void (printed += `${line}\n`),
+  };
+  expect(await runDemo(parts, jobs)).toBe(1);
+  expect(printed).toContain("\n1 job did not end as it should\n");
+  expect(printed).toMatch(/\nOutput of two-tasks:\n(?: {2}.*\n)* {2}stdout {3}building\n/);
+  expect(printed).toMatch(/\nThe factory's log:\n(?:.*\n)+/);
+  expect(readdirSync(temporaryDirectory)).toEqual([]);
+  rmSync(temporaryDirectory, { recursive: true });
 });

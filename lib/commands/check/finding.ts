@@ -1,4 +1,5 @@
 /** One thing that `check` says, and how all of them are shown to people and to programs. It knows no subject by name. */
+import { alignColumns } from "../../words/columns.ts";
 
 export interface Finding {
   /** `error`: it keeps jobs from running. `warning`: jobs run, but not all or not well. */
@@ -35,16 +36,16 @@ export function isGood(findings: Finding[]): boolean {
   return findings.every(({ severity }) => severity !== "error");
 }
 
-/** One line a finding, its mend below it, and a line that sums up. */
+/** One line a finding, how to fix it below, and a summary. */
 export function showFindings(findings: Finding[]): string {
-  const width = Math.max(...findings.map(({ subject }) => subject.length), 0);
-  const lines = findings.flatMap(({ severity, subject, message, hint }) => {
+  const printed = findings.map(({ severity, subject, message, hint }) => {
     const [first = "", ...more] = [...message.split("\n"), ...(hint?.split("\n") ?? [])].map(printable);
-    return [
-      `${severity.padEnd(7)}  ${printable(subject).padEnd(width)}  ${first}`,
-      ...more.map((line) => `${" ".repeat(9)}${line}`.trimEnd()),
-    ];
+    return { row: [severity.padEnd(7), printable(subject), first], more };
   });
+  const lines = alignColumns(printed.map(({ row }) => row)).flatMap((line, index) => [
+    line,
+    ...(printed[index]?.more ?? []).map((each) => `${" ".repeat(9)}${each}`.trimEnd()),
+  ]);
   return [...lines, summarise(findings)].join("\n");
 }
 

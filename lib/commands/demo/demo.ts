@@ -3,7 +3,6 @@
  * All of it lives in one temporary directory and is gone at the end, also after Ctrl+C.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openCustomerApi, type CustomerApi } from "../../devserver/customer.ts";
 import { startDevserver } from "../../devserver/server.ts";
@@ -17,11 +16,12 @@ import { localTransport } from "../../hosts/minder/transport.ts";
 import { Secret } from "../../words/secret.ts";
 import { type DemoJob, demoJobs, demoTargets, sshJob } from "./jobs.ts";
 import { startSshBench } from "./ssh-bench.ts";
-import { type DemoRun, judge, must, printTable } from "./verdict.ts";
+import { type DemoRun, must, showVerdicts } from "./verdict.ts";
 
 export interface DemoParts {
   /** How this program is started. */
   self: string[];
+  temporaryDirectory: string;
   clock: Clock;
   random: Random;
   http: Http;
@@ -33,14 +33,14 @@ export interface DemoParts {
 const withinMs = 60_000;
 const pollMs = 100;
 
-export async function runDemo(parts: DemoParts): Promise<number> {
+export async function runDemo(parts: DemoParts, localJobs = demoJobs): Promise<number> {
   const { clock, random, http, print } = parts;
   const begunMs = clock.uptimeMs();
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort();
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
-  const directory = mkdtempSync(join(tmpdir(), "sp-test-demo-"));
+  const directory = mkdtempSync(join(parts.temporaryDirectory, "sp-test-demo-"));
   const adminToken = Buffer.from(random.bytes(16)).toString("hex");
   const server = startDevserver({ clock, random, adminToken });
   const runner = startRunner({ clock, random, boards: ["sidecar-1"], runMs: 2000 });
@@ -48,7 +48,7 @@ export async function runDemo(parts: DemoParts): Promise<number> {
   const api = openCustomerApi({ http, baseurl: server.url, token: new Secret(adminToken) });
   let factory: Bun.Subprocess | null = null;
   try {
-    const jobs = bench.ok ? [...demoJobs, sshJob] : demoJobs;
+    const jobs = bench.ok ? [...localJobs, sshJob] : localJobs;
     print(`An embedded server, ${bench.ok ? 5 : 4} simulated testbeds, ${jobs.length} jobs:`);
     if (!bench.ok) print(`(none of them behind ssh: ${bench.reason})`);
     const { user, factoryToken, targetIds } = await prepareServer(api, { http, url: server.url });
@@ -65,27 +65,21 @@ export async function runDemo(parts: DemoParts): Promise<number> {
     const signal = AbortSignal.any([interrupted.signal, over.signal]);
     await follow(runs, { user, clock, print, signal });
     if (interrupted.signal.aborted) {
-      // Whoever interrupts it does not want to wait for what runs; what is just being begun is begun.
+      // A user who interrupts the demo does not want to wait for running jobs.
       factory.kill("SIGTERM");
       await Promise.race([factory.exited, clock.sleep(5_000)]);
       return 1;
     }
     await endFactory(factory, runs, user, clock);
-    if (!runs.every(isOver)) {
-      print(readFileSync(join(directory, "factory.log"), "utf8"));
-      return 1;
-    }
-    const verdicts = await Promise.all(runs.map((run) => judge(run, user, api)));
-    printTable(runs, verdicts, print);
-    const wrong = verdicts.filter(({ fault }) => fault !== null).length;
     const seconds = ((clock.uptimeMs() - begunMs) / 1000).toFixed(1);
-    print(
-      wrong === 0
-        ? `All ${jobs.length} jobs ended as they should, in ${seconds} s.`
-        : `${wrong} jobs did not.`,
-    );
-    if (wrong > 0) print(readFileSync(join(directory, "factory.log"), "utf8"));
-    return wrong === 0 ? 0 : 1;
+    const wrong = await showVerdicts(runs, { user, admin: api, print });
+    if (wrong === 0) {
+      print(`All ${jobs.length} jobs ended as they should, in ${seconds} s.`);
+      return 0;
+    }
+    print(`The factory's log:\n${readFileSync(join(directory, "factory.log"), "utf8")}`);
+    print(`${wrong === 1 ? "1 job" : `${wrong} jobs`} did not end as ${wrong === 1 ? "it" : "they"} should`);
+    return 1;
   } finally {
     factory?.kill("SIGKILL");
     await stopLeftovers(directory, parts);

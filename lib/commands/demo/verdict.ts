@@ -1,7 +1,8 @@
-/** What became of the demo's jobs, against what ought to have become of them. */
+/** How the demo's jobs ended, and how they should have. */
 import { createHash } from "node:crypto";
 import type { CustomerApi, Job } from "../../devserver/customer.ts";
 import { FactoryError } from "../../words/failure.ts";
+import { alignColumns } from "../../words/columns.ts";
 import type { DemoJob } from "./jobs.ts";
 
 export interface DemoRun {
@@ -11,16 +12,16 @@ export interface DemoRun {
   last: Job | null;
 }
 
-export interface Verdict {
+interface Verdict {
   testbed: string;
   waited: string;
   ran: string;
   result: string;
-  /** What is not as it should be; null where all is. */
+  /** What is not as it should be; null: nothing. */
   fault: string | null;
 }
 
-export async function judge(run: DemoRun, user: CustomerApi, admin: CustomerApi): Promise<Verdict> {
+async function judge(run: DemoRun, user: CustomerApi, admin: CustomerApi): Promise<Verdict> {
   const job = must(await user.job(run.id));
   const events = must(await user.events(run.id));
   const assigned = events
@@ -55,29 +56,25 @@ function between(from: string | undefined, to: string | undefined): string {
   return `${((Date.parse(to) - Date.parse(from)) / 1000).toFixed(1)} s`;
 }
 
-export function printTable(runs: DemoRun[], verdicts: Verdict[], print: (line: string) => void): void {
-  const header = ["job", "testbed", "waited", "ran", "result", "as it should"];
-  const rows = verdicts.map(({ testbed, waited, ran, result, fault }, index) => [
-    runs[index]?.job.title ?? "",
-    testbed,
-    waited,
-    ran,
-    result,
-    fault ?? "yes",
-  ]);
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  print("");
-  for (const row of [header, ...rows]) {
-    print(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    );
+/** Prints how each job ended, and the output of those that did not end as they should; resolves with their number. */
+export async function showVerdicts(
+  runs: DemoRun[],
+  { user, admin, print }: { user: CustomerApi; admin: CustomerApi; print(line: string): void },
+): Promise<number> {
+  const judged = await Promise.all(runs.map(async (run) => ({ run, ...(await judge(run, user, admin)) })));
+  const rows = judged.map(({ run, testbed, waited, ran, result, fault }) => {
+    const { title } = run.job;
+    return [title, testbed, waited, ran, result, fault ?? "yes"];
+  });
+  const titles = ["job", "testbed", "waited", "ran", "result", "as it should"];
+  print(["", ...alignColumns([titles, ...rows]), ""].join("\n"));
+  const wrong = judged.filter(({ fault }) => fault !== null);
+  for (const { run } of wrong) {
+    const events = must(await user.events(run.id));
+    const lines = alignColumns(events.map(({ stream, payload }) => ["", stream, payload.trimEnd()]));
+    print([`Output of ${run.job.title}:`, ...lines, ""].join("\n"));
   }
-  print("");
+  return wrong.length;
 }
 
 /** The embedded server refuses nothing that the demo asks. */

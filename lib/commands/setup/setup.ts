@@ -7,6 +7,7 @@ import { expandHome } from "../../config/home-paths.ts";
 import { readHttpUrl, type Reading } from "../../config/schema.ts";
 import { parseConfig } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
+import { alignColumns } from "../../words/columns.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
@@ -166,6 +167,7 @@ async function chooseToken(
     }
     print(trial.why);
     if (await questions.isWanted("Use this token all the same?", false)) return token;
+    if (!(await questions.isWanted("Try another token?", true))) return null;
   }
 }
 
@@ -208,8 +210,7 @@ async function warnOfMissing(paths: (string | null)[], { around, files, print }:
 
 function tellFound({ directory, testbeds, skipped }: Discovery, print: (line: string) => void): void {
   if (testbeds.length > 0) print(`\nTestbeds found in ${directory}:`);
-  const width = Math.max(...testbeds.map(({ name }) => name.length));
-  for (const { name, spType } of testbeds) print(`  ${name.padEnd(width)}  ${spType}`);
+  for (const line of alignColumns(testbeds.map(({ name, spType }) => ["", name, spType]))) print(line);
   for (const line of skipped) print(`Skipped ${line}`);
 }
 

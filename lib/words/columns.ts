@@ -1,0 +1,15 @@
+/** Rows of cells as lines of text, each column as wide as its widest cell. */
+export function alignColumns(rows: string[][], gap = "  "): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, Bun.stringWidth(cell));
+    }
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
+      .join(gap)
+      .trimEnd(),
+  );
+}
