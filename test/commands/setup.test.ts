@@ -317,6 +317,7 @@ test("setup without a terminal writes nothing if the server refuses the token, a
   expect(untried.told).toContain(
     "Warning: the token could not be tried: 127.0.0.1 refuses connections to port 1",
   );
+  expect(untried.told).toContain("Correct the port in the server's URL");
   expect(untried.told).not.toContain(wrong.FACTORY_TOKEN);
   expect(untried.code).toBe(0);
   expect(readWritten(path, home).token.reveal()).toBe(wrong.FACTORY_TOKEN);
@@ -338,12 +339,22 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   await refused.answer("Token:", `not-a-token-of-this-server${enter}`);
   await refused.answer("the server refuses it", "");
   await refused.answer("Use this token all the same? [y/N]", enter);
+  await refused.answer("Try another token? [Y/n]", enter);
   await refused.answer("Token:", `${token}${enter}`);
   await refused.answer("The server takes the token", "");
   await refused.answer("Name of a testbed", enter);
   expect(await refused.exited).toBe(0);
   expect(readWritten(first.path, first.home).token.reveal()).toBe(token);
+  // Keys of a configuration that is not there yet are of no help.
+  expect(refused.shown()).not.toMatch(/factory\.token|token_file|general\./);
   rmSync(first.base, { recursive: true });
+
+  const hopeless = start(first.home, [...words, "--server-url", server.url], { FACTORY_TOKEN: "of-old" });
+  await hopeless.answer("Use this token all the same?", enter);
+  await hopeless.answer("Try another token?", `n${enter}`);
+  expect(await hopeless.exited).toBe(1);
+  expect(hopeless.shown()).toContain("Nothing was changed");
+  expect(existsSync(first.path)).toBe(false);
 
   const insisted = start(first.home, [...words, "--server-url", server.url], {
     FACTORY_TOKEN: "not-yet-a-token-here",
@@ -416,6 +427,21 @@ test("findTestbeds() reads what it can understand and tells what it cannot", asy
     `"d.toml": it has no sp_type`,
     `"e.toml": BED-A is there already`,
   ]);
+});
+
+test("composeConfig() without a testbed shows an example that serves the given targets", () => {
+  const text = composeConfig({
+    baseurl: "https://b.example.com",
+    token: { value: new Secret(token) },
+    spRunner: null,
+    spConfig: null,
+    testbeds: [],
+    targets: [
+      { name: "sp-gimlet", id: gimlet },
+      { name: "lab", id: grapefruit },
+    ],
+  });
+  expect(text).toContain(`# [testbed.NAME]\n# sp_type = "gimlet"\n# targets = [ "sp-gimlet", "lab" ]\n`);
 });
 
 test("composeConfig() leaves a testbed that serves no target as a comment", () => {

@@ -13,11 +13,26 @@ export function judgeServer(facts: Facts): Finding[] {
   return [...plain, ...judgePing(baseurl, reply), ...(reply.ok ? judgeClock(reply, wallMs) : [])];
 }
 
+/** What hints call the server's URL, and what they say of a new token's place. */
+interface Places {
+  url: string;
+  forToken: string;
+}
+
+const inConfiguration: Places = {
+  url: "general.baseurl",
+  forToken: ", and put it into factory.token or token_file",
+};
+
 /** What the answer to a factory's ping says of the server and of the token. */
-export function judgePing(baseurl: string, reply: HttpReply | HttpFailure): Finding[] {
-  if (reply.ok) return judgeReply(baseurl, reply);
+export function judgePing(
+  baseurl: string,
+  reply: HttpReply | HttpFailure,
+  places: Places = inConfiguration,
+): Finding[] {
+  if (reply.ok) return judgeReply(baseurl, reply, places);
   return [
-    judgeFailure(baseurl, reply),
+    judgeFailure(baseurl, reply, places),
     warning("token", "not tried: the server does not answer", "Check again when it does"),
   ];
 }
@@ -30,18 +45,18 @@ function judgeScheme(baseurl: string): Finding[] {
   return [warning("server", `${baseurl} is plain http: the token and all jobs can be read on the way`, hint)];
 }
 
-function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure): Finding {
+function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure, { url }: Places): Finding {
   const { hostname, port, protocol } = new URL(baseurl);
   if (code === "ENOTFOUND" || code.startsWith("EAI_")) {
-    const hint = "Correct general.baseurl, or this host's name service";
+    const hint = `Correct ${url}, or this host's name service`;
     return error("server", `no address is found for ${hostname} (${code})`, hint);
   }
   if (code === "ECONNREFUSED") {
-    const hint = "Correct the port in general.baseurl, or start the server, or have a firewall opened";
+    const hint = `Correct the port in ${url}, or start the server, or have a firewall opened`;
     return error("server", `${hostname} refuses connections to port ${port || usualPort(protocol)}`, hint);
   }
   if (code === "EPROTO") {
-    const hint = "Correct scheme and port in general.baseurl: what listens there may speak plain http";
+    const hint = `Correct scheme and port in ${url}: what listens there may speak plain http`;
     return error("server", `${baseurl} does not speak TLS`, hint);
   }
   if (/CERT|SSL|TLS|SELF_SIGNED|HOSTNAME/.test(code)) {
@@ -59,15 +74,18 @@ function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure): Find
 
 const usualPort = (protocol: string): string => (protocol === "https:" ? "443" : "80");
 
-function judgeReply(baseurl: string, { status, headers, body }: HttpReply): Finding[] {
+function judgeReply(
+  baseurl: string,
+  { status, headers, body }: HttpReply,
+  { url, forToken }: Places,
+): Finding[] {
   const untried = warning(
     "token",
     "not tried: the server did not take the question",
     "Mend the server first",
   );
   if (status === 401) {
-    const hint =
-      "Ask the server's administrator for a new factory token, and put it into factory.token or token_file";
+    const hint = `Ask the server's administrator for a new factory token${forToken}`;
     return [
       ok("server", `${baseurl} answers`),
       error("token", "the server refuses it: it is no token of a factory, or not of this server's", hint),
@@ -79,13 +97,13 @@ function judgeReply(baseurl: string, { status, headers, body }: HttpReply): Find
   }
   const location = headers.get("location");
   if (status >= 300 && status <= 399 && location !== null) {
-    const hint = "Put the address that it redirects to into general.baseurl, if that is the server";
+    const hint = `Use the address that it redirects to as ${url}, if that is the server`;
     return [error("server", `${baseurl} redirects to ${location.slice(0, 200)}`, hint), untried];
   }
   if (status === 200 && isPong(new TextDecoder().decode(body))) {
     return [ok("server", `${baseurl} answers`), ok("token", "the server takes it")];
   }
-  const hint = "Correct general.baseurl: scheme, host and port of the buildomat server, nothing behind";
+  const hint = `Correct ${url}: scheme, host and port of the buildomat server, nothing behind`;
   return [error("server", `${baseurl} is no buildomat server (status ${status})`, hint), untried];
 }
 

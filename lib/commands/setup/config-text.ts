@@ -1,7 +1,7 @@
 /** The text of a new configuration file, with comments for whoever opens it next. It asks nothing and judges nothing. */
 import { stringify } from "smol-toml";
 import { tomlKey } from "../../config/problems.ts";
-import type { SpType } from "../../config/config.ts";
+import { type SpType, spTypes } from "../../config/schema.ts";
 import type { Secret } from "../../words/secret.ts";
 
 export interface NewTestbed {
@@ -26,9 +26,6 @@ export interface NewConfig {
   targets: NewTarget[];
 }
 
-/** What a section looks like, where none is known yet. */
-const example: NewTestbed = { name: "NAME", spType: "grapefruit", targets: [] };
-
 export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: NewConfig): string {
   const secret = "file" in token ? line("token_file", token.file) : line("token", token.value.reveal());
   const sections = [
@@ -36,24 +33,46 @@ export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: Ne
     `[general]\n${line("baseurl", baseurl)}`,
     `[factory]${"file" in token ? "" : "\n# A secret: keep this file readable by the factory's user alone."}\n${secret}`,
     "# Testbeds: sp_type is gimlet, grapefruit, sidecar or psc; targets are names of [target.*] sections below.",
-    ...(testbeds.length > 0 ? testbeds : [example]).map((testbed) => testbedSection(testbed, jobs)),
+    ...(testbeds.length > 0
+      ? testbeds.map((testbed) => testbedSection(testbed, jobs))
+      : [exampleSection(targets, jobs)]),
     "# Targets, each with the ULID that the server's administrator sees for it: GET /0/admin/targets",
     ...targets.map(({ name, id }) => `[target.${tomlKey(name)}]\n${line("id", id)}`),
   ];
   return `${sections.join("\n\n")}\n`;
 }
 
-function testbedSection(
-  { name, spType, targets }: NewTestbed,
-  { spRunner, spConfig }: Pick<NewConfig, "spRunner" | "spConfig">,
-): string {
-  const lines = [`[testbed.${tomlKey(name)}]`, line("sp_type", spType), line("targets", targets)];
-  if (spRunner !== null) lines.push(line("sp_runner_path", spRunner));
-  if (spConfig !== null) lines.push(line("sp_runner_config", spConfig));
-  if (targets.length > 0) return lines.join("\n");
-  const how = "# Serves no target yet: name some, then take the comment marks away.";
-  return [how, ...lines.map((each) => `# ${each}`)].join("\n");
+type JobKeys = Pick<NewConfig, "spRunner" | "spConfig">;
+
+function testbedSection(testbed: NewTestbed, jobs: JobKeys): string {
+  const lines = testbedLines(testbed, jobs);
+  if (testbed.targets.length > 0) return lines.join("\n");
+  return commented("Serves no target yet: name some, then remove the comment marks.", lines);
 }
+
+/** What a section looks like, for a configuration without a testbed. */
+function exampleSection(targets: NewTarget[], jobs: JobKeys): string {
+  const names = targets.map(({ name }) => name);
+  const spType = spTypes.find((type) => names.some((name) => name.includes(type))) ?? "grapefruit";
+  const lines = testbedLines({ name: "NAME", spType, targets: names }, jobs);
+  return commented(
+    "No testbed yet: put in its name, type and targets, then remove the comment marks.",
+    lines,
+  );
+}
+
+function testbedLines({ name, spType, targets }: NewTestbed, { spRunner, spConfig }: JobKeys): string[] {
+  return [
+    `[testbed.${tomlKey(name)}]`,
+    line("sp_type", spType),
+    line("targets", targets),
+    ...(spRunner === null ? [] : [line("sp_runner_path", spRunner)]),
+    ...(spConfig === null ? [] : [line("sp_runner_config", spConfig)]),
+  ];
+}
+
+const commented = (how: string, lines: string[]): string =>
+  [how, ...lines].map((each) => `# ${each}`).join("\n");
 
 function line(key: string, value: string | string[]): string {
   return stringify({ [key]: value }).trimEnd();

@@ -9,6 +9,9 @@ import type { Secret } from "../../words/secret.ts";
 /** A person waits for it. */
 const timeoutMs = 10_000;
 
+/** There is no configuration yet whose keys a hint could name. */
+const inSetup = { url: "the server's URL", forToken: "" };
+
 /** `why` has its hint with it. */
 export type TokenTrial = { is: "good" } | { is: "refused" | "untried"; why: string };
 
@@ -19,7 +22,7 @@ export async function tryToken(
 ): Promise<TokenTrial> {
   refuseOpenTls(around.env);
   const request = requestFor({ http, baseurl, token }, { method: "GET", path: "/0/factory/ping", timeoutMs });
-  const findings = judgePing(baseurl, await http.request(request));
+  const findings = judgePing(baseurl, await http.request(request), inSetup);
   const fault = findings.find(({ severity }) => severity === "error");
   if (fault === undefined) return { is: "good" };
   const why = [fault.message, ...(fault.hint === null ? [] : [`  ${fault.hint}`])].join("\n");
