@@ -84,19 +84,11 @@ export function isAlone(
   return host === null ? refusal !== null : alone.has(name);
 }
 
-/** Whether a job could be begun on it now. */
-export function isUsable(
-  testbed: Testbed,
-  seen: Observation,
-  taken: Taken,
-  isDue: (atMs: number) => boolean,
-): boolean {
-  const health = seen.health.get(testbed.name);
-  if (health?.retryAt.bootId === seen.now.bootId) isDue(health.retryAt.uptimeMs);
-  isDue(seen.rests.get(testbed.name)?.untilMs ?? -1);
-  const key = `testbed ${testbed.name}`;
-  if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
-  return isDue(seen.retryAtMs.get(key) ?? -1);
+/** Until when no job may be taken for it: the lab failed on it, or a lease came to nothing. */
+export function notBeforeMs({ name }: Testbed, { health, rests, now }: Observation): number {
+  const retryAt = health.get(name)?.retryAt;
+  const healthyMs = retryAt?.bootId === now.bootId ? retryAt.uptimeMs : 0;
+  return Math.max(healthyMs, rests.get(name)?.untilMs ?? 0);
 }
 
 /** Whether its own check succeeded when it was last run; true where it has none. */

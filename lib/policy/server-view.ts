@@ -3,7 +3,7 @@
  * when it may be asked again. In memory only: after a restart all of it is learnt anew.
  */
 import type { Answer } from "../server/call.ts";
-import { type Instance, instanceName } from "../words/domain.ts";
+import { type Instance, instanceName, type WorkerView } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { ServerView } from "./observation.ts";
 import { limits } from "./limits.ts";
@@ -34,6 +34,29 @@ export function newServerView(): KnownServer {
     areWorkersBornHeld: false,
     failuresInARow: 0,
   };
+}
+
+/** What the last list says of an instance's worker. */
+export function workerView(instance: Instance, server: ServerView): WorkerView {
+  const { list } = server;
+  const name = instanceName(instance);
+  if (instance.worker === null || list === null) return "unseen";
+  const recordedMs = server.recordedMs.get(name);
+  if (recordedMs !== undefined && list.askedAtMs <= recordedMs) return "unseen";
+  const worker = list.workers.get(instance.worker);
+  if (worker === undefined) {
+    const sinceMs = server.missingSinceMs.get(name) ?? list.askedAtMs;
+    return list.askedAtMs - sinceMs >= limits.confirmMs ? "gone" : "missing";
+  }
+  if (worker.private !== null && worker.private !== name) {
+    // An operator has looked: the worker is the other instance's, and there is none of this one.
+    return instance.place.way === "cleared" ? "gone" : "foreign";
+  }
+  if (worker.hold) return "held";
+  if (worker.recycle) return "recycle";
+  // Before the association our own worker has no `private` yet; after it, the list is the older of the two.
+  if (worker.private === null && instance.phase !== "created") return "unseen";
+  return worker.online ? "online" : "offline";
 }
 
 /** Takes a good list in. `open` are the open instances, `askedAtMs` the moment before it was asked for. */

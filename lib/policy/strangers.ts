@@ -4,15 +4,15 @@ import type { Worker } from "../server/factory-side.ts";
 import { limits } from "./limits.ts";
 import type { Observation } from "./observation.ts";
 
-/** `isAnyUnconfirmed`: another list must confirm one. */
+/** `isAnyUnconfirmed`: another list must confirm one. `settledMs`: before this uptime none is confirmed. */
 export function judgeStrangers(
   open: readonly Instance[],
   seen: Pick<Observation, "now" | "startedMs" | "server">,
-  isDue: (atMs: number) => boolean,
-): { confirmed: Worker[]; isAnyUnconfirmed: boolean } {
+): { confirmed: Worker[]; isAnyUnconfirmed: boolean; settledMs: number } {
   const { list, lastSettledMs, firstListedMs } = seen.server;
-  if (list === null) return { confirmed: [], isAnyUnconfirmed: false };
-  const isAnySettling = open.some((instance) => !isDue(settlesUntilMs(instance, seen)));
+  const settledMs = open.reduce((ms, each) => Math.max(ms, settlesUntilMs(each, seen)), 0);
+  if (list === null) return { confirmed: [], isAnyUnconfirmed: false, settledMs };
+  const isAnySettling = settledMs > seen.now.uptimeMs;
   const ours = new Set(open.map(({ worker }) => worker));
   const confirmed: Worker[] = [];
   let isAnyUnconfirmed = false;
@@ -27,7 +27,7 @@ export function judgeStrangers(
     if (isConfirmed) confirmed.push(worker);
     else isAnyUnconfirmed = true;
   }
-  return { confirmed, isAnyUnconfirmed };
+  return { confirmed, isAnyUnconfirmed, settledMs };
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { StopResult } from "../../lib/hosts/minder/replies.ts";
-import { workerView } from "../../lib/policy/plan.ts";
+import { workerView } from "../../lib/policy/server-view.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { openWordWriter, type WordWriter } from "../../lib/store/operator-words.ts";
 import { configOf, instanceOf, workerOf } from "../policy/scenes.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { AgentView, Instance, WorkerView } from "../../lib/words/domain.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { actionKey } from "../../lib/policy/action.ts";
-import { passedLimit } from "../../lib/policy/time-limits.ts";
+import { jobTimeoutAt, passedTimeout } from "../../lib/policy/timeouts.ts";
 import { chooseStartable } from "../../lib/policy/lanes.ts";
 import type { Observation } from "../../lib/policy/observation.ts";
 import { settlesUntilMs } from "../../lib/policy/strangers.ts";
@@ -132,7 +132,8 @@ test("what an ended instance used is free, and what an operator cleared is in us
 test("a time limit counts nothing of another boot", () => {
   const instance = instanceOf({ wentAt: at(1, "boot-0"), jobTimeoutMs: 1, silenceTimeoutMs: 1 });
   const server = serverOf({ list: listOf([workerOf()]) });
-  expect(passedLimit(instance, lookOf("alive"), "offline", sceneOf({ server }), () => true)).toBeNull();
+  expect(passedTimeout(instance, lookOf("alive"), "offline", sceneOf({ server }))).toBeNull();
+  expect(jobTimeoutAt(instance, at(nowMs))).toBeNull();
 });
 
 test("the boards of one service are reached together, so that it is asked once", () => {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import type { Answer, Refusal } from "../../lib/server/call.ts";
-import { workerView } from "../../lib/policy/plan.ts";
 import { limits } from "../../lib/policy/limits.ts";
 import {
   backOffMs,
@@ -10,6 +9,7 @@ import {
   noteList,
   noteOutage,
   noteWorker,
+  workerView,
 } from "../../lib/policy/server-view.ts";
 import { instanceOf, nowMs, workerOf } from "./scenes.ts";
 

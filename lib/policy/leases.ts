@@ -1,0 +1,74 @@
+/** Which leased job goes to which free testbed, and which targets are asked for next. */
+import type { Testbed } from "../config/config.ts";
+import { elapsedMs, type Instance } from "../words/domain.ts";
+import { type Agenda, atOnceMs } from "./agenda.ts";
+import {
+  canServe,
+  isAlone,
+  isChecked,
+  notBeforeMs,
+  type Taken,
+  targetIds,
+  whyNotFree,
+} from "./free-testbeds.ts";
+import { limits } from "./limits.ts";
+import type { Observation } from "./observation.ts";
+
+export function planLeases(open: readonly Instance[], seen: Observation, taken: Taken, agenda: Agenda): void {
+  const usable = usableTestbeds(seen, taken, agenda);
+  for (const testbed of usable) {
+    if (isChecked(testbed, seen) || seen.mode === "drain") continue;
+    const check = seen.checks.get(testbed.name);
+    agenda.add({ kind: "check", testbed }, check === undefined ? atOnceMs : check.atMs + limits.checkMs);
+  }
+  const free = new Set(usable.filter((testbed) => isChecked(testbed, seen)));
+  giveLeases(open, free, seen, agenda);
+  ask(free, seen, agenda);
+}
+
+/** Those on which a job could be begun now, their checks aside. */
+function usableTestbeds(seen: Observation, taken: Taken, agenda: Agenda): Testbed[] {
+  return seen.config.testbeds.filter((testbed) => {
+    const key = `testbed ${testbed.name}`;
+    agenda.wakeAt(notBeforeMs(testbed, seen));
+    if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
+    const retryAtMs = seen.retryAtMs.get(key) ?? atOnceMs;
+    agenda.wakeAt(retryAtMs);
+    return retryAtMs <= seen.now.uptimeMs;
+  });
+}
+
+/** Begins each leased job on a testbed, and takes that from those that are free. */
+function giveLeases(open: readonly Instance[], free: Set<Testbed>, seen: Observation, agenda: Agenda): void {
+  const jobs = new Set(open.map(({ job }) => job));
+  for (const lease of seen.leases) {
+    const ageMs = elapsedMs(lease.askedAt, seen.now) ?? Number.POSITIVE_INFINITY;
+    const isWanted = seen.mode === "run" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
+    const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
+    if (testbed === undefined) {
+      agenda.add({ kind: "let lapse", lease });
+      continue;
+    }
+    jobs.add(lease.job);
+    free.delete(testbed);
+    if (isAlone(testbed, seen)) {
+      for (const each of free) if (each.host === testbed.host && isAlone(each, seen)) free.delete(each);
+    }
+    agenda.add({ kind: "begin", lease, testbed });
+  }
+}
+
+/** Asks for jobs of the targets that a free testbed serves; if none does, a ping proves that the token is good. */
+function ask(free: ReadonlySet<Testbed>, seen: Observation, agenda: Agenda): void {
+  const { server, locksSeenMs, elsewhere, config } = seen;
+  const isTaking = seen.mode === "run" && !server.isTokenRefused;
+  const isAnyElsewhere = elsewhere.has(".host") || config.testbeds.some(({ name }) => elsewhere.has(name));
+  if (isTaking && (free.size > 0 || isAnyElsewhere)) {
+    agenda.add({ kind: "look at locks" }, locksSeenMs === null ? atOnceMs : locksSeenMs + limits.locksMs);
+  }
+  // Before the first list and the first look at the locks, a testbed may be in use without our knowing.
+  const canAsk = isTaking && server.list !== null && locksSeenMs !== null;
+  const targets = new Set(canAsk ? [...free].flatMap((testbed) => targetIds(testbed, config)) : []);
+  if (targets.size === 0) agenda.add({ kind: "ping" }, server.lastPingMs + limits.pingMs);
+  else agenda.add({ kind: "lease", targets: [...targets] }, server.leaseDueMs);
+}
