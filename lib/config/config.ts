@@ -8,7 +8,14 @@ import type { z } from "zod";
 import { locateToml, type TomlPath } from "./toml-lines.ts";
 import { expandHome, isHiddenInInstance } from "./home-paths.ts";
 import { ConfigError, keyText, showValue, tomlKey, type Complain, type ConfigProblem } from "./problems.ts";
-import { generalSchema, isTestbedName, testbedSchema, type SpType } from "./schema.ts";
+import {
+  type DayWindow,
+  generalSchema,
+  isTestbedName,
+  type SpType,
+  testbedSchema,
+  updateSchema,
+} from "./schema.ts";
 import { checkRoot, checkTargets, entriesOf, isTable, readSection, type Table } from "./sections.ts";
 import { readTargets, type Target } from "./target-sections.ts";
 import { readToken, type TokenSource } from "./token.ts";
@@ -42,6 +49,17 @@ export interface Config {
     keepBytes: number;
     /** What agents and their tasks get, on every host. A value may be a secret. */
     agentEnvironment: Record<string, string>;
+  };
+  update: {
+    /** `auto` installs a new version, `notify` logs that there is one, `off` does not ask. */
+    mode: "auto" | "notify" | "off";
+    /** http, https or a path, without a slash at the end; null: nowhere. */
+    url: string | null;
+    channel: string;
+    /** When a new version may be started; null: at any time. */
+    window: DayWindow | null;
+    /** The only version that is installed. */
+    pin: string | null;
   };
   token: Secret;
   /** Where the token was read from, if that is a file of its own; may be relative to the working directory. */
@@ -116,6 +134,7 @@ export function parseConfig(source: ConfigSource): Config {
     else problems.push(environmentProblem("BUILDOMAT_WORK_DIR", ...hiddenDirectory(workDir)));
   }
   const token = readToken(root["factory"], source, complain);
+  const update = readSection(updateSchema, root["update"] ?? {}, ["update"], complain);
   const targets = readTargets(root["target"], complain);
   const testbeds = readTestbeds(root["testbed"], { source, targets, complain });
   if (problems.length > 0) throw new ConfigError(source.path, problems);
@@ -123,6 +142,7 @@ export function parseConfig(source: ConfigSource): Config {
   return {
     path: source.path,
     general,
+    update: plainUpdate(update as z.output<typeof updateSchema>),
     token: new Secret(token.text),
     tokenFile: token.file,
     testbeds,
@@ -191,6 +211,10 @@ function plainGeneral(
     keepBytes: section.keep.size,
     agentEnvironment: section.agent_environment,
   };
+}
+
+function plainUpdate({ mode, url, channel, window, pin }: z.output<typeof updateSchema>): Config["update"] {
+  return { mode, url: url ?? null, channel, window: window ?? null, pin: pin ?? null };
 }
 
 interface TestbedContext {

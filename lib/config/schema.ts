@@ -221,6 +221,39 @@ export const testbedSchema = z.strictObject({
   ),
 });
 
+const updateUrl = textAs<string>((text) => {
+  if (/^(?:file:\/\/)?\/[^\p{Cc}?#]*$/u.test(text)) return { value: text.replace(/\/+$/, "") };
+  return readHttpUrl(text);
+});
+
+/** Minutes of the day, in this host's own time. */
+export interface DayWindow {
+  fromMinute: number;
+  toMinute: number;
+}
+
+const dayWindow = textAs<DayWindow>((text) => {
+  const [, ...parts] = /^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
+  const [fromHour = 0, from = 0, toHour = 0, to = 0] = parts.map(Number);
+  const value = { fromMinute: fromHour * 60 + from, toMinute: toHour * 60 + to };
+  if (parts.length > 0 && value.fromMinute !== value.toMinute) return { value };
+  return { wrong: `${showValue(text)} is not a time of the day`, mend: 'Write it as in "02:00-05:00"' };
+});
+
+export const updateSchema = z.strictObject({
+  mode: textAs<"auto" | "notify" | "off">((text) =>
+    text === "auto" || text === "notify" || text === "off"
+      ? { value: text }
+      : { wrong: `${showValue(text)} is not a mode`, mend: 'Write "auto", "notify" or "off"' },
+  ).default("notify"),
+  url: updateUrl.optional(),
+  channel: textLike(/^[a-z0-9-]{1,32}$/, "is not a channel", 'Write a name, as in "stable"').default(
+    "stable",
+  ),
+  window: dayWindow.optional(),
+  pin: textLike(/^\d+\.\d+\.\d+(?:-[\w.-]+)?$/, "is not a version", 'Write one, as in "1.2.0"').optional(),
+});
+
 export const targetSchema = z.strictObject({ id: ulid.optional() });
 
 /** What a section may hold, by its first word, for telling where a key belongs. */
@@ -229,44 +262,7 @@ export const sectionKeys: Record<string, string[]> = {
   factory: Object.keys(factorySchema.shape),
   testbed: Object.keys(testbedSchema.shape),
   target: Object.keys(targetSchema.shape),
+  update: Object.keys(updateSchema.shape),
 };
 
 export const keepKeys = Object.keys(keepSchema.shape);
-
-/** A value of the right form for each key, as it is written in the file. */
-export const examples: Record<string, string> = {
-  baseurl: `"https://buildomat.example.org"`,
-  work_dir: `"/var/lib/buildomat-factory"`,
-  use_privilege_elevation: "false",
-  agent: `"/opt/buildomat/buildomat-agent"`,
-  poll_interval: `"1s"`,
-  bind_job: "true",
-  isolate: `"auto"`,
-  keep: `{ days = 14, size = "10GB" }`,
-  agent_environment: `{ HTTPS_PROXY = "http://proxy.example.org:3128" }`,
-  days: "14",
-  size: `"10GB"`,
-  token: `"..."`,
-  token_file: `"~/Oxide/ci/factory/token"`,
-  sp_type: `"gimlet"`,
-  targets: `["sp-gimlet"]`,
-  host: `"lab-3.example.org"`,
-  ssh_user: `"lab"`,
-  ssh_port: "22",
-  ssh_key: `"~/.ssh/id_ed25519"`,
-  host_key: `"ssh-ed25519 AAAAC3Nza..."`,
-  agent_path: `"/opt/buildomat/buildomat-agent"`,
-  sp_runner_url: `"http://lab-3.example.org:9090"`,
-  test_type: `"update-rollback"`,
-  disable_watchdog: "false",
-  sp_runner_path: `"sp-runner"`,
-  sp_runner_config: `"~/Oxide/ci/config.toml"`,
-  baseline: `"v16"`,
-  enabled: "true",
-  start_timeout: `"5m"`,
-  job_timeout: `"2h"`,
-  silence_timeout: `"15m"`,
-  check: `"ping -c 1 192.0.2.7"`,
-  note: `"left bench"`,
-  id: `"01HGYSTRYRBS0DG7J6E22ZS3M5"`,
-};

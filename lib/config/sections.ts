@@ -2,13 +2,14 @@
 import type { z } from "zod";
 import type { TomlPath } from "./toml-lines.ts";
 import { keyText, kindOf, nearestWord, showValue, tomlKey, type Complain } from "./problems.ts";
-import { examples, keepKeys, sectionKeys } from "./schema.ts";
+import { examples } from "./examples.ts";
+import { keepKeys, sectionKeys } from "./schema.ts";
 
 export type Table = Record<string, unknown>;
 
 /** Tells keys and sections that belong to no known section. */
 export function checkRoot(root: Table, complain: Complain): void {
-  const known = "The sections are [general], [factory], [testbed.NAME] and [target.NAME]";
+  const known = "The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]";
   for (const [name, value] of Object.entries(root)) {
     if (Object.hasOwn(sectionKeys, name)) continue;
     const near = nearestWord(name, Object.keys(sectionKeys));
@@ -112,7 +113,7 @@ function mendUnknown(name: string, section: TomlPath): string {
 
 function belongsElsewhere(name: string): string | null {
   const homes = Object.keys(sectionKeys).filter((section) => sectionKeys[section]?.includes(name));
-  const isOne = (section: string): boolean => section === "general" || section === "factory";
+  const isOne = (section: string): boolean => ["general", "factory", "update"].includes(section);
   const headers = homes.map((section) => (isOne(section) ? `[${section}]` : `[${section}.NAME]`));
   return homes.length === 0 ? null : `It belongs under ${headers.join(" or ")}`;
 }

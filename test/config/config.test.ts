@@ -144,6 +144,7 @@ sp_runner_url = "http://localhost:9090"
         keepBytes: 10_000_000_000,
         agentEnvironment: {},
       },
+      update: { mode: "notify", url: null, channel: "stable", window: null, pin: null },
       testbeds: [
         {
           name: "a",
@@ -270,6 +271,35 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     expect(failureOf(withTestbed("").replace("abc123", `${token}x`)).message).toContain("longer than 4096");
   });
 
+  test("reads [update], whose mirror may be a server or a directory", () => {
+    const update = (lines: string): Config["update"] => read(`${withTestbed("")}\n[update]\n${lines}`).update;
+    expect(
+      update(`mode = "auto"\nurl = "https://m.example/f/"\nwindow = "22:30-05:00"\npin = "1.2.0-rc1"`),
+    ).toEqual({
+      mode: "auto",
+      url: "https://m.example/f",
+      channel: "stable",
+      window: { fromMinute: 1350, toMinute: 300 },
+      pin: "1.2.0-rc1",
+    });
+    expect(update(`url = "/media/stick/"`).url).toBe("/media/stick");
+    expect(update(`url = "file:///media/a stick"`).url).toBe("file:///media/a stick");
+  });
+
+  test.each([
+    [`mode = "on"`, "is not a mode"],
+    [`url = "ftp://x"`, "no http or https URL"],
+    [`url = "https://u:p@x"`, "would be shown in logs"],
+    [`url = "stick"`, "no http or https URL"],
+    [`window = "24:00-05:00"`, "is not a time of the day"],
+    [`window = "05:00-05:00"`, "is not a time of the day"],
+    [`pin = "latest"`, "is not a version"],
+    [`channel = "a/b"`, "is not a channel"],
+    [`token = "x"`, "unknown key"],
+  ])("refuses [update] with %s", (line, wrong) => {
+    expect(failureOf(`${withTestbed("")}\n[update]\n${line}`).message).toContain(wrong);
+  });
+
   test("elevates by itself on illumos alone", () => {
     expect(read(withTestbed(""), { platform: "sunos" }).general.elevate).toBe(true);
     expect(read(withTestbed(""), { platform: "darwin" }).general.elevate).toBe(false);
@@ -328,7 +358,7 @@ id = "nope"
     expect(failure.exitCode).toBe(2);
     expect(failure.message).toBe(`Cannot use config.toml: 21 problems
   config.toml:1: top: unknown key
-    The sections are [general], [factory], [testbed.NAME] and [target.NAME]
+    The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
   config.toml:3: general.baseurl: "ftp://x" is no http or https URL
     Write scheme, host and port alone, as in "https://buildomat.example.org"
   config.toml:4: general.pol_interval: unknown key
@@ -366,7 +396,7 @@ id = "nope"
   config.toml:24: testbed."x/y".start_timeout: must be a string, not a number
     Write it as in start_timeout = "5m"
   config.toml:25: testbeds: unknown section
-    Did you mean testbed? The sections are [general], [factory], [testbed.NAME] and [target.NAME]
+    Did you mean testbed? The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
   config.toml:27: target.sp-gimlet.id: "nope" is no ULID
     Write the 26 characters that the server's administrator sees for the target, as in "01HGYSTRYRBS0DG7J6E22ZS3M5"`);
   });

@@ -92,6 +92,7 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       keepBytes: 10e9,
       agentEnvironment: {},
     },
+    update: { mode: "off", url: null, channel: "stable", window: null, pin: null },
     token: new Secret("token"),
     tokenFile: null,
     testbeds,
