@@ -1,7 +1,8 @@
 /** What `clear` shows of an open instance before it asks: what its host, its board's service and the server say of it now. */
 import { lookAtFormer } from "../daemon/rust-instances.ts";
 import type { Hosts } from "../hosts/host.ts";
-import { askForBoard, type SpRunnerApi } from "../runner/sp-runner.ts";
+import { askForBoard } from "../runner/idle-board.ts";
+import type { SpRunnerApi } from "../runner/sp-runner.ts";
 import type { FactoryApi } from "../server/factory-side.ts";
 import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 

@@ -10,18 +10,16 @@ import type { Reached } from "../hosts/host.ts";
 import { limits } from "../policy/limits.ts";
 import {
   askForBoard,
+  confirmMs,
   cutOffMs,
-  findBoard,
-  isActive,
   isAtWork,
-  isIdle,
-  isOthers,
-  isTerminal,
   lastedMs,
+  lookAtBoard,
   seenIdle,
   silenceMs,
-  type SpRunnerApi,
-} from "../runner/sp-runner.ts";
+  whyNotSeen,
+} from "../runner/idle-board.ts";
+import { isActive, isOthers, isTerminal, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { type Factory, logFor } from "./memory.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
 
@@ -96,12 +94,13 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
   const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
   // Newer than the last look, which was after the agent's end; another board may have asked for it.
   const sinceMs = before.idle === null ? clock.uptimeMs() : before.idle.seenMs + 1;
-  const asked = await findBoard(runner, url, instance.testbed, sinceMs);
+  const look = await lookAtBoard({ runner, clock }, instance.testbed, before.idle, sinceMs);
   // It proves nothing: what was seen before stays.
-  if (!asked.ok) return cannotTell(asked.reason);
-  const { board, askedAtMs = clock.uptimeMs() } = asked;
-  // A job is on it, whosever.
-  const job: JobThere = isAtWork(board) ? { is: "there" } : await findJob(runner, record, instance);
+  if (look.is === "no answer" || look.is === "not there") {
+    return cannotTell(whyNotSeen(look, url, instance.testbed));
+  }
+  // Some job is on it, ours or not.
+  const job: JobThere = look.is === "at work" ? { is: "there" } : await findJob(runner, record, instance);
   if (job.is === "there") {
     if (!before.isAtWork) {
       logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
@@ -109,11 +108,11 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
     known.boards.set(name, { idle: null, absent: null, isAtWork: true });
     return waiting(limits.boardLookMs);
   }
-  if (!isIdle(board)) {
+  if (look.is !== "idle") {
     known.boards.delete(name);
-    return cannotTell(`sp-runner ${url} says that its board is ${board.status}`);
+    return cannotTell(`sp-runner ${url} says that its board is ${look.board.status}`);
   }
-  const idle = seenIdle(before.idle, askedAtMs);
+  const { idle } = look;
   // One odd answer hides no job.
   const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, clock.uptimeMs());
   known.boards.set(name, { idle, absent, isAtWork: false });
@@ -125,7 +124,7 @@ export async function proveBoardIdle(factory: Factory, instance: Instance): Prom
 function idleForMs(record: BoardRecord | null): number {
   const isTaken = record?.phase === "submitted" && record.isAdopted !== true;
   const isSettled = record === null || isTaken || record.phase === "refused";
-  return isSettled ? limits.confirmMs : cutOffMs;
+  return isSettled ? confirmMs : cutOffMs;
 }
 
 type JobThere = { is: "there" | "not there" } | { is: "untold"; reason: string };

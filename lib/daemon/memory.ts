@@ -23,7 +23,8 @@ import type { Minder } from "../hosts/minder/minder.ts";
 import { type Log, logAbout, type LogFields } from "../words/logger.ts";
 import type { Check, HostFaults, Look, Observation, PendingLease } from "../policy/observation.ts";
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
-import type { IdleSpan, SpRunnerApi } from "../runner/sp-runner.ts";
+import type { IdleSpan } from "../runner/idle-board.ts";
+import type { SpRunnerApi } from "../runner/sp-runner.ts";
 import type { Store } from "../store/store.ts";
 import { limits } from "../policy/limits.ts";
 

@@ -48,7 +48,7 @@ export const limits = {
   checkMs: 10 * second,
   /** An agent from before the start that cannot be asked is asked again. */
   recallMs: 5 * second,
-  /** Two lists, or two looks at a board, prove something only this far apart. */
+  /** Two lists prove something only this far apart. */
   confirmMs: 10 * second,
   /** A held worker is looked at again with the next list. */
   heldMs: 3 * second,

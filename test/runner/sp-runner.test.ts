@@ -4,13 +4,7 @@ import { startRunner, type Runner } from "../../lib/devserver/simulated-runner.t
 import { openClock } from "../../lib/doors/clock.ts";
 import { type HttpReply, type HttpRequest, openHttp } from "../../lib/doors/http.ts";
 import { openRandom } from "../../lib/doors/random.ts";
-import {
-  askForBoard,
-  isAtWork,
-  isIdle,
-  openSpRunnerApi,
-  type SpRunnerApi,
-} from "../../lib/runner/sp-runner.ts";
+import { openSpRunnerApi, type SpRunnerApi } from "../../lib/runner/sp-runner.ts";
 import { isSpRunnerLine, readRecording } from "../lab/recording.ts";
 import { createSettableClock, type SettableClock } from "../lab/settable-clock.ts";
 
@@ -131,51 +125,6 @@ test.each([
   expect(await api.health()).toMatchObject({ ok: false, refusal });
   expect(await api.boards()).toMatchObject({ ok: false, refusal });
   expect(await api.status("x")).toMatchObject({ ok: false, refusal });
-});
-
-test("askForBoard() says what is wrong with the service or the board", async () => {
-  const answer = <T>(value: T) => Promise.resolve({ ok: true as const, value });
-  const refusal = { ok: false as const, refusal: "no answer" as const, status: null, message: "no route" };
-  const apiOf = (over: Partial<SpRunnerApi>): SpRunnerApi => ({
-    ...open().api,
-    health: () => answer({ status: "healthy" }),
-    boards: () => answer([{ name: "gf-1", status: "available" }]),
-    ...over,
-  });
-  const ask = async (over: Partial<SpRunnerApi>, name = "gf-1") => {
-    const asked = await askForBoard(apiOf(over), "http://h", name);
-    await runner?.stop();
-    return asked.ok ? asked.board.status : asked.reason;
-  };
-  expect(await ask({})).toBe("available");
-  expect(await ask({ health: () => answer({ status: "degraded" }) })).toBe("available");
-  expect(await ask({ health: () => answer({ status: "on fire" }) })).toBe(
-    "sp-runner http://h says that it is on fire",
-  );
-  expect(await ask({ health: () => Promise.resolve(refusal) })).toBe(
-    "sp-runner http://h does not answer: no route; start it, or correct sp_runner_url",
-  );
-  expect(await ask({ boards: () => Promise.resolve(refusal) })).toBe(
-    "sp-runner http://h does not tell of its boards: no route",
-  );
-  expect(await ask({}, "gf-2")).toBe("sp-runner http://h has no testbed gf-2, but gf-1");
-});
-
-test("isAtWork() believes either sign of a job, isIdle() only a known word without one", () => {
-  const board = { name: "b", status: "available" };
-  const both = (over: Partial<typeof board> & { current_job?: string | null }): [boolean, boolean] => [
-    isAtWork({ ...board, ...over }),
-    isIdle({ ...board, ...over }),
-  ];
-  expect(both({})).toEqual([false, true]);
-  expect(both({ current_job: "" })).toEqual([false, true]);
-  expect(both({ current_job: null })).toEqual([false, true]);
-  expect(both({ current_job: "x" })).toEqual([true, false]);
-  expect(both({ status: "busy" })).toEqual([true, false]);
-  expect(both({ status: "offline" })).toEqual([false, true]);
-  expect(both({ status: "failed-needs-recovery" })).toEqual([false, true]);
-  // A word of a later version proves nothing.
-  expect(both({ status: "meditating" })).toEqual([false, false]);
 });
 
 /** A service that answers every call with this. */

@@ -4,9 +4,9 @@
  * tells what became of it.
  */
 import { elapsedMs } from "../../words/domain.ts";
-import { cutOffMs } from "../../runner/sp-runner.ts";
+import { confirmMs, cutOffMs } from "../../runner/idle-board.ts";
 import type { Task } from "../../server/worker-side.ts";
-import { confirmMs, pause, throwIfOver, watchBoard } from "./board-watch.ts";
+import { idleMs, jobOn, pause, stateOf, throwIfOver, watchBoard } from "./board-watch.ts";
 import { followJob, saidBy } from "./submission.ts";
 import type { RunnerRecord, Verdict } from "./record.ts";
 import { findReport } from "./test-files.ts";
@@ -139,10 +139,10 @@ async function awaitFreeBoard(test: HardwareTest): Promise<string | null> {
   let sinceMs = clock.uptimeMs();
   for (let isTold = false; ; isTold = true) {
     const board = await look();
-    if (board.isFree) return null;
-    if (!isTold) await test.tell("worker", `sp-runner: waiting for the board: ${board.state}`);
-    if (board.isAtWork || !board.isAnswered) sinceMs = clock.uptimeMs();
-    else if (clock.uptimeMs() - sinceMs >= unfreeMs) return board.state;
+    if (board.is === "idle" && board.board.status === "available") return null;
+    if (!isTold) await test.tell("worker", `sp-runner: waiting for the board: ${stateOf(board)}`);
+    if (board.is === "at work" || board.is === "no answer") sinceMs = clock.uptimeMs();
+    else if (clock.uptimeMs() - sinceMs >= unfreeMs) return stateOf(board);
     await pause(test);
   }
 }
@@ -150,8 +150,7 @@ async function awaitFreeBoard(test: HardwareTest): Promise<string | null> {
 async function awaitIdleBoard(test: HardwareTest): Promise<void> {
   const look = watchBoard(test);
   for (;;) {
-    const { idleMs } = await look();
-    if (idleMs !== null && idleMs >= confirmMs) return;
+    if ((idleMs(await look()) ?? 0) >= confirmMs) return;
     await pause(test);
   }
 }
@@ -160,9 +159,10 @@ async function awaitIdleBoard(test: HardwareTest): Promise<void> {
 async function settle(test: HardwareTest, idleForMs: number): Promise<Taken | End> {
   const look = watchBoard(test);
   for (;;) {
-    const { job, idleMs } = await look();
+    const board = await look();
+    const job = jobOn(board);
     if (job !== null) return { is: "taken", job, isAdopted: true };
-    if (idleMs !== null && idleMs >= idleForMs) {
+    if ((idleMs(board) ?? 0) >= idleForMs) {
       const why = "the job was submitted and its answer lost, and its board is idle";
       return { is: "lost", why, isOver: true };
     }

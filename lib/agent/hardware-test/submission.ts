@@ -3,22 +3,15 @@
  * is lost is believed only when the board says so too.
  */
 import type { Answer } from "../../server/call.ts";
+import { type BoardLook, confirmMs, silenceMs } from "../../runner/idle-board.ts";
 import {
   isActive,
   isOthers,
   isTerminal,
-  silenceMs,
   type RunnerResult,
   type RunnerStatus,
 } from "../../runner/sp-runner.ts";
-import {
-  type BoardLook,
-  confirmMs,
-  pause,
-  throwIfOver,
-  watchBoard,
-  type WatchOptions,
-} from "./board-watch.ts";
+import { idleMs, jobOn, pause, throwIfOver, watchBoard, type WatchOptions } from "./board-watch.ts";
 
 export interface FollowOptions extends WatchOptions {
   tell(stream: string, payload: string): Promise<void>;
@@ -97,27 +90,27 @@ function openDoubt(options: FollowOptions, job: string): Doubt {
   const look = watchBoard(options);
   let absentSinceMs: number | null = null;
   const isAbsent = (board: BoardLook): boolean =>
-    board.idleMs !== null || (board.job !== null && board.job !== job);
+    board.is === "idle" || (jobOn(board) !== null && jobOn(board) !== job);
   return async ({ isUnknown, isOthers: isAnothers }) => {
     const board = await look();
     const nowMs = options.clock.uptimeMs();
     const isGone = isUnknown && isAbsent(board);
     // An answer that was lost says nothing of it.
     if (isGone) absentSinceMs ??= nowMs;
-    else if (board.isAtWork && !isAbsent(board)) absentSinceMs = null;
-    const idleMs = board.idleMs ?? 0;
+    else if (board.is === "at work" && !isAbsent(board)) absentSinceMs = null;
+    const idleForMs = idleMs(board) ?? 0;
     if (isGone && absentSinceMs !== null && nowMs - absentSinceMs >= confirmMs) {
-      const what = board.job === null ? "its board is idle" : "its board works on another one";
+      const what = jobOn(board) === null ? "its board is idle" : "its board works on another one";
       const why = `sp-runner does not know the job any more, and ${what}`;
-      return { is: "lost", why, isOver: idleMs >= confirmMs };
+      return { is: "lost", why, isOver: idleForMs >= confirmMs };
     }
-    if (idleMs >= confirmMs && !isAnothers) {
+    if (idleForMs >= confirmMs && !isAnothers) {
       // It has a result only of a job that is over, whatever word the service has for that.
       const answer = await options.runner.result(job);
       throwIfOver(options);
       if (answer.ok) return { is: "told", result: answer.value };
     }
-    if (idleMs <= silenceMs) return null;
+    if (idleForMs <= silenceMs) return null;
     return { is: "lost", why: "sp-runner told nothing of the job while its board was idle", isOver: true };
   };
 }

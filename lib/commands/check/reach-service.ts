@@ -1,6 +1,7 @@
 /** Whether an sp-runner service can take a testbed's jobs, for `check`. */
 import type { Inspected } from "../../hosts/host.ts";
-import { askForBoard, isAtWork, openSpRunnerApi } from "../../runner/sp-runner.ts";
+import { askForBoard, isAtWork } from "../../runner/idle-board.ts";
+import { openSpRunnerApi } from "../../runner/sp-runner.ts";
 
 /** A board that works on a job can take the next one. */
 export async function reachService(
