@@ -1,7 +1,4 @@
-/**
- * What the daemon knows and what it works with: given to every action. The store's rows are the only part that outlives
- * the process; all else is learnt again.
- */
+/** What the daemon knows and works with, given to every action. Only the store's rows outlive the process. */
 import type { Config } from "../config/config.ts";
 import {
   elapsedMs,
