@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Control, listenControl } from "../../../lib/agent/bmat/control.ts";
 import type { ControlReply, ControlRequest } from "../../../lib/agent/bmat/messages.ts";
+import { openClock } from "../../../lib/doors/clock.ts";
 import { until } from "../../lab/until.ts";
 
 let base: string;
@@ -136,7 +137,16 @@ test("200 requests may wait at a time; further ones are refused", async () => {
   release();
   const statuses = await Promise.all(asking);
   expect(statuses.filter((status) => status === 503)).toHaveLength(5);
+  pending = async () => {};
   expect((await bmat("store put a b")).code).toBe(0);
+});
+
+test("bmat waits for an answer for as long as it takes", async () => {
+  answer = () => "Ack";
+  // Longer than what Bun's server allows of itself, which is seen by nothing else.
+  pending = () => openClock().sleep(12_000);
+  expect(await bmat("store put a b")).toEqual({ out: "", err: "", code: 0 });
+  pending = async () => {};
 });
 
 test("bmat reaches its agent past a job's proxy", async () => {
