@@ -21,9 +21,9 @@ import { begin, letLapse } from "./prepare.ts";
 import { reach } from "./far-hosts.ts";
 import { recover, takeOverLater } from "./recover.ts";
 import { sweep } from "./sweep.ts";
-import { lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
+import { takeIn } from "./findings.ts";
+import { deleteStranger, lease, listWorkers, look, lookAtLocks, ping } from "./server-wide.ts";
 import { check } from "./testbed-check.ts";
-import { deleteStranger } from "./wind-down.ts";
 import { takeWords } from "./operator-word.ts";
 
 /** What only finds out, and need not be waited for: there is always some of it while instances are held. */
@@ -223,15 +223,15 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
 async function apply(factory: Factory, action: Action): Promise<Outcome> {
   switch (action.kind) {
     case "list workers":
-      return await listWorkers(factory);
+      return takeIn(factory, await listWorkers(factory));
     case "ping":
-      return await ping(factory);
+      return takeIn(factory, await ping(factory));
     case "lease":
-      return await lease(factory, action.targets);
+      return takeIn(factory, await lease(factory, action.targets));
     case "look":
-      return await look(factory, action.at, action.instances);
+      return takeIn(factory, await look(factory, action.at, action.instances));
     case "look at locks":
-      return await lookAtLocks(factory);
+      return takeIn(factory, await lookAtLocks(factory));
     case "sweep":
       return await sweep(factory);
     case "take over":
@@ -247,7 +247,7 @@ async function apply(factory: Factory, action: Action): Promise<Outcome> {
     case "let lapse":
       return letLapse(factory, action.lease);
     case "delete stranger":
-      return await deleteStranger(factory, action.worker);
+      return takeIn(factory, await deleteStranger(factory, action.worker));
     default:
       return await takeStep(factory, action);
   }

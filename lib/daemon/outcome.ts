@@ -1,9 +1,9 @@
 /** How an action ended: what a step of an instance learnt, and, for the loop, whether and when it may be tried again. */
-import type { EndRecord } from "../hosts/minder/replies.ts";
+import type { EndRecord, TestbedLock, MinderView } from "../hosts/minder/replies.ts";
 import { isOutage } from "../policy/server-view.ts";
 import type { Answer } from "../server/call.ts";
-import type { Worker } from "../server/factory-side.ts";
-import type { Moment } from "../words/domain.ts";
+import type { Lease, Worker } from "../server/factory-side.ts";
+import type { Instance, Moment } from "../words/domain.ts";
 import type { End, EndCause } from "../words/end-cause.ts";
 import type { Secret } from "../words/secret.ts";
 
@@ -51,6 +51,22 @@ export type Learnt = (
   /** The worker as the step read it last. */
   seen?: { id: string; worker: Worker | null };
 };
+
+export type View = Pick<MinderView, "state" | "reason" | "output">;
+
+/** What a question to the server or to a host found. Nothing follows from it before findings.ts has taken it in. */
+export type Found = (
+  | Outcome
+  | { kind: "token refused" }
+  | { kind: "listed"; workers: Worker[]; askedAtMs: number }
+  | { kind: "leased"; lease: Lease | null; askedAt: Moment; targets: string[] }
+  /** By instance name; `begunMs` is from before the look. */
+  | { kind: "looked"; at: string; instances: Instance[]; views: Map<string, View>; begunMs: number }
+  /** `ours`: cookies of the instances that were open before the look. */
+  | { kind: "locks seen"; locks: TestbedLock[]; ours: string[] }
+  | { kind: "list is old" }
+  | { kind: "stranger deleted"; worker: Worker }
+) & { isTokenGood?: boolean };
 
 export function cannotGoOn(cause: EndCause, detail?: string): Learnt {
   return { kind: "cannot go on", end: detail === undefined ? { cause } : { cause, detail } };

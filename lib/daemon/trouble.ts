@@ -28,7 +28,10 @@ export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): voi
 }
 
 /** In one transaction: a fault of this host can concern a thousand testbeds. */
-function commitTroubles({ known, store, clock }: Factory, reasons: ReadonlyMap<string, string | null>): void {
+export function commitTroubles(
+  { known, store, clock }: Factory,
+  reasons: ReadonlyMap<string, string | null>,
+): void {
   const changes = new Map<string, Trouble | null>();
   for (const [name, reason] of reasons) {
     const before = known.troubles.get(name);

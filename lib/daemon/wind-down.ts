@@ -6,11 +6,10 @@ import { type Instance, instanceName, isFormer } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { endRules } from "../policy/end-causes.ts";
-import { noteWorker } from "../policy/server-view.ts";
 import { proveBoardIdle } from "./board.ts";
 import { howToClear, stopFormer } from "./rust-instances.ts";
-import { eventLine, type Factory, isOurs, isTaken } from "./memory.ts";
-import { done, failed, type Learnt, type Outcome, refusedCall, waiting } from "./outcome.ts";
+import { eventLine, type Factory, isOurs } from "./memory.ts";
+import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
 
 export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Learnt> {
@@ -144,34 +143,4 @@ function countFailedLook({ known }: Factory, instance: Instance): boolean {
   const before = known.failedLooks.get(name) ?? 0;
   known.failedLooks.set(name, before + 1);
   return before >= limits.looksBeforeWord;
-}
-
-/** A worker of ours that belongs to no instance we know. */
-export async function deleteStranger(factory: Factory, worker: Worker): Promise<Outcome> {
-  const { api, known, log } = factory;
-  const read = await api.worker(worker.id);
-  if (!read.ok) return refusedCall("read a worker", read);
-  // A request for a worker may have been settled with it meanwhile.
-  if (isTaken(factory, worker.id)) return done;
-  if (read.value === null || read.value.private !== worker.private || read.value.hold) {
-    known.server.isListWanted = true;
-    return waiting(limits.heldMs);
-  }
-  const told = await api.append(
-    worker.id,
-    eventLine(
-      factory,
-      "worker",
-      "the testbed's factory deletes this worker: it knows of no instance that it belongs to",
-    ),
-  );
-  if (!told.ok && told.refusal === "no answer") return refusedCall("tell a job's owner", told);
-  if (isTaken(factory, worker.id)) return done;
-  const deleted = await api.deleteWorker(worker.id);
-  if (!deleted.ok && deleted.refusal !== "conflict") return refusedCall("delete a worker", deleted);
-  noteWorker(known.server, worker.id, null);
-  log.warn(`deleted a worker of no instance of ours (${worker.private ?? "not associated"})`, {
-    worker: worker.id,
-  });
-  return done;
 }

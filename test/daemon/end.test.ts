@@ -1,6 +1,6 @@
 /** From a reason to end an instance to a free testbed: what is read first, what is proved, and what a hold stops. */
 import { describe, expect, test } from "bun:test";
-import { deleteStranger } from "../../lib/daemon/wind-down.ts";
+import { deleteStranger } from "../../lib/daemon/server-wide.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, configOf, instanceOf, testbedOf, workerOf } from "../policy/scenes.ts";

@@ -1,6 +1,7 @@
 /** From a lease to a running agent: what is asked of the server, in which order, and what is never done. */
 import { describe, expect, test } from "bun:test";
 import { setView } from "../../lib/daemon/memory.ts";
+import { takeIn } from "../../lib/daemon/findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
 import type { Instance } from "../../lib/words/domain.ts";
@@ -213,7 +214,7 @@ describe("the loop", () => {
     await using it = openStage({ rows: [instance] });
     it.agents.set("a_7", "armed");
     it.fate = (call) => (call.startsWith("look") ? it.clock.sleep(100) : undefined);
-    const looked = look(it.factory, "", [instance]);
+    const looked = look(it.factory, "", [instance]).then((found) => takeIn(it.factory, found));
     await it.clock.advance(10);
     setView(it.factory, instance, "alive");
     await it.clock.advance(200);
@@ -246,7 +247,7 @@ describe("the loop", () => {
     await using it = openStage({ rows: [instance] });
     it.agents.set("a_7", "armed");
     it.fate = (call) => (call.startsWith("look") ? it.clock.sleep(100) : undefined);
-    const looked = look(it.factory, "", [instance]);
+    const looked = look(it.factory, "", [instance]).then((found) => takeIn(it.factory, found));
     await it.clock.advance(10);
     it.factory.known.instances.set("a/7", { ...instance, phase: "running" });
     await it.clock.advance(200);

@@ -1,9 +1,9 @@
 /** What is learnt of the server and remembered of instances: answers that are late, lost or wrong. */
 import { describe, expect, test } from "bun:test";
 import { advance, hintAt, nextSeq, learnSeqs, setView } from "../../lib/daemon/memory.ts";
-import { look } from "../../lib/daemon/server-wide.ts";
+import { takeIn } from "../../lib/daemon/findings.ts";
+import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
-import { deleteStranger } from "../../lib/daemon/wind-down.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, gimlet, instanceOf, sidecar, workerOf } from "../policy/scenes.ts";
@@ -140,7 +140,7 @@ describe("a hint", () => {
     await it.clock.advance(10);
     it.agents.set("a_7", "alive");
     it.fate = (call) => (call.startsWith("look") ? it.clock.sleep(100) : undefined);
-    const looked = look(it.factory, "", [instance]);
+    const looked = look(it.factory, "", [instance]).then((found) => takeIn(it.factory, found));
     await it.clock.advance(10);
     hintAt(it.factory, instance);
     await it.clock.advance(200);

@@ -1,0 +1,157 @@
+/** What follows from what the server or a host as a whole was found to say: here alone it goes into memory and store. */
+import type { Worker } from "../server/factory-side.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
+import { limits } from "../policy/limits.ts";
+import { noteList, noteWorker } from "../policy/server-view.ts";
+import { advance, type Factory, learnSeqs, logFor, setView } from "./memory.ts";
+import { done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
+import { howToClear } from "./rust-instances.ts";
+import { commitTroubles } from "./trouble.ts";
+
+export function takeIn(factory: Factory, found: Found): Outcome {
+  const { known, log } = factory;
+  if (found.isTokenGood !== undefined) takeToken(factory, found.isTokenGood);
+  switch (found.kind) {
+    case "done":
+    case "waiting":
+    case "failed":
+    case "outage": {
+      const { isTokenGood: _, ...outcome } = found;
+      return outcome;
+    }
+    case "token refused":
+      return waiting(limits.pingWhileRefusedMs);
+    case "listed":
+      noteList(known.server, found.workers, found.askedAtMs, known.instances.values());
+      learnSeqs(
+        factory,
+        found.workers.map((worker) => worker.private),
+      );
+      logHolds(factory, found.workers);
+      for (const instance of known.instances.values()) {
+        const isOnline = known.server.list?.workers.get(instance.worker ?? "")?.online === true;
+        if (isOnline && !instance.isOnline) advance(factory, instance, { isOnline });
+      }
+      return done;
+    case "leased":
+      takeLease(factory, found);
+      return done;
+    case "looked":
+      return takeViews(factory, found);
+    case "locks seen":
+      takeLocks(factory, found);
+      return done;
+    case "list is old":
+      known.server.isListWanted = true;
+      return waiting(limits.heldMs);
+    case "stranger deleted": {
+      const { id, private: name } = found.worker;
+      noteWorker(known.server, id, null);
+      log.warn(`deleted a worker of no instance of ours (${name ?? "not associated"})`, { worker: id });
+      return done;
+    }
+  }
+}
+
+/** An operator must see why a testbed stays in use, and what ends that. */
+function logHolds(factory: Factory, workers: Worker[]): void {
+  const { known } = factory;
+  const held = new Set(workers.filter(({ hold }) => hold).map(({ id }) => id));
+  for (const instance of known.instances.values()) {
+    if (instance.worker === null || held.has(instance.worker) === known.held.has(instance.worker)) continue;
+    if (held.has(instance.worker)) {
+      logFor(factory, instance).warn(
+        "held on the server: nothing of it is touched, and the testbed stays in use, until an administrator releases it",
+      );
+    } else {
+      logFor(factory, instance).info("no longer held on the server");
+    }
+  }
+  known.held = held;
+}
+
+function takeToken({ known, log, config }: Factory, isGood: boolean): void {
+  if (known.server.isTokenRefused === !isGood) return;
+  known.server.isTokenRefused = !isGood;
+  if (isGood) log.info("the server takes the factory's token again");
+  else {
+    log.error(
+      `the server refuses the factory's token: no job is taken, agents are left running; put one that it takes into factory.token or token_file of ${config.path} and start again`,
+    );
+  }
+}
+
+function takeLease(
+  { known, clock, config, random, log }: Factory,
+  { lease, askedAt, targets }: Extract<Found, { kind: "leased" }>,
+): void {
+  const nextMs = (jitter: number): number => clock.uptimeMs() + config.general.pollIntervalMs * jitter;
+  if (lease === null) known.server.leaseDueMs = nextMs(0.9 + random.fraction() / 5);
+  else if (targets.includes(lease.target)) {
+    known.leases.push({ ...lease, askedAt, tried: [] });
+    known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
+  } else {
+    known.server.leaseDueMs = nextMs(1);
+    log.warn("the server leased a job for a target that was not asked for", lease);
+  }
+}
+
+function takeViews(
+  factory: Factory,
+  { at, instances, begunMs, views }: Extract<Found, { kind: "looked" }>,
+): Outcome {
+  const { known } = factory;
+  const unseen: { instance: Instance; why: string; isNew: boolean }[] = [];
+  for (const instance of instances) {
+    const name = instanceName(instance);
+    const seen = views.get(name);
+    // What was committed while we looked is newer than the look.
+    if (known.instances.get(name)?.phase !== instance.phase) continue;
+    const before = known.looks.get(name);
+    // An action has learnt more since this look began, or a hint came that this look may have missed: look again.
+    if (before !== undefined && before.atMs >= begunMs) {
+      before.isStale = true;
+      continue;
+    }
+    const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
+    after.output = seen?.output ?? null;
+    after.isStale = (known.hintedMs.get(name) ?? -1) >= begunMs;
+    if (after.view === "cannot tell") {
+      const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
+      unseen.push({ instance, why, isNew: before?.view !== "cannot tell" });
+    }
+    if (before === undefined) continue;
+    // While the agent itself works, or nobody can tell, it is not taken for silent.
+    const isSilent = after.output !== null && after.output !== "own" && after.output === before.output;
+    if (isSilent) after.printedMs = before.printedMs;
+  }
+  if (at !== "") {
+    const why = new Map(unseen.map((each) => [each.instance.testbed, each.why]));
+    commitTroubles(factory, new Map(instances.map(({ testbed }) => [testbed, why.get(testbed) ?? null])));
+    // A host that does not answer is asked less and less often, which the loop sees to, as it logs it.
+    const [first] = unseen;
+    if (first !== undefined && unseen.length === instances.length) return failed(first.why);
+  }
+  for (const { instance, why, isNew } of unseen) if (isNew) logFor(factory, instance).warn(why);
+  return done;
+}
+
+function takeLocks(
+  { known, config, clock, log }: Factory,
+  { locks, ours }: Extract<Found, { kind: "locks seen" }>,
+): void {
+  // What was open before we looked, or is now, is ours; a row of the Rust factory has no cookie.
+  const cookies = new Set([...ours, ...[...known.instances.values()].map(({ cookie }) => cookie)]);
+  cookies.delete("");
+  const elsewhere = new Map<string, string>();
+  for (const { testbed, owner, cookie, instance, directory } of locks) {
+    if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);
+  }
+  for (const { name: testbed } of config.testbeds) {
+    const owner = elsewhere.get(testbed);
+    if (owner !== undefined && !known.elsewhere.has(testbed))
+      log.warn(`the testbed is in use elsewhere: ${owner}`, { testbed });
+  }
+  known.elsewhere = elsewhere;
+  known.locksSeenMs = clock.uptimeMs();
+}
