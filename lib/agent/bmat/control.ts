@@ -70,12 +70,7 @@ function openAnswer(
       const say = (line: unknown): void => {
         if (!signal.aborted) out.enqueue(`${JSON.stringify(line)}\n`);
       };
-      let hasSaid = false;
-      const retrying = (why: string): void => {
-        if (!hasSaid) say({ Retrying: why });
-        hasSaid = true;
-      };
-      say(await answer(request, { signal, retrying }));
+      say(await answer(request, { signal, retrying: (why) => say({ Retrying: why }) }));
       if (!signal.aborted) out.close();
     },
   });

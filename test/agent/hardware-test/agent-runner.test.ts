@@ -88,9 +88,18 @@ test("started again before anything was submitted, begins once more", async () =
   await again.stop();
 });
 
-test("started again while the service works, follows the same job", async () => {
+test("a job is one hardware test: its further tasks are not run, and say so", async () => {
+  const job = await lab.submit(["true", "true"]);
+  const agent = await start(job);
+  expect(await lab.ended(job)).toMatchObject({ state: "completed" });
+  expect(runner.submissions()).toHaveLength(1);
+  expect(await lab.said(job, "worker")).toContain("sp-runner: not run, a job is one hardware test");
+  await agent.stop();
+});
+
+test("started again while the service works, follows the same job and leaves it its inputs", async () => {
   runner.mood.isHeld = true;
-  const job = await lab.submit(["true"]);
+  const job = await lab.submit(["true"], {}, { image: new TextEncoder().encode("an image") });
   const agent = await start(job);
   await until("it is submitted", () => agent.file("etc/sp-runner.json")?.includes("submitted") === true);
   await kill(agent);
@@ -99,6 +108,8 @@ test("started again while the service works, follows the same job", async () => 
   runner.mood.isHeld = false;
   expect(await lab.ended(job)).toMatchObject({ state: "completed" });
   expect(runner.submissions()).toHaveLength(1);
+  const downloads = (await lab.said(job, "worker")).filter((line) => line.startsWith("downloading"));
+  expect(downloads).toEqual(["downloading input: /input/image"]);
   expect(await paths(job)).toEqual(report);
   await until("it is done", () => again.file("etc/job-done.json") !== null);
   await again.stop();
