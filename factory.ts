@@ -9,6 +9,7 @@ import { runCommandLine } from "./lib/commands/command-line.ts";
 import type { ThisProcess } from "./lib/commands/this-process.ts";
 import { verbs } from "./lib/commands/verbs.ts";
 import { openClock } from "./lib/doors/clock.ts";
+import { openDurableFiles } from "./lib/doors/durable-files.ts";
 import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
@@ -44,6 +45,7 @@ function openThisProcess(): ThisProcess {
     random: openRandom(),
     processes: openProcesses({ clock }),
     files: openFiles(),
+    durableFiles: openDurableFiles(),
     http: openHttp({ clock }),
     openTerminal,
     openSupervisor: (warn) => openSupervisor({ env: process.env, clock, warn }),

@@ -3,6 +3,7 @@
  * It must not know any command.
  */
 import type { Surroundings } from "../config/locations.ts";
+import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http } from "../doors/http.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { Terminal } from "../doors/terminal.ts";
@@ -14,6 +15,7 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   /** The user's name is asked for only when a command needs it. */
   around: Omit<Surroundings, "user">;
   http: Http;
+  durableFiles: DurableFiles;
   temporaryDirectory: string;
   /** Null: nobody can be asked. */
   openTerminal(): Terminal | null;

@@ -4,6 +4,7 @@
  */
 import type { ArgsDef } from "citty";
 import type { Command } from "./command-line.ts";
+import { serviceArgs } from "./service/flags.ts";
 import { setupArgs } from "./setup/flags.ts";
 import type { ThisProcess } from "./this-process.ts";
 
@@ -72,6 +73,11 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       ...baseArgs,
     },
     run: async (here, args) => await (await import("./clear.ts")).clearTestbedByWord(here, args),
+  },
+  service: {
+    description: "Install this program as a service that systemd keeps running; or remove it",
+    args: serviceArgs,
+    run: async (here, args) => await (await import("./service/words.ts")).controlService(here, args),
   },
   demo: {
     description: "Show it at work: ten jobs on five simulated testbeds, under 20 s",

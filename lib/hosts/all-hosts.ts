@@ -15,7 +15,8 @@ import type { Random } from "../doors/random.ts";
 import type { Host, Hosts, Inspected } from "./host.ts";
 import { elevatedShell, openElevated } from "./minder/elevation.ts";
 import { type Minder, openMinder } from "./minder/minder.ts";
-import { localTransport } from "./minder/transport.ts";
+import { chooseScope } from "./minder/scope.ts";
+import { localTransport, type Transport } from "./minder/transport.ts";
 import type { Executable } from "./ssh/agent-copy.ts";
 import { type Connections, openConnections } from "./ssh/connections.ts";
 import { openSshHosts } from "./ssh/ssh-hosts.ts";
@@ -46,13 +47,18 @@ export function openHostMinder(
   { workDirectory, lockDirectory }: Places,
   { processes, random, uid, surroundings }: Pick<Program, "processes" | "random" | "uid" | "surroundings">,
 ): Minder {
-  const transport = localTransport({ processes });
   const place = { random, directory: workDirectory, lockDirectory };
-  if (!general.elevate) return openMinder({ ...place, transport });
+  const scope = chooseScope({ env: surroundings.env, uid });
+  const transport = localTransport({ processes });
+  const lasting = scope === null ? undefined : localTransport({ processes, scope });
+  if (!general.elevate) return openMinder({ ...place, transport, lasting });
   const { platform, user } = surroundings;
+  const elevated = (each: Transport): Transport =>
+    uid === 0 ? each : openElevated({ transport: each, platform, user });
   return openMinder({
     ...place,
-    transport: uid === 0 ? transport : openElevated({ transport, platform, user }),
+    transport: elevated(transport),
+    lasting: lasting === undefined ? undefined : elevated(lasting),
     shell: elevatedShell,
     elevation: { uid },
   });

@@ -79,6 +79,8 @@ export interface Minder {
 
 export interface MinderOptions {
   transport: Transport;
+  /** Starts minders, which outlive the factory; `transport` if absent, or if it cannot. */
+  lasting?: Transport | undefined;
   random: Random;
   /** Where the script's file is kept, as `.minder-<hash>.sh`: the work directory. */
   directory: string;
@@ -92,6 +94,7 @@ export interface MinderOptions {
 
 export function openMinder({
   transport,
+  lasting,
   random,
   directory,
   lockDirectory: locks,
@@ -100,7 +103,7 @@ export function openMinder({
 }: MinderOptions): Minder {
   const elevated = elevation === undefined ? "no" : "yes";
   const owner = elevation === undefined ? "" : String(elevation.uid);
-  const script = openScript({ transport, random, directory, shell });
+  const script = openScript({ transport, lasting, random, directory, shell });
 
   async function end(
     verb: "stop" | "quiet",
@@ -122,7 +125,7 @@ export function openMinder({
     arm: async (spec) => {
       const text = armText(spec, elevation);
       if (!text.ok) return { kind: "failed", reason: text.reason };
-      const reply = await script.call("arm", [shell, spec.directory, locks], text.text, 30_000);
+      const reply = await script.call("arm", [shell, spec.directory, locks], text.text, 30_000, true);
       return reply.ok ? readArm(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
     go: async (spec) => {

@@ -6,14 +6,18 @@ import { createHash } from "node:crypto";
 import type { RunResult } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";
 import { between, newMark, type Reply } from "./marks.ts";
+import type { Transport } from "./transport.ts";
 import { minderScript } from "./minder-script.ts";
 
 export interface Script {
-  call(verb: string, words: string[], stdin: string, timeoutMs: number): Promise<Reply>;
+  /** `isLasting`: what it starts outlives the factory. */
+  call(verb: string, words: string[], stdin: string, timeoutMs: number, isLasting?: boolean): Promise<Reply>;
 }
 
 export interface ScriptOptions {
-  transport: (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
+  transport: Transport;
+  /** For what outlives the factory. If it cannot run a program, the other one does. */
+  lasting?: Transport | undefined;
   random: Random;
   directory: string;
   shell: string;
@@ -32,7 +36,7 @@ if [ "$(($(wc -c <"$2.$$")))" -eq "$3" ]; then chmod 700 "$2.$$" && mv "$2.$$" "
   exit 1
 fi`;
 
-export function openScript({ transport, random, directory, shell }: ScriptOptions): Script {
+export function openScript({ transport, lasting, random, directory, shell }: ScriptOptions): Script {
   const hash = createHash("sha256").update(minderScript).digest("hex").slice(0, 16);
   const path = `${directory}/.minder-${hash}.sh`;
 
@@ -41,18 +45,29 @@ export function openScript({ transport, random, directory, shell }: ScriptOption
     return await transport([shell, "-c", placing, shell, directory, path, bytes], minderScript, 20_000);
   }
 
-  async function call(verb: string, words: string[], stdin: string, timeoutMs: number): Promise<Reply> {
+  async function call(
+    verb: string,
+    words: string[],
+    stdin: string,
+    timeoutMs: number,
+    isLasting = false,
+  ): Promise<Reply> {
     const mark = newMark(random);
     const argv = [shell, path, verb, mark, ...words];
-    let result = await transport(argv, stdin, timeoutMs);
-    // Without the first mark the script did nothing, so it may be repeated: it is not there, or was damaged there.
-    if (result.ok && !result.stdout.includes(mark)) {
+    // Without the first mark the script did nothing, so it may be repeated.
+    const didNothing = (result: RunResult): boolean => !result.ok || !result.stdout.includes(mark);
+    const attempt = async (by: Transport): Promise<RunResult> => {
+      const result = await by(argv, stdin, timeoutMs);
+      if (!result.ok || !didNothing(result)) return result;
+      // It is not there, or was damaged there.
       const placed = await place();
-      if (!placed.ok) return placed;
-      if (placed.exitCode !== 0) return between(placed, mark);
-      result = await transport(argv, stdin, timeoutMs);
+      return placed.ok && placed.exitCode === 0 ? await by(argv, stdin, timeoutMs) : placed;
+    };
+    if (isLasting && lasting !== undefined) {
+      const result = await attempt(lasting);
+      if (!didNothing(result)) return between(result, mark);
     }
-    return between(result, mark);
+    return between(await attempt(transport), mark);
   }
 
   return { call };

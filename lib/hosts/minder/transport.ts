@@ -1,5 +1,6 @@
 /** How a minder's commands get to where its testbed hangs. */
 import type { Processes, RunResult } from "../../doors/processes.ts";
+import type { Scope } from "./scope.ts";
 
 /** A verb's whole answer: the log's tail and the views of hundreds of instances fit. */
 export const longestAnswerBytes = 4 * 1024 * 1024;
@@ -7,9 +8,22 @@ export const longestAnswerBytes = 4 * 1024 * 1024;
 /** Runs one command there: on this host, or over ssh. Never a shell string. */
 export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
 
-/** The transport of this host. */
-export function localTransport({ processes }: { processes: Processes }): Transport {
-  const env = { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C" };
+/** The transport of this host; `scope`: what it runs, and what that leaves running, is there. */
+export function localTransport({
+  processes,
+  scope = { words: [], env: {} },
+}: {
+  processes: Processes;
+  scope?: Scope | undefined;
+}): Transport {
+  const env = { PATH: "/usr/bin:/bin:/usr/sbin:/sbin", LC_ALL: "C", ...scope.env };
   return (argv, stdin, timeoutMs) =>
-    processes.run({ argv, stdin, env, cwd: "/", timeoutMs, maxBytes: longestAnswerBytes });
+    processes.run({
+      argv: [...scope.words, ...argv],
+      stdin,
+      env,
+      cwd: "/",
+      timeoutMs,
+      maxBytes: longestAnswerBytes,
+    });
 }

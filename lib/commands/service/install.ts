@@ -1,0 +1,154 @@
+/**
+ * `service install`: puts this executable into its prefix and starts it as a service, for good. Done again it changes only what
+ * differs, and never ends a daemon that has jobs.
+ */
+import { dirname } from "node:path";
+import bootScript from "../../service/boot.sh" with { type: "text" };
+import { readConfig } from "../../config/locations.ts";
+import { describeUnit } from "../../service/unit.ts";
+import { lockStore } from "../../store/store.ts";
+import { FactoryError } from "../../words/failure.ts";
+import { version } from "../../words/version.ts";
+import { lookAround, type ThisProcess } from "../this-process.ts";
+import { countJobs, findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
+
+export async function installService(here: ThisProcess, args: ServiceArgs): Promise<number> {
+  if (!here.isCompiled) {
+    throw new FactoryError("Cannot install a checkout: it is not one executable", {
+      hint: "scripts/install.sh --from-checkout builds one and installs that",
+    });
+  }
+  const installed = await findInstalled(here, args);
+  const config = readConfig(installed.base, await lookAround(here));
+  const { places } = installed;
+  await orRefusal(`install into ${places.prefix}`, () => here.durableFiles.makeDirectory(places.staging));
+  const lock = lockStore(`${places.prefix}/install`);
+  if (lock === null) {
+    throw new FactoryError(`Cannot install into ${places.prefix}: another installation is at work there`, {
+      hint: "Wait for its end",
+      exitCode: 75,
+    });
+  }
+  try {
+    const [isNew, name] = await orRefusal(`install into ${places.prefix}`, () =>
+      placeProgram(here, installed, args),
+    );
+    const isStarted = await startService(here, installed, { isNew, name, elevates: config.general.elevate });
+    report(here, installed, { name, isNew, isStarted });
+    return 0;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Whether it was not installed before, and its name. */
+async function placeProgram(
+  { durableFiles: files, executable }: ThisProcess,
+  { places, link }: Installed,
+  { release = false }: ServiceArgs,
+): Promise<[boolean, string]> {
+  const sha256 = await files.sha256(executable);
+  // A build of this host's has no number of its own.
+  const name = release ? version.version : `${version.version}-local.${sha256.slice(0, 12)}`;
+  await places.settle();
+  const isThere = (await places.versions()).some((each) => each.version === name && each.sha256 === sha256);
+  if (!isThere) {
+    let draft = executable;
+    if (!executable.startsWith(`${places.staging}/`)) {
+      draft = `${places.staging}/${name}.${sha256.slice(0, 12)}`;
+      await files.write(draft, (await files.readBytes(executable)) ?? new Uint8Array(), 0o755);
+    }
+    await places.place({ version: name, executable: draft, sha256, signed: null });
+  }
+  await files.makeDirectory(dirname(places.bootScript));
+  await writeChanged(files, places.bootScript, bootScript, 0o755);
+  if ((await files.readLink(link)) !== places.bin) {
+    // Somebody else's file stays.
+    if ((await files.size(link)) === null) {
+      await files.makeDirectory(dirname(link));
+      await files.setLink(link, places.bin);
+    }
+  }
+  const isNew = (await places.current()) !== name;
+  return [isNew, name];
+}
+
+async function writeChanged(
+  files: ThisProcess["durableFiles"],
+  path: string,
+  text: string,
+  mode: number,
+): Promise<boolean> {
+  const there = await files.readBytes(path);
+  if (there !== null && new TextDecoder().decode(there) === text) return false;
+  await files.makeDirectory(dirname(path));
+  await files.write(path, text, mode);
+  return true;
+}
+
+type Started = "was running" | "started" | "restarted" | "later" | "no unit";
+
+async function startService(
+  here: ThisProcess,
+  { systemd, places, base, kind, unit, unitPath }: Installed,
+  { isNew, name, elevates }: { isNew: boolean; name: string; elevates: boolean },
+): Promise<Started> {
+  const { durableFiles: files, print } = here;
+  if (systemd === null) {
+    if (isNew) await places.switchTo(name);
+    return "no unit";
+  }
+  const { text, left } = describeUnit({
+    kind,
+    bootScript: places.bootScript,
+    baseDirectory: base.directory,
+    elevates,
+    systemdVersion: systemd.version,
+  });
+  for (const line of left) print(line);
+  if (await orRefusal(`write ${unitPath}`, () => writeChanged(files, unitPath, text, 0o644))) {
+    await systemd.control("daemon-reload");
+  }
+  const { ActiveState: state } = await systemd.show(unit, "ActiveState");
+  const isRunning = state === "active" || state === "reloading";
+  if (isRunning && isNew && (await countJobs(here, base)) > 0) {
+    await places.switchTo(name);
+    await systemd.control("enable", unit);
+    return "later";
+  }
+  if (isNew) await places.switchTo(name);
+  await systemd.control("enable", unit);
+  if (isRunning && !isNew) return "was running";
+  await systemd.control(isRunning ? "restart" : "start", unit);
+  return isRunning ? "restarted" : "started";
+}
+
+function report(
+  { print, around }: ThisProcess,
+  { kind, places, unit, link, base }: Installed,
+  { name, isNew, isStarted }: { name: string; isNew: boolean; isStarted: Started },
+): void {
+  const systemctl = kind === "user" ? "systemctl --user" : "systemctl";
+  print(`${version.product} ${name} ${isNew ? "is installed" : "was installed already"} in ${places.prefix}`);
+  if (isStarted === "no unit") {
+    print(
+      `Start it, and start it again whenever it ends: ${places.bootScript} run --base-dir ${base.directory}`,
+    );
+    return;
+  }
+  const what: Record<Started, string> = {
+    "was running": "runs, and was left alone",
+    started: "runs, and starts with this host",
+    restarted: "was restarted with it, and starts with this host",
+    later: `has jobs, and was left alone: it changes over with its next restart. \`${systemctl} restart ${unit}\` is safe: jobs run on`,
+    "no unit": "",
+  };
+  print(`${unit} ${what[isStarted]}`);
+  if (kind === "user" && isStarted === "started") {
+    print(`It ends when you log out, unless: sudo loginctl enable-linger ${around.env["USER"] ?? ""}`.trim());
+  }
+  const command = (around.env["PATH"] ?? "").split(":").includes(dirname(link)) ? version.product : link;
+  print(`Next:  ${command} check     # what would keep jobs away`);
+  print(`       ${command} status    # what each testbed does`);
+  print(`Log:   journalctl ${kind === "user" ? "--user " : ""}-f -u ${unit}`);
+}

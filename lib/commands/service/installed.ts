@@ -1,0 +1,77 @@
+/** Where the program and its service are on this host, and which systemd has the service. */
+import { resolve } from "node:path";
+import { type Base, findBase } from "../../config/locations.ts";
+import { type Kind, openSystemd, type Systemd } from "../../service/systemd.ts";
+import { openPlaces, type Places } from "../../update/places.ts";
+import { FactoryError, isRefusedBySystem } from "../../words/failure.ts";
+import { version } from "../../words/version.ts";
+import { openForReading } from "../database.ts";
+import type { ThisProcess } from "../this-process.ts";
+import type { ServiceArgs } from "./flags.ts";
+
+export type { ServiceArgs };
+
+export interface Installed {
+  kind: Kind;
+  base: Base;
+  places: Places;
+  unit: string;
+  unitPath: string;
+  /** On people's PATH. */
+  link: string;
+  /** Null: `--no-unit`. */
+  systemd: Systemd | null;
+}
+
+const { product } = version;
+
+export async function findInstalled(here: ThisProcess, args: ServiceArgs): Promise<Installed> {
+  const { around, uid, durableFiles: files } = here;
+  const { env, home, workingDirectory } = around;
+  const kind = args.user === true ? "user" : "system";
+  const isUser = kind === "user";
+  const usual = isUser ? `${home}/.local/opt/${product}` : `/opt/${product}`;
+  const configHome = env["XDG_CONFIG_HOME"] ?? `${home}/.config`;
+  const unit = `${product}.service`;
+  return {
+    kind,
+    base: findBase(args, around),
+    places: openPlaces({ prefix: resolve(workingDirectory, args.prefix ?? usual), files }),
+    unit,
+    unitPath: isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`,
+    link: `${isUser ? `${home}/.local` : "/usr/local"}/bin/${product}`,
+    systemd: args["no-unit"] === true ? null : await openSystemd({ ...here, kind, env, uid }),
+  };
+}
+
+const hints: Record<string, string> = {
+  ENOSPC: "An installation takes 250 MB: free some, or name another place with --prefix",
+  EROFS: "It is mounted read-only: name another place with --prefix",
+  EACCES: "This user may not write there: run it with sudo, or add --user",
+  EPERM: "This user may not write there: run it with sudo, or add --user",
+};
+
+/** What the system refuses is a sentence and what to do, not a stack. */
+export async function orRefusal<T>(what: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!isRefusedBySystem(error) || !(error instanceof Error)) throw error;
+    const hint = hints["code" in error ? String(error.code) : ""];
+    throw new FactoryError(`Cannot ${what}: ${error.message}`, {
+      ...(hint === undefined ? {} : { hint }),
+      exitCode: 1,
+      cause: error,
+    });
+  }
+}
+
+/** Jobs that are under way. */
+export async function countJobs({ files }: ThisProcess, { database }: Base): Promise<number> {
+  const store = await openForReading(database, files);
+  try {
+    return store?.open().length ?? 0;
+  } finally {
+    store?.close();
+  }
+}

@@ -1,0 +1,51 @@
+/** `service status`: which version runs, whether it is trusted yet, and what the service does. */
+import { version } from "../../words/version.ts";
+import type { ThisProcess } from "../this-process.ts";
+import { findInstalled, type ServiceArgs } from "./installed.ts";
+
+export async function showService(here: ThisProcess, args: ServiceArgs): Promise<number> {
+  const { places, systemd, unit } = await findInstalled({ ...here, uid: 0 }, args);
+  const current = await places.current();
+  if (current === null) {
+    here.print(`Nothing is installed in ${places.prefix}`);
+    return 1;
+  }
+  const line = (name: string, text: string): void => here.print(`${name.padEnd(10)}${text}`);
+  line("version", `${version.product} ${current}, ${await describeMark(current)}`);
+  const previous = await places.previous();
+  if (previous !== null && previous !== current)
+    line("before it", `${previous}, ${await describeMark(previous)}`);
+  for (const { version: name } of await places.versions()) {
+    const mark = await places.mark(name);
+    if (mark?.kind === "bad") line("failed", `${name}${mark.reason === "" ? "" : `: ${mark.reason}`}`);
+  }
+  line("prefix", places.prefix);
+  if (systemd === null) return 0;
+  const shown = await systemd.show(
+    unit,
+    "ActiveState",
+    "SubState",
+    "ActiveEnterTimestamp",
+    "NRestarts",
+    "Result",
+  );
+  const { ActiveState: state = "", SubState: detail = "", ActiveEnterTimestamp: since = "" } = shown;
+  line("service", `${unit} is ${state} (${detail})${state === "active" ? ` since ${since}` : ""}`);
+  if (shown["NRestarts"] !== "0") {
+    line("restarts", `${shown["NRestarts"]}, the last one after: ${shown["Result"]}`);
+  }
+  return state === "active" ? 0 : 1;
+
+  async function describeMark(name: string): Promise<string> {
+    const mark = await places.mark(name);
+    switch (mark?.kind) {
+      case undefined:
+      case "good":
+        return "trusted";
+      case "trial":
+        return `on trial, ${mark.startsLeft} ${mark.startsLeft === 1 ? "start" : "starts"} left`;
+      case "bad":
+        return "failed";
+    }
+  }
+}

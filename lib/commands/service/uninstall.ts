@@ -1,0 +1,82 @@
+/** `service uninstall`: lets what runs end, and leaves nothing but the base directory; with `--purge` not even that. */
+import { FactoryError } from "../../words/failure.ts";
+import type { ThisProcess } from "../this-process.ts";
+import { countJobs, findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
+
+const pollMs = 500;
+
+export async function uninstallService(here: ThisProcess, args: ServiceArgs): Promise<number> {
+  const installed = await findInstalled(here, args);
+  const { durableFiles: files, print } = here;
+  const { systemd, places, unitPath, link, base } = installed;
+  const hasUnit = (await files.size(unitPath)) !== null;
+  if ((await files.size(places.prefix)) === null && !hasUnit && args.purge !== true) {
+    print(`Nothing is installed in ${places.prefix}`);
+    return 0;
+  }
+  await askWhetherSure(here, installed, args);
+  if (systemd !== null && hasUnit) await endService(here, installed);
+  await orRefusal(`uninstall ${places.prefix}`, async () => {
+    if ((await files.readLink(link)) === places.bin) await files.remove(link);
+    if (systemd !== null && hasUnit) {
+      await files.remove(unitPath);
+      await systemd.control("daemon-reload");
+    }
+    await files.remove(places.prefix);
+  });
+  const isGone = args.purge === true && (await purge(here, installed));
+  print(isGone ? "Nothing of it is left" : `Nothing of it is left but ${base.directory}`);
+  return 0;
+}
+
+async function askWhetherSure(
+  { openTerminal }: ThisProcess,
+  { places, base }: Installed,
+  args: ServiceArgs,
+): Promise<void> {
+  if (args.yes === true) return;
+  const terminal = openTerminal();
+  if (terminal === null) throw new FactoryError("uninstall asks first: without a terminal, add --yes");
+  try {
+    const what = args.purge === true ? `${places.prefix} and ${base.directory}` : places.prefix;
+    const answer = await terminal.ask(`Remove ${what}? [y/N] `);
+    if (!/^y(?:es)?$/i.test(answer)) throw new FactoryError("Nothing was changed", { exitCode: 1 });
+  } finally {
+    terminal.close();
+  }
+}
+
+/** Nothing new is taken; the service is stopped when what runs has ended. Ctrl+C leaves it draining. */
+async function endService(here: ThisProcess, { systemd, unit, kind, base }: Installed): Promise<void> {
+  if (systemd === null) return;
+  const { durableFiles: files, clock, around, uid, print } = here;
+  await systemd.control("disable", unit);
+  const { MainPID: pid = "0" } = await systemd.show(unit, "MainPID");
+  const jobs = pid === "0" ? 0 : await countJobs(here, base);
+  if (jobs > 0) {
+    print(`${jobs} ${jobs === 1 ? "job runs" : "jobs run"}: waiting until nothing does`);
+    const owner =
+      kind === "user"
+        ? `${around.env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`}/systemd/user`
+        : "/run/systemd/system";
+    // Once drained, it must not be started again.
+    await files.makeDirectory(`${owner}/${unit}.d`);
+    await files.write(`${owner}/${unit}.d/drain.conf`, "[Service]\nRestart=no\n", 0o644);
+    await systemd.control("daemon-reload");
+    await systemd.control("kill", "--kill-who=main", "--signal=USR1", unit);
+    while ((await systemd.show(unit, "MainPID"))["MainPID"] === pid) await clock.sleep(pollMs);
+    await files.remove(`${owner}/${unit}.d`);
+  }
+  await systemd.control("stop", unit);
+}
+
+/** What the program made, and its configuration. False: the directory holds something else, and stays. */
+async function purge({ durableFiles: files }: ThisProcess, { base }: Installed): Promise<boolean> {
+  const ends = ["", "-wal", "-shm", ".lock"];
+  for (const path of [base.config, ...ends.map((end) => base.database + end), `${base.directory}/work`]) {
+    await files.remove(path);
+  }
+  if ((await files.list(base.directory)).length > 0) return false;
+  await files.remove(base.directory);
+  return true;
+}
