@@ -10,13 +10,13 @@ import type { Log } from "../words/logger.ts";
 import { openWorkerApi, type Ping, type WorkerApi } from "../server/worker-side.ts";
 import { AgentError, type Base, openBase } from "./agent-files.ts";
 import { type Children, openChildren } from "./task/child.ts";
-import { listenControl } from "./bmat/control.ts";
+import { listenControl } from "./bmat/control-server.ts";
 import type { ControlReply, ControlRequest } from "./bmat/messages.ts";
 import { boundHttp, type Caller, retryMs } from "./job-calls.ts";
-import { answerControl, type JobAccess } from "./bmat/job-control.ts";
+import { answerControl, type JobAccess } from "./bmat/answers.ts";
 import { readRunner } from "./hardware-test/testbed.ts";
 import { openOutputSign } from "./task/output-sign.ts";
-import { createWork, type Work } from "./work.ts";
+import { type CurrentJob, openCurrentJob } from "./current-job.ts";
 
 export interface AgentOptions {
   clock: Clock;
@@ -93,31 +93,31 @@ function createAgent(options: AgentOptions, base: Base): Agent {
   };
   const api = openWorkerApi(server);
   let lastPing: Ping | null = null;
-  let work: Work | null = null;
+  let current: CurrentJob | null = null;
   let isParked = false;
   /** Aborted to ping at once. */
   let nudge = new AbortController();
   let refusedPings = 0;
   let isOutage = false;
 
-  function heed(answer: Answer<Ping>, working: Work): void {
+  function heed(answer: Answer<Ping>, job: CurrentJob): void {
     if (!answer.ok) {
       if (!isOutage) log.warn(`ping: ${answer.message}; tried again`);
       isOutage = true;
       refusedPings = answer.refusal === "unauthorised" ? refusedPings + 1 : 0;
       // Asked twice, because a server that is being mended may say so once.
-      if (refusedPings >= 2) working.end("the server does not know this worker any more");
+      if (refusedPings >= 2) job.end("the server does not know this worker any more");
       return;
     }
     if (isOutage) log.info("ping: the server answers again");
     isOutage = false;
     refusedPings = 0;
     lastPing = answer.value;
-    if (!answer.value.poweroff) return working.heed(answer.value);
+    if (!answer.value.poweroff) return job.heed(answer.value);
     if (!isParked) log.info("the server has no further use for this worker");
     isParked = true;
-    working.park();
-    working.end("the server says power off: cancelled, recycled or out of time");
+    job.park();
+    job.end("the server says power off: cancelled, recycled or out of time");
   }
 
   async function pause(ended: Promise<void> | null): Promise<void> {
@@ -129,9 +129,9 @@ function createAgent(options: AgentOptions, base: Base): Agent {
     if (early.signal.aborted) await clock.sleep(idlePingMs, wake);
   }
 
-  async function stop(working: Work): Promise<void> {
-    working.end("the agent is told to stop");
-    const ended = working.ended();
+  async function stop(job: CurrentJob): Promise<void> {
+    job.end("the agent is told to stop");
+    const ended = job.ended();
     if (ended === null) return;
     const late = clock.deadline(stopWithinMs);
     await Promise.race([ended, clock.sleep(stopWithinMs, late.signal)]);
@@ -139,12 +139,12 @@ function createAgent(options: AgentOptions, base: Base): Agent {
   }
 
   return {
-    view: () => ({ ping: lastPing, job: work?.job() ?? null }),
+    view: () => ({ ping: lastPing, job: current?.access() ?? null }),
     run: async (children) => {
       const halted = (): void => halt.abort();
       options.signal.addEventListener("abort", halted);
       if (options.signal.aborted) halted();
-      const working = createWork({
+      const job = openCurrentJob({
         ...options,
         outputSign: openOutputSign({ clock, path: `${base.runDirectory}/printed` }),
         server,
@@ -158,7 +158,7 @@ function createAgent(options: AgentOptions, base: Base): Agent {
           halt.abort();
         },
       });
-      work = working;
+      current = job;
       const openJob = base.readOpenJob();
       base.forgetDoneJob();
       const bootstrapped = persist("bootstrap", halt.signal, options, () =>
@@ -167,8 +167,8 @@ function createAgent(options: AgentOptions, base: Base): Agent {
       // While the server answers.
       children.prepare();
       await bootstrapped;
-      if (openJob !== null && !halt.signal.aborted && !(runner !== null && working.resume(openJob))) {
-        working.park();
+      if (openJob !== null && !halt.signal.aborted && !(runner !== null && job.resume(openJob))) {
+        job.park();
         log.error("a job was left unfinished here: it is reported as failed, and no other is taken");
         await reportFailure(api, halt.signal, options);
       }
@@ -176,10 +176,10 @@ function createAgent(options: AgentOptions, base: Base): Agent {
         nudge = new AbortController();
         const answer = await api.ping();
         if (halt.signal.aborted) break;
-        heed(answer, working);
-        await pause(working.ended());
+        heed(answer, job);
+        await pause(job.ended());
       }
-      await stop(working);
+      await stop(job);
       options.signal.removeEventListener("abort", halted);
       if (crash !== null) throw crash.error;
     },

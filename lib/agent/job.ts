@@ -10,7 +10,7 @@ import { AgentError, type Base } from "./agent-files.ts";
 import { createEventQueue, type EventQueue } from "./events/queue.ts";
 import { createSender } from "./events/sender.ts";
 import { downloadInputs } from "./inputs/download.ts";
-import type { JobAccess } from "./bmat/job-control.ts";
+import type { JobAccess } from "./bmat/answers.ts";
 import type { OutputSign } from "./task/output-sign.ts";
 import type { Locate } from "./outputs/walk.ts";
 import { uploadOutputs } from "./outputs/upload.ts";

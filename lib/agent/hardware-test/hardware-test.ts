@@ -7,7 +7,7 @@ import { elapsedMs } from "../../words/domain.ts";
 import { confirmMs, cutOffMs } from "../../runner/idle-board.ts";
 import type { Task } from "../../server/worker-side.ts";
 import { idleMs, jobOn, pause, stateOf, throwIfOver, watchBoard } from "./board-watch.ts";
-import { followJob, saidBy } from "./submission.ts";
+import { followJob, saidBy } from "./follow-job.ts";
 import type { RunnerRecord, Verdict } from "./record.ts";
 import { findReport } from "./test-files.ts";
 import { type End, judge, type JudgeOptions, placeOf } from "./verdict.ts";

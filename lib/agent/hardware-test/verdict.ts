@@ -1,7 +1,7 @@
 /** How a hardware test came out: by the service's word where it gave one, by what the test left in its directory otherwise. */
 import type { RunnerResult } from "../../runner/sp-runner.ts";
 import { pause } from "./board-watch.ts";
-import type { FollowOptions, JobEnd } from "./submission.ts";
+import type { FollowOptions, JobEnd } from "./follow-job.ts";
 import type { Verdict } from "./record.ts";
 import type { RunnerTestbed } from "./testbed.ts";
 import {

@@ -15,7 +15,7 @@ import {
   type Streams,
   type Tell,
   tellExit,
-} from "./narration.ts";
+} from "./process-end.ts";
 import { debugText, showOsError } from "../os-error.ts";
 
 export interface BackgroundOptions {

@@ -3,7 +3,7 @@ import type { Clock } from "../../doors/clock.ts";
 import type { Log } from "../../words/logger.ts";
 import type { Task } from "../../server/worker-side.ts";
 import type { Base } from "../agent-files.ts";
-import type { JobAccess } from "../bmat/job-control.ts";
+import type { JobAccess } from "../bmat/answers.ts";
 import type { JobKind, Told } from "../job.ts";
 import { createBackground } from "./background.ts";
 import type { Children } from "./child.ts";

@@ -7,7 +7,7 @@ import type { Task } from "../../server/worker-side.ts";
 import type { Background } from "./background.ts";
 import type { Child, Children } from "./child.ts";
 import type { User } from "./launch.ts";
-import { narrate, type Tell } from "./narration.ts";
+import { narrate, type Tell } from "./process-end.ts";
 import { showOsError } from "../os-error.ts";
 import type { Script } from "./script.ts";
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Control, listenControl } from "../../../lib/agent/bmat/control.ts";
+import { type Control, listenControl } from "../../../lib/agent/bmat/control-server.ts";
 import type { ControlReply, ControlRequest } from "../../../lib/agent/bmat/messages.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { until } from "../../lab/until.ts";

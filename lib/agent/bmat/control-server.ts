@@ -1,4 +1,4 @@
-/** The agent's end of the control socket: the only file that listens on it. What the requests do is job-control.ts's part. */
+/** The agent's end of the control socket: the only file that listens on it. What the requests do is answers.ts's part. */
 import { chmodSync, rmSync } from "node:fs";
 import { errorText } from "../../words/failure.ts";
 import { AgentError } from "../agent-files.ts";

@@ -15,10 +15,10 @@ import type { RunnerTestbed } from "./hardware-test/testbed.ts";
 import { playJob } from "./job.ts";
 import { openTaskJob } from "./task/task-job.ts";
 import { boundHttp, createJobCalls, type JobCalls, JobOver } from "./job-calls.ts";
-import { createPuts, type JobAccess } from "./bmat/job-control.ts";
+import { createPuts, type JobAccess } from "./bmat/answers.ts";
 import type { OutputSign } from "./task/output-sign.ts";
 
-export interface WorkOptions extends Pick<
+export interface CurrentJobOptions extends Pick<
   AgentOptions,
   "clock" | "random" | "http" | "log" | "env" | "inputDirectory"
 > {
@@ -36,7 +36,7 @@ export interface WorkOptions extends Pick<
   crash(error: unknown): void;
 }
 
-export interface Work {
+export interface CurrentJob {
   /** Begins the ping's job, if there is one and no other was begun. Throws AgentError if the job cannot be recorded. */
   heed(ping: Ping): void;
   /** Goes on with the job that an agent before this one took. False if its record cannot be read. */
@@ -48,10 +48,10 @@ export interface Work {
   /** Resolves when the job that runs has ended; null when none runs. */
   ended(): Promise<void> | null;
   /** What bmat reaches. */
-  job(): JobAccess | null;
+  access(): JobAccess | null;
 }
 
-export function createWork(options: WorkOptions): Work {
+export function openCurrentJob(options: CurrentJobOptions): CurrentJob {
   const { clock, log } = options;
   /** An agent plays one job in its life. */
   let takesJob = true;
@@ -99,7 +99,7 @@ export function createWork(options: WorkOptions): Work {
       takesJob = false;
     },
     ended: () => current?.ended ?? null,
-    job: () => current?.access ?? null,
+    access: () => current?.access ?? null,
   };
 }
 
