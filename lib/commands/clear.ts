@@ -203,7 +203,7 @@ function commit(
     if (seq === 0) print(`${testbed} can take the next job`);
     else if (instance === undefined) print(`${name} has ended by itself meanwhile`);
     else {
-      if (instance.place.way !== "cleared") store.advance(instance, clearedBy(instance, because));
+      if (!instance.isCleared) store.advance(instance, clearedBy(instance, because));
       print(`${name}: written down; no factory is running: when one is started, ${whatFollows}`);
     }
   }

@@ -70,9 +70,9 @@ export async function showInstanceLog(
       signal: interrupted.signal,
       instances: store === null ? [] : [...store.open(), ...store.ended()],
       open: () => store?.open() ?? [],
-      readPiece: async ({ testbed, place: { ssh } }, path, offset, maxBytes) => {
-        if (ssh === undefined) return await files.readPiece(path, offset, maxBytes);
-        const connection = connections.to(withKeysOfToday(testbeds, testbed, ssh));
+      readPiece: async ({ testbed, place }, path, offset, maxBytes) => {
+        if (place.way !== "ssh") return await files.readPiece(path, offset, maxBytes);
+        const connection = connections.to(withKeysOfToday(testbeds, testbed, place.ssh));
         return await readFarPiece(connection, { path, offset, maxBytes, random });
       },
       clock,

@@ -4,7 +4,7 @@ import type { Hosts } from "../hosts/host.ts";
 import { askForBoard } from "../runner/idle-board.ts";
 import type { SpRunnerApi } from "../runner/sp-runner.ts";
 import type { FactoryApi } from "../server/factory-side.ts";
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { type Instance, instanceName, isRust } from "../words/domain.ts";
 
 /** Whom it asks. */
 export interface Asked {
@@ -23,8 +23,8 @@ export async function describe(
   const worker = await describeWorker(asked, instance);
   const processes = await describeProcesses(asked, instance);
   const lines = [`${instanceName(instance)}: ${about.join(", ")}`, `  processes   ${processes.text}`];
-  const { spRunnerUrl: url } = instance.place;
-  if (url !== undefined) {
+  if (instance.place.way === "sp-runner") {
+    const { spRunnerUrl: url } = instance.place;
     const found = await askForBoard(asked.openRunner(url), url, instance.testbed);
     lines.push(`  board       ${found.ok ? `sp-runner ${url} says ${found.board.status}` : found.reason}`);
   }
@@ -41,8 +41,8 @@ async function describeProcesses(
 ): Promise<{ text: string; canTell: boolean }> {
   const { place } = instance;
   const minder = hosts.minderOf(place);
-  const where = place.ssh?.host ?? "this host";
-  const seen = isFormer(instance)
+  const where = place.way === "ssh" ? place.ssh.host : "this host";
+  const seen = isRust(instance)
     ? (await lookAtFormer({ hosts }, [instance])).get(instanceName(instance))
     : (await minder.look([place.directory]))[0];
   if (seen?.process === "alive" || seen?.minder === "alive") {
@@ -52,7 +52,7 @@ async function describeProcesses(
     return { text: `${where} was searched: none is left`, canTell: true };
   }
   const reason = seen?.reason ?? "no reason is known";
-  const isReachable = place.ssh === undefined || (await minder.locks()).ok;
+  const isReachable = place.way !== "ssh" || (await minder.locks()).ok;
   const text = `${where}${isReachable ? ": cannot tell" : " is not reachable"}: ${reason}`;
   return { text, canTell: false };
 }

@@ -2,17 +2,23 @@
 import { agentEnvironment } from "../hosts/agent-environment.ts";
 import { shieldedBmat } from "../hosts/agent-program.ts";
 import type { Testbed } from "../config/config.ts";
-import { type Instance, instanceName } from "../words/domain.ts";
+import { instanceName, type OwnInstance } from "../words/domain.ts";
 import type { Host } from "../hosts/host.ts";
 import type { ArmSpec } from "../hosts/minder/specification.ts";
 import type { Factory } from "./memory.ts";
 import { factoryMark } from "./recover.ts";
 import { limits } from "../policy/limits.ts";
 
-export function armRequest({ config }: Factory, host: Host, instance: Instance, testbed: Testbed): ArmSpec {
+export function armRequest(
+  { config }: Factory,
+  host: Host,
+  instance: OwnInstance,
+  testbed: Testbed,
+): ArmSpec {
   const { agent, user } = host;
   const target = config.targets.find(({ id }) => id === instance.target)?.name ?? instance.target;
-  const { directory, spRunnerUrl } = instance.place;
+  const { place } = instance;
+  const { directory } = place;
   const environment = agentEnvironment(config, host);
   return {
     instance: instanceName(instance),
@@ -28,7 +34,7 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
     ...host.cover,
     kept: [...host.cover.kept, ...filesFor(testbed, user.home, environment)],
     isolate: config.general.isolate,
-    usesHost: instance.place.way !== "sp-runner",
+    usesHost: place.way !== "sp-runner",
     isAgain: instance.phase === "running",
     isOutputWatched: instance.silenceTimeoutMs !== null,
     expirySeconds: limits.armedMs / 1000,
@@ -40,11 +46,11 @@ export function armRequest({ config }: Factory, host: Host, instance: Instance, 
       sp_runner: withHome(testbed.spRunnerPath, user.home),
       sp_runner_config: withHome(testbed.spRunnerConfig, user.home),
       baseline: testbed.baseline,
-      ...(spRunnerUrl === undefined
+      ...(place.way !== "sp-runner"
         ? {}
         : {
             // As it was begun: a test that was submitted there goes on there.
-            sp_runner_url: spRunnerUrl,
+            sp_runner_url: place.spRunnerUrl,
             // As this host names them, never by what a job sees: the service is outside of its namespace.
             input_dir: `${directory}/input`,
             output_dir: `${directory}/work`,

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Testbed } from "../config/config.ts";
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { type Instance, instanceName, type OwnInstance } from "../words/domain.ts";
 import { errorText } from "../words/failure.ts";
 import type { Reached } from "../hosts/host.ts";
 import { limits } from "../policy/limits.ts";
@@ -78,11 +78,12 @@ type BoardRecord = z.infer<typeof recordSchema>;
  * seen, or the agent is done and nothing was submitted. Else the board must be idle twice, 10 s apart, and the job be neither
  * waiting in the service nor just on its way there.
  */
-export async function proveBoardIdle(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function proveBoardIdle(factory: Factory, instance: OwnInstance): Promise<Outcome> {
   const { known, clock } = factory;
-  const { spRunnerUrl: url } = instance.place;
+  const { place } = instance;
   // Without a worker no agent was ever told to go; the row's own word for that may have been lost in a crash.
-  if (url === undefined || isFormer(instance) || instance.worker === null) return done;
+  if (place.way !== "sp-runner" || instance.worker === null) return done;
+  const { spRunnerUrl: url } = place;
   const name = instanceName(instance);
   const cannotTell = (reason: string): Outcome =>
     failed(`cannot tell whether the board is idle: ${reason}; the testbed stays reserved`);

@@ -3,7 +3,7 @@
  * here it is seen which step another one leads to.
  */
 import type { Testbed } from "../config/config.ts";
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { type Instance, instanceName, isRust } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { Secret } from "../words/secret.ts";
 import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
@@ -157,7 +157,7 @@ async function endUnready(factory: Factory, instance: Instance, reason: string):
   const testbed = testbedOf(factory, instance);
   // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
   // that cannot take it either, it would be lost time.
-  if (instance.place.ssh === undefined || testbed === undefined) await lookAtHost(factory);
+  if (instance.place.way !== "ssh" || testbed === undefined) await lookAtHost(factory);
   else await reachAnew(factory, testbed);
   const ended = await end(factory, instance, { cause: "preflight failed", detail: reason });
   // Where a worker is there already, deciding the end strikes.
@@ -182,9 +182,9 @@ async function beginEnd(
   // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
   const isAtWork = instance.isOnline && known.looks.get(instanceName(instance))?.view === "alive";
   // It vanished before its agent was online, or was recycled before there was an agent.
-  const isFruitless = !isFormer(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
+  const isFruitless = !isRust(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
   // What another program began says nothing of the testbed.
-  if (isLabsFault && !isAtWork && !isFormer(instance)) await blame(factory, testbed, endText(why));
+  if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, testbed, endText(why));
   else if (isJobDone) {
     clearStrikes(factory, testbed);
     known.rests.delete(testbed);
@@ -206,7 +206,7 @@ function free(
   const ranMs = ranMsOf(factory, instance);
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   // Its host answered just now.
-  if (instance.place.ssh !== undefined && !isVouched(instance)) setTrouble(factory, instance.testbed, null);
+  if (instance.place.way === "ssh" && !isVouched(instance)) setTrouble(factory, instance.testbed, null);
   const { isLost, line } = describeEnd(ended, record, ranMs);
   const log = logFor(factory, ended);
   if (isLost) log.warn(line);

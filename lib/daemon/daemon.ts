@@ -2,7 +2,7 @@
  * The loop: observe, plan, apply. Events only wake it; each pass starts from what is true then, and no action of one
  * testbed waits for another's.
  */
-import { type Instance, isFormer } from "../words/domain.ts";
+import { type Instance, isRust } from "../words/domain.ts";
 import { errorText, isRefusedBySystem } from "../words/failure.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { LogFields } from "../words/logger.ts";
@@ -185,16 +185,15 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
         if (current !== undefined) hintAt(factory, current);
         wake();
       };
-      const { directory, ssh } = instance.place;
-      if (ssh !== undefined) {
-        const place = { ...instance.place, ssh };
-        watchers.set(name, [factory.hosts.watch(place, instance.cookie, onChange)]);
+      const { directory } = instance.place;
+      if (!isRust(instance) && instance.place.way === "ssh") {
+        watchers.set(name, [factory.hosts.watch(instance.place, instance.cookie, onChange)]);
         continue;
       }
       watchers.set(
         name,
         // Where the agent says that the job is done, and the minder that the agent ended.
-        (isFormer(instance)
+        (isRust(instance)
           ? [`${directory}/opt/buildomat/etc`]
           : [`${directory}/opt/etc`, `${directory}/minder`]
         ).map((path) => factory.files.watch(path, onChange)),

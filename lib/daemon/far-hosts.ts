@@ -90,7 +90,7 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
   return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
 }
 
-function cookiesOf({ known }: Factory): Set<string> {
+function cookiesOf({ known }: Factory): Set<string | null> {
   return new Set([...known.instances.values()].map(({ cookie }) => cookie));
 }
 

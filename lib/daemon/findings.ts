@@ -140,9 +140,11 @@ function takeLocks(
   { known, config, clock, log }: Factory,
   { locks, ours }: Extract<Found, { kind: "locks seen" }>,
 ): void {
-  // What was open before we looked, or is now, is ours; a row of the Rust factory has no cookie.
-  const cookies = new Set([...ours, ...[...known.instances.values()].map(({ cookie }) => cookie)]);
-  cookies.delete("");
+  // What was open before we looked, or is now, is ours.
+  const cookies = new Set<string | null>([
+    ...ours,
+    ...[...known.instances.values()].map(({ cookie }) => cookie),
+  ]);
   const elsewhere = new Map<string, string>();
   for (const { testbed, owner, cookie, instance, directory } of locks) {
     if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);

@@ -1,6 +1,7 @@
 /** What the daemon knows and works with, given to every action. Only the store's rows outlive the process. */
 import type { Config } from "../config/config.ts";
 import {
+  type Changes,
   elapsedMs,
   type Health,
   type Instance,
@@ -163,11 +164,11 @@ export function observe(factory: Factory, mode: Observation["mode"]): Observatio
  * Commits what changed of an instance, then knows it. The record that it starts from is the latest one: a list may have
  * noted that the worker is online since the action began.
  */
-export function advance(
+export function advance<I extends Instance, C extends Changes>(
   { store, known }: Factory,
-  instance: Instance,
-  changes: Parameters<Store["advance"]>[1],
-): Instance {
+  instance: I,
+  changes: C,
+): C extends { phase: Exclude<Instance["phase"], I["phase"]> } ? Instance : I {
   const name = instanceName(instance);
   const next = store.advance(known.instances.get(name) ?? instance, changes);
   if (changes.isOnline === true) known.rests.delete(next.testbed);
@@ -189,7 +190,7 @@ export function advance(
     // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
     if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   }
-  return next;
+  return next as I;
 }
 
 export function setView({ known, clock }: Factory, instance: Instance, view: Look["view"]): KnownLook {
@@ -253,8 +254,7 @@ export function rest(
 }
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {
-  if (!known.health.delete(testbed)) return;
-  store.setHealth(testbed, null);
+  if (known.health.delete(testbed)) store.setHealth(testbed, null);
 }
 
 /** What a log line about an instance names. */

@@ -2,7 +2,7 @@
  * An operator's word that nothing of an instance is left running: what it changes, and how the loop takes it up. It ends the
  * instance; wind-down.ts believes it only where nothing can be told.
  */
-import { type Instance, instanceName } from "../words/domain.ts";
+import { type Changes, type Instance, instanceName } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { endedBy, endText, toldOwner } from "../policy/end-causes.ts";
 import { isPassing } from "../store/store.ts";
@@ -10,12 +10,12 @@ import type { OperatorWord, WordAnswer } from "../store/operator-words.ts";
 import { advance, clearStrikes, type Factory, logFor } from "./memory.ts";
 
 /** What becomes of an open instance, whatever its phase. Its job's owner reads why, unless its end was decided before. */
-export function clearedBy(instance: Instance, because: string): Partial<Instance> {
-  const { phase, place, endReason, endCause, untold } = instance;
+export function clearedBy(instance: Instance, because: string): Changes {
+  const { phase, endReason, endCause, untold } = instance;
   const end: End = { cause: "cleared", detail: because };
   const isEnding = phase === "destroying" || phase === "stopped";
   return {
-    place: { ...place, way: "cleared" },
+    isCleared: true,
     phase: phase === "stopped" ? phase : "destroying",
     ...(endReason === null ? endedBy(end) : { endReason, endCause }),
     untold: isEnding ? untold : toldOwner(end),
@@ -55,7 +55,7 @@ function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAn
   if (seq === 0) return { isObeyed: true, text: `${testbed} can take the next job` };
   if (instance === undefined) return { isObeyed: true, text: `${name} has ended by itself meanwhile` };
   // Said again, or committed just before a crash.
-  if (instance.place.way !== "cleared") {
+  if (!instance.isCleared) {
     // A worker that its request may still make is a stranger from now on.
     if (instance.phase === "creating") known.server.lastSettledMs = clock.uptimeMs();
     const cleared = advance(factory, instance, clearedBy(instance, because));

@@ -3,7 +3,16 @@
  * has the effect, commits the result, and can be repeated after a crash at any point.
  */
 import type { Testbed } from "../config/config.ts";
-import { directoryName, type Instance, instanceName, isSameHost } from "../words/domain.ts";
+import {
+  directoryName,
+  type Instance,
+  instanceName,
+  isSameHost,
+  type PreparingInstance,
+  type Way,
+  type WorkingInstance,
+} from "../words/domain.ts";
+import type { Host } from "../hosts/host.ts";
 import type { PendingLease } from "../policy/observation.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
@@ -28,12 +37,11 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
     isBound: config.general.bindJob && !known.server.areWorkersBornHeld,
     cookie: Buffer.from(random.bytes(16)).toString("hex"),
     place: {
-      way: wayOf(testbed),
       directory: `${host.workDirectory}/${directoryName({ testbed: testbed.name, seq })}`,
       agent: host.agent.kind,
-      ...(host.ssh === null ? {} : { ssh: host.ssh }),
-      ...(testbed.spRunnerUrl === null ? {} : { spRunnerUrl: testbed.spRunnerUrl }),
+      ...wayOf(testbed, host),
     },
+    isCleared: false,
     leasedAt: lease.askedAt,
     createSentAt: null,
     worker: null,
@@ -58,7 +66,7 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
   return done;
 }
 
-export async function arm(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function arm(factory: Factory, instance: PreparingInstance | WorkingInstance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return cannotGoOn("not configured");
   if (instance.phase === "preparing") {
@@ -75,8 +83,7 @@ export async function arm(factory: Factory, instance: Instance): Promise<Learnt>
   }
   const { minder, ssh } = reached.host;
   // What was recorded is where it is looked for ever after.
-  const isMoved = (testbed.spRunnerUrl ?? undefined) !== instance.place.spRunnerUrl;
-  if (isMoved || !isSameHost(ssh ?? undefined, instance.place.ssh)) {
+  if (!isSameWay(wayOf(testbed, reached.host), instance.place)) {
     return { kind: "not ready", reason: "its host is configured otherwise by now" };
   }
   const armed = await minder.arm(armRequest(factory, reached.host, instance, testbed));
@@ -95,9 +102,14 @@ export async function arm(factory: Factory, instance: Instance): Promise<Learnt>
   }
 }
 
-function wayOf({ host, spRunnerUrl }: Testbed): Instance["place"]["way"] {
-  if (spRunnerUrl !== null) return "sp-runner";
-  return host === null ? "local" : "ssh";
+function wayOf({ spRunnerUrl }: Testbed, { ssh }: Host): Way {
+  if (spRunnerUrl !== null) return { way: "sp-runner", spRunnerUrl };
+  return ssh === null ? { way: "local" } : { way: "ssh", ssh };
+}
+
+function isSameWay(a: Way, b: Way): boolean {
+  if (a.way === "ssh") return b.way === "ssh" && isSameHost(a.ssh, b.ssh);
+  return a.way === "sp-runner" ? b.way === a.way && a.spRunnerUrl === b.spRunnerUrl : a.way === b.way;
 }
 
 /** Nothing can take the leased job now. Those that were tried for it ask for no other one while it waits. */
@@ -116,7 +128,7 @@ export function letLapse(factory: Factory, lease: PendingLease): Outcome {
 }
 
 /** The minder of an instance that has no worker lets go of the testbed. */
-export async function disarm(factory: Factory, instance: Instance): Promise<Outcome> {
+export async function disarm(factory: Factory, instance: PreparingInstance): Promise<Outcome> {
   const { place, cookie } = instance;
   const isVouched = isExpired(factory, instance);
   const words = { cookie, graceMs: 0, ...(isVouched ? { isVouched } : {}) };

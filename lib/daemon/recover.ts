@@ -144,10 +144,10 @@ function readIntent(
     if (factory !== mark || !directory.endsWith(`/${directoryName(intent)}`)) return null;
     return {
       ...intent,
+      isCleared: false,
       // Without a worker it was never told to go; a request for one may have been sent.
-      phase: worker === null ? "creating" : "starting",
+      ...(worker === null ? { phase: "creating", worker } : { phase: "starting", worker }),
       createSentAt: worker === null ? intent.leasedAt : null,
-      worker,
       bootstrap: null,
       wentAt: null,
       isOnline: false,

@@ -2,19 +2,19 @@
  * The agent of a hardware test that is gone before its job's end, killed or with its host: started again in the same directory,
  * where the new one finds what the one before it wrote down, and follows the same test on.
  */
-import type { Instance } from "../words/domain.ts";
+import type { WorkingInstance } from "../words/domain.ts";
 import { armRequest } from "./arm-request.ts";
 import { type Factory, isOurs } from "./memory.ts";
 import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 import { limits } from "../policy/limits.ts";
 
-export async function resume(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function resume(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, known, config } = factory;
   const { worker, bootstrap, place, cookie } = instance;
   const testbed = config.testbeds.find((each) => each.name === instance.testbed);
   const vain: Learnt = { kind: "agent not startable again" };
-  if (worker === null || bootstrap === null || testbed === undefined) return vain;
+  if (bootstrap === null || testbed === undefined) return vain;
   const read = await api.worker(worker);
   if (!read.ok) return refusedCall("read the worker", read);
   if (read.value === null || read.value.recycle || !isOurs(instance, read.value)) return vain;
@@ -28,7 +28,7 @@ export async function resume(factory: Factory, instance: Instance): Promise<Lear
   if (armed.kind !== "armed") {
     return failed(`cannot start the agent again: ${armed.kind === "elsewhere" ? armed.owner : armed.reason}`);
   }
-  const gone = await minder.go(goRequest(config, instance, worker, bootstrap));
+  const gone = await minder.go(goRequest(config, instance, bootstrap));
   if (gone.kind !== "went") {
     return failed(
       `cannot start the agent again: ${gone.kind === "expired" ? "it was too late" : gone.reason}`,

@@ -2,7 +2,14 @@
  * Instances that the Rust factory began: where their agents are, whether they live, and their end. It kept none of this; what
  * cannot be seen from here stays reserved until an operator says that nothing of it is left.
  */
-import { directoryName, type Instance, instanceName, isFormer } from "../words/domain.ts";
+import {
+  directoryName,
+  type Instance,
+  instanceName,
+  isRust,
+  type RustInstance,
+  type RustPlace,
+} from "../words/domain.ts";
 import type { MinderView, StopResult } from "../hosts/minder/replies.ts";
 import { advance, type Factory, logFor } from "./memory.ts";
 
@@ -11,8 +18,8 @@ const formerWorkDirectory = "/tmp/buildomat-sp-test";
 
 /** At each start, because a directory that was not found may be named by then. Throws what the store throws. */
 export async function locateFormer(factory: Factory): Promise<void> {
-  const former = [...factory.known.instances.values()].filter(isFormer);
-  const sought = former.filter(({ place }) => place.way !== "cleared");
+  const former = [...factory.known.instances.values()].filter(isRust);
+  const sought = former.filter(({ isCleared }) => !isCleared);
   for (const instance of former) {
     if (instance.phase !== "stopped") {
       logFor(factory, instance).info(`taken over from the Rust factory: it is ${instance.phase}`);
@@ -28,16 +35,12 @@ export async function locateFormer(factory: Factory): Promise<void> {
 }
 
 /** What is there says more than today's configuration. */
-async function placeOf(factory: Factory, instance: Instance, living: string[]): Promise<Instance["place"]> {
+async function placeOf(factory: Factory, instance: RustInstance, living: string[]): Promise<RustPlace> {
   const { files, config } = factory;
   const { workDirectory } = factory.hosts.here;
   const name = directoryName(instance);
   const usual = [workDirectory, formerWorkDirectory];
-  const place = (way: Instance["place"]["way"], directory: string): Instance["place"] => ({
-    ...instance.place,
-    way,
-    directory,
-  });
+  const place = (at: RustPlace["at"], directory: string): RustPlace => ({ ...instance.place, at, directory });
   const candidates = [
     ...living.filter((path) => path.endsWith(`/${name}`)),
     ...usual.map((path) => `${path}/${name}`),
@@ -60,7 +63,7 @@ async function placeOf(factory: Factory, instance: Instance, living: string[]): 
 /** Whether the agent there was given the bootstrap of this instance's worker: no other directory has it. */
 async function holdsBootstrap(
   { files }: Factory,
-  { bootstrap }: Instance,
+  { bootstrap }: RustInstance,
   directory: string,
 ): Promise<boolean> {
   const text = await files.readText(`${directory}/opt/buildomat/etc/agent.json`).catch(() => null);
@@ -71,7 +74,7 @@ async function holdsBootstrap(
 
 export async function lookAtFormer(
   { hosts }: Pick<Factory, "hosts">,
-  instances: Instance[],
+  instances: RustInstance[],
 ): Promise<Map<string, MinderView>> {
   const here = instances.filter((instance) => whyHidden(instance) === null);
   const seen = await hosts.here.minder.lookAtFormer(here.map(({ place }) => place.directory));
@@ -83,17 +86,17 @@ export async function lookAtFormer(
   return views;
 }
 
-export async function stopFormer({ hosts }: Factory, instance: Instance): Promise<StopResult> {
+export async function stopFormer({ hosts }: Factory, instance: RustInstance): Promise<StopResult> {
   const hidden = whyHidden(instance);
   if (hidden !== null) return { kind: "cannot tell", reason: hidden };
   return await hosts.here.minder.stopFormer(instance.place.directory);
 }
 
 /** Why this host does not show whether its agent lives; null where it does. */
-function whyHidden({ place }: Instance): string | null {
-  switch (place.way) {
+function whyHidden({ place, isCleared }: RustInstance): string | null {
+  if (isCleared) return null;
+  switch (place.at) {
     case "local":
-    case "cleared":
       return null;
     case "ssh":
       return "the Rust factory started it over ssh, on the testbed's host";

@@ -1,7 +1,7 @@
 /** Questions to the server or to a host as a whole, about no one instance. What follows from the answers is in findings.ts. */
 import type { Answer } from "../server/call.ts";
 import type { Worker } from "../server/factory-side.ts";
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { type Instance, instanceName, isRust } from "../words/domain.ts";
 import { isStillAtWork } from "../hosts/minder/glance.ts";
 import { limits } from "../policy/limits.ts";
 import { eventLine, type Factory, isTaken, now, type Parts } from "./memory.ts";
@@ -59,9 +59,9 @@ export async function look(eyes: Eyes, at: string, instances: Instance[]): Promi
 }
 
 async function viewsOf(factory: Eyes, instances: Instance[]): Promise<Map<string, View>> {
-  const views: Map<string, View> = await lookAtFormer(factory, instances.filter(isFormer));
+  const views: Map<string, View> = await lookAtFormer(factory, instances.filter(isRust));
   const own: Instance[] = [];
-  for (const instance of instances.filter((each) => !isFormer(each))) {
+  for (const instance of instances.filter((each) => !isRust(each))) {
     if (await isAsItWas(factory, instance)) {
       views.set(instanceName(instance), { state: "alive", reason: null, output: null });
     } else {
@@ -84,12 +84,12 @@ async function viewsOf(factory: Eyes, instances: Instance[]): Promise<Map<string
 async function isAsItWas({ files, clock }: Eyes, instance: Instance): Promise<boolean> {
   const { phase, place, silenceTimeoutMs } = instance;
   // Only the minder tells whether a job prints.
-  if (phase !== "running" || place.ssh !== undefined || silenceTimeoutMs !== null) return false;
+  if (phase !== "running" || place.way === "ssh" || silenceTimeoutMs !== null) return false;
   return await isStillAtWork(place.directory, { files, bootId: clock.bootId, logCapBytes: limits.logBytes });
 }
 
 export async function lookAtLocks({ hosts, known }: Pick<Factory, "hosts" | "known">): Promise<Found> {
-  const ours = [...known.instances.values()].map(({ cookie }) => cookie);
+  const ours = [...known.instances.values()].flatMap(({ cookie }) => cookie ?? []);
   const locks = await hosts.here.minder.locks();
   if (!locks.ok) return failed(`cannot look at the testbeds' locks: ${locks.reason}`);
   return { kind: "locks seen", locks: locks.locks, ours };

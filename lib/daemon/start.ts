@@ -4,16 +4,16 @@
  */
 import { createHmac } from "node:crypto";
 import type { Config } from "../config/config.ts";
-import { type Instance, instanceName } from "../words/domain.ts";
+import { instanceName, type RustInstance, type WorkingInstance } from "../words/domain.ts";
 import type { GoSpec } from "../hosts/minder/specification.ts";
 import { Secret } from "../words/secret.ts";
 import { eventLine, type Factory, isOurs } from "./memory.ts";
-import { cannotGoOn, done, failed, type Learnt, refusedCall } from "./outcome.ts";
+import { cannotGoOn, failed, type Learnt, refusedCall } from "./outcome.ts";
 
-export async function associate(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function associate(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
   const { api, known } = factory;
   const name = instanceName(instance);
-  const id = workerOf(instance);
+  const { worker: id } = instance;
   const associated = await api.associate(id, name);
   if (!associated.ok && associated.refusal === "no answer") return refusedCall("associate", associated);
   const read = await api.worker(id);
@@ -32,9 +32,9 @@ export async function associate(factory: Factory, instance: Instance): Promise<L
   return { kind: worker.hold ? "worker held" : "associated", seen };
 }
 
-export async function go(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function go(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, config } = factory;
-  const id = workerOf(instance);
+  const { worker: id } = instance;
   if (instance.bootstrap === null) {
     // It was taken over from its directory: its worker's bootstrap is only on the server.
     const read = await api.worker(id);
@@ -43,21 +43,15 @@ export async function go(factory: Factory, instance: Instance): Promise<Learnt> 
     return { kind: "bootstrap read", bootstrap: new Secret(read.value.bootstrap) };
   }
   const minder = hosts.minderOf(instance.place);
-  const gone = await minder.go(goRequest(config, instance, id, instance.bootstrap));
+  const gone = await minder.go(goRequest(config, instance, instance.bootstrap));
   if (gone.kind === "cannot tell") return failed(`cannot start the agent: ${gone.reason}`);
   return { kind: gone.kind === "went" ? "went" : "go expired" };
-}
-
-function workerOf(instance: Instance): string {
-  if (instance.worker === null) throw new Error(`${instanceName(instance)} has no worker`);
-  return instance.worker;
 }
 
 /** Always the same for one instance, so that no agent is left with another token than the one before it used. */
 export function goRequest(
   { general }: Config,
-  { place, cookie }: Instance,
-  worker: string,
+  { place, cookie, worker }: WorkingInstance,
   bootstrap: Secret,
 ): GoSpec {
   const token = createHmac("sha256", bootstrap.reveal()).update(cookie).digest("hex");
@@ -69,8 +63,7 @@ export function goRequest(
   return { directory: place.directory, worker, agentJson };
 }
 
-export async function flush({ api }: Factory, instance: Instance): Promise<Learnt> {
-  if (instance.worker === null) return done;
+export async function flush({ api }: Factory, instance: WorkingInstance | RustInstance): Promise<Learnt> {
   const answer = await api.flush(instance.worker);
   return answer.ok ? { kind: "flushed" } : refusedCall("flush the worker", answer);
 }

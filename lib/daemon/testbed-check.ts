@@ -4,7 +4,7 @@
  */
 import type { Testbed } from "../config/config.ts";
 import { runBoardCheck } from "../hosts/board-check.ts";
-import { type Instance, instanceName } from "../words/domain.ts";
+import { type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
 import { cannotGoOn, done, type Learnt, type Outcome } from "./outcome.ts";
@@ -17,7 +17,7 @@ export async function check(factory: Factory, testbed: Testbed): Promise<Outcome
 }
 
 /** For an armed instance. If it fails, the job is untouched: another testbed may take it. */
-export async function checkAgain(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function checkAgain(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return done;
   const ended = new AbortController();

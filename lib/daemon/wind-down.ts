@@ -2,7 +2,7 @@
  * From a reason to end an instance to a free testbed. Each function is one step of plan.ts and can be repeated after a
  * crash at any point. A held worker is never touched: it is read again before the end is decided and before it is deleted.
  */
-import { type Instance, instanceName, isFormer } from "../words/domain.ts";
+import { type Instance, instanceName, isRust } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { endRules } from "../policy/end-causes.ts";
@@ -26,7 +26,7 @@ export async function decideEnd(factory: Factory, instance: Instance, end: End):
 /** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */
 async function sawJobsEnd({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
   const { testbed, place } = instance;
-  if (!known.health.has(testbed) || isFormer(instance)) return false;
+  if (!known.health.has(testbed) || isRust(instance)) return false;
   const [view] = await hosts.minderOf(place).look([place.directory]);
   return view?.state === "done";
 }
@@ -61,15 +61,15 @@ export async function stop(factory: Factory, instance: Instance): Promise<Learnt
 }
 
 async function stopAll(factory: Factory, instance: Instance): Promise<Learnt> {
-  const { place, cookie } = instance;
-  if (isFormer(instance)) {
+  if (isRust(instance)) {
     const stopped = await stopFormer(factory, instance);
     const isStopped = stopped.kind === "stopped" || (stopped.kind === "cannot tell" && isVouched(instance));
     return isStopped ? { kind: "stopped" } : failed(whyNotStopped(instance, stopped));
   }
+  const { place, cookie } = instance;
   const minder = factory.hosts.minderOf(place);
   const words = { cookie, graceMs: limits.killAfterMs };
-  if (place.spRunnerUrl !== undefined) {
+  if (place.way === "sp-runner") {
     // The testbed's lock is held until the service is done with the board.
     const quiet = await minder.quiet(place.directory, words);
     if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
@@ -109,7 +109,7 @@ export async function deleteWorker(factory: Factory, instance: Instance): Promis
   const before = await readWorker(factory, instance);
   if (before.bar !== null) return { ...before.bar, ...before.seen };
   const { place, cookie } = instance;
-  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie);
+  const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie ?? "");
   const isUnseen = tidied.kind === "cannot tell" && isVouched(instance);
   if (tidied.kind !== "tidied" && !isUnseen)
     return { ...failed(`cannot tidy up: ${tidied.reason}`), ...before.seen };
@@ -132,8 +132,8 @@ function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; rea
 }
 
 /** An operator vouches that nothing of it is left running. */
-export function isVouched({ place }: Instance): boolean {
-  return place.way === "cleared";
+export function isVouched({ isCleared }: Instance): boolean {
+  return isCleared;
 }
 
 /** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */

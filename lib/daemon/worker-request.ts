@@ -3,7 +3,7 @@
  * and can be repeated after a crash at any point; there is never a second worker for one job.
  */
 import type { Answer } from "../server/call.ts";
-import { elapsedMs, type Instance, instanceName } from "../words/domain.ts";
+import { elapsedMs, type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { settlesUntilMs } from "../policy/strangers.ts";
@@ -12,7 +12,7 @@ import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } fr
 import { cannotGoOn, type Learnt, refusedCall, waiting } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
 
-export async function create(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function create(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs && instance.job !== null) {
     return await renew(factory, instance, instance.job);
   }
@@ -23,7 +23,7 @@ export async function create(factory: Factory, instance: Instance): Promise<Lear
   return isLost ? await settle(factory, creating) : asked;
 }
 
-async function renew(factory: Factory, instance: Instance, job: string): Promise<Learnt> {
+async function renew(factory: Factory, instance: PreparingInstance, job: string): Promise<Learnt> {
   const leasedAt = now(factory);
   const answer = await factory.api.renew(job);
   if (answer.ok) return answer.value ? { kind: "lease renewed", leasedAt } : cannotGoOn("lease lost");
@@ -36,7 +36,7 @@ function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean 
   return refusal === "forbidden" || refusal === "rejected" || refusal === "conflict";
 }
 
-async function askForWorker(factory: Factory, instance: Instance): Promise<Learnt> {
+async function askForWorker(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs) return waiting(0);
   const name = instanceName(instance);
@@ -52,7 +52,11 @@ async function askForWorker(factory: Factory, instance: Instance): Promise<Learn
   }
 }
 
-async function readAnswer(factory: Factory, instance: Instance, answer: Answer<Worker>): Promise<Learnt> {
+async function readAnswer(
+  factory: Factory,
+  instance: PreparingInstance,
+  answer: Answer<Worker>,
+): Promise<Learnt> {
   if (answer.ok) return { kind: "worker made", worker: answer.value };
   const { refusal, message } = answer;
   // The text is the server's: `job J already assigned to worker W` (lib/devserver/README.md "Creating a worker").
@@ -69,7 +73,7 @@ async function readAnswer(factory: Factory, instance: Instance, answer: Answer<W
 }
 
 /** While others ask for a worker of the same target, or have been looking for theirs for longer. */
-function mustWait(factory: Factory, instance: Instance): boolean {
+function mustWait(factory: Factory, instance: PreparingInstance): boolean {
   const { known } = factory;
   const seen = { now: now(factory), startedMs: known.startedMs, server: known.server };
   let isOlder = true;
@@ -88,7 +92,7 @@ function mayBeOurs(instance: Instance, worker: Worker): boolean {
 }
 
 /** A request for a worker was sent, or may have been: finds the worker that it made, or that it made none. */
-export async function settle(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function settle(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   if (instance.isBound && instance.job !== null && stillServes(instance, factory.config)) {
     const leasedAt = now(factory);
     const renewed = await factory.api.renew(instance.job);
@@ -102,7 +106,7 @@ export async function settle(factory: Factory, instance: Instance): Promise<Lear
 }
 
 /** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
-async function findWorker(factory: Factory, instance: Instance): Promise<Learnt> {
+async function findWorker(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   // A worker without a job's name on it could as well be the answer to another request that is under way.
   if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   const list = await factory.api.workers();

@@ -90,8 +90,7 @@ export function openLabHosts(
   return {
     here,
     builtIn,
-    minderOf: ({ ssh: address, ...place }) =>
-      address === undefined ? here.minder : ssh.minderOf({ ...place, ssh: address }),
+    minderOf: (place) => (place.way === "ssh" ? ssh.minderOf(place) : here.minder),
     reach: ssh.reach,
     watch: ssh.watch,
     close: connections.close,

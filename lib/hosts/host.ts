@@ -5,7 +5,7 @@
 import type { AgentProgram } from "./agent-program.ts";
 import type { Testbed } from "../config/config.ts";
 import type { Cover } from "./covered-paths.ts";
-import type { Place, SshAddress } from "../words/domain.ts";
+import type { Place, RustPlace, SshHost, SshPlace } from "../words/domain.ts";
 import type { Minder } from "./minder/minder.ts";
 
 export interface Host {
@@ -21,7 +21,7 @@ export interface Host {
   /** What agents get of this process's environment (agent-environment.ts); on other hosts nothing. */
   environment: Record<string, string>;
   /** How it is reached; null: it is this one. */
-  ssh: SshAddress | null;
+  ssh: SshHost | null;
 }
 
 /** `reason` is for people, and may name what an operator must do. With a `host` it answers, but can take no job. */
@@ -41,11 +41,11 @@ export interface Hosts {
   /** The agent of testbeds with an sp-runner service: no other one knows how to ask it. */
   builtIn: AgentProgram;
   /** Of the host that an instance was begun on. */
-  minderOf(place: Place): Minder;
+  minderOf(place: Place | RustPlace): Minder;
   /** Connects to the host of a testbed that is not on this one, and sees to it that an agent is there. */
   reach(testbed: Testbed): Promise<Reached>;
   /** Calls `onChange` when something of an instance on another host may have changed: a hint to look at it. */
-  watch(place: Place & { ssh: SshAddress }, cookie: string, onChange: () => void): { close(): void };
+  watch(place: SshPlace, cookie: string, onChange: () => void): { close(): void };
   /** Ends the connections. What runs there runs on. */
   close(): Promise<void>;
 }

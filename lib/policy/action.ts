@@ -1,10 +1,15 @@
 /** What plan() can answer. */
 import type { Testbed } from "../config/config.ts";
-import type { Instance } from "../words/domain.ts";
+import type {
+  EndingInstance,
+  Instance,
+  PreparingInstance,
+  RustInstance,
+  WorkingInstance,
+} from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { PendingLease } from "./observation.ts";
-import type { Step } from "./steps.ts";
 
 export type Action =
   | { kind: "list workers" }
@@ -21,12 +26,21 @@ export type Action =
   | { kind: "look at host" }
   | { kind: "check"; testbed: Testbed }
   /** Between a lease and its worker. */
-  | { kind: "check again"; instance: Instance }
+  | { kind: "check again"; instance: PreparingInstance }
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
   | { kind: "delete stranger"; worker: Worker }
   | { kind: "end"; instance: Instance; end: End }
-  | { kind: Exclude<Step, "wait" | "look" | "end">; instance: Instance };
+  | StepAction;
+
+/** What steps.ts has for an instance of each kind. */
+export type StepAction =
+  | { kind: "create" | "settle"; instance: PreparingInstance }
+  | { kind: "arm"; instance: PreparingInstance | WorkingInstance }
+  | { kind: "associate" | "go" | "record went" | "resume"; instance: WorkingInstance }
+  | { kind: "flush"; instance: WorkingInstance | RustInstance }
+  | { kind: "stop" | "delete"; instance: EndingInstance | RustInstance }
+  | { kind: "alarm"; instance: Instance };
 
 export interface Plan {
   /** In the order in which they are to be begun: what frees a testbed before what takes one. */

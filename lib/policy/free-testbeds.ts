@@ -13,13 +13,13 @@ export interface Taken {
 export function takenBy(instances: readonly Instance[]): Taken {
   const testbeds = new Set<string>();
   const hosts = new Set<string | null>();
-  for (const { testbed, phase, place } of instances) {
+  for (const { testbed, phase, place, isCleared } of instances) {
     if (!isOpen(phase)) continue;
     testbeds.add(testbed);
     // One that an operator cleared is stopped where it was.
-    const isCleared = place.way === "cleared" && place.ssh === undefined && place.spRunnerUrl === undefined;
-    if (place.way === "local" || isCleared) hosts.add(null);
-    if (place.ssh !== undefined) hosts.add(place.ssh.host);
+    const isHere = place.way === "rust" ? place.at === "local" || isCleared : place.way === "local";
+    if (isHere) hosts.add(null);
+    if (place.way === "ssh") hosts.add(place.ssh.host);
   }
   return { testbeds, hosts };
 }

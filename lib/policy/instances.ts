@@ -4,12 +4,13 @@ import {
   farHostName,
   type Instance,
   instanceName,
-  isFormer,
+  isRust,
   type OpenPhase,
   phases,
   type WorkerView,
 } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
+import type { Action } from "./action.ts";
 import { type Agenda, atOnceMs } from "./agenda.ts";
 import { wantsCheck } from "./free-testbeds.ts";
 import { limits } from "./limits.ts";
@@ -43,9 +44,11 @@ function planInstance(instance: OpenInstance, seen: Observation, agenda: Agenda)
   // What an earlier process prepared may have been held since: the first list tells.
   const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
   if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
-  if (step === "create" && wantsCheck(instance, seen)) return agenda.add({ kind: "check again", instance });
+  if (step === "create" && wantsCheck(instance, seen))
+    return agenda.add({ kind: "check again", instance } as Action);
   if (step === "end") agenda.add({ kind: "end", instance, end: whyItEnds(instance, worker, agent) });
-  else agenda.add({ kind: step, instance });
+  // The table has a step in those phases alone whose instances it is for, and resumeStep() looks.
+  else agenda.add({ kind: step, instance } as Action);
 }
 
 /**
@@ -59,7 +62,7 @@ function resumeStep(
   { resumed }: Observation,
 ): "resume" | "end" | null {
   const { place, phase } = instance;
-  if (phase !== "running" || place.way !== "sp-runner" || isFormer(instance)) return null;
+  if (phase !== "running" || place.way !== "sp-runner" || isRust(instance)) return null;
   if (worker === "held" || worker === "foreign" || worker === "recycle" || worker === "gone") return null;
   if (agent !== "exited" && agent !== "dead" && agent !== "absent") return null;
   return (resumed.get(instanceName(instance)) ?? 0) < limits.agentRestarts ? "resume" : "end";
@@ -70,7 +73,7 @@ function whyItEnds(instance: Instance, worker: WorkerView, agent: AgentView): En
   if (worker === "gone") return { cause: "worker gone" };
   if (worker === "recycle") return { cause: "worker recycled" };
   if (agent === "done") return { cause: "job done" };
-  if (isFormer(instance)) return { cause: "agent ended with its factory" };
+  if (isRust(instance)) return { cause: "agent ended with its factory" };
   if (agent === "absent") return { cause: "agent lost" };
   return { cause: agent === "dead" ? "agent killed" : "agent exited" };
 }
@@ -88,13 +91,15 @@ export function planLooks(open: readonly OpenInstance[], seen: Observation, agen
   const here = due.filter((instance) => !isFar(instance));
   if (here.length > 0) agenda.add({ kind: "look", at: "", instances: here });
   // One host that hangs keeps no other one waiting.
-  const farHosts = Map.groupBy(due.filter(isFar), ({ place: { ssh } }) => ssh && farHostName(ssh));
-  for (const [at = "", instances] of farHosts) {
+  const farHosts = Map.groupBy(due.filter(isFar), ({ place }) =>
+    place.way === "ssh" ? farHostName(place.ssh) : "",
+  );
+  for (const [at, instances] of farHosts) {
     const atMs = instances.map((instance) => seen.looks.get(instanceName(instance))?.atMs ?? atOnceMs);
     agenda.addFar({ kind: "look", at, instances }, Math.min(...atMs));
   }
 }
 
 function isFar({ place }: Instance): boolean {
-  return place.ssh !== undefined;
+  return place.way === "ssh";
 }

@@ -42,8 +42,8 @@ function laneOf(action: Action): Lane {
     case "take over":
       return "here";
     default: {
-      const { ssh, spRunnerUrl } = action.instance.place;
-      return ssh === undefined && spRunnerUrl === undefined ? "here" : "far step";
+      const { way } = action.instance.place;
+      return way === "local" || way === "rust" ? "here" : "far step";
     }
   }
 }

@@ -50,7 +50,7 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
   }
   if (worker.private !== null && worker.private !== name) {
     // An operator has looked: the worker is the other instance's, and there is none of this one.
-    return instance.place.way === "cleared" ? "gone" : "foreign";
+    return instance.isCleared ? "gone" : "foreign";
   }
   if (worker.hold) return "held";
   if (worker.recycle) return "recycle";

@@ -2,7 +2,8 @@
  * What to do next with an instance, by its phase and by what the server and the minder say of it: every pair has an answer.
  * Data only; plan.ts reads it.
  */
-import type { AgentView, OpenPhase, WorkerView } from "../words/domain.ts";
+import type { AgentView, InstanceIn, OpenPhase, WorkerView } from "../words/domain.ts";
+import type { StepAction } from "./action.ts";
 
 export type Step =
   /** Nothing to do until something changes. */
@@ -34,9 +35,22 @@ export type Step =
   /** Something contradicts what we know: touch nothing, tell the operator. */
   | "alarm";
 
-type ByAgent = Record<AgentView, Step>;
+/** The steps that are for every instance in a phase. */
+type StepIn<P extends OpenPhase> =
+  | "wait"
+  | "look"
+  | "end"
+  | (StepAction extends infer A extends StepAction
+      ? A extends StepAction
+        ? InstanceIn<P> extends A["instance"]
+          ? A["kind"]
+          : never
+        : never
+      : never);
+type ByAgent<S extends Step> = Record<AgentView, S>;
+type ByWorker<S extends Step> = Record<WorkerView, ByAgent<S>>;
 
-const always = (step: Step): ByAgent => ({
+const always = <S extends Step>(step: S): ByAgent<S> => ({
   unseen: step,
   "cannot tell": step,
   absent: step,
@@ -47,7 +61,7 @@ const always = (step: Step): ByAgent => ({
   dead: step,
 });
 
-const byWorker = (of: ByAgent): Record<WorkerView, ByAgent> => ({
+const byWorker = <S extends Step>(of: ByAgent<S>): ByWorker<S> => ({
   unseen: of,
   missing: of,
   gone: of,
@@ -59,7 +73,7 @@ const byWorker = (of: ByAgent): Record<WorkerView, ByAgent> => ({
 });
 
 /** Before go, whatever went is recorded first; a minder that gave up waiting is armed again. */
-const beforeGo = (armed: Step): ByAgent => ({
+const beforeGo = <S extends Step>(armed: S): ByAgent<S | "look" | "wait" | "arm" | "record went"> => ({
   unseen: "look",
   "cannot tell": "wait",
   absent: "arm",
@@ -70,7 +84,7 @@ const beforeGo = (armed: Step): ByAgent => ({
   dead: "record went",
 });
 
-const notYetRunning = (of: ByAgent): Record<WorkerView, ByAgent> => ({
+const notYetRunning = <S extends Step>(of: ByAgent<S>): ByWorker<S | "wait" | "end" | "alarm"> => ({
   unseen: of,
   missing: always("wait"),
   gone: always("end"),
@@ -82,7 +96,7 @@ const notYetRunning = (of: ByAgent): Record<WorkerView, ByAgent> => ({
   online: { ...of, absent: "end" },
 });
 
-const whileRunning: ByAgent = {
+const whileRunning: ByAgent<"look" | "wait" | "end"> = {
   unseen: "look",
   "cannot tell": "wait",
   // Its directory is gone: nothing there says whether it runs, so only the worker's end is acted on.
@@ -94,7 +108,7 @@ const whileRunning: ByAgent = {
   dead: "end",
 };
 
-export const steps: Record<OpenPhase, Record<WorkerView, ByAgent>> = {
+const table: { [P in OpenPhase]: ByWorker<StepIn<P>> } = {
   preparing: byWorker({
     ...always("arm"),
     armed: "create",
@@ -122,3 +136,5 @@ export const steps: Record<OpenPhase, Record<WorkerView, ByAgent>> = {
   destroying: { ...byWorker(always("stop")), held: always("wait"), foreign: always("alarm") },
   stopped: { ...byWorker(always("delete")), held: always("wait"), foreign: always("alarm") },
 };
+
+export const steps: Record<OpenPhase, ByWorker<Step>> = table;

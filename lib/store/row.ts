@@ -1,35 +1,61 @@
 /** An instance as columns of its row, and back. */
 import type { Database } from "bun:sqlite";
 import { z } from "zod";
-import { type Instance, type Moment, phases } from "../words/domain.ts";
+import {
+  type Instance,
+  instanceName,
+  type Moment,
+  phases,
+  type Place,
+  type RustPlace,
+} from "../words/domain.ts";
 import { type EndCause, endCauses } from "../words/end-cause.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
 import { Secret } from "../words/secret.ts";
 
 export const momentSchema = z.object({ bootId: z.string(), uptimeMs: z.number() });
-export const placeSchema = z.object({
-  way: z.enum(["local", "ssh", "sp-runner", "unknown", "cleared"]),
-  directory: z.string(),
-  agent: z.enum(["external", "built-in"]),
-  ssh: z
-    .object({
-      host: z.string(),
-      user: z.string(),
-      port: z.number().nullable(),
-      key: z.string().nullable(),
-      hostKey: z.string().nullable(),
-      elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
-      uid: z.number(),
-      // Rows of the first days of ssh do not have it.
-      machine: z.string().default(""),
-    })
-    .optional(),
-  spRunnerUrl: z.string().optional(),
+const located = { directory: z.string(), agent: z.enum(["external", "built-in"]) };
+const sshHost = z.object({
+  host: z.string(),
+  user: z.string(),
+  port: z.number().nullable(),
+  key: z.string().nullable(),
+  hostKey: z.string().nullable(),
+  elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
+  uid: z.number(),
+  // Rows of an early version do not have it, or an empty one.
+  machine: z
+    .string()
+    .optional()
+    .transform((machine) => (machine === "" ? undefined : machine)),
+});
+export const placeSchema = z.discriminatedUnion("way", [
+  z.object({ ...located, way: z.literal("local") }),
+  z.object({ ...located, way: z.literal("ssh"), ssh: sshHost }),
+  z.object({ ...located, way: z.literal("sp-runner"), spRunnerUrl: z.string() }),
+]);
+const rustPlaceSchema = z
+  .object({ ...located, way: z.enum(["local", "ssh", "sp-runner", "unknown"]) })
+  .transform(({ way: at, ...rest }) => ({ ...rest, way: "rust" as const, at }));
+/** As stored: of any way. */
+const storedSchema = z.looseObject({
+  way: z.string(),
+  ssh: z.unknown().optional(),
+  spRunnerUrl: z.unknown().optional(),
 });
 const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
-  z.preprocess(
-    (text): unknown => (typeof text === "string" ? JSON.parse(text) : text),
-    schema,
-  ) as z.ZodType<T>;
+  z
+    .string()
+    .nullable()
+    .transform((text, context): unknown => {
+      try {
+        return text === null ? null : JSON.parse(text);
+      } catch {
+        context.addIssue("not JSON");
+        return z.NEVER;
+      }
+    })
+    .pipe(schema);
 const rowSchema = z.object({
   testbed_name: z.string(),
   seq: z.number().int(),
@@ -38,7 +64,7 @@ const rowSchema = z.object({
   job: z.string().nullable(),
   is_bound: z.number(),
   cookie: z.string(),
-  place: json(placeSchema),
+  place: json(storedSchema),
   leased_at: json(momentSchema),
   create_sent_at: json(momentSchema.nullable()),
   worker: z.string().nullable(),
@@ -87,8 +113,8 @@ export function columnsOf(instance: Instance): Record<string, string | number | 
     target: instance.target,
     job: instance.job,
     is_bound: Number(instance.isBound),
-    cookie: instance.cookie,
-    place: JSON.stringify(instance.place),
+    cookie: instance.cookie ?? "",
+    place: JSON.stringify(storedPlace(instance)),
     leased_at: moment(instance.leasedAt),
     create_sent_at: moment(instance.createSentAt),
     worker: instance.worker,
@@ -105,17 +131,59 @@ export function columnsOf(instance: Instance): Record<string, string | number | 
   };
 }
 
+/** The way of an instance that an operator cleared is stored as `cleared`, as an earlier version did. */
+function storedPlace({ place, isCleared }: Instance): object {
+  const { at, ...rest } = place.way === "rust" ? place : { ...place, at: place.way };
+  return { ...rest, way: isCleared ? "cleared" : at };
+}
+
+/** What is stored beside `cleared` tells which way it was; of the Rust factory's rows nothing does. */
+function readPlace(cookie: string, { way, ...rest }: z.infer<typeof storedSchema>): Place | RustPlace {
+  if (cookie === "") return rustPlaceSchema.parse({ ...rest, way: way === "cleared" ? "unknown" : way });
+  const before = rest.ssh !== undefined ? "ssh" : rest.spRunnerUrl !== undefined ? "sp-runner" : "local";
+  return placeSchema.parse({ ...rest, way: way === "cleared" ? before : way });
+}
+
+/** Throws a FactoryError that names a row that cannot be. */
 export function instanceOf(row: unknown): Instance {
+  try {
+    return parseRow(row);
+  } catch (error) {
+    const { testbed_name: testbed, seq } = row as { testbed_name: string; seq: number };
+    const why = error instanceof z.ZodError ? z.prettifyError(error).replaceAll("\n", "") : errorText(error);
+    throw new FactoryError(`Cannot read ${instanceName({ testbed, seq })} in the database: ${why}`, {
+      hint: "Move the database aside, do not delete it: running agents are found again without it",
+      cause: error,
+    });
+  }
+}
+
+/** Throws what no instance of its phase can be. */
+export function checked(fields: Omit<Instance, "cookie" | "place"> & Where): Instance {
+  const { phase, worker, cookie } = fields;
+  const isPreparing = phase === "preparing" || phase === "creating" || phase === "dropped";
+  const isEnding = phase === "destroying" || phase === "stopped" || phase === "destroyed";
+  const isRight = isPreparing
+    ? worker === null && cookie !== null
+    : worker !== null || (isEnding && cookie !== null);
+  if (!isRight) throw new Error(`it cannot be ${phase} with worker ${worker}`);
+  return fields as Instance;
+}
+
+type Where = { cookie: string | null; place: Place | RustPlace };
+
+function parseRow(row: unknown): Instance {
   const columns = rowSchema.parse(row);
-  return {
+  return checked({
     testbed: columns.testbed_name,
     seq: columns.seq,
     phase: columns.phase,
     target: columns.target,
     job: columns.job,
     isBound: columns.is_bound !== 0,
-    cookie: columns.cookie,
-    place: columns.place,
+    cookie: columns.cookie === "" ? null : columns.cookie,
+    place: readPlace(columns.cookie, columns.place),
+    isCleared: columns.place.way === "cleared",
     leasedAt: columns.leased_at,
     createSentAt: columns.create_sent_at,
     worker: columns.worker,
@@ -129,5 +197,5 @@ export function instanceOf(row: unknown): Instance {
     untold: columns.untold,
     begunMs: columns.begun_ms,
     endedMs: columns.ended_ms,
-  };
+  });
 }

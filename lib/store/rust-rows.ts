@@ -3,7 +3,7 @@
  * known here.
  */
 import type { Database } from "bun:sqlite";
-import type { Phase, Place } from "../words/domain.ts";
+import type { RustInstance, RustPlace } from "../words/domain.ts";
 import { Secret } from "../words/secret.ts";
 import { insert } from "./row.ts";
 
@@ -37,10 +37,11 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
          WHERE ours.testbed_name = theirs.testbed_name AND ours.seq = theirs.seq)`,
     )
     .all();
-  const phases: Record<string, Phase> = { destroying: "destroying", destroyed: "destroyed" };
+  const phases: Record<string, RustInstance["phase"]> = { destroying: "destroying", destroyed: "destroyed" };
   for (const row of rows) {
-    const place: Place = {
-      way: "unknown",
+    const place: RustPlace = {
+      way: "rust",
+      at: "unknown",
       directory: directoryOf({ testbed: row.testbed_name, seq: row.seq }),
       agent: "external",
     };
@@ -53,8 +54,9 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
       target: row.target,
       job: null,
       isBound: false,
-      cookie: "",
+      cookie: null,
       place,
+      isCleared: false,
       leasedAt: { bootId: "", uptimeMs: 0 },
       createSentAt: null,
       worker: row.worker,

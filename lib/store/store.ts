@@ -6,6 +6,7 @@ import type { Database } from "bun:sqlite";
 import { parseReading, type Reading } from "../config/reading.ts";
 import {
   canMove,
+  type Changes,
   type Health,
   type Instance,
   instanceName,
@@ -13,7 +14,7 @@ import {
   type Trouble,
 } from "../words/domain.ts";
 import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
-import { columnsOf, insert, instanceOf, momentSchema } from "./row.ts";
+import { checked, columnsOf, insert, instanceOf, momentSchema } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
@@ -36,7 +37,7 @@ export interface Store {
   /** Commits a new instance. Throws where its testbed has an open one. */
   begin(instance: Instance): Instance;
   /** Commits what changed and returns the new record. Throws on a phase that would move backward. */
-  advance(instance: Instance, changes: Partial<Omit<Instance, "testbed" | "seq">>): Instance;
+  advance(instance: Instance, changes: Changes): Instance;
   health(): Map<string, Health>;
   setHealth(testbed: string, health: Health | null): void;
   troubles(): Map<string, Trouble>;
@@ -189,10 +190,11 @@ function storeOn(database: Database): Store {
       return instance;
     },
     advance: (instance, changes) => {
-      const next = { ...instance, ...changes };
-      if (next.phase !== instance.phase && !canMove(instance.phase, next.phase)) {
-        throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${next.phase}`);
+      const { phase = instance.phase } = changes;
+      if (phase !== instance.phase && !canMove(instance.phase, phase)) {
+        throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${phase}`);
       }
+      const next = checked({ ...instance, ...changes });
       commit(() => database.transaction(write)(instance, next));
       return next;
     },

@@ -108,23 +108,30 @@ export type AgentView =
   /** It went, and neither it nor its minder is alive. */
   | "dead";
 
-/** Where and how an instance's agent runs. Recorded once: what runs is found again by this, not by today's configuration. */
-export interface Place {
-  /**
-   * `unknown`: a row of the Rust factory, which did not say. `cleared`: an operator vouches that nothing is left running
-   * where we cannot look.
-   */
-  way: "local" | "ssh" | "sp-runner" | "unknown" | "cleared";
+/** How an agent is reached. */
+export type Way =
+  | { way: "local" }
+  | { way: "ssh"; ssh: SshHost }
+  /** The service that works on the board; the agent is on this host. */
+  | { way: "sp-runner"; spRunnerUrl: string };
+
+interface Located {
   /** Absolute, on its host. */
   directory: string;
   agent: "external" | "built-in";
-  /** How its host is reached; where it is not this one. */
-  ssh?: SshAddress | undefined;
-  /** The sp-runner service that works on the board, where one does. */
-  spRunnerUrl?: string | undefined;
 }
 
-/** What the system's ssh is told, and how root's power is got there. Null: as the user's own ssh configuration says. */
+/** Where and how an instance's agent runs. Recorded once: what runs is found again by this, not by today's configuration. */
+export type Place = Located & Way;
+export type SshPlace = Extract<Place, { way: "ssh" }>;
+
+/** The Rust factory did not record where its agents run, and how to get there: `at` is what can be guessed. */
+export interface RustPlace extends Located {
+  way: "rust";
+  at: "local" | "ssh" | "sp-runner" | "unknown";
+}
+
+/** What the system's ssh is told. Null: as the user's own ssh configuration says. */
 export interface SshAddress {
   host: string;
   user: string;
@@ -132,23 +139,27 @@ export interface SshAddress {
   key: string | null;
   /** Type and key; null: the one seen first. */
   hostKey: string | null;
+}
+
+/** An address and what is learnt when it is reached: who we are there, and which machine it is. */
+export interface SshHost extends SshAddress {
   /** What makes agents root there: a program, or that `user` is root; null: they run as `user`. */
   elevation: "sudo" | "pfexec" | "root" | null;
   /** The number of `user` there. */
   uid: number;
-  /** Which machine it is: what `testbed-id` in its work directory says. Empty: not learnt yet. */
-  machine: string;
+  /** What `testbed-id` in its work directory says; undefined in rows of an early version, which did not record it. */
+  machine?: string | undefined;
 }
 
 /** Whether two lead to the same user of the same machine, by whatever way. */
-export function isSameHost(a: SshAddress | undefined, b: SshAddress | undefined): boolean {
+export function isSameHost(a: SshHost, b: SshHost): boolean {
   const keys = ["host", "user", "uid", "machine", "elevation"] as const;
-  return keys.every((key) => a?.[key] === b?.[key]);
+  return keys.every((key) => a[key] === b[key]);
 }
 
 /** Names what isSameHost() compares, and the way there: what has one name is looked at in one command. */
-export function farHostName({ host, user, port, uid, machine, elevation }: SshAddress): string {
-  return [host, user, port ?? "", uid, machine, elevation ?? ""].join(" ");
+export function farHostName({ host, user, port, uid, machine, elevation }: SshHost): string {
+  return [host, user, port ?? "", uid, machine ?? "", elevation ?? ""].join(" ");
 }
 
 /** An uptime of a named boot, in ms: comparable only within that boot. */
@@ -157,7 +168,7 @@ export interface Moment {
   uptimeMs: number;
 }
 
-export interface Instance {
+interface AnyInstance {
   testbed: string;
   /** Counts the instances of a testbed; never used twice, also after a lost database. */
   seq: number;
@@ -168,9 +179,8 @@ export interface Instance {
   job: string | null;
   /** The job is named at the worker's creation (general.bind_job). */
   isBound: boolean;
-  /** Random; in the arguments of every process of ours, so that a pid alone proves nothing. Empty: see isFormer(). */
-  cookie: string;
-  place: Place;
+  /** An operator vouches that nothing of it is left running where we cannot look. */
+  isCleared: boolean;
   /** When the lease was last asked for or renewed: the moment before the request was sent. */
   leasedAt: Moment;
   createSentAt: Moment | null;
@@ -193,10 +203,54 @@ export interface Instance {
   endedMs: number | null;
 }
 
-/** Whether the Rust factory began it: its agent has no minder and no cookie, and nothing says where it runs. */
-export function isFormer({ cookie }: Instance): boolean {
-  return cookie === "";
+interface Own extends AnyInstance {
+  /** Random; in the arguments of every process of ours, so that a pid alone proves nothing. */
+  cookie: string;
+  place: Place;
 }
+
+/** Its minder is not told to go, because it has no worker. */
+export interface PreparingInstance extends Own {
+  phase: "preparing" | "creating";
+  worker: null;
+}
+
+export interface WorkingInstance extends Own {
+  phase: "created" | "starting" | "running";
+  worker: string;
+}
+
+export interface EndingInstance extends Own {
+  phase: "destroying" | "stopped" | "destroyed" | "dropped";
+}
+
+export type OwnInstance = PreparingInstance | WorkingInstance | EndingInstance;
+
+/** The Rust factory began it: its agent has no minder and no cookie. */
+export interface RustInstance extends AnyInstance {
+  phase: "running" | "destroying" | "stopped" | "destroyed";
+  cookie: null;
+  place: RustPlace;
+  worker: string;
+}
+
+export type Instance = OwnInstance | RustInstance;
+
+/** What an instance is in a phase. */
+export type InstanceIn<P extends Phase> = Instance extends infer I extends Instance
+  ? I extends { phase: infer Q }
+    ? P extends Q
+      ? I
+      : never
+    : never
+  : never;
+
+export function isRust(instance: Instance): instance is RustInstance {
+  return instance.cookie === null;
+}
+
+/** What may change of an instance. */
+export type Changes = Partial<Omit<AnyInstance, "testbed" | "seq"> & { place: Place | RustPlace }>;
 
 /** `<testbed>/<seq>`: the worker's `private`, and how people name an instance. */
 export function instanceName({ testbed, seq }: { testbed: string; seq: number }): string {

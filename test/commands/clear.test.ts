@@ -62,7 +62,7 @@ test.each<[Phase, Phase, boolean]>([
       endCause: "cleared" as const,
       untold: isTold ? reason : null,
     };
-    expect(clearedBy(instance, because)).toEqual({ ...ended, place: { ...instance.place, way: "cleared" } });
+    expect(clearedBy(instance, because)).toEqual({ ...ended, isCleared: true });
     expect(clearedBy({ ...instance, endReason: "why" }, because).endReason).toBe("why");
   },
 );

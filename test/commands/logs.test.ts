@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Instance } from "../../lib/words/domain.ts";
 import { openFiles } from "../../lib/doors/files.ts";
 import { type LogsOptions, showLog } from "../../lib/commands/logs.ts";
-import { instanceOf } from "../policy/scenes.ts";
+import { instanceOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 import { until } from "../lab/until.ts";
 
@@ -23,7 +23,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const log = (): string => join(directory, "agent.log");
 
-function instanceHere(over: Partial<Instance> = {}): Instance {
+function instanceHere(over: Said = {}): Instance {
   const place = { way: "local", directory, agent: "built-in" } as const;
   return instanceOf({ testbed: "bed-1", seq: 3, place, ...over });
 }

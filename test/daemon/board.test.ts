@@ -9,13 +9,13 @@ import { armRequest } from "../../lib/daemon/arm-request.ts";
 import { proveBoardIdle, reachBoard } from "../../lib/daemon/board.ts";
 import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import { done, waiting } from "../../lib/daemon/outcome.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { OwnInstance, Place } from "../../lib/words/domain.ts";
 import { openFiles } from "../../lib/doors/files.ts";
 import type { Host, Hosts } from "../../lib/hosts/host.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { Board, RunnerResult, RunnerStatus, SpRunnerApi } from "../../lib/runner/sp-runner.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
-import { configOf, instanceOf, testbedOf } from "../policy/scenes.ts";
+import { configOf, instanceOf, testbedOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -64,9 +64,8 @@ function stage() {
   return { factory, clock, said };
 }
 
-const place = (): Instance["place"] => ({ way: "sp-runner", directory, agent: "built-in", spRunnerUrl: url });
-const ended = (over: Partial<Instance> = {}): Instance =>
-  instanceOf({ phase: "destroying", place: place(), ...over });
+const place = (): Place => ({ way: "sp-runner", directory, agent: "built-in", spRunnerUrl: url });
+const ended = (over: Said = {}): OwnInstance => instanceOf({ phase: "destroying", place: place(), ...over });
 
 function leave(name: string, text: string): void {
   writeFileSync(join(directory, "opt/etc", name), text);
@@ -284,9 +283,8 @@ test("armRequest() names an instance's own directories where a service shares th
   };
   const jsonOf = (spRunnerUrl: string | null): unknown => {
     const testbed = testbedOf({ spRunnerUrl });
-    const instance = ended();
-    const { spRunnerUrl: _, ...place } = instance.place;
-    const begun = spRunnerUrl === null ? { ...instance, place } : instance;
+    const begun =
+      spRunnerUrl === null ? ended({ place: { way: "local", directory, agent: "built-in" } }) : ended();
     const spec = armRequest(
       factory,
       { ...host, cover: noCover, path: "/bin" } as unknown as Host,

@@ -1,13 +1,12 @@
 /** F88 The factory's host was booted again: how long that took is unknown, and no time limit may take it for passed. */
 import { expect, test } from "bun:test";
-import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
-import { at, gimlet, instanceOf, workerOf } from "../policy/scenes.ts";
+import { at, gimlet, instanceOf, workerOf, type Said } from "../policy/scenes.ts";
 
 const before = at(77_000_000, "boot-0");
 
 /** A job that runs on; its factory's host was booted since. */
-function openRunning(over: Partial<Instance>): Stage {
+function openRunning(over: Said): Stage {
   const it = openStage({ rows: [instanceOf({ wentAt: before, isFlushed: true, ...over })] });
   it.workers.set("worker-a", workerOf({ online: over.isOnline ?? true }));
   it.agents.set("a_7", "alive");

@@ -7,7 +7,6 @@ import { cannotGoOn } from "../../lib/daemon/outcome.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { endRules, endText } from "../../lib/policy/end-causes.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
-import type { Instance } from "../../lib/words/domain.ts";
 import { endCauses } from "../../lib/words/end-cause.ts";
 import {
   agentViews,
@@ -18,6 +17,7 @@ import {
   testbedOf,
   workerOf,
   workerViews,
+  type Said,
 } from "../policy/scenes.ts";
 import { openStage } from "./stage.ts";
 
@@ -42,7 +42,7 @@ const workers: (Worker | null)[] = [
 const config = configOf(endCauses.map((_, index) => testbedOf({ name: `bed-${index}` })));
 
 /** Lets one instance for each cause end by it; `worker` is what the server says of each, `over` what each instance is. */
-async function endEach(over: Partial<Instance>, worker: Worker | null): Promise<unknown[]> {
+async function endEach(over: Said, worker: Worker | null): Promise<unknown[]> {
   const rows = config.testbeds.map(({ name }) => instanceOf({ testbed: name, ...over }));
   await using it = openStage({ config, rows });
   const { known } = it.factory;

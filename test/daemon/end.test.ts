@@ -1,14 +1,13 @@
 /** From a reason to end an instance to a free testbed: what is read first, what is proved, and what a hold stops. */
 import { describe, expect, test } from "bun:test";
 import { deleteStranger } from "../../lib/daemon/server-wide.ts";
-import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
-import { at, configOf, instanceOf, testbedOf, workerOf } from "../policy/scenes.ts";
+import { at, configOf, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
 
 const ends = (it: Stage): string[] => it.calls.filter((call) => /^(append|stop|tidy|delete)/.test(call));
 const hang = (): Promise<never> => new Promise(() => undefined);
 
-function openRunning(over: Partial<Instance> = {}): Stage {
+function openRunning(over: Said = {}): Stage {
   const it = openStage({ rows: [instanceOf({ isOnline: true, isFlushed: true, ...over })] });
   it.workers.set("worker-a", workerOf({ online: true }));
   it.agents.set("a_7", "alive");
@@ -52,8 +51,8 @@ describe("a hold", () => {
 
 test("what keeps an instance on another host from its end is looked at, and shown, when it is found", async () => {
   const keys = { port: null, key: null, hostKey: null, elevation: null };
-  const ssh = { host: "bench-1", user: "lab", uid: 1, machine: "", ...keys };
-  const place = { ...instanceOf().place, ssh };
+  const ssh = { host: "bench-1", user: "lab", uid: 1, ...keys };
+  const place = { ...instanceOf().place, way: "ssh", ssh } as const;
   await using it = openRunning({ place });
   await it.runUntil(() => it.count(/^look/) > 0);
   const reason = "another machine answers as bench-1";

@@ -74,7 +74,6 @@ test("a drain ends while a look at a held instance on another host is under way"
     hostKey: null,
     elevation: null,
     uid: 0,
-    machine: "",
   };
   const held = (testbed: string): Instance =>
     instanceOf({

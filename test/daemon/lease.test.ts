@@ -4,7 +4,7 @@ import { setView } from "../../lib/daemon/memory.ts";
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { PreparingInstance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, configOf, gimlet, instanceOf, sidecar, testbedOf, workerOf } from "../policy/scenes.ts";
 
@@ -14,7 +14,7 @@ const asked = (it: Stage): string[] => it.calls.filter((call) => /^(renew|create
 const hang = (): Promise<never> => new Promise(() => undefined);
 
 /** An armed instance whose lease is so old. */
-function openArmed(leaseAgeMs: number): { it: Stage; instance: Instance } {
+function openArmed(leaseAgeMs: number): { it: Stage; instance: PreparingInstance } {
   const leasedAt = at(startMs - leaseAgeMs);
   const instance = instanceOf({ phase: "preparing", job: "job-1", leasedAt, createSentAt: null });
   const it = openStage({ rows: [instance] });

@@ -7,14 +7,14 @@ import type { Answer } from "../../lib/server/call.ts";
 import { type Factory, openKnown, rest, strike } from "../../lib/daemon/memory.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
 import { takeWords } from "../../lib/daemon/operator-word.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { EndingInstance, Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { StopResult } from "../../lib/hosts/minder/replies.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { openWordWriter, type WordWriter } from "../../lib/store/operator-words.ts";
-import { configOf, instanceOf, workerOf } from "../policy/scenes.ts";
+import { configOf, instanceOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -35,7 +35,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(over: Partial<Instance>, worker = workerOf()) {
+function open(over: Said, worker = workerOf()) {
   store.begin(instanceOf(over));
   const said: { worker: Answer<Worker | null>; stopped: StopResult; calls: string[] } = {
     worker: { ok: true, value: worker },
@@ -120,7 +120,7 @@ test("takeWords() ends strikes and a rest of a testbed without an instance", () 
 test("stop() believes an operator after two looks that failed, and tells the job's owner first", async () => {
   const { factory, said, instance } = open({ phase: "starting" });
   const attempt = async (): Promise<string> =>
-    (await takeStep(factory, { kind: "stop", instance: instance() ?? instanceOf() })).kind;
+    (await takeStep(factory, { kind: "stop", instance: instance() as EndingInstance })).kind;
   writer.leave([word]);
   takeWords(factory);
   // A server that does not answer says nothing of the host.
@@ -144,7 +144,7 @@ test("stop() believes an operator after two looks that failed, and tells the job
 test("stop() without an operator's word proves nothing by failing", async () => {
   const { factory, said, instance } = open({ phase: "destroying" });
   for (let look = 1; look <= 5; look += 1) {
-    expect(await takeStep(factory, { kind: "stop", instance: instance() ?? instanceOf() })).toEqual({
+    expect(await takeStep(factory, { kind: "stop", instance: instance() as EndingInstance })).toEqual({
       kind: "failed",
       reason:
         "cannot stop the agent: no route to host; once nothing of it runs any more: clear a --because TEXT",
@@ -156,7 +156,6 @@ test("stop() without an operator's word proves nothing by failing", async () => 
 
 test("workerView() of a cleared instance takes a worker of another instance for none", () => {
   const { factory } = open({ phase: "destroying" }, workerOf({ private: "b/1" }));
-  const seen = (way: Instance["place"]["way"]): string =>
-    workerView(instanceOf({ place: { ...instanceOf().place, way } }), factory.known.server);
-  expect([seen("local"), seen("cleared")]).toEqual(["foreign", "gone"]);
+  const seen = (isCleared: boolean): string => workerView(instanceOf({ isCleared }), factory.known.server);
+  expect([seen(false), seen(true)]).toEqual(["foreign", "gone"]);
 });

@@ -9,12 +9,12 @@ import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import { follow } from "../../lib/daemon/consequences.ts";
 import { cannotGoOn, type Outcome } from "../../lib/daemon/outcome.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { Instance, PreparingInstance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { ArmResult, StopResult } from "../../lib/hosts/minder/replies.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
-import { configOf, gimlet, instanceOf, testbedOf, workerOf } from "../policy/scenes.ts";
+import { configOf, gimlet, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -37,7 +37,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(...instances: Partial<Instance>[]) {
+function open(...instances: Said[]) {
   const clock = createSettableClock();
   const now = (): Instance["leasedAt"] => ({ bootId: clock.bootId, uptimeMs: clock.uptimeMs() });
   for (const over of instances) {
@@ -82,15 +82,19 @@ function open(...instances: Partial<Instance>[]) {
   known.startedMs = clock.uptimeMs();
   known.server.answeringSinceMs = clock.uptimeMs();
   const factory = { config, store, clock, log: silent, api, hosts, known } as unknown as Factory;
-  const get = (testbed = "a"): Instance => known.instances.get(`${testbed}/7`) ?? instanceOf({ testbed });
+  const get = (testbed = "a"): PreparingInstance =>
+    (known.instances.get(`${testbed}/7`) ?? instanceOf({ testbed })) as PreparingInstance;
   const phases = (): string[] => store.latest().map(({ testbed, phase }) => `${testbed} ${phase}`);
   return { factory, clock, said, get, phases };
 }
 
 const drop = (factory: Factory, instance: Instance): Promise<Outcome> =>
   follow(factory, instance, cannotGoOn("request lost"));
-const take = (factory: Factory, kind: "arm" | "create" | "settle", instance: Instance): Promise<Outcome> =>
-  takeStep(factory, { kind, instance });
+const take = (
+  factory: Factory,
+  kind: "arm" | "create" | "settle",
+  instance: PreparingInstance,
+): Promise<Outcome> => takeStep(factory, { kind, instance });
 
 describe("an instance without a worker that cannot go on F90", () => {
   test.each(["preparing", "creating"] as const)(

@@ -224,7 +224,7 @@ test("a host is swept once it has been reached, however long that takes", async 
       return Promise.resolve({ ok: true, directories: [] });
     },
   };
-  const there = { ...ssh, elevation: null, uid: 1, machine: "" };
+  const there = { ...ssh, elevation: null, uid: 1 };
   const host = { ...here, minder, workDirectory: "/far", ssh: there };
   it.factory.hosts.reach = () => Promise.resolve({ ok: true, host });
   it.fate = (call) => (call === "locks" ? it.clock.sleep(3_000) : undefined);

@@ -1,17 +1,13 @@
 /** The Rust factory's instances: where they are sought, and what cannot be seen from here. */
 import { expect, test } from "bun:test";
 import { locateFormer, lookAtFormer, stopFormer } from "../../lib/daemon/rust-instances.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { RustPlace } from "../../lib/words/domain.ts";
 import type { MinderView } from "../../lib/hosts/minder/replies.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { openStage } from "./stage.ts";
-import { configOf, instanceOf, testbedOf } from "../policy/scenes.ts";
+import { configOf, rustInstanceOf, testbedOf } from "../policy/scenes.ts";
 
-type Way = Instance["place"]["way"];
-const former = (way: Way, over: Partial<Instance> = {}): Instance =>
-  instanceOf({ cookie: "", place: { way, directory: "/work/a_7", agent: "external" }, ...over });
-
-const hiddenWays: Way[] = ["ssh", "sp-runner", "unknown"];
+const hiddenWays: RustPlace["at"][] = ["ssh", "sp-runner", "unknown"];
 
 test.each(hiddenWays)(
   "one by %s cannot be told, whatever this host shows, and is not stopped here",
@@ -30,7 +26,7 @@ test.each(hiddenWays)(
         return Promise.resolve({ kind: "stopped" });
       },
     };
-    const instance = former(way);
+    const instance = rustInstanceOf(way);
     const view = (await lookAtFormer(it.factory, [instance])).get("a/7");
     expect(view).toMatchObject({ state: "cannot tell", process: "cannot tell" });
     expect(view?.reason).toEqual(expect.any(String));
@@ -55,10 +51,10 @@ test("each local one has its own view, with hidden ones among them", async () =>
       ),
   };
   const views = await lookAtFormer(it.factory, [
-    former("ssh", { testbed: "x" }),
-    former("local", { testbed: "a" }),
-    former("unknown", { testbed: "y" }),
-    former("local", { testbed: "b", place: { way: "local", directory: "/work/b_7", agent: "external" } }),
+    rustInstanceOf("ssh", { testbed: "x" }),
+    rustInstanceOf("local", { testbed: "a" }),
+    rustInstanceOf("unknown", { testbed: "y" }),
+    rustInstanceOf("local", { testbed: "b" }),
   ]);
   expect([...views].map(([name, { state }]) => [name, state])).toEqual([
     ["x/7", "cannot tell"],
@@ -73,8 +69,8 @@ async function locate(
   files: Record<string, string>,
   lists: Record<string, string[]> = {},
   { config = configOf([testbedOf()]), living = [] as string[] } = {},
-): Promise<Instance["place"] | undefined> {
-  const row = former("unknown", { bootstrap: new Secret("secret"), worker: "worker-a" });
+): Promise<RustPlace | undefined> {
+  const row = rustInstanceOf("unknown", { bootstrap: new Secret("secret"), worker: "worker-a" });
   await using it = openStage({ config, rows: [row] });
   const { here } = it.factory.hosts;
   here.workDirectory = "/work";
@@ -87,7 +83,8 @@ async function locate(
     list: (path: string) => Promise.resolve(lists[path] ?? []),
   });
   await locateFormer(it.factory);
-  return it.store.open()[0]?.place;
+  const place = it.store.open()[0]?.place;
+  return place?.way === "rust" ? place : undefined;
 }
 
 const agentJson = "opt/buildomat/etc/agent.json";
@@ -99,22 +96,22 @@ test("its directory is the one whose agent was given its worker's bootstrap, not
     [`/somewhere/a_7/${agentJson}`]: '{"bootstrap":"another"}',
     [`/elsewhere/a_7/${agentJson}`]: '{"bootstrap":"secret"}',
   };
-  expect(await locate(files, {}, { living })).toMatchObject({ way: "local", directory: "/elsewhere/a_7" });
+  expect(await locate(files, {}, { living })).toMatchObject({ at: "local", directory: "/elsewhere/a_7" });
 });
 
 test("a directory of its name where that factory made them is its own, and says whether a service had it", async () => {
-  expect(await locate({}, { [old]: ["a_7"] })).toMatchObject({ way: "local", directory: `${old}/a_7` });
+  expect(await locate({}, { [old]: ["a_7"] })).toMatchObject({ at: "local", directory: `${old}/a_7` });
   expect(await locate({}, { [old]: ["http-a_7", "a_7"] })).toMatchObject({
-    way: "sp-runner",
+    at: "sp-runner",
     directory: `${old}/http-a_7`,
   });
 });
 
 test("without a directory the configuration tells where it may be, and without that nothing does", async () => {
-  expect((await locate({}))?.way).toBe("local");
+  expect((await locate({}))?.at).toBe("local");
   const config = configOf([testbedOf({ host: "bench-1" })]);
-  expect((await locate({}, {}, { config }))?.way).toBe("ssh");
+  expect((await locate({}, {}, { config }))?.at).toBe("ssh");
   const service = configOf([testbedOf({ spRunnerUrl: "http://runner" })]);
-  expect((await locate({}, {}, { config: service }))?.way).toBe("sp-runner");
-  expect((await locate({}, {}, { config: configOf([testbedOf({ name: "b" })]) }))?.way).toBe("unknown");
+  expect((await locate({}, {}, { config: service }))?.at).toBe("sp-runner");
+  expect((await locate({}, {}, { config: configOf([testbedOf({ name: "b" })]) }))?.at).toBe("unknown");
 });

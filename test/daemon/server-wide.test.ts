@@ -4,14 +4,13 @@ import { advance, hintAt, nextSeq, learnSeqs, setView } from "../../lib/daemon/m
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
 import { takeStep } from "../../lib/daemon/step.ts";
-import type { Instance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
-import { at, gimlet, instanceOf, sidecar, workerOf } from "../policy/scenes.ts";
+import { at, gimlet, instanceOf, sidecar, workerOf, type Said } from "../policy/scenes.ts";
 
 const unauthorised = { ok: false, refusal: "unauthorised", status: 401, message: "no" };
 const says = (it: Stage, text: string): number => it.said.filter((line) => line.includes(text)).length;
 
-function openRunning(over: Partial<Instance> = {}): Stage {
+function openRunning(over: Said = {}): Stage {
   const it = openStage({
     rows: [instanceOf({ isOnline: true, isFlushed: true, wentAt: at(1_000_000), ...over })],
   });

@@ -6,7 +6,7 @@ import type { Instance } from "../../lib/words/domain.ts";
 import type { GoSpec } from "../../lib/hosts/minder/specification.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { openStage, refusal, type Stage, type StageOptions } from "./stage.ts";
-import { at, configOf, instanceOf, testbedOf, workerOf } from "../policy/scenes.ts";
+import { at, configOf, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
 
 const ssh = {
   host: "h",
@@ -16,10 +16,9 @@ const ssh = {
   hostKey: null,
   elevation: null,
   uid: 0,
-  machine: "",
 };
 
-function openOne(over: Partial<Instance>, options: StageOptions = {}): Stage {
+function openOne(over: Said, options: StageOptions = {}): Stage {
   const it = openStage({ ...options, rows: [instanceOf({ wentAt: at(1_000_000), ...over })] });
   it.workers.set("worker-a", workerOf());
   return it;
@@ -57,8 +56,8 @@ describe("an agent", () => {
 
   test("gets the same token each time, and no other instance's", () => {
     const config = configOf([testbedOf()]);
-    const spec = (over: Partial<Instance> = {}, bootstrap = "secret"): string =>
-      goRequest(config, instanceOf(over), "worker-a", new Secret(bootstrap)).agentJson;
+    const spec = (over: Omit<Said, "phase"> & { phase?: "starting" } = {}, bootstrap = "secret"): string =>
+      goRequest(config, instanceOf(over), new Secret(bootstrap)).agentJson;
     expect(spec()).toBe(spec({ phase: "starting", isOnline: true }));
     expect(JSON.parse(spec())).toMatchObject({ baseurl: config.general.baseurl, bootstrap: "secret" });
     const tokens = [spec(), spec({ cookie: "f".repeat(32) }), spec({}, "another")].map(
@@ -127,7 +126,7 @@ describe("the agent of a hardware test that is gone", () => {
     await it.runUntil(() => it.count(/^go/) > 0);
     await it.run(5_000);
     expect(again(it)).toEqual(["stop a_7", "arm a_7", "go a_7"]);
-    expect(specs).toEqual([goRequest(config, instanceOf({ place }), "worker-a", new Secret("bootstrap"))]);
+    expect(specs).toEqual([goRequest(config, instanceOf({ place }), new Secret("bootstrap"))]);
     expect(it.instance()?.phase).toBe("running");
   });
 
@@ -181,7 +180,7 @@ describe("the agent of a hardware test that is gone", () => {
 });
 
 describe("armRequest()", () => {
-  const request = (it: Stage, over: Partial<Instance> = {}, testbed = testbedOf()) =>
+  const request = (it: Stage, over: Said = {}, testbed = testbedOf()) =>
     armRequest(it.factory, it.factory.hosts.here, instanceOf(over), testbed);
 
   test("is again only for an agent that ran, and watches output only if silence counts", async () => {
@@ -192,7 +191,8 @@ describe("armRequest()", () => {
 
   test("names the instance, its minute of expiry and how it is isolated", async () => {
     await using it = openStage({ config: configOf([testbedOf()], "off") });
-    const place = { way: "sp-runner", directory: "/w/a_7", agent: "built-in" } as const;
+    const at = { directory: "/w/a_7", agent: "built-in" } as const;
+    const place = { ...at, way: "sp-runner", spRunnerUrl: "http://h" } as const;
     expect(request(it)).toMatchObject({
       instance: "a/7",
       testbed: "a",

@@ -12,7 +12,7 @@ import type { Log } from "../../lib/words/logger.ts";
 import type { TidyResult } from "../../lib/hosts/minder/replies.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { insert } from "../../lib/store/row.ts";
-import { configOf, instanceOf } from "../policy/scenes.ts";
+import { configOf, instanceOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -32,7 +32,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-interface Row extends Partial<Instance> {
+interface Row extends Said {
   /** `<testbed>_<seq>` */
   name: string;
   agoMs?: number;

@@ -1,14 +1,23 @@
 /** Requests for a worker and arming, where answers are lost or the world has changed meanwhile. */
 import { describe, expect, test } from "bun:test";
 import { takeStep } from "../../lib/daemon/step.ts";
-import type { Instance } from "../../lib/words/domain.ts";
+import type { Phase } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
-import { at, configOf, instanceOf, sidecar, testbedOf, workerOf } from "../policy/scenes.ts";
+import {
+  at,
+  configOf,
+  instanceOf,
+  sidecar,
+  testbedOf,
+  workerOf,
+  type Said,
+  type OwnIn,
+} from "../policy/scenes.ts";
 
 const startMs = 1_000_000;
 const twoBeds = { config: configOf([testbedOf(), testbedOf({ name: "b" })]) };
 const asked = (it: Stage): string[] => it.calls.filter((call) => /^(renew|create|go)/.test(call));
-const fresh = (over: Partial<Instance>): Instance =>
+const fresh = <P extends Phase>(over: Said & { phase: P }): OwnIn<P> =>
   instanceOf({ job: "job-1", leasedAt: at(startMs), createSentAt: at(startMs), ...over });
 const firstAt = async (it: Stage, call: RegExp): Promise<number> => {
   await it.runUntil(() => it.count(call) > 0);
@@ -136,7 +145,6 @@ describe("a testbed that cannot be armed", () => {
           hostKey: null,
           elevation: null,
           uid: 0,
-          machine: "",
         },
       },
     ],

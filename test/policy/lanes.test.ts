@@ -18,7 +18,7 @@ import {
   testbedOf,
 } from "./scenes.ts";
 
-const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0, machine: "" };
+const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
 const farPlace = (name: string): Place => ({
   way: "ssh",
   directory: `/w/${name}_7`,
@@ -28,7 +28,7 @@ const farPlace = (name: string): Place => ({
 const isFar = (action: Action): boolean => {
   if (action.kind === "reach") return true;
   if (action.kind === "look") return action.at !== "";
-  return "instance" in action && action.instance.place.ssh !== undefined;
+  return "instance" in action && action.instance.place.way === "ssh";
 };
 const never = (): boolean => false;
 const names = (count: number, prefix: string): string[] =>

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type AgentView, type Instance, instanceName, isOpen } from "../../lib/words/domain.ts";
+import { type AgentView, type Instance, instanceName, isOpen, type SshHost } from "../../lib/words/domain.ts";
 import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
@@ -34,6 +34,8 @@ import {
   testbedOf,
   workerOf,
   workerViews,
+  rustInstanceOf,
+  type Said,
 } from "./scenes.ts";
 
 const past = Number.NEGATIVE_INFINITY;
@@ -215,10 +217,7 @@ describe("plan() for the end of an instance", () => {
     expect(reasonOf(cellOf("running", "offline", "exited"))).toEqual({ reason: ended, untold: ended });
   });
 
-  const running = (
-    over: Parameters<typeof instanceOf>[0],
-    list = [workerOf({ online: true })],
-  ): Observation =>
+  const running = (over: Said, list = [workerOf({ online: true })]): Observation =>
     sceneOf({
       // What is not under test is done or far away.
       instances: [instanceOf({ isFlushed: true, isOnline: true, wentAt: at(nowMs), ...over })],
@@ -591,7 +590,8 @@ describe("plan() for free testbeds", () => {
     const instances = [instanceOf({ testbed: "a" })];
     expect(kindsOf(ready({ config, refusal, instances }))).not.toContain("lease");
     expect(kindsOf(ready({ config: configOf(testbeds), instances }))).toContain("lease");
-    const place = { way: "ssh", directory: "/work/a_7", agent: "external" } as const;
+    const ssh = { host: "h", user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
+    const place = { way: "ssh", directory: "/work/a_7", agent: "external", ssh } as const;
     for (const elsewhere of [
       instanceOf({ testbed: "a", place }),
       instanceOf({ testbed: "a", phase: "dropped" }),
@@ -614,7 +614,7 @@ describe("plan() for free testbeds", () => {
       testbedOf({ name, host: name === "c" ? "lab-4" : "lab-3" }),
     );
     const [, testbed = testbedOf()] = testbeds;
-    const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0, machine: "" };
+    const address = { user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
     const at = (host: string): Instance["place"] => ({
       way: "ssh",
       directory: "/w/a_7",
@@ -644,7 +644,11 @@ describe("plan() for free testbeds", () => {
     } as const;
     const instance = instanceOf({ testbed: "a", phase: "running", place });
     const name = instanceName(instance);
-    const stepOf = (view: AgentView, seen: Partial<Observation> = {}, each = instance): string[] => {
+    const stepOf = (
+      view: AgentView,
+      seen: Partial<Observation> = {},
+      each: Instance = instance,
+    ): string[] => {
       const looks = new Map([[name, { ...lookOf(view), atMs: nowMs }]]);
       return kindsOf(ready({ instances: [each], looks, ...seen }));
     };
@@ -658,7 +662,7 @@ describe("plan() for free testbeds", () => {
     expect(stepOf("absent", { resumed: new Map([[name, 3]]) })).toContain("end");
     const local = instanceOf({ testbed: "a", phase: "running" });
     expect(stepOf("dead", {}, local)).toContain("end");
-    expect(stepOf("dead", {}, { ...instance, cookie: "" })).toContain("end");
+    expect(stepOf("dead", {}, rustInstanceOf())).toContain("end");
   });
 
   test("an sp-runner service's testbed needs nothing of a host that refuses isolation", () => {
@@ -847,7 +851,7 @@ describe("a testbed on another host", () => {
   });
 
   test("is looked at with all others of its host, apart from other hosts, each 30 s, and at once after a hint", () => {
-    const sshTo = (host: string): NonNullable<Instance["place"]["ssh"]> => ({
+    const sshTo = (host: string): SshHost => ({
       host,
       user: "",
       port: null,
@@ -855,7 +859,6 @@ describe("a testbed on another host", () => {
       hostKey: null,
       elevation: null,
       uid: 0,
-      machine: "",
     });
     const placeOf = (testbed: string, host: string): Instance["place"] => ({
       way: "ssh",

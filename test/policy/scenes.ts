@@ -1,6 +1,17 @@
 /** Small builders for what plan() is given, and a seeded source of random scenes that could really be. */
 import type { Config, Testbed } from "../../lib/config/config.ts";
-import type { AgentView, Instance, Moment, OpenPhase, WorkerView } from "../../lib/words/domain.ts";
+import type {
+  AgentView,
+  Changes,
+  Instance,
+  InstanceIn,
+  Moment,
+  OpenPhase,
+  Phase,
+  RustInstance,
+  RustPlace,
+  WorkerView,
+} from "../../lib/words/domain.ts";
 import { instanceName } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import { actionKey, type Action } from "../../lib/policy/action.ts";
@@ -104,11 +115,15 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
   };
 }
 
-export const hasWorker = (phase: string): boolean => phase !== "preparing" && phase !== "creating";
+export const hasWorker = (phase: string): boolean => !["preparing", "creating", "dropped"].includes(phase);
 const hasGone = (phase: string): boolean => ["running", "destroying", "stopped"].includes(phase);
 
-export function instanceOf(over: Partial<Instance> = {}): Instance {
-  const phase = over.phase ?? "running";
+/** What a test says of an instance. */
+export type Said = Changes & { testbed?: string; seq?: number; cookie?: string };
+export type OwnIn<P extends Phase> = Extract<InstanceIn<P>, { cookie: string }>;
+
+export function instanceOf<P extends Phase = "running">(over: Said & { phase?: P } = {}): OwnIn<P> {
+  const phase: Phase = over.phase ?? "running";
   const testbed = over.testbed ?? "a";
   return {
     testbed,
@@ -134,8 +149,15 @@ export function instanceOf(over: Partial<Instance> = {}): Instance {
     untold: null,
     begunMs: 1_700_000_000_000,
     endedMs: null,
+    isCleared: false,
     ...over,
-  };
+  } as OwnIn<P>;
+}
+
+/** One that the Rust factory began. */
+export function rustInstanceOf(at: RustPlace["at"] = "local", over: Said = {}): RustInstance {
+  const place = { way: "rust", at, directory: `/work/${over.testbed ?? "a"}_7`, agent: "external" };
+  return { ...instanceOf(over), place, cookie: null } as RustInstance;
 }
 
 export function workerOf(over: Partial<Worker> = {}): Worker {

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import type { Config, Testbed } from "../../lib/config/config.ts";
-import type { Health, Instance, Phase, Trouble } from "../../lib/words/domain.ts";
+import type { Health, Phase, Trouble } from "../../lib/words/domain.ts";
 import { describeTestbeds, type TestbedStatus } from "../../lib/status/snapshot.ts";
-import { instanceOf } from "../policy/scenes.ts";
+import { instanceOf, type Said } from "../policy/scenes.ts";
 
 const wallMs = 1_700_000_100_000;
 const now = { bootId: "this-boot", uptimeMs: 500_000 };
@@ -15,7 +15,7 @@ function testbedOf(over: Partial<Testbed> = {}): Testbed {
 function describeOne(
   seen: {
     testbed?: Partial<Testbed>;
-    last?: Partial<Instance>;
+    last?: Said;
     health?: Health;
     trouble?: Trouble;
     id?: string | null;

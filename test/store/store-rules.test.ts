@@ -14,7 +14,7 @@ import {
   type Store,
 } from "../../lib/store/store.ts";
 import { isAdditive, tables, tryReading } from "../../lib/store/file.ts";
-import { instanceOf } from "../policy/scenes.ts";
+import { instanceOf, type Said } from "../policy/scenes.ts";
 
 let directory = "";
 let path = "";
@@ -52,10 +52,9 @@ const ssh = {
   hostKey: null,
   elevation: null,
   uid: 1,
-  machine: "",
 };
 
-function begin(store: Store, changes: Partial<Instance> = {}): Instance {
+function begin(store: Store, changes: Said = {}): Instance {
   return store.begin(instanceOf({ testbed: "bed-1", seq: 7, phase: "running", ...changes }));
 }
 
@@ -74,7 +73,7 @@ test("a row of this host that was marked destroyed is not believed: its agent ma
 test("a far row that was marked destroyed goes on from where it was: proved gone stays proved gone", () => {
   const store = open();
   markDestroyed(store, begin(store, { worker: "w", phase: "stopped", place: { ...local, way: "ssh", ssh } }));
-  expect(open().open()).toMatchObject([{ phase: "stopped", place: { way: "cleared" } }]);
+  expect(open().open()).toMatchObject([{ phase: "stopped", isCleared: true }]);
 });
 
 test("the largest seq counts rows that have ended", () => {

@@ -16,7 +16,7 @@ import { type Instance, type Phase, rustState } from "../../lib/words/domain.ts"
 import { FactoryError } from "../../lib/words/failure.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { isPassing, lockStore, openStore, openStoreForReading, type Store } from "../../lib/store/store.ts";
-import { at, instanceOf, openPhases } from "../policy/scenes.ts";
+import { at, instanceOf, openPhases, type Said, hasWorker } from "../policy/scenes.ts";
 import { testAsMortal } from "../lab/mortal.ts";
 
 let directory = "";
@@ -63,7 +63,7 @@ function openRaw(): Database {
   return database;
 }
 
-const fresh = (over: Partial<Instance> = {}): Instance => instanceOf({ phase: "preparing", ...over });
+const fresh = (over: Said = {}): Instance => instanceOf({ phase: "preparing", ...over });
 const plain = (instance: Instance | undefined): unknown => ({
   ...instance,
   bootstrap: instance?.bootstrap?.reveal() ?? null,
@@ -94,9 +94,10 @@ function failureOf(action: () => unknown): FactoryError {
 describe("store", () => {
   test("gives an instance back after a restart as it was committed", () => {
     const whole = fresh({
+      phase: "created",
       job: null,
       isBound: false,
-      place: { way: "ssh", directory: "/w/ü 'x'", agent: "built-in" },
+      place: { way: "sp-runner", directory: "/w/ü 'x'", agent: "built-in", spRunnerUrl: "http://h" },
       leasedAt: at(12.5, "boot-9"),
       createSentAt: at(13),
       worker: "worker-1",
@@ -136,7 +137,10 @@ describe("store", () => {
     for (const [index, from] of phases.entries()) {
       const store = open();
       const begun = store.begin(fresh({ testbed: from }));
-      const there = from === "preparing" ? begun : store.advance(begun, { phase: from, worker: "w" });
+      const there =
+        from === "preparing"
+          ? begun
+          : store.advance(begun, { phase: from, worker: hasWorker(from) ? "w" : null });
       for (const to of phases.slice(0, index)) {
         expect(() => store.advance(there, { phase: to })).toThrow(`cannot move from ${from} to ${to}`);
       }
@@ -149,7 +153,9 @@ describe("store", () => {
     const begun = store.begin(fresh());
     store.advance(begun, { phase: "running", worker: "w" });
     expect(() => store.advance(begun, { phase: "created", worker: "other" })).toThrow("is not preparing");
-    expect(() => store.advance(fresh({ seq: 99 }), { phase: "created" })).toThrow("is not preparing");
+    expect(() => store.advance(fresh({ seq: 99 }), { phase: "created", worker: "w" })).toThrow(
+      "is not preparing",
+    );
     expect(
       open()
         .open()
@@ -442,7 +448,8 @@ describe("the Rust factory's table", () => {
     }));
     const rest = { wentAt: null, job: null };
     const placeOf = (name: string): Instance["place"] => ({
-      way: "unknown",
+      way: "rust",
+      at: "unknown",
       directory: `/work/${name}`,
       agent: "external",
     });
@@ -532,7 +539,7 @@ describe("the Rust factory's table", () => {
     openRaw().run("UPDATE instance SET state = 'destroyed'");
     const [cleared] = open().open();
     expect(cleared).toMatchObject({ phase: "destroying", untold: "it was marked destroyed in the database" });
-    expect(cleared?.place.way).toBe("cleared");
+    expect(cleared?.isCleared).toBe(true);
   });
 });
 
@@ -679,7 +686,9 @@ describe("a crash", () => {
   test("F22 that cuts the log of commits anywhere leaves an earlier whole state", () => {
     const store = open();
     let instance = store.begin(fresh());
-    for (const phase of openPhases.slice(1)) instance = store.advance(instance, { phase, worker: "w" });
+    for (const phase of openPhases.slice(1)) {
+      instance = store.advance(instance, { phase, worker: hasWorker(phase) ? "w" : null });
+    }
     const size = statSync(`${path}-wal`).size;
     const [image, wal] = [readFileSync(path), readFileSync(`${path}-wal`)];
     let latest = openPhases.length;

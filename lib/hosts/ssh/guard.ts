@@ -1,5 +1,5 @@
 /** Keeps what is meant for one machine from another one that answers at its address. */
-import type { SshAddress } from "../../words/domain.ts";
+import type { SshHost } from "../../words/domain.ts";
 import type { Transport } from "../minder/transport.ts";
 import type { Connection } from "./connection.ts";
 
@@ -13,9 +13,9 @@ const guardScript =
   'if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi; echo another-machine >&2; exit 254';
 
 /** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
-export function guarded({ run }: Connection, { host, machine }: SshAddress, directory: string): Transport {
+export function guarded({ run }: Connection, { host, machine }: SshHost, directory: string): Transport {
   return async (argv, stdin, timeoutMs) => {
-    const words = ["sh", "-c", guardScript, "sh", directory, machine, ...minderPath, ...argv];
+    const words = ["sh", "-c", guardScript, "sh", directory, machine ?? "", ...minderPath, ...argv];
     const result = await run(words, stdin, timeoutMs);
     if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
     const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, its disk restored, and nothing of this runs elsewhere, write that into it`;

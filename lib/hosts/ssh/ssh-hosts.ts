@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Config, Testbed } from "../../config/config.ts";
 import { noCover } from "../covered-paths.ts";
-import type { Place, SshAddress } from "../../words/domain.ts";
+import type { SshAddress, SshHost, SshPlace } from "../../words/domain.ts";
 import type { Files } from "../../doors/files.ts";
 import type { Random } from "../../doors/random.ts";
 import type { Host, Inspected, Reached } from "../host.ts";
@@ -36,9 +36,9 @@ export interface SshHosts {
   reach(testbed: Testbed): Promise<Reached>;
   /** Whether jobs could run there, as far as can be told without changing anything there or here. */
   inspect(testbed: Testbed): Promise<Inspected>;
-  minderOf(place: Place & { ssh: SshAddress }): Minder;
+  minderOf(place: SshPlace): Minder;
   /** Calls `onChange` when something of the instance there may have changed. */
-  watch(place: Place & { ssh: SshAddress }, cookie: string, onChange: () => void): { close(): void };
+  watch(place: SshPlace, cookie: string, onChange: () => void): { close(): void };
 }
 
 const reachHint = "a private certificate authority and a proxy go into general.agent_environment";
@@ -51,7 +51,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
   const minders = new Map<string, Minder>();
   let executable: Promise<Executable | null> | null = null;
 
-  function minderAt(testbed: string, address: SshAddress, directory: string): Minder {
+  function minderAt(testbed: string, address: SshHost, directory: string): Minder {
     const key = JSON.stringify([testbed, address, directory]);
     const known = minders.get(key);
     if (known !== undefined) return known;
@@ -79,14 +79,14 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const before = await machineBefore(testbed);
     let seen = await survey(testbed, before !== null);
     // A machine that had a name is given no other one: it may not be the one that it was.
-    if (seen.ok && seen.machine === "" && before !== null && before.workDirectory !== seen.workDirectory) {
+    if (seen.ok && seen.machine === null && before !== null && before.workDirectory !== seen.workDirectory) {
       seen = await survey(testbed, false);
     }
     if (!seen.ok) return seen;
     const other = whyOther(testbed, before, seen);
     if (other !== null) return { ok: false, reason: other };
     // Without one any machine would do.
-    if (seen.machine === "") {
+    if (seen.machine === null) {
       return {
         ok: false,
         reason: `${address.host}: ${seen.workDirectory}/testbed-id there says nothing; remove it`,
@@ -119,7 +119,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const fault = faultThere(testbed, seen);
     const other = whyOther(testbed, await machineBefore(testbed), seen);
     // In a directory that is closed to us no name of a machine can be read.
-    if (other !== null && (seen.machine !== "" || fault === null)) return { ok: false, reason: other };
+    if (other !== null && (seen.machine !== null || fault === null)) return { ok: false, reason: other };
     const agent = agentThere(testbed, seen);
     const reason =
       fault ??
@@ -181,7 +181,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (before?.workDirectory !== workDirectory || before.machine === machine) return null;
     const what = `another machine answers as ${testbed.host} than the one that this testbed hung on`;
     const name = `${workDirectory}/testbed-id`;
-    if (machine !== "") {
+    if (machine !== null) {
       return `${what} (${name} differs); if it is the right one, remove ${machineFile(testbed)}`;
     }
     return `${what}, or its disk is not mounted (${name} is missing or empty); if it is the right one, write ${before.machine} into that file there`;
@@ -218,7 +218,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return { ok: true, agent: { kind: "built-in", argv: [path, "agent"], bmat: [path, "bmat"] } };
   }
 
-  function elevationAt({ system, uid }: Survey): SshAddress["elevation"] {
+  function elevationAt({ system, uid }: Survey): SshHost["elevation"] {
     const isIllumos = system === "SunOS";
     if (!(config.general.elevateElsewhere ?? isIllumos)) return null;
     if (uid === 0) return "root";
@@ -229,7 +229,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     whyUnfit(seen, elevationAt(seen) !== null, config.general.isolate);
 
   /** How an instance's host is reached today, and the work directory there. */
-  function wayTo({ ssh, directory }: Place & { ssh: SshAddress }): [string, SshAddress, string] {
+  function wayTo({ ssh, directory }: SshPlace): [string, SshHost, string] {
     const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
     return [testbed, withKeysOfToday(config.testbeds, testbed, ssh), work];
   }
@@ -246,7 +246,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
 }
 
 /** A key may have been replaced since an instance was begun. Who and where it is stays as recorded. */
-export function withKeysOfToday(testbeds: Testbed[], testbed: string, address: SshAddress): SshAddress {
+export function withKeysOfToday(testbeds: Testbed[], testbed: string, address: SshHost): SshHost {
   const today = testbeds.find(({ name }) => name === testbed);
   if (today?.host !== address.host || today.sshUser !== address.user) return address;
   return { ...address, key: today.sshKey, hostKey: today.hostKey };
@@ -266,7 +266,7 @@ function readKnown(text: string): KnownMachine | null {
 }
 
 function elevated(
-  { elevation, uid, user }: SshAddress,
+  { elevation, uid, user }: SshHost,
   transport: Transport,
 ): { transport: Transport; shell?: string; elevation?: { uid: number } } {
   if (elevation === null) return { transport };
@@ -278,7 +278,6 @@ function elevated(
   };
 }
 
-/** As configured; who we are there is learnt when it is reached. */
 export function addressOf({ host, sshUser, sshPort, sshKey, hostKey }: Testbed): SshAddress {
   return {
     host: host ?? "",
@@ -286,8 +285,5 @@ export function addressOf({ host, sshUser, sshPort, sshKey, hostKey }: Testbed):
     port: sshPort,
     key: sshKey,
     hostKey,
-    elevation: null,
-    uid: -1,
-    machine: "",
   };
 }

@@ -19,8 +19,8 @@ export interface Survey {
   /** What the agent gets as PATH: the login's own. */
   path: string;
   workDirectory: string;
-  /** Random, kept in the work directory: the same address with another id is another machine. Empty: none was given yet. */
-  machine: string;
+  /** Random, kept in the work directory: the same address with another id is another machine. Null: none was given yet. */
+  machine: string | null;
   /** The agent that was asked for; else one on the PATH; null: it is not there, or cannot be run. */
   agent: string | null;
   /** It is one of buildomat's main line; false where nobody looked. */
@@ -112,7 +112,7 @@ export async function surveyHost(
     home: word("home"),
     path: word("path"),
     workDirectory: where,
-    machine: word("machine"),
+    machine: word("machine") || null,
     agent: word("agent") === "" ? null : word("agent"),
     isMainLine: word("main-line") === "yes",
     place: placeOf(where, word("listed"), word("writable") === "yes"),

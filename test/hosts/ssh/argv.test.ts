@@ -13,9 +13,6 @@ const plain: SshAddress = {
   port: null,
   key: null,
   hostKey: null,
-  elevation: null,
-  uid: 0,
-  machine: "",
 };
 
 /** The options, as ssh reads them. */

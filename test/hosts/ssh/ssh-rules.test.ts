@@ -15,7 +15,7 @@ import {
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SshAddress } from "../../../lib/words/domain.ts";
+import type { SshHost } from "../../../lib/words/domain.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openFiles } from "../../../lib/doors/files.ts";
 import { openProcesses, type RunResult } from "../../../lib/doors/processes.ts";
@@ -50,7 +50,7 @@ const here: Connection = {
   close: () => Promise.resolve(),
 };
 
-const address: SshAddress = {
+const address: SshHost = {
   host: "bench-1",
   user: "lab",
   port: null,
@@ -58,7 +58,6 @@ const address: SshAddress = {
   hostKey: "ssh-ed25519 OLD",
   elevation: null,
   uid: 1,
-  machine: "",
 };
 
 test("F52 nothing is asked of another machine that answers at the address, whatever connection it comes over", async () => {
@@ -169,7 +168,8 @@ test("F55 sockets are in a directory of this user's alone, made again where some
 test("each address has a connection of its own, whatever is learnt of the host", async () => {
   const { connections } = openTold(() => exit(0));
   const first = connections.to(address);
-  expect(connections.to({ ...address, uid: 7, machine: "m", elevation: "sudo" })).toBe(first);
+  const learnt: SshHost = { ...address, uid: 7, machine: "m", elevation: "sudo" };
+  expect(connections.to(learnt)).toBe(first);
   const others = [{ host: "x" }, { user: "x" }, { port: 7 }, { key: "/x" }, { hostKey: null }];
   for (const other of others.map((over) => connections.to({ ...address, ...over }))) {
     expect(other).not.toBe(first);
