@@ -1,6 +1,6 @@
 /**
- * The command `clear TESTBED`: shows what is known of what is open there, asks, and then leaves the operator's word with the
- * factory that runs, or commits it where none does. It ends nothing itself.
+ * The verb `clear TESTBED`: shows what is known of the testbed's open instance, asks, and then hands the operator's word to the
+ * running factory, or commits it if none runs. It ends nothing itself.
  */
 import { mkdtempSync } from "node:fs";
 import type { Config } from "../config/config.ts";
@@ -31,15 +31,15 @@ import { programOf, type ThisProcess } from "./this-process.ts";
 export interface Clearing extends Asked {
   testbed: string;
   because: string | undefined;
-  /** The operator is sure and is not asked. */
+  /** The operator is not asked. */
   isSure: boolean;
   config: Config;
   store: StoreReader | null;
   clock: Clock;
   isRunning(): Promise<boolean>;
-  /** Null: nobody can be asked. */
+  /** Null: there is no terminal to ask at. */
   terminal: Terminal | null;
-  /** The database as a factory has it; null while one runs. */
+  /** The database for writing; null while a factory runs. */
   takeStore(): { store: Store; close(): void } | null;
   openWriter(): WordWriter;
   print(line: string): void;
@@ -95,7 +95,7 @@ export async function clearTestbedByWord(
   }
 }
 
-/** Resolves with the exit code: 1 where the word is not believed, or not given. */
+/** Resolves with the exit code: 1 if the operator's word was refused, or not given. */
 export async function clearTestbed(clearing: Clearing): Promise<number> {
   const { testbed, because, isSure, config, store, terminal, print } = clearing;
   const open = store?.open().filter((each) => each.testbed === testbed) ?? [];
@@ -108,7 +108,7 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
         hint: near === null ? `Testbeds: ${names.join(", ")}` : `Did you mean ${near}?`,
       });
     }
-    // A factory that runs may have more against the testbed than it has written down.
+    // A running factory may know of trouble that is not in the database.
     if (!(await clearing.isRunning())) {
       print(`${testbed} has nothing to clear`);
       return 0;
@@ -117,7 +117,7 @@ export async function clearTestbed(clearing: Clearing): Promise<number> {
   if (open.length > 0) {
     if (because === undefined) {
       throw new FactoryError(`Cannot clear ${testbed}: --because TEXT is missing`, {
-        hint: "The owner of its job reads the text in the job's output",
+        hint: "The job's owner reads the text in the output of the job",
       });
     }
     const held: string[] = [];
@@ -183,14 +183,14 @@ async function say(clearing: Clearing, words: Parameters<WordWriter["leave"]>[0]
       }
       await clock.sleep(askAgainMs);
     }
-    print(`${testbed}: written down; the factory takes it up as soon as it can`);
+    print(`${testbed}: recorded; the factory acts on it as soon as it can`);
     return 0;
   } finally {
     writer.close();
   }
 }
 
-/** What the next start acts on. */
+/** The next start acts on it. */
 function commit(
   store: Store,
   words: Parameters<WordWriter["leave"]>[0],
@@ -201,10 +201,10 @@ function commit(
     const name = instanceName({ testbed, seq });
     const instance = store.open().find((each) => instanceName(each) === name);
     if (seq === 0) print(`${testbed} can take the next job`);
-    else if (instance === undefined) print(`${name} has ended by itself meanwhile`);
+    else if (instance === undefined) print(`${name} has already ended`);
     else {
       if (!instance.isCleared) store.advance(instance, clearedBy(instance, because));
-      print(`${name}: written down; no factory is running: when one is started, ${whatFollows}`);
+      print(`${name}: recorded; no factory is running: when one starts, ${whatFollows}`);
     }
   }
 }

@@ -1,20 +1,20 @@
 /**
- * The words after the program's name: which command they ask for and with what, usage, and what is wrong with them.
- * It must not know what a command does.
+ * Reads the words after the program's name: which command they name, its arguments, usage, and mistakes in them. It must not know
+ * what a command does.
  */
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
 import { nearestWord } from "../config/problems.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
-/** `Here`: what each command is given of the process. */
+/** `Here`: what each command gets of the process. */
 export interface Command<Here> {
   description: string;
   args?: ArgsDef;
-  /** Not in the usage: for the program itself and for jobs. */
+  /** Not in the usage: only the program itself and jobs call it. */
   isHidden?: boolean;
-  /** Given all words after the command's, unparsed. */
+  /** It gets all words after its name, unparsed. */
   takesRest?: boolean;
-  /** Resolves with the exit code. `args`: by their long names; absent where not given. */
+  /** Resolves with the exit code. `args` has the given arguments by their long names. */
   run(here: Here, args: Record<string, unknown>, rest: string[]): Promise<number>;
 }
 
@@ -22,14 +22,14 @@ export interface CommandLine<Here> {
   name: string;
   description: string;
   commands: Record<string, Command<Here>>;
-  /** The command that is meant where flags come first, or nothing. */
+  /** The command if the first word is a flag, or there are no words. */
   usual: string;
   version: string;
   print(line: string): void;
   here: Here;
 }
 
-/** Words in, exit code out. Throws FactoryError where they cannot be understood. */
+/** Words in, exit code out. Throws FactoryError if the words contain a mistake. */
 export async function runCommandLine<Here>(words: string[], program: CommandLine<Here>): Promise<number> {
   const { commands, usual, print, here } = program;
   const [first] = words;
@@ -62,9 +62,9 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   return await command.run(here, readArgs(command.args ?? {}, rest), rest);
 }
 
-/** What the user typed cannot be done as it is. */
+/** The user made a mistake in the words. */
 export function usageError(message: string): FactoryError {
-  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help shows what there is" });
+  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help lists commands and flags" });
 }
 
 function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
@@ -88,7 +88,7 @@ function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown>
   return parsed;
 }
 
-/** What citty itself finds wrong is the user's to mend, too. */
+/** Mistakes that citty finds are usage errors, too. */
 function parse(rest: string[], definitions: ArgsDef): ReturnType<typeof parseArgs> {
   try {
     return parseArgs(rest, definitions);

@@ -1,4 +1,4 @@
-/** The database of a base, as commands open it: as a factory has it, or for reading beside one. */
+/** Opens the database of a base: for a factory, or for reading while one may run. */
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
 import { openStore, openStoreForReading, type Store, type StoreReader } from "../store/store.ts";
@@ -28,7 +28,7 @@ export async function openForReading(
   if (!isThere) return null;
   const store = openStoreForReading(path);
   if (store !== null) return store;
-  throw new FactoryError(`Cannot read the database ${path}: it has no table of this factory's`, {
-    hint: "A Rust factory's file is taken over at this one's first start; else -d names the wrong file",
+  throw new FactoryError(`Cannot read the database ${path}: it has none of this factory's tables`, {
+    hint: "This factory takes over a Rust factory's file at its first start; otherwise -d names the wrong file",
   });
 }

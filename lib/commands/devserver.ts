@@ -11,7 +11,7 @@ export async function runDevserver(here: ThisProcess, { port }: { port?: string 
   }
   const adminToken = Buffer.from(random.bytes(16)).toString("hex");
   const server = listenAt(Number(port ?? 0), (at) => startDevserver({ clock, random, port: at, adminToken }));
-  print(`development buildomat server, nothing is kept: ${server.url}`);
+  print(`buildomat server for development, keeps nothing on disk: ${server.url}`);
   print(`admin token: ${adminToken}`);
   await new Promise<void>((end) => {
     here.on("SIGTERM", end);
@@ -26,7 +26,7 @@ function listenAt<T>(port: number, start: (port: number) => T): T {
     return start(port);
   } catch (error) {
     throw new FactoryError(`Cannot listen on port ${port}: ${errorText(error)}`, {
-      hint: "Name another one with --port, or none: a free one is then taken",
+      hint: "Give --port another number, or leave it out for a free port",
     });
   }
 }

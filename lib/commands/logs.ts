@@ -1,6 +1,6 @@
 /**
- * The log of an instance's agent, or another file of its directory, as `logs` shows it. The log is the agent's and its job's: on a terminal nothing in it
- * may do more than be read.
+ * The verb `logs`: shows the log of an instance's agent, or another file of its directory. Jobs write to these files, so that on a
+ * terminal all control characters are made harmless.
  */
 import { mkdtempSync } from "node:fs";
 import { z } from "zod";
@@ -17,21 +17,21 @@ import { usageError } from "./command-line.ts";
 import { openForReading } from "./database.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
-/** Read at once; the log itself may be of any size. */
+/** How much is read at once. */
 const pieceBytes = 64 * 1024;
 const lookAgainMs = 250;
 
 export interface LogsOptions {
   /** `testbed`, `testbed/seq` or `testbed_seq`. */
   name: string;
-  /** From the instance's directory on. */
+  /** Relative to the instance's directory. */
   file: string;
   /** Goes on until the instance has ended, or `signal` aborts. */
   follows: boolean;
   signal: AbortSignal;
   /** All instances on record. */
   instances: Instance[];
-  /** Those that are open now: asked again and again. */
+  /** The instances that are open now. */
   open(): Instance[];
   /** On the host of that instance. */
   readPiece(
@@ -43,7 +43,7 @@ export interface LogsOptions {
   clock: Clock;
   isTerminal: boolean;
   write(bytes: Uint8Array): void;
-  /** What is not the log's own text. */
+  /** For remarks that are not part of the log. */
   tell(line: string): void;
 }
 
@@ -89,7 +89,7 @@ export async function showInstanceLog(
 
 type Read = (offset: number) => ReturnType<Files["readPiece"]>;
 
-/** Resolves with the exit code. Throws FactoryError where no instance has this name, or the file is none of its directory. */
+/** Resolves with the exit code. Throws FactoryError if no instance has this name, or the file is outside its directory. */
 export async function showLog(options: LogsOptions): Promise<number> {
   const { follows, signal, clock, write, tell } = options;
   const instance = findInstance(options.name, options.instances);
@@ -99,20 +99,20 @@ export async function showLog(options: LogsOptions): Promise<number> {
   const show = screen?.show ?? write;
   let at = 0;
   for (;;) {
-    // Before the log is read: what is written until its end is then read below.
+    // Asked before the log is read, so that what is written until the end is not missed.
     const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
     const size = await drain(read, at, show).catch((error: unknown) => {
-      // What was interrupted may have taken ssh with it.
+      // Ctrl+C may have ended ssh as well.
       if (signal.aborted) return at;
       throw error;
     });
     if (size === null) {
       if (isOver && at === 0) {
-        tell(`${instanceName(instance)} has no ${options.file}: ${path} is no file`);
+        tell(`${instanceName(instance)} has no ${options.file}: ${path} does not exist`);
         return 1;
       }
     } else if (size < at) {
-      tell("the log was cut to its limit; what was written meanwhile may be missing here");
+      tell("the log was cut to its size limit; some lines may be missing here");
       at = size;
     } else {
       at = size;
@@ -123,7 +123,7 @@ export async function showLog(options: LogsOptions): Promise<number> {
   }
 }
 
-/** Shows all from `at` on. Resolves with the log's size, which is below `at` where it was cut; null where it is not there. */
+/** Shows all from `at` on. Resolves with the log's size, which is below `at` if it was cut; null: it does not exist. */
 async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void): Promise<number | null> {
   let position = at;
   for (;;) {
@@ -139,9 +139,9 @@ async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void):
 function checkFile(file: string): string {
   if (file !== "" && !file.startsWith("/") && !file.split("/").includes("..")) return file;
   throw new FactoryError(
-    `Cannot show ${JSON.stringify(file)}: it is no path within an instance's directory`,
+    `Cannot show ${JSON.stringify(file)}: it is not a path within an instance's directory`,
     {
-      hint: "As in opt/etc/job-done.json or minder/exit.json",
+      hint: "For example opt/etc/job-done.json or minder/exit.json",
     },
   );
 }
@@ -157,21 +157,21 @@ function findInstance(name: string, instances: Instance[]): Instance {
   const [latest] = named.toSorted((one, other) => other.seq - one.seq);
   if (latest !== undefined) return latest;
   const testbeds = [...new Set(instances.map(({ testbed }) => testbed))].toSorted();
-  throw new FactoryError(`Cannot show a log: no instance on record is "${name}"`, {
+  throw new FactoryError(`Cannot show a log: no instance is called "${name}"`, {
     hint:
       testbeds.length === 0
         ? "No job has run here yet"
-        : `Give a testbed (${testbeds.join(", ")}) or one of its instances, as in ${testbeds[0]}/1`,
+        : `Give a testbed (${testbeds.join(", ")}) or one of its instances, for example ${testbeds[0]}/1`,
   });
 }
 
 /** A line of JSON is held back until it is whole, if it is no longer than this. */
 const longestLine = 64 * 1024;
 
-/** For a terminal: lines of this program's own log as people read them, and all else as it is, but harmless. */
+/** For a terminal: lines of this program's log are formatted for people; all other text is made harmless. */
 function openScreen(write: LogsOptions["write"]): {
   show(bytes: Uint8Array): void;
-  /** Nothing more is there for now, or at all: what can be shown of an unfinished line is. */
+  /** Shows what can be shown of an unfinished line; `isEnd`: nothing will follow. */
   pause(isEnd: boolean): void;
 } {
   const decoder = new TextDecoder();
@@ -212,7 +212,7 @@ function logLine(line: string): string | null {
   if (!line.startsWith('{"time":')) return null;
   try {
     const { time, level, message, ...fields } = entrySchema.parse(JSON.parse(line));
-    // All of it is about one job.
+    // The whole log is about one job.
     delete fields["job"];
     return peopleLine({ timeMs: Date.parse(time), level, message, fields });
   } catch {

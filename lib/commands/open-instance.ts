@@ -1,4 +1,4 @@
-/** What `clear` shows of an open instance before it asks: what its host, its board's service and the server say of it now. */
+/** What `clear` shows of an open instance before it asks: what its host, its board's service and the server say now. */
 import { lookAtFormer } from "../daemon/rust-instances.ts";
 import type { Hosts } from "../hosts/host.ts";
 import { askForBoard } from "../runner/idle-board.ts";
@@ -6,7 +6,7 @@ import type { SpRunnerApi } from "../runner/sp-runner.ts";
 import type { FactoryApi } from "../server/factory-side.ts";
 import { type Instance, instanceName, isRust } from "../words/domain.ts";
 
-/** Whom it asks. */
+/** What is asked. */
 export interface Asked {
   hosts: Hosts;
   api: FactoryApi;
@@ -46,10 +46,10 @@ async function describeProcesses(
     ? (await lookAtFormer({ hosts }, [instance])).get(instanceName(instance))
     : (await minder.look([place.directory]))[0];
   if (seen?.process === "alive" || seen?.minder === "alive") {
-    return { text: `${where} was searched: some are alive, and are stopped first`, canTell: true };
+    return { text: `${where} was searched: some are alive, and will be stopped first`, canTell: true };
   }
   if (seen?.process === "dead" && seen.state !== "cannot tell") {
-    return { text: `${where} was searched: none is left`, canTell: true };
+    return { text: `${where} was searched: none are left`, canTell: true };
   }
   const reason = seen?.reason ?? "no reason is known";
   const isReachable = place.way !== "ssh" || (await minder.locks()).ok;
@@ -65,10 +65,10 @@ async function describeWorker(
   if (worker === null) return free("none on record");
   const read = await api.worker(worker);
   if (!read.ok && read.refusal === "forbidden") {
-    return free(`${worker} belongs to another factory account, and is left there`);
+    return free(`${worker} belongs to another factory account, and will be left alone`);
   }
   if (!read.ok) return free(`${worker}: the server does not say: ${read.message}`);
-  if (read.value === null) return free(`${worker} is not on the server any more`);
+  if (read.value === null) return free(`${worker} is no longer on the server`);
   const { hold, recycle, online } = read.value;
   if (hold) return { text: `${worker} is held on the server`, isHeld: true };
   if (recycle) return free(`${worker} is on the server, which wants it deleted`);

@@ -37,7 +37,7 @@ export async function showStatus(here: ThisProcess, args: BaseArgs & { json?: bo
   return 0;
 }
 
-/** What it gives, or why the user's files do not let it. */
+/** What `read` gives, or the error in the user's files. */
 function orFactoryError<T>(read: () => T): T | FactoryError {
   try {
     return read();

@@ -10,16 +10,26 @@ import type { ThisProcess } from "./this-process.ts";
 
 /** Where everything is, for a verb that needs no configuration. */
 const placeArgs: ArgsDef = {
-  database: { type: "string", alias: "d", valueHint: "FILE", description: "database (BASE/data.sqlite3)" },
+  database: {
+    type: "string",
+    alias: "d",
+    valueHint: "FILE",
+    description: "database (default: BASE/data.sqlite3)",
+  },
   "base-dir": {
     type: "string",
     valueHint: "BASE",
-    description: "directory of all three ($FACTORY_BASE, else ~/Oxide/ci/factory)",
+    description: "directory of the factory's files (default: $FACTORY_BASE, else ~/Oxide/ci/factory)",
   },
 };
 
 const baseArgs: ArgsDef = {
-  config: { type: "string", alias: "f", valueHint: "FILE", description: "configuration (BASE/config.toml)" },
+  config: {
+    type: "string",
+    alias: "f",
+    valueHint: "FILE",
+    description: "configuration (default: BASE/config.toml)",
+  },
   ...placeArgs,
 };
 
@@ -35,29 +45,29 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     run: async (here, args) => await (await import("./run.ts")).runFactory(here, args),
   },
   setup: {
-    description: "Write the configuration of a new factory; asks what the flags leave open",
+    description: "Write the configuration of a new factory; asks for what the flags do not give",
     args: setupArgs,
     run: async (here, args, words) => await (await import("./setup/setup.ts")).runSetup(here, args, words),
   },
   check: {
-    description: "Look for all that would keep jobs from running here, and say how to mend it",
+    description: "Report everything that would stop jobs here, and how to fix it",
     args: jsonArgs,
     run: async (here, args) => await (await import("./check/check.ts")).checkHost(here, args),
   },
   status: {
-    description: "What each testbed does, whether the factory runs or not",
+    description: "Show what each testbed does; also works while no factory runs",
     args: jsonArgs,
     run: async (here, args) => await (await import("./status.ts")).showStatus(here, args),
   },
   logs: {
-    description: "The log of the job agent that runs on a testbed, or ran there last",
+    description: "Show the log of the job agent that runs on a testbed, or ran there last",
     args: {
-      instance: { type: "positional", description: "TESTBED, or one instance of it: TESTBED/SEQ" },
+      instance: { type: "positional", description: "TESTBED, or one of its instances: TESTBED/SEQ" },
       follow: { type: "boolean", alias: "f", description: "go on until the instance ends" },
       file: {
         type: "string",
         valueHint: "PATH",
-        description: "another file of the instance's directory (agent.log)",
+        description: "another file of the instance's directory (default: agent.log)",
       },
       ...placeArgs,
     },
@@ -65,10 +75,10 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   },
   clear: {
     description:
-      "Say that nothing is left running on a testbed, where the factory cannot tell; lifts a quarantine",
+      "End what is open on a testbed and vouch that nothing of it is left running; lift a quarantine",
     args: {
       testbed: { type: "positional", description: "TESTBED" },
-      because: { type: "string", valueHint: "TEXT", description: "what the job's owner reads" },
+      because: { type: "string", valueHint: "TEXT", description: "the reason, which the job's owner reads" },
       yes: { type: "boolean", description: "do not ask" },
       ...baseArgs,
     },
@@ -80,12 +90,12 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     run: async (here, args) => await (await import("./service/words.ts")).controlService(here, args),
   },
   demo: {
-    description: "Show it at work: ten jobs on five simulated testbeds, under 20 s",
+    description: "Show a factory at work: ten jobs on five simulated testbeds, under 20 s",
     run: async (here) => await (await import("./demo/demo.ts")).runDemo(here),
   },
   devserver: {
-    description: "An embedded buildomat server, for development only",
-    args: { port: { type: "string", valueHint: "PORT", description: "on 127.0.0.1 (a free one)" } },
+    description: "Run an embedded buildomat server, for development only",
+    args: { port: { type: "string", valueHint: "PORT", description: "on 127.0.0.1 (default: a free one)" } },
     run: async (here, args) => await (await import("./devserver.ts")).runDevserver(here, args),
   },
   agent: {

@@ -53,7 +53,7 @@ function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAn
   known.rests.delete(testbed);
   for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
   if (seq === 0) return { isObeyed: true, text: `${testbed} can take the next job` };
-  if (instance === undefined) return { isObeyed: true, text: `${name} has ended by itself meanwhile` };
+  if (instance === undefined) return { isObeyed: true, text: `${name} has already ended` };
   // Said again, or committed just before a crash.
   if (!instance.isCleared) {
     // A worker that its request may still make is a stranger from now on.

@@ -1,4 +1,4 @@
-/** Which testbeds `status` shows: those that the running factory has read, whatever config.toml has become since. Pure. */
+/** Which testbeds `status` shows: those that the running factory has read, even if config.toml has changed since. Pure. */
 import type { Config, Target } from "../config/config.ts";
 import { compareReadings, type Reading, readingOf, type ShownTestbed } from "../config/reading.ts";
 import { FactoryError } from "../words/failure.ts";
@@ -12,7 +12,7 @@ export interface ShownConfig {
   remarks: string[];
 }
 
-/** `config` is what the file gives now, or why it cannot be used, which is thrown if nothing else is known. */
+/** `config` is what the file says now, or why it cannot be used; that error is thrown if no earlier reading is known. */
 export function chooseShown(
   config: Config | FactoryError,
   { path, reading, isRunning }: { path: string; reading: Reading | null; isRunning: boolean },
@@ -24,7 +24,7 @@ export function chooseShown(
     return {
       ...reading,
       unread: [],
-      remarks: [`${path} has a mistake now. Shown is what ${start}.`, ...wrong.join("\n").split("\n")],
+      remarks: [`${path} has a mistake now. This shows what ${start}.`, ...wrong.join("\n").split("\n")],
     };
   }
   if (!isRunning || reading === null) return { ...config, unread: [], remarks: [] };
@@ -33,7 +33,9 @@ export function chooseShown(
     ...reading,
     unread: config.testbeds.filter(({ name }) => testbeds.get(name) === "added"),
     remarks: isChanged
-      ? [`${path} was changed after the factory read it. Restart the factory to apply it; jobs run on.`]
+      ? [
+          `${path} was changed after the factory read it. Restart the factory to apply it; running jobs go on.`,
+        ]
       : [],
   };
 }

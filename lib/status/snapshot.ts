@@ -1,6 +1,6 @@
 /**
- * What `status` says of each testbed, from the configuration and the data file alone: no I/O. What only a running daemon
- * knows (a worker held on the server, a testbed in use elsewhere) is not here.
+ * What `status` says of each testbed, from the configuration and the data file alone: no I/O. It lacks
+ * what only a running daemon knows: a worker held on the server, a testbed in use elsewhere.
  */
 import type { Target } from "../config/config.ts";
 import type { ShownTestbed } from "../config/reading.ts";
@@ -14,17 +14,17 @@ import {
 } from "../words/domain.ts";
 import { limits } from "../policy/limits.ts";
 
-/** A testbed in one word. The daemon wrote the first four and `unavailable`; while none runs, they are as it left them. */
+/** A testbed in one word. The daemon records the first four and `unavailable`; while no daemon runs, they are as it left them. */
 export type TestbedState =
   /** A job is leased, and the testbed is being made ready for it. */
   | "preparing"
-  /** A worker is asked for or made, and its agent has not been told to go. */
+  /** A worker is being created or exists, and its agent has not been told to go. */
   | "starting"
-  /** The agent was told to go, and its end is not decided. */
+  /** The agent was told to go, and nothing has decided its end. */
   | "running"
   /** The end is decided; the agent is being stopped, or its worker deleted. */
   | "cleaning up"
-  /** The next job can have it. */
+  /** It can take the next job. */
   | "free"
   /** The lab failed on it once or twice: no job before the time in its reason. */
   | "backing off"
@@ -34,7 +34,7 @@ export type TestbedState =
   | "unavailable"
   /** `enabled = false`. */
   | "disabled"
-  /** Nothing can be run on it as it is configured. */
+  /** It can run nothing as it is configured. */
   | "not served";
 
 export interface TestbedStatus {
@@ -42,9 +42,9 @@ export interface TestbedStatus {
   /** Null: no longer configured. */
   type: string | null;
   state: TestbedState;
-  /** Wall-clock ms; null where it is not recorded, or was before this machine's start. */
+  /** Wall-clock ms; null: not recorded, or before this machine was booted. */
   sinceMs: number | null;
-  /** The open instance; these are null where there is none. */
+  /** The open instance; all null if there is none. */
   instance: string | null;
   worker: string | null;
   job: string | null;
@@ -67,7 +67,7 @@ export interface Snapshot {
   wallMs: number;
 }
 
-/** Testbeds in the configuration's order, then those that still have an instance and are configured no longer. */
+/** Testbeds in the configuration's order, then those that still have an instance but are no longer configured. */
 export function describeTestbeds(snapshot: Snapshot): TestbedStatus[] {
   const { config, latest } = snapshot;
   const names = new Set(config.testbeds.map(({ name }) => name));
@@ -102,7 +102,7 @@ function busyRow(instance: Instance, testbed: ShownTestbed | null, snapshot: Sna
     worker: instance.worker,
     job: instance.job,
     waitedMs: spanMs(instance.begunMs, waitsUntilMs),
-    // How long one that is being cleaned up ran is not recorded.
+    // How long an instance ran that is being cleaned up is not recorded.
     ranMs: state === "running" ? spanMs(wentMs, wallMs) : null,
     reason: reasons.filter((each) => each !== null).join("; ") || null,
     note: testbed?.note ?? "",
@@ -166,7 +166,7 @@ function whyNotServed(testbed: ShownTestbed, { targets }: { targets: Target[] })
   return `no \`id\` in the section of its target ${testbed.targets.join(", ")}`;
 }
 
-/** The wall clock at a moment of this boot, as the wall clock goes now. */
+/** A moment of this boot on today's wall clock; null: a moment of another boot. */
 function wallOf(moment: Moment | null, { now, wallMs }: Snapshot): number | null {
   return moment === null || moment.bootId !== now.bootId ? null : wallMs - (now.uptimeMs - moment.uptimeMs);
 }
@@ -176,7 +176,7 @@ function retryMs({ retryAt }: Health, snapshot: Snapshot): number | null {
   return wallOf(retryAt, snapshot);
 }
 
-/** Never negative: the wall clock can have been set back. */
+/** Never negative: the wall clock may have been set back. */
 function spanMs(fromMs: number | null, toMs: number | null): number | null {
   return fromMs === null || toMs === null ? null : Math.max(0, toMs - fromMs);
 }

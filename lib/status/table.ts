@@ -15,8 +15,8 @@ export interface FactoryStatus {
 const titles = ["testbed", "type", "state", "since", "job", "waited", "ran", "reason"];
 
 /**
- * Lines of a table. A testbed's note is on a line of its own, under it, and so is a reason that makes its line longer than
- * `columns`; null: no line is too long.
+ * Lines of a table. A testbed's note is on the line below it, and so is a reason that makes the line longer than `columns`;
+ * null: there is no limit.
  */
 export function statusTable(
   { isRunning, database, remarks = [], testbeds }: FactoryStatus,
@@ -30,7 +30,7 @@ export function statusTable(
     each.job ?? "",
     each.waitedMs === null ? "" : showDuration(each.waitedMs),
     each.ranMs === null ? "" : showDuration(each.ranMs),
-    // Reasons may hold what a job wrote: nothing of it may steer a terminal.
+    // Reasons may contain control characters that a job wrote.
     (each.reason ?? "").replaceAll(/\p{Cc}+/gu, " "),
   ]);
   const [header = "", ...lines] = alignColumns([titles, ...rows]);

@@ -143,7 +143,7 @@ ${more}`;
   };
 }
 
-/** The real one, on a host that always allows isolation; where it is refused is the minder's own tests' matter. */
+/** The real minder, as if this host allowed isolation; the minder's own tests cover hosts that refuse it. */
 function openWillingMinder(places: { directory: string; lockDirectory: string }): Minder {
   const minder = openMinder({ ...places, transport: localTransport({ processes }), random });
   return {
@@ -155,7 +155,7 @@ function openWillingMinder(places: { directory: string; lockDirectory: string })
   };
 }
 
-/** What is not right, as `severity subject: message`. */
+/** Warnings and errors, as `severity subject: message`. */
 function faults({ findings }: Pick<Answer, "findings">): string[] {
   return findings
     .filter(({ severity }) => severity !== "ok")
@@ -179,22 +179,22 @@ test("runCheck() of a good base finds nothing and changes nothing on disk, and e
   const answer = await it.check();
   expect(faults(answer)).toEqual([]);
   expect(answer).toMatchObject({ exitCode: 0, ok: true });
-  expect(answer.findings.map(({ message }) => message)).toContain("the server takes it");
+  expect(answer.findings.map(({ message }) => message)).toContain("the server accepts it");
   expect(listing(it.directory)).toBe(before);
 });
 
-test("runCheck() tells people one line a finding, its mend below, and sums up", async () => {
+test("runCheck() prints one line a finding, how to fix it below, and sums up", async () => {
   await using it = await openDesk();
   rmSync(join(it.directory, "bin/agent"));
   const { text, exitCode } = await it.check({ isJson: false });
   const lines = text.split("\n");
   const at = lines.findIndex((line) => /^error {4}agent +\S*\/bin\/agent is not there$/.test(line));
   expect(lines[at + 1]).toMatch(/^ {9}Install it, or correct general.agent/);
-  expect(lines.at(-1)).toBe("1 error: no jobs, or not all, would run here");
+  expect(lines.at(-1)).toBe("1 error: some or all jobs would not run here");
   expect(exitCode).toBe(1);
 });
 
-test("runCheck() tells that the server refuses the token, and never shows it", async () => {
+test("runCheck() reports that the server refuses the token, and never shows it", async () => {
   await using it = await openDesk();
   it.configure({ token: "some-other-token" });
   const answer = await it.check();
@@ -203,7 +203,7 @@ test("runCheck() tells that the server refuses the token, and never shows it", a
   expect(answer.text).not.toContain("some-other-token");
 });
 
-test("runCheck() hides a token that somebody else's answer repeats", async () => {
+test("runCheck() hides a token that another server's answer repeats", async () => {
   await using it = await openDesk();
   const server = Bun.serve({
     port: 0,
@@ -220,7 +220,7 @@ test("runCheck() hides a token that somebody else's answer repeats", async () =>
   expect(answer.text).not.toContain(it.token);
 });
 
-test("runCheck() tells a closed port, a name without an address and what is no buildomat server apart", async () => {
+test("runCheck() distinguishes a closed port, a name without an address and a server that is not buildomat", async () => {
   await using it = await openDesk();
   const other = Bun.serve({ port: 0, fetch: () => new Response("<html>") });
   const closed = Bun.serve({ port: 0, fetch: () => new Response("") });
@@ -241,9 +241,9 @@ test("runCheck() tells a closed port, a name without an address and what is no b
   await other.stop(true);
   expect(said).toEqual([
     `error server: 127.0.0.1 refuses connections to port ${closedPort}`,
-    expect.stringMatching(/^error server: no address is found for server.invalid/),
-    expect.stringMatching(/is no buildomat server \(status 200\)$/),
-    expect.stringMatching(/is no buildomat server \(status 404\)$/),
+    expect.stringMatching(/^error server: server.invalid has no address/),
+    expect.stringMatching(/is not a buildomat server \(status 200\)$/),
+    expect.stringMatching(/is not a buildomat server \(status 404\)$/),
   ]);
 });
 
@@ -261,7 +261,7 @@ test("runCheck() warns of a clock that is minutes off the server's", async () =>
   ]);
 });
 
-test("runCheck() tells what others may read or write, and that work/ is no directory of its own", async () => {
+test("runCheck() reports what others may read or write, and that work/ is a symbolic link", async () => {
   await using it = await openDesk();
   chmodSync(it.base, 0o777);
   chmodSync(join(it.base, "config.toml"), 0o644);
@@ -284,7 +284,7 @@ test("runCheck() tells what others may read or write, and that work/ is no direc
   ]);
 });
 
-test("runCheck() tells of a database that no factory could open, and leaves it as it is", async () => {
+test("runCheck() reports a database that no factory could open, and leaves it as it is", async () => {
   await using it = await openDesk();
   const path = join(it.base, "data.sqlite3");
   openStore({ path, nowMs: 0, directoryOf: () => "/nowhere" }).close();
@@ -345,7 +345,7 @@ test("runCheck() beside a running factory says so, and leaves its lock to it", a
   await next.exited;
 });
 
-test("runCheck() repeats what a running factory said of testbeds elsewhere, and nothing of one that ended", async () => {
+test("runCheck() repeats what the running factory says about testbeds elsewhere, but not what an ended factory said", async () => {
   await using it = await openDesk();
   const far = (name: string): string =>
     `[testbed.${name}]\nsp_type = "gimlet"\ntargets = ["sp-gimlet"]\nhost = "${name}"\n`;
@@ -375,7 +375,7 @@ test("runCheck() repeats what a running factory said of testbeds elsewhere, and 
   expect(faults(await it.check({ reach }))).toEqual(["error testbed.bed-3: bed-3: no room"]);
 });
 
-test("runCheck() warns of boards that the running factory has not read, and of quarantined ones also when none runs", async () => {
+test("runCheck() warns of boards that the running factory has not read, and of quarantined boards also if no factory runs", async () => {
   await using it = await openDesk();
   const path = join(it.base, "data.sqlite3");
   const child = `
@@ -437,7 +437,7 @@ test("reachService() says what it found of a board that can be used", async () =
   }
 });
 
-test("runCheck() tries the agent: one that cannot be run is told with its reason", async () => {
+test("runCheck() tries the agent: and reports why it cannot be run", async () => {
   await using it = await openDesk();
   const agent = join(it.directory, "bin/agent");
   const said: string[] = [];
@@ -507,7 +507,7 @@ test("runCheck() does not run the check of a testbed that may have a job, and sa
   expect(existsSync(mark)).toBe(true);
 });
 
-test("runCheck() warns where sp-runner or its configuration is not there", async () => {
+test("runCheck() warns if sp-runner or its configuration is missing", async () => {
   await using it = await openDesk();
   rmSync(join(it.directory, "bin/sp-runner"));
   rmSync(join(it.directory, "sp.toml"));
@@ -519,7 +519,7 @@ test("runCheck() warns where sp-runner or its configuration is not there", async
   expect(answer.exitCode).toBe(0);
 });
 
-test("runCheck() without a configuration it can use tells all that is wrong with it, and only that", async () => {
+test("runCheck() reports all mistakes of an unusable configuration, and nothing else", async () => {
   await using it = await openDesk();
   it.configure({ general: 'isolate = "no"', more: "[target.other]\nid = '01M85'\n" });
   const answer = await it.check();
@@ -549,7 +549,7 @@ test("the program's `check --json` prints one JSON document and exits with what 
   expect(answer.findings).toContainEqual({
     severity: "ok",
     subject: "token",
-    message: "the server takes it",
+    message: "the server accepts it",
     hint: null,
   });
 });
@@ -662,7 +662,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     [/^error server: .*no full reply within 10 s$/, /^warning token: not tried/],
   ],
   [
-    "a certificate of nobody's",
+    "a certificate that nobody signed",
     { ping: failing("self signed certificate", "DEPTH_ZERO_SELF_SIGNED_CERT") },
     [/^error server: .* cannot prove that it is the server/, /^warning token/],
   ],
@@ -745,7 +745,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     [/^warning testbed.bed-1: the running factory says: /],
   ]),
   [
-    "a testbed of which a running factory said something when it hung elsewhere",
+    "a testbed that has moved to this host after the factory reported trouble with it",
     { troubles: seen(new Map([["bed-1", "no route"]])) },
     [],
   ],
@@ -797,9 +797,9 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     ],
   ],
   [
-    "a running factory whose word cannot be read",
+    "a running factory whose reports cannot be read",
     { isFactoryRunning: seen(true), troubles: { ok: false, reason: "EACCES" } },
-    [/^warning factory: cannot tell what it said last: EACCES$/],
+    [/^warning factory: cannot read its last reports: EACCES$/],
   ],
   [
     "a testbed whose sp-runner service has trouble",
@@ -818,7 +818,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   [
     "a target without an id",
     { config: configOf("", "", "") },
-    [/^warning target.t: no id/, /^warning testbed.bed-1: takes no jobs/, /^error testbeds/],
+    [/^warning target.t: it has no id/, /^warning testbed.bed-1: takes no jobs/, /^error testbeds/],
   ],
   [
     "a worker of a testbed that is not ours",
@@ -846,27 +846,27 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     [],
   ],
   [
-    "a lock of the dead",
+    "a lock whose owner is dead",
     { locks: seen({ ok: true, locks: [{ ...lock, owner: "dead", directory: "/other/work/bed-1_4" }] }) },
     [],
   ],
   [
-    "a configuration in a directory that is not ours to write",
+    "a configuration in a directory that this user cannot write",
     { configDirectory: seen(place("/etc/f", { mode: 0o755, isWritable: false })) },
     [],
   ],
   [
-    "a configuration in a directory of everybody's",
+    "a configuration in a directory that everybody can write",
     { configDirectory: seen(place("/etc/f", { mode: 0o777 })) },
     [/^warning directory: others may write to \/etc\/f \(mode 0777\)$/],
   ],
   [
-    "a directory of the database that is not there",
+    "a missing directory of the database",
     { databaseDirectory: seen(place("/b", { kind: "missing" })) },
     [/^error directory: \/b is not there$/],
   ],
   [
-    "a work directory of another user's",
+    "a work directory of another user",
     { workDirectory: seen(place("/b/work", { uid: 0 })) },
     [/^error work directory: .* belongs to user 0, not to 1000$/],
   ],
@@ -876,9 +876,9 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     [/^error lock directory: .* is not sticky/],
   ],
   [
-    "a lock directory that cannot be made",
+    "a lock directory that cannot be created",
     { lockDirectory: seen(place("/locks", { kind: "missing", isWritable: false })) },
-    [/^error lock directory: .* cannot be made/],
+    [/^error lock directory: .* cannot be created/],
   ],
   ["little room", { freeBytes: seen(500 * 1024 ** 2) }, [/^warning disk space: 500 MiB free/]],
   ["no room", { freeBytes: seen(63 * 1024 ** 2) }, [/^error disk space: 63 MiB free .* 64 MiB$/]],
@@ -919,7 +919,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   [
     "a look that failed",
     { freeBytes: { ok: false, reason: "EIO" }, database: { ok: false, reason: "EACCES" } },
-    [/^error database: cannot be looked at: EACCES$/, /^warning disk space: cannot be told: EIO$/],
+    [/^error database: cannot be read: EACCES$/, /^warning disk space: cannot be measured: EIO$/],
   ],
 ];
 
@@ -929,12 +929,14 @@ test.each(verdicts)("judge() of %s", (_, over, said) => {
   for (const { severity, hint } of findings) if (severity === "ok") expect(hint).toBeNull();
 });
 
-test("judge() says of a target only what can be known of it", () => {
+test("judge() says about a target only what can be known", () => {
   const said = (facts: Facts): string[] =>
     judge(facts)
       .filter(({ subject }) => subject === "target.t")
       .map(({ message }) => message);
-  expect(said(good)).toEqual([expect.stringMatching(/whether the server has it, only its administrator/)]);
+  expect(said(good)).toEqual([
+    expect.stringMatching(/only the server's administrator can see whether the target exists$/),
+  ]);
   expect(said({ ...good, workers: seen({ ok: true, value: [worker] }) })).toEqual([
     expect.stringMatching(/which the server knows: worker 01W is for it$/),
   ]);

@@ -1,4 +1,4 @@
-/** `clear TESTBED`: real factories, with and without one running, and the states that nothing else ends. */
+/** `clear TESTBED` with and without a running factory, and for states that nothing else ends. */
 import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -53,7 +53,7 @@ test.each<[Phase, Phase, boolean]>([
   ["destroying", "destroying", false],
   ["stopped", "stopped", false],
 ])(
-  "clearedBy() ends one that is %s, whose job's owner reads why unless its end was decided",
+  "clearedBy() ends an instance that is %s, and tells its job's owner why unless its end was decided",
   (phase, next, isTold) => {
     const instance = instanceOf({ phase });
     const ended = {
@@ -67,7 +67,7 @@ test.each<[Phase, Phase, boolean]>([
   },
 );
 
-test.concurrent("while no factory runs the word is written down, and the next start ends what is alive", async () => {
+test.concurrent("while no factory runs the word is recorded, and the next start ends what is alive", async () => {
   await using it = await openLab();
   const factory = it.start();
   const id = await startJob(it);
@@ -80,7 +80,7 @@ test.concurrent("while no factory runs the word is written down, and the next st
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect(code).toBe(0);
   expect(said).toMatch(
-    /^bed-1\/1: running, job \w{26}\n {2}processes +this host was searched: some are alive, and are stopped first\n {2}worker +\w{26} is on the server; its agent has been online\nbed-1\/1: written down; no factory is running: /,
+    /^bed-1\/1: running, job \w{26}\n {2}processes +this host was searched: some are alive, and will be stopped first\n {2}worker +\w{26} is on the server; its agent has been online\nbed-1\/1: recorded; no factory is running: /,
   );
   expect((await it.job(id)).state).toBe("running");
   const again = it.start();
@@ -91,7 +91,7 @@ test.concurrent("while no factory runs the word is written down, and the next st
   await drained(again);
 });
 
-test.concurrent("a running factory takes the word up and answers", async () => {
+test.concurrent("a running factory obeys the word and answers", async () => {
   await using it = await openLab();
   const factory = it.start();
   // What keeps jobs from a board may be known to that process alone.
@@ -109,7 +109,7 @@ test.concurrent("a running factory takes the word up and answers", async () => {
   expect(await clear(it, [])).toEqual([0, "bed-1 has nothing to clear\n"]);
 });
 
-test.concurrent("what is held on the server is not touched, whether a factory runs or not", async () => {
+test.concurrent("an instance whose worker is held on the server is not touched, whether a factory runs or not", async () => {
   await using it = await openLab();
   const factory = it.start();
   const id = await startJob(it);
@@ -133,7 +133,7 @@ test.concurrent("what is held on the server is not touched, whether a factory ru
   await drained(again);
 });
 
-test.concurrent("at a terminal it asks, and only a yes changes something", async () => {
+test.concurrent("at a terminal it asks, and changes something only after a yes", async () => {
   await using it = await openLab();
   const factory = it.start();
   const id = await startJob(it);
@@ -158,7 +158,7 @@ test.concurrent("at a terminal it asks, and only a yes changes something", async
 
 // Alone: three containers and three agents start one after the other.
 test.skipIf(process.getuid?.() !== 0)(
-  "F91 what a container that was restarted left is cleared, its lock too",
+  "F91 clear ends an instance of a container that was restarted, and frees its lock",
   async () => {
     await using it = await openLab();
     const factory = it.start(inContainer);
@@ -185,7 +185,7 @@ test.skipIf(process.getuid?.() !== 0)(
   },
 );
 
-test.concurrent("an instance whose worker belongs to another factory account is cleared, and the worker left", async () => {
+test.concurrent("an instance whose worker belongs to another factory account is cleared, and its worker is left alone", async () => {
   await using it = await openLab();
   const factory = it.start();
   await startJob(it);
@@ -197,13 +197,13 @@ test.concurrent("an instance whose worker belongs to another factory account is 
   const second = it.start();
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect(code).toBe(0);
-  expect(said).toContain("belongs to another factory account, and is left there");
+  expect(said).toContain("belongs to another factory account, and will be left alone");
   await runsNext(it);
   expect(must(await it.factoryApi.workers())).toHaveLength(1);
   await drained(second);
 });
 
-test.concurrent("a quarantine is lifted, without a question, whether a factory runs or not", async () => {
+test.concurrent("a quarantine is lifted without a question, whether a factory runs or not", async () => {
   await using it = await openLab();
   const first = it.start();
   await runsNext(it);

@@ -22,7 +22,7 @@ interface Demo {
   [Symbol.dispose](): void;
 }
 
-/** Its temporary directory is in one of its own, so that whatever it leaves is seen. */
+/** Its temporary directory is new, so that the test sees whatever it leaves. */
 function startDemo(): Demo {
   const directory = mkdtempSync(join(tmpdir(), "demo-test-"));
   const outputPath = `${directory}.out`;

@@ -45,7 +45,7 @@ function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
   };
 }
 
-test.each(["bed-1", "bed-1/3", "bed-1_3"])("showLog() knows the instance %s", async (name) => {
+test.each(["bed-1", "bed-1/3", "bed-1_3"])("showLog() finds the instance that is named %s", async (name) => {
   writeFileSync(log(), "one\ntwo\n");
   expect(await showLog(optionsFor({ name }))).toBe(0);
   expect(shown).toBe("one\ntwo\n");
@@ -58,20 +58,20 @@ test("showLog() shows the latest instance of a testbed", async () => {
   expect(shown).toBe("latest\n");
 });
 
-test("showLog() names the testbeds where none is called so", () => {
+test("showLog() of an unknown name lists the testbeds", () => {
   expect(showLog(optionsFor({ name: "bed" }))).rejects.toMatchObject({
-    message: 'Cannot show a log: no instance on record is "bed"',
-    hint: "Give a testbed (bed-1, bed-10) or one of its instances, as in bed-1/1",
+    message: 'Cannot show a log: no instance is called "bed"',
+    hint: "Give a testbed (bed-1, bed-10) or one of its instances, for example bed-1/1",
   });
   expect(showLog(optionsFor({ instances: [] }))).rejects.toMatchObject({ hint: "No job has run here yet" });
 });
 
 test("showLog() says that there is no log", async () => {
   expect(await showLog(optionsFor())).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} is no file`]);
+  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} does not exist`]);
 });
 
-test("showLog() gives bytes on as they are, but nothing that steers a terminal", async () => {
+test("showLog() passes bytes on unchanged, but no control characters to a terminal", async () => {
   writeFileSync(log(), "a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
   await showLog(optionsFor());
   expect(shown).toBe("a\x1b[31mred\x07\ttab\r\n\x9b1m\u00e9\n");
@@ -102,7 +102,7 @@ test("showLog() shows the built-in agent's log as lines on a terminal, and as it
   );
 });
 
-test("showLog() shows a line of any length on a terminal piece by piece, never all of it at once", async () => {
+test("showLog() shows a very long line on a terminal piece by piece", async () => {
   const text = `{"time":${"x".repeat(400_000)}\nnext\n`;
   writeFileSync(log(), text);
   const sizes: number[] = [];
@@ -139,14 +139,14 @@ test("showLog() shows a line on a terminal as it grows, but one of JSON only whe
   expect(shown).toBe('{"cut');
 });
 
-test("showLog() shows a log longer than one piece whole, letters at the seam too", async () => {
+test("showLog() shows a log longer than one piece completely, even if a letter is cut by the end of a piece", async () => {
   const text = `${"x".repeat(64 * 1024 - 1)}é${"y".repeat(100_000)}\n`;
   writeFileSync(log(), text);
   await showLog(optionsFor({ isTerminal: true }));
   expect(shown).toBe(text);
 });
 
-test("showLog() follows until the instance has ended, and misses nothing of its end", async () => {
+test("showLog() follows until the instance has ended, and shows its last lines", async () => {
   const clock = createSettableClock();
   let open = [instanceHere()];
   const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
@@ -162,7 +162,7 @@ test("showLog() follows until the instance has ended, and misses nothing of its 
   expect(shown).toBe("one\nlast\n");
 });
 
-test("showLog() goes on behind a cut, and says so", async () => {
+test("showLog() goes on after the log was cut, and says so", async () => {
   const clock = createSettableClock();
   let open = [instanceHere()];
   writeFileSync(log(), "much\nmore\n");
@@ -189,19 +189,19 @@ test("showLog() ends when it is interrupted", async () => {
   expect(await done).toBe(0);
 });
 
-test("showLog() shows another file of the instance's directory, and none outside of it", async () => {
+test("showLog() shows other files of the instance's directory, but none outside it", async () => {
   mkdirSync(join(directory, "minder"));
   writeFileSync(join(directory, "minder/exit.json"), '{"code":3}\n');
   expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
   expect(shown).toBe('{"code":3}\n');
   expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none is no file`]);
+  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none does not exist`]);
   for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
-    expect(showLog(optionsFor({ file }))).rejects.toThrow("no path within an instance's directory");
+    expect(showLog(optionsFor({ file }))).rejects.toThrow("not a path within an instance's directory");
   }
 });
 
-test("showLog() ends well where an interruption took the connection with it", async () => {
+test("showLog() ends without an error if Ctrl+C ended the connection as well", async () => {
   const interrupted = new AbortController();
   const shows = showLog(
     optionsFor({

@@ -35,14 +35,14 @@ const http = openHttp({ clock });
 const server = startDevserver({ clock, random: openRandom(), adminToken: "admin-token" });
 const admin = openCustomerApi({ http, baseurl: server.url, token: new Secret("admin-token") });
 const { token } = must(await admin.createFactory("lab"));
-/** Where nothing listens. */
+/** A URL where nothing listens. */
 const nowhere = "http://127.0.0.1:1";
 afterAll(async () => {
   await server.stop();
   rmSync(scratch, { recursive: true, force: true });
 });
 
-/** Bun's own, else it would be in each home. */
+/** Bun's cache, which would otherwise be in each home. */
 const cache = join(scratch, "cache");
 
 const grapefruit = "01M850P0K099E9F8GHWJ7VBZWM";
@@ -51,7 +51,7 @@ const enter = "\r";
 const ctrlC = "\x03";
 
 let count = 0;
-/** A home of its own, and what `setup` would write there. */
+/** A new home, and what `setup` would write there. */
 function newHome(): { home: string; base: string; path: string } {
   const home = join(scratch, `home ${count++} of o'neil "x"`);
   mkdirSync(home);
@@ -109,7 +109,7 @@ function readWritten(path: string, home: string): Config {
 const allIn = (directory: string): string[] =>
   (readdirSync(directory, { recursive: true }) as string[]).toSorted();
 
-/** Beside an sp-runner configuration in the home: two testbeds and a file that is no TOML. */
+/** Puts two testbeds, and a file that is not TOML, beside an sp-runner configuration in the home. */
 function discover(home: string): void {
   const directory = join(home, "sp runner/testbeds/discovered");
   mkdirSync(directory, { recursive: true });
@@ -119,7 +119,7 @@ function discover(home: string): void {
   writeFileSync(join(directory, "torn.toml"), "sp_type = [\n");
 }
 
-test("setup asks all that was not given, and what it writes can be run", async () => {
+test("setup asks for everything that was not given, and a factory can run what it writes", async () => {
   const { home, base, path } = newHome();
   discover(home);
   const session = start(home);
@@ -134,7 +134,7 @@ test("setup asks all that was not given, and what it writes can be run", async (
   await session.answer("sp-runner's configuration", `sp runner/config.toml${enter}`);
   await session.answer("GET /0/admin/targets", "");
   await session.answer("Target as NAME=ULID", `sp-grapefruit=short${enter}`);
-  await session.answer(`"short" is no ULID`, "");
+  await session.answer(`"short" is not a ULID`, "");
   await session.answer("Target as NAME=ULID", `sp-grapefruit=${grapefruit}${enter}`);
   await session.answer("Next target", enter);
   await session.answer("Add a section for grapefruit-1 (grapefruit)?", enter);
@@ -161,12 +161,12 @@ test("setup asks all that was not given, and what it writes can be run", async (
   expect(statSync(base).mode & 0o777).toBe(0o700);
   expect(allIn(base)).toEqual(["config.toml"]);
   const shown = session.shown();
-  expect(shown).toContain(`Skipped "torn.toml": it is no TOML`);
-  expect(shown).toContain(`Written: ${path}, readable by lab alone`);
+  expect(shown).toContain(`Skipped "torn.toml": it is not TOML`);
+  expect(shown).toContain(`Written: ${path}, readable only by lab`);
   expect(shown).toMatch(/Next:\n .* check .*\n .* run /);
   expect(shown).not.toContain(token);
   expect(shown).not.toContain("slip");
-  expect(shown).toContain("The server takes the token");
+  expect(shown).toContain("The server accepts the token");
   expect(shown).not.toContain("Warning");
 }, 20_000);
 
@@ -195,7 +195,7 @@ test("setup changes nothing when Ctrl+C or Ctrl+D is the answer to a question", 
   }
 }, 20_000);
 
-test("setup leaves nothing when it is killed in the middle", async () => {
+test("setup leaves nothing if it is killed in the middle", async () => {
   const { home } = newHome();
   const session = start(home, [], { FACTORY_TOKEN: token });
   await session.answer("Base directory", enter);
@@ -207,13 +207,13 @@ test("setup leaves nothing when it is killed in the middle", async () => {
 
 const answered = ["--server-url", server.url, "--sp-runner", "sp-runner", "--sp-config", "/none/c.toml"];
 
-test("setup asks before it overwrites, and no is the usual answer", async () => {
+test("setup asks before it overwrites, and does not if the answer is empty", async () => {
   const { home, base, path } = newHome();
   mkdirSync(base, { recursive: true });
   writeFileSync(path, "old");
   const words = [...answered, "--base-dir", base, "--target", `a=${grapefruit}`];
   const refused = start(home, words, { FACTORY_TOKEN: token });
-  await refused.answer("is there. Overwrite it? [y/N]", enter);
+  await refused.answer("exists. Overwrite it? [y/N]", enter);
   expect(await refused.exited).toBe(0);
   expect(readFileSync(path, "utf8")).toBe("old");
 
@@ -226,16 +226,16 @@ test("setup asks before it overwrites, and no is the usual answer", async () => 
   expect(allIn(base)).toEqual(["config.toml"]);
 }, 20_000);
 
-test("setup names what is missing where nobody can be asked", async () => {
+test("setup without a terminal names the missing flags", async () => {
   const { home } = newHome();
   const { code, told } = await run(home, ["--server-url", nowhere]);
   expect(code).toBe(2);
-  expect(told).toContain("Cannot ask without a terminal, and not given: --token-file FILE");
+  expect(told).toContain("Cannot ask without a terminal. Missing: --token-file FILE");
   expect(told).not.toContain("--server-url");
   expect(allIn(home)).toEqual([]);
 });
 
-test("setup does all without a terminal where enough is given, but overwrites nothing", async () => {
+test("setup without a terminal writes a configuration from flags alone, but overwrites nothing", async () => {
   const { home, path } = newHome();
   discover(home);
   writeFileSync(join(home, "its token"), "short\n");
@@ -247,7 +247,7 @@ test("setup does all without a terminal where enough is given, but overwrites no
     `--target=sp=gimlet "x"=${gimlet}`.replace(' "x"', '"x"'),
   );
   const { code, told } = await run(home, words);
-  expect(told).toContain("this token has 5 characters only");
+  expect(told).toContain("this token has only 5 characters");
   expect(told).not.toContain("short\n");
   expect(code).toBe(0);
   const config = readWritten(path, home);
@@ -265,12 +265,12 @@ test("setup does all without a terminal where enough is given, but overwrites no
   const before = readFileSync(path, "utf8");
   const again = await run(home, words);
   expect(again.code).toBe(2);
-  expect(again.told).toContain(`Cannot write ${path}: it is there already`);
+  expect(again.told).toContain(`Cannot write ${path}: it exists already`);
   expect(again.told).toContain("Move it away first");
   expect(readFileSync(path, "utf8")).toBe(before);
 });
 
-test("setup takes the token from FACTORY_TOKEN, and judges what it is given before it asks", async () => {
+test("setup takes the token from FACTORY_TOKEN, and refuses wrong flags before it asks anything", async () => {
   const { home, base, path } = newHome();
   const words = ["--base-dir", base, "--server-url", server.url];
   const faults: [string[], string, string][] = [
@@ -297,7 +297,7 @@ test("setup without a terminal uses and shows the usual base directory", async (
   const { home, base, path } = newHome();
   const { code, told } = await run(home, ["--server-url", server.url], { FACTORY_TOKEN: token });
   expect(told).toContain(`Base directory: ${base}\n`);
-  expect(told).toContain("The server takes the token");
+  expect(told).toContain("The server accepts the token");
   expect(code).toBe(0);
   expect(readWritten(path, home).token.reveal()).toBe(token);
 });
@@ -323,7 +323,7 @@ test("setup without a terminal writes nothing if the server refuses the token, a
   expect(readWritten(path, home).token.reveal()).toBe(wrong.FACTORY_TOKEN);
 });
 
-test("setup at a terminal asks for another token if the server refuses one, and whether to go on without an answer", async () => {
+test("setup at a terminal asks for another token if the server refuses one, and whether to go on if the server does not answer", async () => {
   const first = newHome();
   const words = [
     "--base-dir",
@@ -341,7 +341,7 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   await refused.answer("Use this token all the same? [y/N]", enter);
   await refused.answer("Try another token? [Y/n]", enter);
   await refused.answer("Token:", `${token}${enter}`);
-  await refused.answer("The server takes the token", "");
+  await refused.answer("The server accepts the token", "");
   await refused.answer("Name of a testbed", enter);
   expect(await refused.exited).toBe(0);
   expect(readWritten(first.path, first.home).token.reveal()).toBe(token);
@@ -365,19 +365,19 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   rmSync(first.base, { recursive: true });
 
   const givenUp = start(first.home, [...words, "--server-url", nowhere], { FACTORY_TOKEN: token });
-  await givenUp.answer("Go on without that? [Y/n]", `n${enter}`);
+  await givenUp.answer("Go on without trying it? [Y/n]", `n${enter}`);
   expect(await givenUp.exited).toBe(1);
   expect(givenUp.shown()).toContain("Nothing was changed");
   expect(existsSync(first.path)).toBe(false);
 
   const wentOn = start(first.home, [...words, "--server-url", nowhere], { FACTORY_TOKEN: token });
-  await wentOn.answer("Go on without that? [Y/n]", enter);
+  await wentOn.answer("Go on without trying it? [Y/n]", enter);
   await wentOn.answer("Name of a testbed", enter);
   expect(await wentOn.exited).toBe(0);
   expect(readWritten(first.path, first.home).general.baseurl).toBe(nowhere);
 }, 20_000);
 
-test("setup.sh finds the executable beside it or in dist, else the checkout, and hands all words on", async () => {
+test("setup.sh finds the executable beside it or in dist, else the checkout, and passes all its arguments on", async () => {
   const { home } = newHome();
   const checkout = join(home, "check out");
   mkdirSync(join(checkout, "scripts"), { recursive: true });
@@ -404,7 +404,7 @@ test("setup.sh finds the executable beside it or in dist, else the checkout, and
   expect(await call([])).toEqual({ code: 7, told: "beside|setup|" });
 }, 20_000);
 
-test("findTestbeds() reads what it can understand and tells what it cannot", async () => {
+test("findTestbeds() reads the files that it understands, and reports the others", async () => {
   const files: Record<string, string> = {
     "a.toml": `[testbed]\nname = "bed-a"\nsp_type = "SIDECAR"`,
     "b.toml": `name = "no name"\ntype = "psc"`,
@@ -423,9 +423,9 @@ test("findTestbeds() reads what it can understand and tells what it cannot", asy
     { name: "b", spType: "psc" },
   ]);
   expect(skipped).toEqual([
-    `"c.toml": "toaster" is none of gimlet, grapefruit, sidecar, psc`,
+    `"c.toml": "toaster" is not one of gimlet, grapefruit, sidecar, psc`,
     `"d.toml": it has no sp_type`,
-    `"e.toml": BED-A is there already`,
+    `"e.toml": BED-A is a duplicate`,
   ]);
 });
 
@@ -444,7 +444,7 @@ test("composeConfig() without a testbed shows an example that serves the given t
   expect(text).toContain(`# [testbed.NAME]\n# sp_type = "gimlet"\n# targets = [ "sp-gimlet", "lab" ]\n`);
 });
 
-test("composeConfig() leaves a testbed that serves no target as a comment", () => {
+test("composeConfig() writes a testbed that serves no target as a comment", () => {
   const text = composeConfig({
     baseurl: "https://b.example.com",
     token: { value: new Secret(token) },
@@ -456,7 +456,7 @@ test("composeConfig() leaves a testbed that serves no target as a comment", () =
   expect(text).toContain(`# [testbed."bed.1"]\n# sp_type = "psc"\n# targets = []\n`);
 });
 
-test("writePrivate() never takes a name that something has, and leaves no draft", async () => {
+test("writePrivate() does not replace what exists unless asked to, and leaves no draft", async () => {
   const { home } = newHome();
   const path = join(home, "new/config.toml");
   const files = openFiles();
@@ -473,7 +473,7 @@ test("writePrivate() never takes a name that something has, and leaves no draft"
   expect(existsSync(join(home, "new/nowhere"))).toBe(false);
 });
 
-test("writePrivate() killed at any moment leaves one text or the other, whole", async () => {
+test("writePrivate() killed at any moment leaves the old or the new text, complete", async () => {
   const { home } = newHome();
   const path = join(home, "config.toml");
   const child = Bun.spawn(

@@ -97,7 +97,7 @@ test("takeWords() ends the instance that was named and no other one", () => {
   writer.leave([{ ...word, seq: 6 }]);
   takeWords(factory);
   expect(instance()?.phase).toBe("running");
-  expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a/6 has ended by itself meanwhile" }]);
+  expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a/6 has already ended" }]);
 });
 
 test("takeWords() makes a stranger of the worker that an open request may still bring", () => {

@@ -42,7 +42,7 @@ describe("devserver HTTP", () => {
       expect((await send("HEAD", "/0/whoami", { token: userToken })).status).toBe(405);
     }));
 
-  test("a range of several chunks gives those bytes, and one outside of them 416", () =>
+  test("a range across chunks gives those bytes, and a range outside the file 416", () =>
     onStage(async ({ send, userToken, submit, bringUp, user }) => {
       const job = await submit();
       const { agent } = await bringUp(job);
@@ -86,7 +86,7 @@ describe("devserver HTTP", () => {
     expect(parseRange(asked, 10)).toEqual(range);
   });
 
-  test("a content-type that is there but empty is refused, one that is not there is JSON", () =>
+  test("an empty content-type is refused, a missing one counts as JSON", () =>
     onStage(async ({ send, factoryToken: token }) => {
       const body = '{"supported_targets":[]}';
       expect((await send("POST", "/0/factory/lease", { token, body })).status).toBe(200);
@@ -100,7 +100,7 @@ describe("devserver HTTP", () => {
       expect((await send("GET", `/0/jobs/${job}/events?minseq=-1`)).status).toBe(400);
     }));
 
-  test("a delegate acts as another user, who is made on first use", () =>
+  test("a delegate acts as another user, who is created at first use", () =>
     onStage(async ({ send, userToken: token, admin }) => {
       const headers = { "x-buildomat-delegate": "somebody" };
       expect((await send("GET", "/0/whoami", { token, headers })).status).toBe(401);
@@ -232,7 +232,7 @@ describe("devserver jobs", () => {
 });
 
 describe("devserver inputs", () => {
-  test("of a name that was not declared are refused, and the server goes on", () =>
+  test("with a name that was not declared are refused, and the server goes on", () =>
     onStage(async ({ submit, user, clock }) => {
       const job = await submit({ inputs: ["notes.txt"] });
       expect(refusal(await user.uploadInput(job, "other.txt", new Uint8Array(1)))).toBe(
@@ -280,7 +280,7 @@ describe("devserver appending", () => {
       expect(given(await factory.append(worker.id, { stream: "", time: now, payload: "x" }))).toBe(false);
     }));
 
-  test("by the factory to a job that is over is dropped in silence", () =>
+  test("by the factory to a job that is over is ignored", () =>
     onStage(async ({ submit, bringUp, user, factory }) => {
       const job = await submit();
       const { worker, agent } = await bringUp(job);
@@ -292,7 +292,7 @@ describe("devserver appending", () => {
       expect(given(await user.events(job))).toHaveLength(before);
     }));
 
-  test("by the factory to a worker that will get no job is dropped in silence", () =>
+  test("by the factory to a worker that will get no job is ignored", () =>
     onStage(async ({ admin, bringUp, factory }) => {
       const { worker } = await bringUp(null);
       const line = { stream: "console", time: now, payload: "x" };
@@ -303,7 +303,7 @@ describe("devserver appending", () => {
 });
 
 describe("devserver store", () => {
-  test("keeps what was once secret from the user, and takes a hundred names", () =>
+  test("never shows the user a value that was once secret, and takes a hundred names", () =>
     onStage(async ({ submit, bringUp, user }) => {
       const job = await submit();
       const { agent } = await bringUp(job);
@@ -321,7 +321,7 @@ describe("devserver store", () => {
 });
 
 describe("devserver workers", () => {
-  test("whose agent takes a token of another are refused as the database would", () =>
+  test("are refused if their agent chose another agent's token", () =>
     onStage(async ({ send, factory, target, bringUp }) => {
       const { token } = await bringUp(null);
       const { id, bootstrap } = given(await factory.createWorker(target, null));

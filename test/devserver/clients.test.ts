@@ -224,7 +224,7 @@ function nameOf({ method, path }: RecordedLine): string {
 const isPart = (line: RecordedLine): boolean => line.status === 206;
 
 describe("clients of the server", () => {
-  test("every recorded line is of one call that a client makes, or of one that none makes", () => {
+  test("every recorded line is a call of exactly one client, or listed as a call of none", () => {
     const counts = unmade.map(() => 0);
     for (const { line } of lines) {
       const name = nameOf(line);
@@ -237,7 +237,7 @@ describe("clients of the server", () => {
   });
 
   test.each(made.map((each) => [each.pattern.source.replaceAll("\\", ""), each] as const))(
-    "%s gives the right answer to every recorded reply",
+    "%s understands every recorded reply",
     async (_, { pattern, make, value, isSameBody }) => {
       const fitting = lines.filter(({ line }) => pattern.test(nameOf(line)) && !isPart(line));
       expect(fitting.length).toBeGreaterThan(0);

@@ -14,7 +14,7 @@ function openWith(lines: RecordedLine[]) {
 }
 
 describe("uploadInput()", () => {
-  test("sends the bytes, and asks until the server has put them together", async () => {
+  test("sends the bytes, and asks until the server has assembled the file", async () => {
     const { door, api } = openWith(upload);
     expect(upload).toHaveLength(3);
     expect(await api.uploadInput("j", "notes.txt", new Uint8Array(3130))).toEqual({ ok: true, value: true });
@@ -28,14 +28,14 @@ describe("uploadInput()", () => {
     ]);
   });
 
-  test("gives the server's error of a file that cannot be put together", async () => {
+  test("gives the server's error if the file cannot be assembled", async () => {
     const [chunk, first] = upload as [RecordedLine, RecordedLine];
     const failed = { ...first, response_body: { complete: true, error: "expected size 7" } };
     const answer = await openWith([chunk, first, failed]).api.uploadInput("j", "x", new Uint8Array(1));
     expect(answer).toEqual({ ok: false, refusal: "rejected", status: 200, message: "expected size 7" });
   });
 
-  test("gives up on a server that never completes it", async () => {
+  test("gives up if the server never completes the file", async () => {
     const [chunk, first] = upload as [RecordedLine, RecordedLine];
     const lines = [chunk, ...Array.from({ length: 1000 }, () => first)];
     expect(await openWith(lines).api.uploadInput("j", "x", new Uint8Array(1))).toMatchObject({
@@ -44,7 +44,7 @@ describe("uploadInput()", () => {
     });
   });
 
-  test("cuts a large file into chunks of 5 MiB, and the agent gets it whole", () =>
+  test("sends a large file in chunks of 5 MiB, and the agent gets all of it", () =>
     onStage(async ({ clock, submit, user, bringUp, send }) => {
       const bytes = new Uint8Array(12 * 1024 * 1024).map((_, index) => index % 251);
       const job = await submit({ inputs: ["large", "empty"] });

@@ -19,7 +19,7 @@ async function pingFor({ clock }: Stage, agent: { ping(): Promise<unknown> }, ms
 }
 
 describe("devserver leases", () => {
-  test("end 60 s after they were given, or renewed", () =>
+  test("end 60 s after they were given or renewed", () =>
     onStage(async ({ clock, factory, target, submit, createFactory }) => {
       const other = await createFactory("other");
       const job = await submit();
@@ -34,7 +34,7 @@ describe("devserver leases", () => {
       expect(given(await factory.renew(job))).toBe(false);
     }));
 
-  test("are of the oldest job first, and the next call gives the next", () =>
+  test("are given for the oldest job first, and for another job at the next call", () =>
     onStage(async ({ factory, target, submit }) => {
       const jobs = [await submit(), await submit()];
       const leases = [given(await factory.lease([target])), given(await factory.lease([target]))];
@@ -43,7 +43,7 @@ describe("devserver leases", () => {
 });
 
 describe("devserver assigning", () => {
-  test("takes the newest free worker, within a second, once its agent is there", () =>
+  test("takes the newest free worker whose agent is online, within a second", () =>
     onStage(async ({ clock, factory, target, bringUp, submit, user }) => {
       given(await factory.createWorker(target, null));
       const older = await bringUp(null);
@@ -85,7 +85,7 @@ describe("devserver assigning", () => {
       expect(await ping()).toMatchObject({ job: { id: job } });
     }));
 
-  test("gives a worker that was born held no job, unless it is named", () =>
+  test("gives a worker that was created held no job, unless the job was named", () =>
     onStage(async ({ admin, factoryId, clock, bringUp, submit, factory }) => {
       given(await admin.enableFactory(factoryId, true));
       const [queued, named] = [await submit(), await submit()];
@@ -101,7 +101,7 @@ describe("devserver assigning", () => {
     }));
 });
 
-describe("devserver jobs that cannot go on", () => {
+describe("devserver jobs that end early", () => {
   test("a running job that is cancelled fails in the next pass, which recycles its worker", () =>
     onStage(async (stage) => {
       const { server, user, factory, bringUp, submit } = stage;
@@ -120,7 +120,7 @@ describe("devserver jobs that cannot go on", () => {
       expect(refusal(await user.cancel(job))).toBe("cannot cancel a job that is already complete");
     }));
 
-  test("a cancelled job that its worker reports as failed has failed", () =>
+  test("a cancelled job whose worker reports a failure is failed and cancelled", () =>
     onStage(async ({ user, bringUp, submit }) => {
       const job = await submit();
       const { agent } = await bringUp(job);
@@ -189,8 +189,8 @@ describe("devserver jobs that cannot go on", () => {
     }));
 });
 
-describe("devserver workers without use", () => {
-  test("an agent silent for ten minutes ends held, and its job failed, once the server is up for longer", () =>
+describe("devserver workers without a job or an agent", () => {
+  test("an agent that is silent for ten minutes is held and its job fails, if the server is up for longer", () =>
     onStage(async (stage) => {
       const { clock, admin, user, factory, bringUp, submit } = stage;
       const job = await submit();
@@ -213,7 +213,7 @@ describe("devserver workers without use", () => {
       expect(given(await admin.adminWorker(idle.worker.id)).hold?.reason).toBe("agent became unresponsive");
     }));
 
-  test("an agent that pings is not silent, whatever else it does not do", () =>
+  test("an agent that does nothing but ping is not silent", () =>
     onStage(async (stage) => {
       const { user, bringUp, submit } = stage;
       const job = await submit();
@@ -267,7 +267,7 @@ describe("devserver dependencies", () => {
     },
   });
 
-  test("a job waits for the one before, and gets its outputs as inputs", () =>
+  test("a job waits for the job that it depends on, and gets its outputs as inputs", () =>
     onStage(async (stage) => {
       const { clock, user, bringUp, submit } = stage;
       const prior = await submit();
@@ -294,7 +294,7 @@ describe("devserver dependencies", () => {
       expect(file.text).toBe("kept");
     }));
 
-  test("a job that waits for a failure is ready once the one before failed", () =>
+  test("a job that waits for a failure is ready once the other job has failed", () =>
     onStage(async ({ clock, user, bringUp, submit }) => {
       const prior = await submit();
       const job = await submit({ depends: depend(prior, "on_failed") });
@@ -303,7 +303,7 @@ describe("devserver dependencies", () => {
       expect(given(await user.job(job)).state).toBe("queued");
     }));
 
-  test("a job fails when the one before ends otherwise than it wished", () =>
+  test("a job fails if the job that it depends on ends the wrong way", () =>
     onStage(async (stage) => {
       const { clock, user, bringUp, submit } = stage;
       const [good, bad] = [await submit({ name: "good" }), await submit({ name: "bad" })];

@@ -65,7 +65,7 @@ describe("devserver watch", () => {
     }),
   );
 
-  test("sends a check, and nothing else, of a job that is over", () =>
+  test("sends only a check for a job that is over", () =>
     onStage(async (stage) => {
       const job = await stage.submit();
       const { agent } = await stage.bringUp(job);

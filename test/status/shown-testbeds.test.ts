@@ -67,7 +67,7 @@ test.each<[string, [string, string], [string, string][], boolean]>([
   });
 });
 
-test("a reading says nothing of the token, and is read as it was written", () => {
+test("a reading does not contain the token, and is read as it was written", () => {
   const reading = readingFrom(source);
   expect(JSON.stringify(reading)).not.toContain("a-token");
   expect(parseReading(JSON.stringify(reading))).toEqual(reading);
@@ -113,7 +113,7 @@ test.concurrent("status shows what runs while config.toml is half edited, and na
   writeFileSync(path, "[general");
   const after = await statusOf(it);
   expect(after.out).toContain("No factory is running");
-  expect(after.out).toContain("Shown is what the last factory that ran here had read.");
+  expect(after.out).toContain("This shows what the last factory that ran here had read.");
   expect(rowOf(after.out, "bed-2")).toMatch(/free/);
 });
 

@@ -45,13 +45,13 @@ test.each<[Phase, string]>([
   expect(describeOne({ last: { phase } })?.state as string).toBe(state);
 });
 
-test("describeTestbeds() counts what waited until the agent went, and what ran since", () => {
+test("describeTestbeds() counts how long a job waited for its agent, and how long it has run", () => {
   const wentAt = { ...now, uptimeMs: now.uptimeMs - 60_000 };
   const row = describeOne({ last: { phase: "running", begunMs: wallMs - 90_000, wentAt } });
   expect(row).toMatchObject({ sinceMs: wallMs - 60_000, waitedMs: 30_000, ranMs: 60_000, instance: "a/7" });
 });
 
-test("describeTestbeds() claims no time of another boot", () => {
+test("describeTestbeds() shows no time of another boot", () => {
   const row = describeOne({ last: { phase: "running", wentAt: { bootId: "before", uptimeMs: 1 } } });
   expect(row).toMatchObject({ sinceMs: null, waitedMs: null, ranMs: null });
 });
@@ -105,7 +105,7 @@ test("describeTestbeds() says what keeps jobs from a testbed, unless it runs one
   expect(describeOne({ trouble, health })).toMatchObject({ state: "unavailable", reason: trouble.reason });
 });
 
-test("describeTestbeds() shows an open instance of a testbed that is configured no longer", () => {
+test("describeTestbeds() shows an open instance of a testbed that is no longer configured", () => {
   const options = {
     config: { testbeds: [], targets: [] },
     health: new Map(),

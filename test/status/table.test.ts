@@ -32,7 +32,7 @@ const free: TestbedStatus = {
   note: "the left one",
 };
 
-test("statusTable() has a line for each testbed, a note under it, and nothing that steers a terminal", () => {
+test("statusTable() has a line for each testbed, a note under it, and no control characters", () => {
   const lines = statusTable({ isRunning: true, database: "/base/data.sqlite3", testbeds: [running, free] });
   const since = lines[3]?.slice(35, 54) ?? "";
   expect(new Date(since).getTime()).toBe(sinceMs);
@@ -46,7 +46,7 @@ test("statusTable() has a line for each testbed, a note under it, and nothing th
   ]);
 });
 
-test("statusTable() puts a reason under its line on a terminal where it would not fit, and loses nothing of it", () => {
+test("statusTable() puts a reason that does not fit on a terminal below its line, complete", () => {
   const reason = `until 02:56:56: ${"the agent /opt/agent is not there; ".repeat(6)}last word`;
   const beds = [running, { ...free, reason, note: "n".repeat(130) }];
   const lines = statusTable({ isRunning: true, database: "/d", testbeds: beds }, 120);
@@ -69,7 +69,7 @@ test.each([
   expect(row).toEndWith(`  ${text}`);
 });
 
-test("statusJson() gives what the table shows, with times that programs read", () => {
+test("statusJson() shows the same as the table, with times in ISO 8601", () => {
   const document = statusJson({ isRunning: false, database: "d", testbeds: [running, free] });
   expect(JSON.parse(document)).toEqual({
     factory: "not running",

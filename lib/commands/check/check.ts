@@ -1,4 +1,4 @@
-/** The `check` verb: looks at everything that jobs need here, tells what it found, and changes nothing. */
+/** The `check` verb: examines everything that jobs need here, reports what it found, and changes nothing. */
 import { passedEnvironment, proxySecrets } from "../../hosts/agent-environment.ts";
 import {
   type Base,
@@ -46,11 +46,11 @@ export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boo
   });
 }
 
-/** Resolves with the exit code: 1 when something would keep jobs from running. */
+/** Resolves with the exit code: 1 if some or all jobs would not run. */
 export async function runCheck(options: CheckOptions): Promise<number> {
   const { findings, config } = await check(options);
   const text = options.isJson ? findingsJson(findings) : showFindings(findings);
-  // What a server or program said may repeat what it was sent.
+  // A server or program may echo a secret that it was sent.
   const secrets =
     config === null
       ? []

@@ -1,4 +1,4 @@
-/** What `check` learns of a factory from its database, beside which it leaves nothing. It knows no verdict. */
+/** What `check` reads in the database of a factory. It leaves no file beside it and judges nothing. */
 import { copyFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Reading } from "../../config/reading.ts";
@@ -15,9 +15,9 @@ export interface Quarantine {
   untilMs: number;
 }
 
-/** Why the database cannot be used; null: it can, or there is none. */
+/** Why the database cannot be used; null: it can, or does not exist. */
 export async function tryDatabase(database: string, scratch: string): Promise<string | null> {
-  // A factory that runs has it open.
+  // A running factory has it open.
   if (!(await isFile(database)) || (await isFactoryRunning(database, isThere))) return null;
   const copy = await copyDatabase(database, join(scratch, "database-tried"));
   try {
@@ -28,7 +28,7 @@ export async function tryDatabase(database: string, scratch: string): Promise<st
   }
 }
 
-/** What is left of a factory that has ended says nothing of now. */
+/** By testbed. Empty if no factory runs: what an ended factory left is out of date. */
 export async function readTroubles(database: string): Promise<Map<string, string>> {
   return await readOfRunning(
     database,
@@ -37,12 +37,12 @@ export async function readTroubles(database: string): Promise<Map<string, string
   );
 }
 
-/** What the factory that is running has read of its configuration; null: none is, or it did not say. */
+/** What the running factory has read of its configuration; null: none is running, or it did not say. */
 export async function readReading(database: string): Promise<Reading | null> {
   return await readOfRunning(database, (store) => store.reading(), null);
 }
 
-/** They outlive the factory that put a testbed there. */
+/** Quarantines outlive the factory that imposed them. */
 export async function readQuarantines(
   database: string,
   scratch: string,
@@ -64,7 +64,7 @@ export async function readQuarantines(
   );
 }
 
-/** `nothing` where none runs: reading would leave files beside the database. */
+/** Gives `nothing` if no factory runs, because reading would leave files beside the database. */
 async function readOfRunning<T>(database: string, read: (store: StoreReader) => T, nothing: T): Promise<T> {
   if (!(await isFile(database)) || !(await isFactoryRunning(database, isThere))) return nothing;
   return readFrom(database, read, nothing);
@@ -89,7 +89,7 @@ async function isFile(path: string): Promise<boolean> {
   return (await lookAt(path))?.isFile() === true;
 }
 
-/** Also on a path through something that is not a directory. */
+/** False also for a path through a file. */
 export async function isThere(path: string): Promise<boolean> {
   return (await lookAt(path)) !== null;
 }

@@ -1,4 +1,4 @@
-/** What `check` learnt of a lab host and its server, before anything is made of it. It knows no verdict. */
+/** What `check` learnt of a lab host and its server, not yet judged. */
 import type { AgentProgram } from "../../hosts/agent-program.ts";
 import type { Base } from "../../config/locations.ts";
 import type { Answer } from "../../server/call.ts";
@@ -22,11 +22,11 @@ export interface Place extends SeenDirectory {
   isExecutable: boolean;
 }
 
-/** Something that several testbeds may name in the same way. */
+/** Something that several testbeds may name. */
 export interface Named {
   /** As configured. */
   text: string;
-  /** Null: it is nowhere. */
+  /** Null: it was not found. */
   place: Place | null;
   testbeds: string[];
 }
@@ -35,7 +35,7 @@ export interface Facts {
   base: Base;
   config: Config;
   platform: string;
-  /** Null where the system has none. */
+  /** Null: the system has no users. */
   uid: number | null;
   /** The files that hold the token. */
   tokenFiles: Look<Place[]>;
@@ -48,30 +48,30 @@ export interface Facts {
   configDirectory: Look<Place>;
   databaseDirectory: Look<Place>;
   database: Look<Place>;
-  /** By testbed on another host or at an sp-runner service: whether that can be used. */
+  /** For each testbed on another host or at an sp-runner service: whether it can be used. */
   reaches: Look<Map<string, Inspected>>;
   /** By testbed with a check of its own: what came of it, or why it was not run. */
   boardChecks: Look<Map<string, BoardCheck | { untried: string }>>;
-  /** Why its content cannot be used; null: it can, or there is none. */
+  /** Why the content cannot be used; null: it can, or there is no database. */
   databaseTrouble: Look<string | null>;
   workDirectory: Look<Place>;
   lockDirectory: Look<Place>;
   /** Where instance directories are, or will be. */
   freeBytes: Look<number>;
   isFactoryRunning: Look<boolean>;
-  /** By testbed: what the factory that is running said last keeps jobs from it. Empty where none is. */
+  /** By testbed: why it takes no jobs, as the running factory said last. Empty if none is running. */
   troubles: Look<Map<string, string>>;
-  /** What the factory that is running has read of the configuration; null: none is, or it did not say. */
+  /** What the running factory has read of the configuration; null: none is running, or it did not say. */
   reading: Look<Reading | null>;
   /** By testbed. */
   quarantines: Look<Map<string, Quarantine>>;
   locks: Look<LocksResult>;
-  /** Those that are not there. */
+  /** Those that are missing. */
   missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;
-  /** In a directory of its own: of the real ones it says nothing. */
+  /** Made in a scratch directory: it says nothing about the real ones. */
   probe: Look<ProbeResult>;
   agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
-  /** Whether the server is reached with the environment that agents have here; null: no agent runs here. */
+  /** Whether the server is reached with the environment that agents get here; null: no agent runs here. */
   agentServer: Look<RunResult | null>;
   /** The programs of the testbeds whose jobs run on this host, and their configurations. */
   runners: Look<{ programs: Named[]; configurations: Named[] }>;

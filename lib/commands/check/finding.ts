@@ -2,12 +2,12 @@
 import { alignColumns } from "../../words/columns.ts";
 
 export interface Finding {
-  /** `error`: it keeps jobs from running. `warning`: jobs run, but not all or not well. */
+  /** `error`: some or all jobs would not run. `warning`: jobs run, but something is missing or risky. */
   severity: "ok" | "warning" | "error";
   /** What it is about: one or two words, or a section of the configuration. */
   subject: string;
   message: string;
-  /** What to do about it; null where nothing is to be done. */
+  /** What to do about it; null: nothing. */
   hint: string | null;
 }
 
@@ -57,8 +57,8 @@ function summarise(findings: Finding[]): string {
   const errors = findings.filter(({ severity }) => severity === "error").length;
   const warnings = findings.filter(({ severity }) => severity === "warning").length;
   const counted = [count(errors, "error"), count(warnings, "warning")].filter((text) => text !== null);
-  if (errors > 0) return `${counted.join(", ")}: no jobs, or not all, would run here`;
-  return warnings > 0 ? `${counted.join(", ")}: jobs can run` : "Nothing is wrong: jobs can run";
+  if (errors > 0) return `${counted.join(", ")}: some or all jobs would not run here`;
+  return warnings > 0 ? `${counted.join(", ")}: jobs can run` : "No problems: jobs can run";
 }
 
 function count(number: number, what: string): string | null {
@@ -66,7 +66,7 @@ function count(number: number, what: string): string | null {
   return number === 1 ? `1 ${what}` : `${number} ${what}s`;
 }
 
-/** What other programs and servers said may hold what a terminal would act on. */
+/** What other programs and servers said may contain control characters. */
 function printable(text: string): string {
   return text.replace(/\t/g, " ").replace(/[\p{Cc}\u200b-\u200f\u2028-\u202e\u2066-\u2069]/gu, "?");
 }

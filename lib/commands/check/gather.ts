@@ -1,6 +1,6 @@
 /**
- * Gathers what `check` judges: asks the server, looks at files, tries programs. Each look is bounded in time, none changes
- * anything, and none keeps another from being made. What is tried is tried in a scratch directory that is gone afterwards.
+ * Gathers what `check` judges: asks the server, looks at files, tries programs. Each look has a time limit, changes nothing, and
+ * does not prevent the others. Trials use a scratch directory, which is removed afterwards.
  */
 import { constants } from "node:fs";
 import { access, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
@@ -34,11 +34,11 @@ export interface Ground {
   processes: Processes;
   /** The minder that would run agents, with its script in `directory`. */
   openMinder(config: Config, places: { directory: string; lockDirectory: string }): Minder;
-  /** Whether the host or the sp-runner service of a testbed can be used. Nothing is left there. */
+  /** Whether a testbed's host or sp-runner service can be used. Leaves nothing there. */
   reach(config: Config, testbed: Testbed, scratch: string): Promise<Inspected>;
-  /** Where programs of jobs are searched. */
+  /** Where jobs' programs are searched. */
   searchPath: string;
-  /** Where the scratch directory is made. */
+  /** The parent of the scratch directory. */
   temporaryDirectory: string;
 }
 
@@ -150,7 +150,7 @@ async function lookAt(path: string, { followsLinks = true } = {}): Promise<Place
   }
 }
 
-/** The path, or what of it is there. */
+/** The path, or its nearest parent that exists. */
 async function nearestDirectory(path: string): Promise<string> {
   for (let nearest = path; ; nearest = dirname(nearest)) {
     const seen = await stat(nearest).catch(() => null);
@@ -158,7 +158,7 @@ async function nearestDirectory(path: string): Promise<string> {
   }
 }
 
-/** A configuration holds the token or names the file that does. */
+/** The configuration contains the token or names its file. */
 async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promise<Place[]> {
   const { factory } = parse(surroundings.readText(config.path)) as { factory?: Record<string, unknown> };
   const { token, token_file: file } = factory ?? {};
@@ -199,7 +199,7 @@ async function missingOf(names: string[], path: string): Promise<string[]> {
   return names.filter((_, index) => found[index] === null);
 }
 
-/** The first file of that name on `path` that may be executed; for an absolute name, what is there. */
+/** The first executable file of that name on `path`; for an absolute name, what is there. */
 async function findProgram(name: string, path: string): Promise<Place | null> {
   if (isAbsolute(name)) {
     const place = await lookAt(name);
@@ -234,7 +234,7 @@ async function tryAgent(config: Config, ground: Ground, scratch: string) {
   return { program, place, run };
 }
 
-/** As an agent on this host would, whichever one is configured. */
+/** As an agent on this host would, whichever agent is configured. */
 async function tryServer(
   config: Config,
   { source, surroundings, searchPath, processes }: Ground,

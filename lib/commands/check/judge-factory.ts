@@ -8,15 +8,15 @@ import { type Finding, ok, warning } from "./finding.ts";
 export function judgeRunning({ base, troubles }: Facts, isRunning: Look<boolean>): Finding[] {
   if (!isRunning.ok) {
     const hint = `${base.database}.lock must be readable and writable by the factory's user`;
-    return [warning("factory", `cannot tell whether one is running: ${isRunning.reason}`, hint)];
+    return [warning("factory", `cannot tell whether a factory is running: ${isRunning.reason}`, hint)];
   }
   if (!isRunning.value) return [ok("factory", `none is running on ${base.database}`)];
   const one = ok("factory", `one is running on ${base.database}; a second one would not start`);
   if (troubles.ok) return [one];
-  return [one, warning("factory", `cannot tell what it said last: ${troubles.reason}`, null)];
+  return [one, warning("factory", `cannot read its last reports: ${troubles.reason}`, null)];
 }
 
-const restart = "Restart the factory to apply it: jobs that run are not disturbed";
+const restart = "Restart the factory to apply it: running jobs go on";
 
 /** How the file differs from what the running factory has read. */
 export function judgeReading({ config, reading }: Facts): Finding[] {
@@ -33,7 +33,7 @@ export function judgeReading({ config, reading }: Facts): Finding[] {
   return [...testbeds].map(([name, how]) => warning(`testbed.${name}`, said[how], restart));
 }
 
-/** Null: it is not quarantined, or nobody can tell. */
+/** Null: it is not quarantined, or that cannot be read. */
 export function judgeQuarantine({ quarantines }: Facts, { name }: Testbed): Finding | null {
   const found = quarantines.ok ? quarantines.value.get(name) : undefined;
   if (found === undefined) return null;

@@ -5,11 +5,11 @@ import { error, type Finding, ok, warning } from "./finding.ts";
 
 export function judgePrograms({ missingPrograms }: Facts): Finding[] {
   if (!missingPrograms.ok)
-    return [warning("programs", `cannot be looked for: ${missingPrograms.reason}`, null)];
+    return [warning("programs", `cannot be searched for: ${missingPrograms.reason}`, null)];
   const { ofJobs, ofIsolation } = missingPrograms.value;
   return [
     ...(ofJobs.length === 0
-      ? [ok("programs", "bash is there")]
+      ? [ok("programs", "bash is installed")]
       : [
           error(
             "programs",
@@ -29,7 +29,7 @@ export function judgePrograms({ missingPrograms }: Facts): Finding[] {
   ];
 }
 
-/** Why agents cannot be run as root, as is asked for; null: they can, or need not. */
+/** Why agents cannot run as root though the configuration asks for it; null: they can, or need not. */
 export function elevationTrouble({ config, uid, probe }: Facts): string | null {
   if (!config.general.elevate || uid === 0) return null;
   if (!probe.ok) return probe.reason;
@@ -41,7 +41,7 @@ export function judgeElevation(facts: Facts): Finding[] {
   if (!facts.config.general.elevate) return [];
   const trouble = elevationTrouble(facts);
   if (trouble === null) return [ok(subject, "agents can be run as root")];
-  return [error(subject, `agents are to run as root, and cannot: ${trouble}`, null)];
+  return [error(subject, `agents must run as root, but cannot: ${trouble}`, null)];
 }
 
 export function judgeIsolation(facts: Facts): Finding[] {
@@ -53,13 +53,13 @@ export function judgeIsolation(facts: Facts): Finding[] {
   const { isolation, unshared } = probe.value;
   const isOff = config.general.isolate === "off";
   if (!isOff && isolation.kind === "possible") {
-    return [ok(subject, "each job gets a /work and /input of its own")];
+    return [ok(subject, "each job gets its own /work and /input")];
   }
   const why =
     isolation.kind === "refused" && !isOff ? `namespaces are refused (${isolation.reason})` : "it is off";
   const allow = "Allow unprivileged user namespaces, or run as root";
   if (unshared !== null && config.testbeds.some(usesThisHost)) {
-    const hint = isOff ? 'Set general.isolate = "auto", or do that' : `${allow}, or do that`;
+    const hint = `Do that, or ${isOff ? 'set general.isolate = "auto"' : "allow unprivileged user namespaces, or run as root"}`;
     return [error(subject, `${why}, and ${unshared}`, hint)];
   }
   const message = `${why}: one job at a time on this host, with the host's own /work and /input`;
@@ -68,24 +68,24 @@ export function judgeIsolation(facts: Facts): Finding[] {
 
 export function judgeAgent({ agent, probe }: Facts): Finding[] {
   const subject = "agent";
-  if (!agent.ok) return [error(subject, `cannot be looked at: ${agent.reason}`, null)];
+  if (!agent.ok) return [error(subject, `cannot be read: ${agent.reason}`, null)];
   const { program, place, run } = agent.value;
   const { path } = place;
   const hint =
-    'Install it, or correct general.agent (or BUILDOMAT_AGENT_PATH); "builtin" is the built-in one';
+    'Install it, or correct general.agent (or BUILDOMAT_AGENT_PATH); "builtin" is the built-in agent';
   if (place.kind === "missing") return [error(subject, `${path} is not there`, hint)];
-  if (place.kind !== "file") return [error(subject, `${path} is no file`, hint)];
+  if (place.kind !== "file") return [error(subject, `${path} is not a file`, hint)];
   if (!place.isExecutable) {
     return [error(subject, `${path} is not executable by this user`, `chmod +x ${path}`)];
   }
-  const name = program.kind === "built-in" ? "the built-in one" : path;
-  const another = "Install the one for this system and CPU, with the libraries that it needs";
+  const name = program.kind === "built-in" ? "the built-in agent" : path;
+  const another = "Install the agent for this system and CPU, with the libraries that it needs";
   if (run === null || !run.ok) {
     return [error(subject, `${name} cannot be run: ${run === null ? "not tried" : run.reason}`, another)];
   }
-  // 126 and 127 are a shell's or loader's, and more than 128 is a signal's.
+  // 126 and 127 come from a shell or loader, and more than 128 from a signal.
   if (run.exitCode >= 126) {
-    const said = firstLine(run.stderr) || "it said nothing";
+    const said = firstLine(run.stderr) || "it printed nothing";
     return [error(subject, `${name} cannot be run: exit code ${run.exitCode}: ${said}`, another)];
   }
   const [fault = null] = probe.ok && probe.value.ok ? probe.value.agentFaults : [];
@@ -100,26 +100,29 @@ export function judgeAgentServer({ config, ping, agentServer }: Facts): Finding[
   if (agentServer.ok && agentServer.value === null) return [];
   const run = agentServer.ok ? agentServer.value : agentServer;
   if (run === null || !run.ok) {
-    return [ok(subject, `not tried whether it reaches the server: ${run === null ? "" : run.reason}`)];
+    return [ok(subject, `not tried whether agents here reach the server: ${run === null ? "" : run.reason}`)];
   }
   const { baseurl } = config.general;
-  if (run.exitCode === 0) return [ok(subject, `reaches ${baseurl} with the environment of agents here`)];
+  if (run.exitCode === 0)
+    return [ok(subject, `reaches ${baseurl} with the environment that agents get here`)];
   const said = run.stderr.trim().split("\n").join("; ").slice(0, 500);
   const hint =
-    "Agents have the CA and proxy variables of the factory's environment, and general.agent_environment, which wins";
-  return [error(subject, `does not reach ${baseurl} with the environment of agents here: ${said}`, hint)];
+    "Agents get CA and proxy variables from the factory's environment and from general.agent_environment, which takes precedence";
+  return [
+    error(subject, `does not reach ${baseurl} with the environment that agents get here: ${said}`, hint),
+  ];
 }
 
 export function judgeRunners({ runners }: Facts): Finding[] {
   const subject = "sp-runner";
-  if (!runners.ok) return [warning(subject, `cannot be looked for: ${runners.reason}`, null)];
+  if (!runners.ok) return [warning(subject, `cannot be searched for: ${runners.reason}`, null)];
   const needless = "jobs that bring their own do not need it";
   const programs = runners.value.programs.map(({ text, place, testbeds }) => {
     const whose = `of ${testbeds.join(", ")}`;
     const hint = `Install it or correct sp_runner_path; ${needless}`;
     if (place === null) return warning(subject, `${text} ${whose} is not there`, hint);
     if (place.kind === "file" && place.isExecutable) return ok(subject, `${place.path} ${whose}`);
-    return warning(subject, `${place.path} ${whose} is no program that this user can run`, hint);
+    return warning(subject, `${place.path} ${whose} is not a program that this user can run`, hint);
   });
   const configurations = runners.value.configurations.map(({ text, place, testbeds }) => {
     const what = `configuration ${place?.path ?? text} of ${testbeds.join(", ")}`;

@@ -1,4 +1,4 @@
-/** What is wrong with the directories and files that a factory uses: theirs to write, and nobody else's to read. Pure. */
+/** Whether the factory's user, and nobody else, can write the directories and files that the factory uses. Pure. */
 import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showRoom } from "../../hosts/work-directory.ts";
 import type { Facts, Look, Place } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
@@ -18,7 +18,7 @@ export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
   );
 }
 
-/** The directories of the database and the configuration: often one, and with -d and -f not the base directory. */
+/** The directories of the database and the configuration. They are often the same; with -d and -f they need not be the base directory. */
 export function judgeBase({
   configDirectory,
   databaseDirectory,
@@ -37,7 +37,7 @@ export function judgeBase({
 }
 
 function judgeContent(trouble: Look<string | null>): Finding[] {
-  // What may not even be read is told already.
+  // A database that cannot be read is reported above.
   if (!trouble.ok || trouble.value === null) return [];
   const hint = "Move it aside, do not delete it: running agents are found again without it";
   return [error("database", trouble.value, hint)];
@@ -48,16 +48,16 @@ function judgeDatabaseDirectory(place: Place): Finding[] {
   const { path, kind, isWritable } = place;
   if (kind === "missing") return [error(subject, `${path} is not there`, `mkdir -p -m 700 ${path}`)];
   if (kind !== "directory") {
-    return [error(subject, `${path} is no directory`, "Name another one with --base-dir or -d")];
+    return [error(subject, `${path} is not a directory`, "Name another one with --base-dir or -d")];
   }
   if (!isWritable) {
     return [error(subject, `${path} cannot be written by this user`, "Run as its owner, or chown it")];
   }
   const loose = judgeLoose(place);
-  return loose.length > 0 ? loose : [ok(subject, `${path} is this user's to write`)];
+  return loose.length > 0 ? loose : [ok(subject, `this user can write ${path}`)];
 }
 
-/** Whoever writes to a directory can put another file in the place of one that is in it. */
+/** Anyone who may write to a directory can replace the files in it. */
 function judgeLoose({ path, mode }: Place): Finding[] {
   if ((mode & 0o022) === 0 || (mode & 0o1000) !== 0) return [];
   return [warning("directory", `others may write to ${path} (mode ${octal(mode)})`, `chmod go-w ${path}`)];
@@ -65,9 +65,9 @@ function judgeLoose({ path, mode }: Place): Finding[] {
 
 function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid: number | null): Finding[] {
   const subject = "database";
-  if (kind === "missing") return [ok(subject, `${path} will be made at the first start`)];
+  if (kind === "missing") return [ok(subject, `${path} will be created at the first start`)];
   if (kind !== "file")
-    return [error(subject, `${path} is no file`, "Move it aside, or name another one with -d")];
+    return [error(subject, `${path} is not a file`, "Move it aside, or name another one with -d")];
   if (!isReadable || !isWritable) {
     const hint = `Run as its owner, or chown it${uid === null ? "" : ` to user ${uid}`}`;
     return [error(subject, `${path} cannot be read and written by this user`, hint)];
@@ -81,7 +81,7 @@ function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid:
       ),
     ];
   }
-  return [ok(subject, `${path} is there`)];
+  return [ok(subject, `${path} can be read and written`)];
 }
 
 export function judgeWork({ workDirectory, uid }: Facts): Finding[] {
@@ -90,8 +90,8 @@ export function judgeWork({ workDirectory, uid }: Facts): Finding[] {
     const fault = faultOf(place, uid, "general.work_dir");
     if (fault !== null) return [error(subject, fault.message, fault.mend)];
     const { path, kind } = place;
-    if (kind === "missing") return [ok(subject, `${path} will be made at the first start`)];
-    return [ok(subject, `${path} is this user's alone to write`)];
+    if (kind === "missing") return [ok(subject, `${path} will be created at the first start`)];
+    return [ok(subject, `only this user can write ${path}`)];
   });
 }
 
@@ -104,10 +104,10 @@ export function judgeLockDirectory({ lockDirectory, uid }: Facts): Finding[] {
       return [error(subject, `${path} is a symbolic link`, `Name the directory itself, ${elsewhere}`)];
     const hint = `mkdir -m 1777 ${path} as root, ${elsewhere}`;
     if (kind === "missing") {
-      if (isWritable) return [ok(subject, `${path} will be made for the first job`)];
-      return [error(subject, `${path} is not there and cannot be made by this user`, hint)];
+      if (isWritable) return [ok(subject, `${path} will be created for the first job`)];
+      return [error(subject, `${path} is not there and cannot be created by this user`, hint)];
     }
-    if (kind !== "directory") return [error(subject, `${path} is no directory`, hint)];
+    if (kind !== "directory") return [error(subject, `${path} is not a directory`, hint)];
     if (!isWritable)
       return [error(subject, `${path} cannot be written by this user`, `chmod 1777 ${path}, ${elsewhere}`)];
     if ((mode & 0o1000) === 0 && (mode & 0o022) !== 0) {
@@ -122,7 +122,7 @@ export function judgeLockDirectory({ lockDirectory, uid }: Facts): Finding[] {
 
 export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   const subject = "disk space";
-  if (!freeBytes.ok) return [warning(subject, `cannot be told: ${freeBytes.reason}`, null)];
+  if (!freeBytes.ok) return [warning(subject, `cannot be measured: ${freeBytes.reason}`, null)];
   const place = workDirectory.ok ? workDirectory.value.path : null;
   const setting = "general.work_dir";
   const lack = lackOfRoom(freeBytes.value, place, setting);
@@ -135,5 +135,5 @@ export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
 
 function judgeLook<T>(subject: string, look: Look<T>, judge: (value: T) => Finding[]): Finding[] {
   if (look.ok) return judge(look.value);
-  return [error(subject, `cannot be looked at: ${look.reason}`, "Run as the factory's user")];
+  return [error(subject, `cannot be read: ${look.reason}`, "Run as the factory's user")];
 }

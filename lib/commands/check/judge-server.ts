@@ -41,7 +41,7 @@ function judgeScheme(baseurl: string): Finding[] {
   const { protocol, hostname } = new URL(baseurl);
   const isHere = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
   if (protocol === "https:" || isHere) return [];
-  const hint = "Use https in general.baseurl, unless the network between is yours alone";
+  const hint = "Use https in general.baseurl, unless nobody else uses the network in between";
   return [warning("server", `${baseurl} is plain http: the token and all jobs can be read on the way`, hint)];
 }
 
@@ -49,10 +49,10 @@ function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure, { url
   const { hostname, port, protocol } = new URL(baseurl);
   if (code === "ENOTFOUND" || code.startsWith("EAI_")) {
     const hint = `Correct ${url}, or this host's name service`;
-    return error("server", `no address is found for ${hostname} (${code})`, hint);
+    return error("server", `${hostname} has no address (${code})`, hint);
   }
   if (code === "ECONNREFUSED") {
-    const hint = `Correct the port in ${url}, or start the server, or have a firewall opened`;
+    const hint = `Correct the port in ${url}, or start the server, or open the firewall`;
     return error("server", `${hostname} refuses connections to port ${port || usualPort(protocol)}`, hint);
   }
   if (code === "EPROTO") {
@@ -61,12 +61,11 @@ function judgeFailure(baseurl: string, { code = "", reason }: HttpFailure, { url
   }
   if (/CERT|SSL|TLS|SELF_SIGNED|HOSTNAME/.test(code)) {
     const hint =
-      "A private certificate authority goes into NODE_EXTRA_CA_CERTS; an expired certificate, or one for another name, is the administrator's to renew";
+      "Put a private certificate authority into NODE_EXTRA_CA_CERTS; ask the administrator to renew a certificate that has expired or is for another name";
     return error("server", `${baseurl} cannot prove that it is the server: ${reason}`, hint);
   }
   if (code === "ETIMEDOUT") {
-    const hint =
-      "Something on the way, often a firewall, drops what is sent; try it with curl from this host";
+    const hint = "A firewall on the way may drop packets; try it with curl from this host";
     return error("server", `${baseurl}: ${reason}`, hint);
   }
   return error("server", `${baseurl} does not answer: ${reason}`, "Try it with curl from this host");
@@ -81,18 +80,18 @@ function judgeReply(
 ): Finding[] {
   const untried = warning(
     "token",
-    "not tried: the server did not take the question",
-    "Mend the server first",
+    "not tried: the server did not accept the request",
+    "Fix the server first",
   );
   if (status === 401) {
     const hint = `Ask the server's administrator for a new factory token${forToken}`;
     return [
       ok("server", `${baseurl} answers`),
-      error("token", "the server refuses it: it is no token of a factory, or not of this server's", hint),
+      error("token", "the server refuses it: it is not a factory token of this server", hint),
     ];
   }
   if (status >= 500) {
-    const hint = "The server, or a proxy before it, is in trouble: tell its administrator";
+    const hint = "The server, or a proxy in front of it, is broken: tell its administrator";
     return [error("server", `${baseurl} answers with status ${status}`, hint), untried];
   }
   const location = headers.get("location");
@@ -101,10 +100,10 @@ function judgeReply(
     return [error("server", `${baseurl} redirects to ${location.slice(0, 200)}`, hint), untried];
   }
   if (status === 200 && isPong(new TextDecoder().decode(body))) {
-    return [ok("server", `${baseurl} answers`), ok("token", "the server takes it")];
+    return [ok("server", `${baseurl} answers`), ok("token", "the server accepts it")];
   }
-  const hint = `Correct ${url}: scheme, host and port of the buildomat server, nothing behind`;
-  return [error("server", `${baseurl} is no buildomat server (status ${status})`, hint), untried];
+  const hint = `Correct ${url}: only scheme, host and port of the buildomat server`;
+  return [error("server", `${baseurl} is not a buildomat server (status ${status})`, hint), untried];
 }
 
 function isPong(text: string): boolean {
@@ -116,7 +115,7 @@ function isPong(text: string): boolean {
   }
 }
 
-/** Nothing here decides by the wall clock, but certificates and whoever compares logs do. */
+/** No decision here depends on the wall clock, but certificates do, and people who compare logs. */
 function judgeClock({ headers }: HttpReply, wallMs: number): Finding[] {
   const serverMs = Date.parse(headers.get("date") ?? "");
   if (Number.isNaN(serverMs)) return [ok("clock", "cannot be compared: the server's replies carry no date")];
@@ -125,7 +124,7 @@ function judgeClock({ headers }: HttpReply, wallMs: number): Finding[] {
   const seconds = Math.round(Math.abs(skewMs) / 1000);
   if (Math.abs(skewMs) <= mostSkewMs)
     return [ok("clock", `within ${Math.max(seconds, 1)} s of the server's`)];
-  const hint = "Have this host's clock set by NTP (or the server's): certificates and logs are judged by it";
+  const hint = "Set this host's clock (or the server's) by NTP: certificates and logs depend on it";
   return [warning("clock", `${seconds} s ${skewMs > 0 ? "ahead of" : "behind"} the server's`, hint)];
 }
 
@@ -135,21 +134,22 @@ export function judgeTargets({ config, workers }: Facts): Finding[] {
     const subject = `target.${name}`;
     if (id === null) {
       const hint = `Ask the server's administrator for the target's ULID (in the list of targets), and add id = "..." to [target.${name}]`;
-      return warning(subject, "no id, so no jobs are asked for: the server knows targets by ULID only", hint);
+      return warning(
+        subject,
+        "it has no id, so no jobs are asked for: the server knows targets only by ULID",
+        hint,
+      );
     }
     const worker = known.find(({ target }) => target === id);
     if (worker !== undefined)
       return ok(subject, `${id}, which the server knows: worker ${worker.id} is for it`);
-    return ok(
-      subject,
-      `${id} is of the right form; whether the server has it, only its administrator can see`,
-    );
+    return ok(subject, `${id} is a ULID; only the server's administrator can see whether the target exists`);
   });
 }
 
-/** Workers that nobody here will end. */
+/** Workers that this factory will not end. */
 export function judgeWorkers({ config, ping, workers }: Facts): Finding[] {
-  // What keeps every call from being answered was told with the first one.
+  // A server that answers no call is reported once.
   if (!ping.ok || !ping.value.reply.ok || ping.value.reply.status !== 200) return [];
   if (!workers.ok || !workers.value.ok) {
     const reason = workers.ok && !workers.value.ok ? workers.value.message : "no answer";
@@ -167,7 +167,7 @@ export function judgeWorkers({ config, ping, workers }: Facts): Finding[] {
     }
     if (!hold) return [];
     const hint =
-      "It is left as it is until the server's administrator releases it; until then its testbed stays in use";
+      "Until the server's administrator releases it, the factory leaves it alone and its testbed stays in use";
     return [
       warning("workers", `worker ${id} (${instance ?? "of no testbed yet"}) is held on the server`, hint),
     ];

@@ -1,5 +1,5 @@
 /**
- * What the facts mean for jobs: findings in the order in which an engineer would mend them. Pure: the same facts give the
+ * What the facts mean for jobs: findings in the order in which an engineer would fix them. Pure: the same facts give the
  * same findings.
  */
 import { ConfigError } from "../../config/config.ts";
@@ -23,7 +23,7 @@ import { judgeServer, judgeTargets, judgeWorkers } from "./judge-server.ts";
 export function judge(facts: Facts): Finding[] {
   const { config, isFactoryRunning } = facts;
   return [
-    ok("configuration", `${config.path} is right`),
+    ok("configuration", `${config.path} is valid`),
     ...judgeTokenFiles(facts),
     ...judgeServer(facts),
     ...judgeWorkers(facts),
@@ -44,7 +44,7 @@ export function judge(facts: Facts): Finding[] {
   ];
 }
 
-/** Where there is no configuration to go by, only that is told. */
+/** Without a usable configuration only its mistakes are reported. */
 export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
   if (thrown instanceof ConfigError) {
     return thrown.problems.map(({ line, key, wrong, mend }) =>
@@ -61,8 +61,7 @@ function judgeTestbeds(facts: Facts): Finding[] {
   const canRun = findings.some(({ mayTake }) => mayTake);
   const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
   if (canRun) return [...told, ...judgeLocks(facts)];
-  const hint =
-    "At least one [testbed.*] must be enabled, on a host that answers, and serve a target that has an id";
+  const hint = "Enable at least one [testbed.*] that serves a target with an id, on a host that answers";
   return [...told, error("testbeds", "no testbed can take a job", hint)];
 }
 
@@ -83,11 +82,11 @@ function judgeTestbed(
       return refuse(error(subject, reached.reason, null));
     }
   }
-  // Of one that hangs here by now the factory does not speak.
+  // What the factory says of a testbed that is on this host by now is out of date.
   const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
   const said = `the running factory says: ${trouble}`;
   if (trouble !== undefined && !isInUse(trouble)) {
-    return refuse(error(subject, said, "If that is fixed by now, it finds out within 10 s"));
+    return refuse(error(subject, said, "If it is fixed, the factory notices within 10 s"));
   }
   const check = boardChecks.ok ? boardChecks.value.get(name) : undefined;
   if (check !== undefined && !("untried" in check) && !check.isPassed) {
@@ -131,20 +130,20 @@ function judgeRemarks({ reaches, boardChecks }: Facts): Finding[] {
 
 const isServerThere = ({ ping }: Facts): boolean => ping.ok && ping.value.reply.ok;
 
-/** Whether a factory's word of a testbed is only that others use it, in this program's words and in sp-runner's: that passes. */
+/** Whether a trouble is only that someone else uses the testbed, in this program's words or sp-runner's: that passes. */
 function isInUse(trouble: string): boolean {
   return /^in use elsewhere: | its board is (?:busy$|.*, with a job on it$)/.test(trouble);
 }
 
-/** What other factories of this host hold. Their own instances are a factory's daily work. */
+/** Testbeds that other factories of this host hold. A factory's own locks are normal. */
 function judgeLocks(facts: Facts): Finding[] {
   const { config, locks, workDirectory } = facts;
-  // Told once.
+  // judgeElevation() reports it.
   if (elevationTrouble(facts) !== null) return [];
   if (!locks.ok) return [warning("testbeds", `cannot tell which are in use: ${locks.reason}`, null)];
   if (!locks.value.ok)
     return [warning("testbeds", `cannot tell which are in use: ${locks.value.reason}`, null)];
-  // Those of other hosts have their locks there.
+  // The locks of testbeds on other hosts are on those hosts.
   const names = new Set(config.testbeds.filter(({ host }) => host === null).map(({ name }) => name));
   const own = workDirectory.ok ? `${workDirectory.value.path}/` : null;
   return locks.value.locks
@@ -152,7 +151,7 @@ function judgeLocks(facts: Facts): Finding[] {
     .filter(({ directory }) => own === null || !directory.startsWith(own))
     .map(({ testbed, instance, directory, owner }) => {
       const hint =
-        "It takes no jobs for this factory until that one lets go of it: one factory a testbed is better";
+        "It takes no jobs for this factory until the other one releases it; configure each testbed in one factory only";
       const what = owner === "alive" ? "is in use by" : "may be in use by";
       return warning(`testbed.${testbed}`, `${what} another factory: ${instance} in ${directory}`, hint);
     });

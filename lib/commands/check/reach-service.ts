@@ -3,7 +3,7 @@ import type { Inspected } from "../../hosts/host.ts";
 import { askForBoard, isAtWork } from "../../runner/idle-board.ts";
 import { openSpRunnerApi } from "../../runner/sp-runner.ts";
 
-/** A board that works on a job can take the next one. */
+/** A board that is busy with a job can take the next one. */
 export async function reachService(
   server: Parameters<typeof openSpRunnerApi>[0],
   testbed: string,

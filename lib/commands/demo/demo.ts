@@ -1,6 +1,6 @@
 /**
  * `demo`: an embedded server, simulated testbeds and the real factory on this host, with a job for each thing worth seeing.
- * All of it lives in one temporary directory and is gone at the end, also after Ctrl+C.
+ * Everything is in one temporary directory, which is removed at the end, also after Ctrl+C.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ export interface DemoParts {
   print(line: string): void;
 }
 
-/** The whole demo is given up after this. */
+/** The demo gives up after this long. */
 const withinMs = 60_000;
 const pollMs = 100;
 
@@ -50,7 +50,7 @@ export async function runDemo(parts: DemoParts, localJobs = demoJobs): Promise<n
   try {
     const jobs = bench.ok ? [...localJobs, sshJob] : localJobs;
     print(`An embedded server, ${bench.ok ? 5 : 4} simulated testbeds, ${jobs.length} jobs:`);
-    if (!bench.ok) print(`(none of them behind ssh: ${bench.reason})`);
+    if (!bench.ok) print(`(no testbed behind ssh: ${bench.reason})`);
     const { user, factoryToken, targetIds } = await prepareServer(api, { http, url: server.url });
     const config = configText(
       { url: server.url, token: factoryToken, targetIds },
@@ -58,7 +58,7 @@ export async function runDemo(parts: DemoParts, localJobs = demoJobs): Promise<n
     );
     factory = startFactory(parts.self, directory, config);
     const runs = await submitAll(user, jobs);
-    // A factory that ends by itself has nothing more to show.
+    // A factory that ends by itself ends the demo.
     const over = new AbortController();
     const end = (): void => over.abort();
     factory.exited.then(end, end);
@@ -109,7 +109,7 @@ async function prepareServer(
   };
 }
 
-/** `lines` of the testbeds that are not simply on this host; null: there is none such. */
+/** `lines`: further lines of a testbed's section; null: leave the testbed out. */
 function configText(
   { url, token, targetIds }: { url: string; token: string; targetIds: Record<string, string> },
   lines: Record<string, string[] | null>,
@@ -135,7 +135,7 @@ function configText(
   ].join("\n");
 }
 
-/** In a session of its own: a Ctrl+C of the terminal is for the demo, which ends the factory in good order. */
+/** In its own session: Ctrl+C in the terminal reaches only the demo, which then ends the factory properly. */
 function startFactory(self: string[], directory: string, config: string): Bun.Subprocess {
   const base = join(directory, "base");
   mkdirSync(base, { mode: 0o700 });
@@ -189,7 +189,7 @@ async function follow(
   }
 }
 
-/** Lets the factory end what still runs, and then itself. */
+/** Lets the factory end what still runs, then itself. */
 async function endFactory(
   factory: Bun.Subprocess,
   runs: DemoRun[],
@@ -201,7 +201,7 @@ async function endFactory(
   await Promise.race([factory.exited, clock.sleep(15_000)]);
 }
 
-/** Agents outlive a factory that was killed: what still runs of the demo's instances is stopped here. */
+/** Agents outlive a killed factory: this stops what still runs of the demo's instances. */
 async function stopLeftovers(directory: string, { random, processes }: DemoParts): Promise<void> {
   for (const work of [join(directory, "base", "work"), join(directory, "far")]) {
     const minder = openMinder({

@@ -1,4 +1,4 @@
-/** The demo's jobs, and how each ought to end. */
+/** The demo's jobs, and how each should end. */
 import type { JobRequest } from "../../devserver/customer.ts";
 
 export interface DemoJob {
@@ -6,12 +6,12 @@ export interface DemoJob {
   request: JobRequest;
   /** Content of the inputs that the request names. */
   inputs: Record<string, string>;
-  /** Cancelled by its owner as soon as it runs. */
+  /** Its owner cancels it as soon as it runs. */
   isCancelled: boolean;
   expected: "completed" | "failed";
   /** Output path -> SHA-256 that the server's copy must have. */
   outputs: Record<string, string>;
-  /** A line that its standard output must hold. */
+  /** A line that its standard output must contain. */
   says: string | null;
 }
 
@@ -76,7 +76,7 @@ export const demoJobs: DemoJob[] = [
   job("hardware-test", demoTargets.sidecar, ["true"], { says: "done" }),
 ];
 
-/** Where the demo has a testbed behind ssh. */
+/** For the testbed behind ssh, if the demo has one. */
 export const sshJob: DemoJob = job("over-ssh", demoTargets.psc, ["echo $SP_TESTBED over ssh"], {
   says: "psc-1 over ssh",
 });

@@ -1,6 +1,6 @@
 /**
- * The demo's testbed behind ssh, for whoever runs the demo. Where no ssh server can be started, or it lets nobody in, the demo
- * goes without.
+ * The demo's testbed behind ssh: an ssh server on this host that lets in the demo's user. If it cannot be started or refuses the
+ * login, the demo goes on without it.
  */
 import { chmodSync, copyFileSync, linkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { quoteCommand } from "../../hosts/ssh/argv.ts";
 import { startSshd, type Sshd, sshdPath, type SshdParts } from "./sshd.ts";
 
 export interface SshBenchParts extends SshdParts {
-  /** How this program is started: it is the agent there. */
+  /** How this program is started: it is the agent behind ssh. */
   self: string[];
 }
 
@@ -43,18 +43,18 @@ export async function startSshBench(directory: string, parts: SshBenchParts): Pr
   };
 }
 
-/** The agent's path there; null: the factory copies itself over, which only an executable can. */
+/** The agent's path there; null: the factory copies itself over, which works only for an executable. */
 async function placeAgent(directory: string, self: string[]): Promise<string | null> {
   const [program = ""] = self;
   const entry = self.at(-1);
   if (entry === undefined || entry === program) return null;
-  // In one file of the demo's own: a checkout below /work is hidden from a job by the /work that the job has.
+  // Bundled into one file: a checkout below /work would be hidden by the job's own /work.
   const bundled = await Bun.build({ entrypoints: [entry], target: "bun" });
   const [file] = bundled.outputs;
   if (file === undefined) throw new Error(`cannot bundle ${entry}`);
   await Bun.write(join(directory, "agent.js"), file);
   const path = join(directory, "agent");
-  // Beside the agent and named after it: a job there sees no other file of the host's /tmp, where Bun may lie.
+  // Beside the agent and named after it: a job sees no other files of the host's /tmp, where Bun may be.
   const bun = join(directory, "agent-bun");
   try {
     linkSync(program, bun);

@@ -1,6 +1,6 @@
 /**
- * An OpenSSH server of its own on loopback, with its own keys and configuration, that lets in whoever started it: for the demo
- * and for tests. It knows nothing of testbeds.
+ * An OpenSSH server on loopback with its own keys and configuration, which lets in the user who started it: for the demo and for
+ * tests. It must not know testbeds.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,19 +13,19 @@ export interface SshdParts {
 }
 
 export interface SshdOptions {
-  /** Made; it is the mark of the server's processes. */
+  /** It is created. Its path is in the command lines of the server's processes. */
   directory: string;
   /** Further lines of its configuration. */
   config?: string[];
-  /** Words before the server's own, to run it somewhere else. They must not fork: what they become is killed. */
+  /** A command that runs the server somewhere else. It must exec, not fork, because its process is killed at the end. */
   prefix?: string[];
-  /** Names in the environment of the server and its sessions. */
+  /** Variables in the environment of the server and its sessions. */
   env?: Record<string, string>;
 }
 
 export interface Sshd {
   port: number;
-  /** Type and key, as `host_key` takes it. */
+  /** Type and key, as in `host_key`. */
   hostKey: string;
   /** Path of the private key that it lets in. */
   userKey: string;
@@ -35,11 +35,11 @@ export interface Sshd {
 
 export type SshdStart = ({ ok: true } & Sshd) | { ok: false; reason: string };
 
-/** Where it is on most systems for root alone. */
+/** Includes the directories that most systems have only on root's PATH. */
 export const sshdPath = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
-/** It listens by then, or never does. */
+/** A server that does not listen by then never will. */
 const listensWithinMs = 10_000;
-/** A port that was free may be another program's by the time that it is wanted. */
+/** Another program may take a free port before the server does. */
 const mostPorts = 5;
 
 export async function startSshd(options: SshdOptions, parts: SshdParts): Promise<SshdStart> {
@@ -49,7 +49,7 @@ export async function startSshd(options: SshdOptions, parts: SshdParts): Promise
   );
   if (missing.length > 0) return { ok: false, reason: `${missing.join(" and ")} is not installed` };
   mkdirSync(directory, { mode: 0o755 });
-  // Root's server goes into this empty directory of its package's, which is there only where a server has run before.
+  // A server run by root needs this empty directory, which exists only if a server has run before.
   if (process.getuid?.() === 0) mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
   for (const name of ["host_key", "user_key"]) {
     const made = await makeKey(join(directory, name), parts);
@@ -90,7 +90,7 @@ async function listen(
     stdout: "ignore",
     stderr: Bun.file(logPath),
     env: { PATH: sshdPath, ...env },
-    // A Ctrl+C of the terminal is for whoever started it.
+    // Ctrl+C in the terminal must not reach it.
     detached: true,
   });
   const stop = async (): Promise<void> => {
@@ -118,7 +118,7 @@ function configLines(port: number, directory: string): string[] {
     `HostKey ${directory}/host_key`,
     `AuthorizedKeysFile ${directory}/authorized_keys`,
     "PidFile none",
-    // Temporary directories are everybody's.
+    // Everybody may write to temporary directories.
     "StrictModes no",
     "UsePAM no",
     "PasswordAuthentication no",

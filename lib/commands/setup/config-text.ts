@@ -1,4 +1,4 @@
-/** The text of a new configuration file, with comments for whoever opens it next. It asks nothing and judges nothing. */
+/** The text of a new configuration file, with comments for the next reader. It asks nothing and judges nothing. */
 import { stringify } from "smol-toml";
 import { tomlKey } from "../../config/problems.ts";
 import { type SpType, spTypes } from "../../config/schema.ts";
@@ -7,7 +7,7 @@ import type { Secret } from "../../words/secret.ts";
 export interface NewTestbed {
   name: string;
   spType: SpType;
-  /** Empty: its section is a comment until somebody knows. */
+  /** Empty: its section is written as a comment. */
   targets: string[];
 }
 
@@ -29,14 +29,14 @@ export interface NewConfig {
 export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: NewConfig): string {
   const secret = "file" in token ? line("token_file", token.file) : line("token", token.value.reveal());
   const sections = [
-    "# The factory's configuration, written by `setup`. `check` tells what is wrong with it and how to mend it.",
+    "# The factory's configuration, written by `setup`. `check` says what is wrong with it and how to fix it.",
     `[general]\n${line("baseurl", baseurl)}`,
-    `[factory]${"file" in token ? "" : "\n# A secret: keep this file readable by the factory's user alone."}\n${secret}`,
+    `[factory]${"file" in token ? "" : "\n# A secret: only the factory's user may read this file."}\n${secret}`,
     "# Testbeds: sp_type is gimlet, grapefruit, sidecar or psc; targets are names of [target.*] sections below.",
     ...(testbeds.length > 0
       ? testbeds.map((testbed) => testbedSection(testbed, jobs))
       : [exampleSection(targets, jobs)]),
-    "# Targets, each with the ULID that the server's administrator sees for it: GET /0/admin/targets",
+    "# Targets, each with its ULID, which the server's administrator sees in GET /0/admin/targets",
     ...targets.map(({ name, id }) => `[target.${tomlKey(name)}]\n${line("id", id)}`),
   ];
   return `${sections.join("\n\n")}\n`;

@@ -1,6 +1,6 @@
 /**
- * Testbeds that a lab's sp-runner has found: `testbeds/discovered/*.toml` beside its configuration. The files are another
- * program's and their form is not promised, so that they are read leniently, and what cannot be understood is told.
+ * Testbeds that a lab's sp-runner has found: `testbeds/discovered/*.toml` beside its configuration. sp-runner
+ * may change the form of these files: they are read leniently, and what cannot be understood is reported.
  */
 import { basename, dirname } from "node:path";
 import { parse } from "smol-toml";
@@ -42,7 +42,7 @@ export async function findTestbeds(
     if (typeof found === "string") {
       skipped.push(`${showValue(file)}: ${found}`);
     } else if (testbeds.some(({ name }) => name.toLowerCase() === found.name.toLowerCase())) {
-      skipped.push(`${showValue(file)}: ${found.name} is there already`);
+      skipped.push(`${showValue(file)}: ${found.name} is a duplicate`);
     } else {
       testbeds.push(found);
     }
@@ -50,16 +50,16 @@ export async function findTestbeds(
   return { directory, testbeds, skipped };
 }
 
-/** The testbed, or why there is none. */
+/** The testbed, or why the file describes none. */
 function readTestbed(text: string, stem: string): DiscoveredTestbed | string {
-  if (text.length > maxBytes) return "longer than any testbed's description";
+  if (text.length > maxBytes) return "too long for a testbed's description";
   let root: Table;
   try {
     root = parse(text);
   } catch {
-    return "it is no TOML";
+    return "it is not TOML";
   }
-  // At the top, or within one table that describes the testbed.
+  // At the top level, or in a table that describes the testbed.
   const tables = [root, ...Object.values(root).filter(isTable)];
   const valueOf = (key: string): unknown => tables.find((table) => Object.hasOwn(table, key))?.[key];
   const named = valueOf("name");
@@ -68,7 +68,7 @@ function readTestbed(text: string, stem: string): DiscoveredTestbed | string {
   const type = valueOf("sp_type") ?? valueOf("type");
   const spType = readSpType(type);
   if (spType !== null) return { name, spType };
-  return type === undefined ? "it has no sp_type" : `${showValue(type)} is none of ${spTypes.join(", ")}`;
+  return type === undefined ? "it has no sp_type" : `${showValue(type)} is not one of ${spTypes.join(", ")}`;
 }
 
 export function readSpType(value: unknown): SpType | null {

@@ -1,4 +1,4 @@
-/** What `setup` was given on its command line and in the environment, judged before anything is asked. */
+/** The flags and environment of `setup`, checked before it asks anything. */
 import { resolve } from "node:path";
 import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
@@ -19,7 +19,7 @@ export interface Given {
   targets: NewTarget[];
 }
 
-/** The words are the command line's: `--target` may be there several times. Throws FactoryError. */
+/** `words`: the command line, in which `--target` may occur several times. Throws FactoryError. */
 export function readGiven(args: Record<string, unknown>, words: string[], around: Surroundings): Given {
   const flag = (name: string): string | null => (args[name] as string | undefined) ?? null;
   const baseDirectory = flag("base-dir") ?? (around.env["FACTORY_BASE"] || null);
@@ -38,7 +38,7 @@ export function readGiven(args: Record<string, unknown>, words: string[], around
   };
 }
 
-/** `NAME=ULID`, beside the targets that there are. */
+/** Reads `NAME=ULID`; `others` are the targets so far. */
 export function readTarget(text: string, others: NewTarget[]): Reading<NewTarget> {
   const at = text.lastIndexOf("=");
   const name = text.slice(0, Math.max(at, 0)).trim();
@@ -46,21 +46,21 @@ export function readTarget(text: string, others: NewTarget[]): Reading<NewTarget
   const mend = "Write it as in sp-grapefruit=01M850P0K099E9F8GHWJ7VBZWM";
   if (at < 0) return { wrong: `${showValue(text)} has no "="`, mend };
   if (!isTargetName(name)) return { wrong: `${showValue(name)} cannot be a target's name`, mend };
-  if (id === null) return { wrong: `${showValue(text.slice(at + 1))} is no ULID`, mend };
+  if (id === null) return { wrong: `${showValue(text.slice(at + 1))} is not a ULID`, mend };
   const twin = others.find((other) => other.name === name || other.id === id);
   if (twin !== undefined) {
-    return { wrong: `there is ${twin.name}=${twin.id} already`, mend: "Name each target once" };
+    return { wrong: `${twin.name}=${twin.id} is given already`, mend: "Name each target once" };
   }
   return { value: { name, id } };
 }
 
-/** A path, or a command line: only a path that is relative to here is made absolute. */
+/** A path, or a command line. Only a relative path is made absolute. */
 export function readProgram(text: string, { workingDirectory }: Surroundings): Reading<string> {
   if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
   return { value: /^[^\s/~][^\s]*\//.test(text) ? `${workingDirectory}/${text}` : text };
 }
 
-/** Absolute, or from the home directory as it was written. */
+/** An absolute path; a path from `~` stays as it is. */
 export function readPath(text: string, { workingDirectory }: Surroundings): Reading<string> {
   if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
   return { value: /^~(?:\/|$)/.test(text) ? text : resolve(workingDirectory, text) };
@@ -70,28 +70,26 @@ export function absolutePath(text: string, { home, workingDirectory }: Surroundi
   return resolve(workingDirectory, expandHome(text, home));
 }
 
-/** A token as it is typed. */
+/** A typed token. */
 export function readTypedToken(text: string): Reading<Secret> {
   const fault = findTokenFault(text);
-  return fault === null
-    ? { value: new Secret(text.trim()) }
-    : { wrong: fault, mend: "Paste the token alone" };
+  return fault === null ? { value: new Secret(text.trim()) } : { wrong: fault, mend: "Paste only the token" };
 }
 
 export function secretOf(token: NewConfig["token"], { readText }: Surroundings): Secret {
   return "file" in token ? new Secret(readText(token.file).trim()) : token.value;
 }
 
-/** Of a token in a file or typed; null where nothing is to be said of it. */
+/** For a token in a file or typed; null: nothing is wrong with it. */
 export function warnOfToken(token: NewConfig["token"], around: Surroundings): string | null {
   const text = secretOf(token, around).reveal();
   return text.length < 16
-    ? `Warning: this token has ${text.length} characters only: a server's own have more, and a short one can be guessed`
+    ? `Warning: this token has only ${text.length} characters; a server's tokens are longer, and a short one can be guessed`
     : null;
 }
 
 function readToken(tokenFile: string | null, around: Surroundings): NewConfig["token"] | null {
-  const mend = "Write the token alone into it, on one line";
+  const mend = "It must contain only the token, on one line";
   if (tokenFile !== null) {
     const file = absolutePath(tokenFile, around);
     const text = readTokenFile(file, around);
@@ -111,7 +109,7 @@ function readTokenFile(file: string, { readText }: Surroundings): string {
     return readText(file);
   } catch (error) {
     throw new FactoryError(`Cannot read --token-file ${file}: ${errorText(error)}`, {
-      hint: "It must be a file that this user may read, with the token alone in it",
+      hint: "Name a file that this user can read and that contains only the token",
       cause: error,
     });
   }

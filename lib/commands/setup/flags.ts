@@ -1,23 +1,23 @@
-/** The flags of `setup`. Alone in this file: the usage needs them where nothing else of set-up is loaded. */
+/** The flags of `setup`, in a file of their own so that the usage does not load the rest. */
 import type { ArgsDef } from "citty";
 
 export const setupArgs: ArgsDef = {
-  "base-dir": { type: "string", valueHint: "DIR", description: "where config.toml goes; made where missing" },
+  "base-dir": { type: "string", valueHint: "DIR", description: "where config.toml goes; created if missing" },
   "server-url": { type: "string", valueHint: "URL", description: "the buildomat server" },
   "token-file": {
     type: "string",
     valueHint: "FILE",
-    description: "holds the factory's token (else $FACTORY_TOKEN)",
+    description: "contains the factory's token (default: $FACTORY_TOKEN)",
   },
-  "sp-runner": { type: "string", valueHint: "PATH", description: "told to jobs" },
+  "sp-runner": { type: "string", valueHint: "PATH", description: "sp-runner, as jobs call it" },
   "sp-config": {
     type: "string",
     valueHint: "PATH",
-    description: "sp-runner's configuration; testbeds are looked for beside it",
+    description: "sp-runner's configuration; setup looks for testbeds beside it",
   },
   target: {
     type: "string",
     valueHint: "NAME=ULID",
-    description: "a target and the server's ULID of it; may be repeated",
+    description: "a target and its ULID on the server; may be repeated",
   },
 };

@@ -1,9 +1,9 @@
-/** How a person is asked: again until the answer can be used. What the questions are about is not its business. */
+/** Asks a person, again until the answer can be used. It must not know what the questions are about. */
 import type { Reading } from "../../config/schema.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 
 export interface Questions {
-  /** `usual` is what no answer means; without it, one must be given. */
+  /** `usual` is taken for an empty answer; without it an answer is required. */
   value<T>(
     question: string,
     read: (answer: string) => Reading<T>,

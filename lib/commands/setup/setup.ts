@@ -1,6 +1,6 @@
 /**
- * `setup`: asks what was not given and writes the configuration of a new factory, whole or not at all. Of the server it asks
- * only whether the token is good: all else is `check`'s.
+ * `setup`: asks for what the flags do not give and writes the configuration of a new factory, completely or not at all. It asks the
+ * server only whether the token is good: the rest is left to `check`.
  */
 import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
@@ -29,7 +29,7 @@ import { tryToken } from "./token-trial.ts";
 
 interface SetupDoors extends Pick<ThisProcess, "self" | "files" | "http" | "print"> {
   around: Surroundings;
-  /** Null where nobody can be asked. */
+  /** Null: there is no terminal to ask at. */
   terminal: Terminal | null;
 }
 
@@ -61,12 +61,8 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
   const path = `${base}/config.toml`;
   const replace = await files.isThere(path);
   if (replace && questions === null) throw refuseOverwriting(path);
-  if (
-    replace &&
-    questions !== null &&
-    !(await questions.isWanted(`${path} is there. Overwrite it?`, false))
-  ) {
-    print("It stays as it is: nothing was changed");
+  if (replace && questions !== null && !(await questions.isWanted(`${path} exists. Overwrite it?`, false))) {
+    print("Nothing was changed");
     return 0;
   }
 
@@ -76,7 +72,7 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
     return 1;
   }
   const text = composeConfig(config);
-  // What was judged piece by piece must also hold together, and be what the daemon will read.
+  // The whole must also be a configuration that the daemon accepts.
   parseConfig({ ...around, env: {}, text, path, readTokenFile: around.readText });
   if (!(await write(path, text, replace, files))) throw refuseOverwriting(path);
   tellNext(path, base, config, doors);
@@ -89,14 +85,14 @@ function refuseGaps(given: Given): void {
     given.token === null ? "--token-file FILE (or FACTORY_TOKEN in the environment)" : null,
   ].filter((flag) => flag !== null);
   if (missing.length === 0) return;
-  throw new FactoryError(`Cannot ask without a terminal, and not given: ${missing.join(", ")}`, {
-    hint: "Give these, and --target NAME=ULID for each target; or start it in a terminal",
+  throw new FactoryError(`Cannot ask without a terminal. Missing: ${missing.join(", ")}`, {
+    hint: "Give these, and --target NAME=ULID for each target; or run setup in a terminal",
   });
 }
 
 function refuseOverwriting(path: string): FactoryError {
-  return new FactoryError(`Cannot write ${path}: it is there already`, {
-    hint: "Move it away first, or start this in a terminal, where it asks",
+  return new FactoryError(`Cannot write ${path}: it exists already`, {
+    hint: "Move it away first, or run setup in a terminal, where it asks",
   });
 }
 
@@ -107,7 +103,7 @@ async function askBase(questions: Questions | null, { around, print }: SetupDoor
   return (await questions?.value("Base directory", read, { usual })) ?? usual;
 }
 
-/** All of a new configuration; where nobody can be asked, of what was given and found. Null: the person gave up. */
+/** A new configuration from flags, answers and discovered testbeds. Null: the user gave up. */
 async function gather(
   given: Given,
   questions: Questions | null,
@@ -115,7 +111,7 @@ async function gather(
 ): Promise<NewConfig | null> {
   const { around, print } = doors;
   const baseurl = given.baseurl ?? (await questions?.value("URL of the buildomat server", readHttpUrl));
-  if (baseurl === undefined) throw new Error("gaps were let through");
+  if (baseurl === undefined) throw new Error("refuseGaps() let a gap through");
   const token = await chooseToken(given.token, baseurl, questions, doors);
   if (token === null) return null;
 
@@ -140,7 +136,7 @@ async function gather(
   return { baseurl, token, spRunner, spConfig, targets, testbeds };
 }
 
-/** The token that was given or typed, once the server was asked about it. Null: the person gave up. */
+/** The given or typed token, after the server was asked about it. Null: the user gave up. */
 async function chooseToken(
   given: NewConfig["token"] | null,
   baseurl: string,
@@ -154,12 +150,12 @@ async function chooseToken(
     if (warning !== null) print(warning);
     const trial = await tryToken(baseurl, secretOf(token, around), doors);
     if (trial.is === "good") {
-      print("The server takes the token");
+      print("The server accepts the token");
       return token;
     }
     if (trial.is === "untried") {
       print(`Warning: the token could not be tried: ${trial.why}`);
-      if (questions === null || (await questions.isWanted("Go on without that?", true))) return token;
+      if (questions === null || (await questions.isWanted("Go on without trying it?", true))) return token;
       return null;
     }
     if (questions === null) {
@@ -175,9 +171,9 @@ async function askToken(
   questions: Questions | null,
   print: (line: string) => void,
 ): Promise<NewConfig["token"]> {
-  print("\nThe factory's token comes from the server's administrator. It is not shown while it is typed.");
+  print("\nThe factory's token comes from the server's administrator. It is not shown as you type.");
   const value = await questions?.value("Token", readTypedToken, { hidden: true });
-  if (value === undefined) throw new Error("gaps were let through");
+  if (value === undefined) throw new Error("refuseGaps() let a gap through");
   return { value };
 }
 
@@ -185,11 +181,11 @@ async function askTargets(questions: Questions | null, print: (line: string) => 
   const targets: NewTarget[] = [];
   if (questions === null) return targets;
   print(
-    "\nThe server knows targets by ULID only. Its administrator reads them off the server's target list\n" +
+    "\nThe server knows targets only by ULID. Its administrator finds them in the server's target list\n" +
       "(GET /0/admin/targets): each has a name and an id.",
   );
   for (;;) {
-    const question = `${targets.length === 0 ? "Target" : "Next target"} as NAME=ULID, empty: no more`;
+    const question = `${targets.length === 0 ? "Target" : "Next target"} as NAME=ULID, empty for no more`;
     const read = (text: string): Reading<NewTarget | null> =>
       text === "" ? { value: null } : readTarget(text, targets);
     const target = await questions.value(question, read, { usual: "" });
@@ -198,12 +194,12 @@ async function askTargets(questions: Questions | null, print: (line: string) => 
   }
 }
 
-/** A command line or a bare name is not looked for: only the job's own shell can tell what it means. */
+/** Only paths are looked for: what a command line or a bare name means depends on the job's shell. */
 async function warnOfMissing(paths: (string | null)[], { around, files, print }: SetupDoors): Promise<void> {
   for (const path of paths) {
     if (path === null || !/^[~/]/.test(path)) continue;
     if (!(await files.isThere(expandHome(path, around.home)).catch(() => false))) {
-      print(`Warning: there is no ${path} on this host; jobs are told of it all the same`);
+      print(`Warning: ${path} does not exist on this host; jobs get its name anyway`);
     }
   }
 }
@@ -224,7 +220,7 @@ async function write(
     return await files.writePrivate(path, text, { replace });
   } catch (error) {
     throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
-      hint: "--base-dir names a directory that this user may write to",
+      hint: "Give --base-dir a directory that this user can write",
       cause: error,
     });
   }
@@ -232,19 +228,19 @@ async function write(
 
 function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, doors: SetupDoors): void {
   const { around, print, self } = doors;
-  print(`\nWritten: ${path}, readable by ${around.user} alone`);
+  print(`\nWritten: ${path}, readable only by ${around.user}`);
   const idle = testbeds.filter((testbed) => testbed.targets.length === 0).map(({ name }) => name);
   if (targets.length === 0)
-    print("It has no target yet: add [target.NAME] with the id of the server's target list");
-  if (idle.length > 0) print(`A comment until it is known which targets they serve: ${idle.join(", ")}`);
+    print("It has no target yet: add [target.NAME] with the id from the server's target list");
+  if (idle.length > 0) print(`Written as comments, because they serve no target yet: ${idle.join(", ")}`);
   if (testbeds.length === 0) print("It has no testbed yet: add [testbed.NAME] with sp_type and targets");
   const flag = base === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${shellWord(base)}`;
   const command = self.map(shellWord).join(" ");
-  print(`\nNext:\n  ${command} check${flag}    # what is missing still, and how to mend it`);
+  print(`\nNext:\n  ${command} check${flag}    # what is still missing, and how to fix it`);
   print(`  ${command} run${flag}      # leases jobs and runs them`);
 }
 
-/** As it can be pasted into a shell. */
+/** Quoted for a shell if needed. */
 function shellWord(text: string): string {
   return /^[\w./~:@%+,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -11,7 +11,7 @@ interface Conversation {
   print(line: string): void;
 }
 
-/** Where nobody can be asked: a target is taken for a testbed's where its name has the board's type in it. */
+/** Without a terminal: a testbed serves the targets whose names contain the board's type. */
 export function likelyTestbeds(found: DiscoveredTestbed[], targets: NewTarget[]): NewTestbed[] {
   return found.map(({ name, spType }) => ({ name, spType, targets: likelyTargets(spType, targets) }));
 }
@@ -28,7 +28,7 @@ export async function askTestbeds(
     testbeds.push({ name, spType, targets: await askServed(spType, targets, questions) });
   }
   for (;;) {
-    const question = `${testbeds.length === 0 ? "Name of a testbed" : "Another testbed's name"}, empty: no more`;
+    const question = `${testbeds.length === 0 ? "Name of a testbed" : "Another testbed's name"}, empty for no more`;
     const name = await questions.value(question, (text) => readName(text, testbeds), { usual: "" });
     if (name === null) return testbeds;
     const spType = await questions.value(`  its type, one of ${spTypes.join(", ")}`, readType);
@@ -54,24 +54,24 @@ function readServed(text: string, targets: NewTarget[]): Reading<string[]> {
   const near = nearestWord(unknown, known);
   const meant = near === null ? "" : `; did you mean ${near}?`;
   return {
-    wrong: `${showValue(unknown)} is none of the targets${meant}`,
-    mend: `Write one or more of ${known.join(", ")}; nothing, and the section is left as a comment`,
+    wrong: `${showValue(unknown)} is not one of the targets${meant}`,
+    mend: `Write one or more of ${known.join(", ")}; if empty, the section is written as a comment`,
   };
 }
 
 function readName(text: string, testbeds: NewTestbed[]): Reading<string | null> {
   if (text === "") return { value: null };
-  const mend = "Write letters, digits, dots, underscores and hyphens, a letter or digit first";
+  const mend = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
   if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, mend };
   const twin = testbeds.find(({ name }) => name.toLowerCase() === text.toLowerCase());
   return twin === undefined
     ? { value: text }
-    : { wrong: `there is a ${twin.name} already`, mend: "Each testbed has a name of its own" };
+    : { wrong: `${twin.name} is taken`, mend: "Give each testbed its own name" };
 }
 
 function readType(text: string): Reading<SpType> {
   const value = readSpType(text);
   return value === null
-    ? { wrong: `${showValue(text)} is no known type`, mend: `Write one of ${spTypes.join(", ")}` }
+    ? { wrong: `${showValue(text)} is not a known type`, mend: `Write one of ${spTypes.join(", ")}` }
     : { value };
 }

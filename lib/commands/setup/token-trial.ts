@@ -1,4 +1,4 @@
-/** Whether the server takes a token, asked before a configuration is written. It judges as `check` does. */
+/** Whether the server accepts a token, asked before a configuration is written. It judges as `check` does. */
 import { refuseOpenTls, type Surroundings } from "../../config/locations.ts";
 import { requestFor } from "../../server/call.ts";
 import { judgePing } from "../check/judge-server.ts";
@@ -6,13 +6,13 @@ import type { Http } from "../../doors/http.ts";
 import { redactor } from "../../words/logger.ts";
 import type { Secret } from "../../words/secret.ts";
 
-/** A person waits for it. */
+/** Short, because a person waits. */
 const timeoutMs = 10_000;
 
-/** There is no configuration yet whose keys a hint could name. */
+/** There is no configuration yet, so hints name none of its keys. */
 const inSetup = { url: "the server's URL", forToken: "" };
 
-/** `why` has its hint with it. */
+/** `why` includes its hint. */
 export type TokenTrial = { is: "good" } | { is: "refused" | "untried"; why: string };
 
 export async function tryToken(
@@ -26,6 +26,6 @@ export async function tryToken(
   const fault = findings.find(({ severity }) => severity === "error");
   if (fault === undefined) return { is: "good" };
   const why = [fault.message, ...(fault.hint === null ? [] : [`  ${fault.hint}`])].join("\n");
-  // What a server says may repeat what it was sent.
+  // A server may echo the token that it was sent.
   return { is: fault.subject === "token" ? "refused" : "untried", why: redactor([token])(why) };
 }
