@@ -18,7 +18,7 @@ import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../server/factory-side.ts";
 import type { Hosts, Reached } from "../hosts/host.ts";
 import type { Minder } from "../hosts/minder/minder.ts";
-import { type Log, logAbout, type LogFields } from "../words/logger.ts";
+import { fieldsOf, type Log, logAbout } from "../words/logger.ts";
 import type { Check, HostFaults, Look, Observation, PendingLease } from "../policy/observation.ts";
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
 import type { IdleSpan } from "../runner/idle-board.ts";
@@ -255,17 +255,6 @@ export function rest(
 
 export function clearStrikes({ store, known }: Factory, testbed: string): void {
   if (known.health.delete(testbed)) store.setHealth(testbed, null);
-}
-
-/** What a log line about an instance names. */
-export function fieldsOf(instance: Instance): LogFields {
-  const { testbed, worker, job } = instance;
-  return {
-    testbed,
-    instance: instanceName(instance),
-    ...(worker === null ? {} : { worker }),
-    ...(job === null ? {} : { job }),
-  };
 }
 
 export function logFor({ log }: Factory, instance: Instance): Log {

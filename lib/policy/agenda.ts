@@ -2,7 +2,7 @@
  * What is to be done now, and when the plan is to be made again. An action that is under way, that failed a short while ago or
  * that needs a server that is away is left out. It knows no policy.
  */
-import { type Action, actionKey, type Plan, serverless } from "./action.ts";
+import { type Action, type Plan, rowOf } from "./action.ts";
 import type { Observation } from "./observation.ts";
 
 export interface Agenda {
@@ -34,9 +34,10 @@ export function openAgenda(seen: Pick<Observation, "now" | "busy" | "retryAtMs" 
 
   function add(action: Action, dueMs = atOnceMs): void {
     if (dueMs > now) return wakeAt(dueMs);
-    const key = actionKey(action);
+    const { key: keyOf, needsServer } = rowOf(action);
+    const key = keyOf(action);
     if (keys.has(key)) return;
-    const serverMs = serverless.has(action.kind) ? atOnceMs : seen.server.retryAtMs;
+    const serverMs = needsServer === true ? seen.server.retryAtMs : atOnceMs;
     const readyMs = Math.max(seen.retryAtMs.get(key) ?? atOnceMs, serverMs);
     if (readyMs > now) return wakeAt(readyMs);
     keys.add(key);

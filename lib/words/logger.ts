@@ -4,6 +4,7 @@
  */
 import { createConsola, type ConsolaReporter } from "consola";
 import type { Clock } from "../doors/clock.ts";
+import { type Instance, instanceName } from "./domain.ts";
 import { type LogEntry, peopleLine } from "./log-line.ts";
 import type { Secret } from "./secret.ts";
 
@@ -14,6 +15,17 @@ export interface LogFields {
   worker?: string;
   job?: string;
   target?: string;
+}
+
+/** What a log line about an instance names. */
+export function fieldsOf(instance: Instance): LogFields {
+  const { testbed, worker, job } = instance;
+  return {
+    testbed,
+    instance: instanceName(instance),
+    ...(worker === null ? {} : { worker }),
+    ...(job === null ? {} : { job }),
+  };
 }
 
 export interface Log {

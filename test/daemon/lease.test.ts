@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { setView } from "../../lib/daemon/memory.ts";
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
-import { takeStep } from "../../lib/daemon/step.ts";
+import { apply } from "../../lib/daemon/apply.ts";
 import type { PreparingInstance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, configOf, gimlet, instanceOf, sidecar, testbedOf, workerOf } from "../policy/scenes.ts";
@@ -31,7 +31,7 @@ describe("a lease", () => {
   ])("F14 that is %d ms old is renewed first where it is older than 45 s", async (ageMs, first) => {
     const { it, instance } = openArmed(ageMs);
     await using _ = it;
-    const made = takeStep(it.factory, { kind: "create", instance });
+    const made = apply(it.factory, { kind: "create", instance });
     await it.clock.advance(10);
     await made;
     await it.runUntil(() => it.count(/^create/) > 0);
@@ -45,7 +45,7 @@ describe("a lease", () => {
       call.startsWith("renew") && it.count(/^renew/) === 1
         ? it.clock.sleep(46_000).then(() => ({ ok: true, value: true }))
         : undefined;
-    const made = takeStep(it.factory, { kind: "create", instance });
+    const made = apply(it.factory, { kind: "create", instance });
     await it.clock.advance(47_000);
     await made;
     expect(asked(it)).toEqual(["renew job-1"]);
@@ -57,7 +57,7 @@ describe("a lease", () => {
     const { it, instance } = openArmed(50_000);
     await using _ = it;
     it.leases.clear();
-    const made = takeStep(it.factory, { kind: "create", instance });
+    const made = apply(it.factory, { kind: "create", instance });
     await it.clock.advance(10);
     await made;
     expect(asked(it)).toEqual(["renew job-1"]);

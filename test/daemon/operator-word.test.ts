@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { type Factory, openKnown, rest, strike } from "../../lib/daemon/memory.ts";
-import { takeStep } from "../../lib/daemon/step.ts";
+import { apply } from "../../lib/daemon/apply.ts";
 import { takeWords } from "../../lib/daemon/operator-word.ts";
 import type { EndingInstance, Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
@@ -120,7 +120,7 @@ test("takeWords() ends strikes and a rest of a testbed without an instance", () 
 test("stop() believes an operator after two looks that failed, and tells the job's owner first", async () => {
   const { factory, said, instance } = open({ phase: "starting" });
   const attempt = async (): Promise<string> =>
-    (await takeStep(factory, { kind: "stop", instance: instance() as EndingInstance })).kind;
+    (await apply(factory, { kind: "stop", instance: instance() as EndingInstance })).kind;
   writer.leave([word]);
   takeWords(factory);
   // A server that does not answer says nothing of the host.
@@ -144,7 +144,7 @@ test("stop() believes an operator after two looks that failed, and tells the job
 test("stop() without an operator's word proves nothing by failing", async () => {
   const { factory, said, instance } = open({ phase: "destroying" });
   for (let look = 1; look <= 5; look += 1) {
-    expect(await takeStep(factory, { kind: "stop", instance: instance() as EndingInstance })).toEqual({
+    expect(await apply(factory, { kind: "stop", instance: instance() as EndingInstance })).toEqual({
       kind: "failed",
       reason:
         "cannot stop the agent: no route to host; once nothing of it runs any more: clear a --because TEXT",

@@ -8,7 +8,7 @@ import { noCover } from "../../lib/hosts/covered-paths.ts";
 import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import { follow } from "../../lib/daemon/consequences.ts";
 import { cannotGoOn, type Outcome } from "../../lib/daemon/outcome.ts";
-import { takeStep } from "../../lib/daemon/step.ts";
+import { apply } from "../../lib/daemon/apply.ts";
 import type { Instance, PreparingInstance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
@@ -94,7 +94,7 @@ const take = (
   factory: Factory,
   kind: "arm" | "create" | "settle",
   instance: PreparingInstance,
-): Promise<Outcome> => takeStep(factory, { kind, instance });
+): Promise<Outcome> => apply(factory, { kind, instance });
 
 describe("an instance without a worker that cannot go on F90", () => {
   test.each(["preparing", "creating"] as const)(

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { advance, hintAt, nextSeq, learnSeqs, setView } from "../../lib/daemon/memory.ts";
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
-import { takeStep } from "../../lib/daemon/step.ts";
+import { apply } from "../../lib/daemon/apply.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, gimlet, instanceOf, sidecar, workerOf, type Said } from "../policy/scenes.ts";
 
@@ -71,7 +71,7 @@ test("an action that fails is tried again after a growing while, logged once, an
   expect(says(it, "it is in D")).toBe(1);
   it.fate = () => undefined;
   await it.runUntil(() => it.instance() === undefined);
-  expect(says(it, "stop: right again")).toBe(1);
+  expect(says(it, "stop: recovered")).toBe(1);
 });
 
 describe("a call that is answered 401", () => {
@@ -155,7 +155,7 @@ describe("what a read says of a worker", () => {
     it.daemon.stop();
     for (const worker of [workerOf({ hold: true }), null]) {
       it.fate = (call) => (call.startsWith("read") ? { ok: true, value: worker } : undefined);
-      const ended = takeStep(it.factory, { kind: "end", instance: instanceOf(), end: { cause: "job done" } });
+      const ended = apply(it.factory, { kind: "end", instance: instanceOf(), end: { cause: "job done" } });
       await it.clock.advance(10);
       await ended;
       expect(it.factory.known.server.list?.workers.get("worker-a") ?? null).toEqual(worker);

@@ -1,6 +1,6 @@
 /** Requests for a worker and arming, where answers are lost or the world has changed meanwhile. */
 import { describe, expect, test } from "bun:test";
-import { takeStep } from "../../lib/daemon/step.ts";
+import { apply } from "../../lib/daemon/apply.ts";
 import type { Phase } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import {
@@ -38,7 +38,7 @@ describe("a request for a worker", () => {
     it.leases.set("job-1", 0);
     it.fate = (call) =>
       call.startsWith("create") && it.count(/^create/) === 1 ? refusal(500, "it broke off") : undefined;
-    const made = takeStep(it.factory, { kind: "create", instance });
+    const made = apply(it.factory, { kind: "create", instance });
     await it.clock.advance(10);
     expect((await made).kind).toBe("done");
     expect(asked(it)).toEqual(["create job-1", "renew job-1", "create job-1"]);
