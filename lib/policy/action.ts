@@ -3,17 +3,12 @@
  * lib/daemon/apply.ts.
  */
 import type { Testbed } from "../config/config.ts";
-import type {
-  EndingInstance,
-  Instance,
-  PreparingInstance,
-  RustInstance,
-  WorkingInstance,
-} from "../words/domain.ts";
+import type { Instance, PreparingInstance } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { fieldsOf, type LogFields } from "../words/logger.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { PendingLease } from "./observation.ts";
+import type { StepOn } from "./steps.ts";
 
 export type Action =
   | { kind: "list workers" }
@@ -35,16 +30,7 @@ export type Action =
   | { kind: "let lapse"; lease: PendingLease }
   | { kind: "delete stranger"; worker: Worker }
   | { kind: "end"; instance: Instance; end: End }
-  | StepAction;
-
-/** What steps.ts has for an instance of each kind. */
-export type StepAction =
-  | { kind: "create" | "settle"; instance: PreparingInstance }
-  | { kind: "arm"; instance: PreparingInstance | WorkingInstance }
-  | { kind: "associate" | "go" | "record went" | "resume"; instance: WorkingInstance }
-  | { kind: "flush"; instance: WorkingInstance | RustInstance }
-  | { kind: "stop" | "delete"; instance: EndingInstance | RustInstance }
-  | { kind: "alarm"; instance: Instance };
+  | { [S in keyof StepOn]: { kind: S; instance: StepOn[S] } }[keyof StepOn];
 
 export type ActionKind = Action["kind"];
 export type ActionOf<K extends ActionKind, A = Action> = A extends { kind: infer Kinds }

@@ -2,51 +2,57 @@
  * What to do next with an instance, by its phase and by what the server and the minder say of it: every pair has an answer.
  * Data only; plan.ts reads it.
  */
-import type { AgentView, InstanceIn, OpenPhase, WorkerView } from "../words/domain.ts";
-import type { StepAction } from "./action.ts";
+import type {
+  AgentView,
+  EndingInstance,
+  Instance,
+  InstanceIn,
+  OpenPhase,
+  PreparingInstance,
+  RustInstance,
+  WorkerView,
+  WorkingInstance,
+} from "../words/domain.ts";
+
+/** Each step that is taken, and the instances that it is for. */
+export interface StepOn {
+  /** Have a minder hold the testbed and get everything ready. */
+  arm: PreparingInstance | WorkingInstance;
+  /** Ask the server for a worker, renewing the lease first if it is old. */
+  create: PreparingInstance;
+  /** Find out what became of a request for a worker. */
+  settle: PreparingInstance;
+  /** Tell the server which instance the worker is, and read it back. */
+  associate: WorkingInstance;
+  /** Hand the bootstrap over: the agent starts. */
+  go: WorkingInstance;
+  /** It went, and that was not recorded. */
+  "record went": WorkingInstance;
+  /** Tell the server that the agent may have its job. */
+  flush: WorkingInstance | RustInstance;
+  /** Its agent is gone before its job's end, and can go on with what it wrote down: start it again. */
+  resume: WorkingInstance;
+  /** Stop all of it, and prove that. */
+  stop: EndingInstance | RustInstance;
+  /** Read the worker; unless it is held, delete it and free the testbed. */
+  delete: EndingInstance | RustInstance;
+  /** Something contradicts what we know: touch nothing, tell the operator. */
+  alarm: Instance;
+}
 
 export type Step =
+  | keyof StepOn
   /** Nothing to do until something changes. */
   | "wait"
   /** Ask the minder. */
   | "look"
-  /** Have a minder hold the testbed and get everything ready. */
-  | "arm"
-  /** Ask the server for a worker, renewing the lease first if it is old. */
-  | "create"
-  /** Find out what became of a request for a worker. */
-  | "settle"
-  /** Tell the server which instance the worker is, and read it back. */
-  | "associate"
-  /** Hand the bootstrap over: the agent starts. */
-  | "go"
-  /** It went, and that was not recorded. */
-  | "record went"
-  /** Tell the server that the agent may have its job. */
-  | "flush"
-  /** Its agent is gone before its job's end, and can go on with what it wrote down: start it again. */
-  | "resume"
   /** Read the worker; unless it is held, decide the end. */
-  | "end"
-  /** Stop all of it, and prove that. */
-  | "stop"
-  /** Read the worker; unless it is held, delete it and free the testbed. */
-  | "delete"
-  /** Something contradicts what we know: touch nothing, tell the operator. */
-  | "alarm";
+  | "end";
 
 /** The steps that are for every instance in a phase. */
 type StepIn<P extends OpenPhase> =
-  | "wait"
-  | "look"
-  | "end"
-  | (StepAction extends infer A extends StepAction
-      ? A extends StepAction
-        ? InstanceIn<P> extends A["instance"]
-          ? A["kind"]
-          : never
-        : never
-      : never);
+  | Exclude<Step, keyof StepOn>
+  | { [S in keyof StepOn]: InstanceIn<P> extends StepOn[S] ? S : never }[keyof StepOn];
 type ByAgent<S extends Step> = Record<AgentView, S>;
 type ByWorker<S extends Step> = Record<WorkerView, ByAgent<S>>;
 

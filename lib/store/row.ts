@@ -23,11 +23,7 @@ const sshHost = z.object({
   hostKey: z.string().nullable(),
   elevation: z.enum(["sudo", "pfexec", "root"]).nullable(),
   uid: z.number(),
-  // Rows of an early version do not have it, or an empty one.
-  machine: z
-    .string()
-    .optional()
-    .transform((machine) => (machine === "" ? undefined : machine)),
+  machine: z.string().optional(),
 });
 export const placeSchema = z.discriminatedUnion("way", [
   z.object({ ...located, way: z.literal("local") }),
@@ -37,25 +33,11 @@ export const placeSchema = z.discriminatedUnion("way", [
 const rustPlaceSchema = z
   .object({ ...located, way: z.enum(["local", "ssh", "sp-runner", "unknown"]) })
   .transform(({ way: at, ...rest }) => ({ ...rest, way: "rust" as const, at }));
-/** As stored: of any way. */
-const storedSchema = z.looseObject({
-  way: z.string(),
-  ssh: z.unknown().optional(),
-  spRunnerUrl: z.unknown().optional(),
-});
 const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
-  z
-    .string()
-    .nullable()
-    .transform((text, context): unknown => {
-      try {
-        return text === null ? null : JSON.parse(text);
-      } catch {
-        context.addIssue("not JSON");
-        return z.NEVER;
-      }
-    })
-    .pipe(schema);
+  z.preprocess(
+    (text): unknown => (typeof text === "string" ? JSON.parse(text) : text),
+    schema,
+  ) as z.ZodType<T>;
 const rowSchema = z.object({
   testbed_name: z.string(),
   seq: z.number().int(),
@@ -64,7 +46,7 @@ const rowSchema = z.object({
   job: z.string().nullable(),
   is_bound: z.number(),
   cookie: z.string(),
-  place: json(storedSchema),
+  place: json(z.record(z.string(), z.unknown())),
   leased_at: json(momentSchema),
   create_sent_at: json(momentSchema.nullable()),
   worker: z.string().nullable(),
@@ -138,9 +120,10 @@ function storedPlace({ place, isCleared }: Instance): object {
 }
 
 /** What is stored beside `cleared` tells which way it was; of the Rust factory's rows nothing does. */
-function readPlace(cookie: string, { way, ...rest }: z.infer<typeof storedSchema>): Place | RustPlace {
+function readPlace(cookie: string, { way, ...rest }: Record<string, unknown>): Place | RustPlace {
   if (cookie === "") return rustPlaceSchema.parse({ ...rest, way: way === "cleared" ? "unknown" : way });
-  const before = rest.ssh !== undefined ? "ssh" : rest.spRunnerUrl !== undefined ? "sp-runner" : "local";
+  const before =
+    rest["ssh"] !== undefined ? "ssh" : rest["spRunnerUrl"] !== undefined ? "sp-runner" : "local";
   return placeSchema.parse({ ...rest, way: way === "cleared" ? before : way });
 }
 
@@ -159,18 +142,16 @@ export function instanceOf(row: unknown): Instance {
 }
 
 /** Throws what no instance of its phase can be. */
-export function checked(fields: Omit<Instance, "cookie" | "place"> & Where): Instance {
+export function checked(
+  fields: Omit<Instance, "cookie" | "place"> & { cookie: string | null; place: Place | RustPlace },
+): Instance {
   const { phase, worker, cookie } = fields;
-  const isPreparing = phase === "preparing" || phase === "creating" || phase === "dropped";
-  const isEnding = phase === "destroying" || phase === "stopped" || phase === "destroyed";
-  const isRight = isPreparing
-    ? worker === null && cookie !== null
-    : worker !== null || (isEnding && cookie !== null);
+  const hasNone = phase === "preparing" || phase === "creating" || phase === "dropped";
+  const mayHave = cookie !== null && (phase === "destroying" || phase === "stopped" || phase === "destroyed");
+  const isRight = hasNone ? worker === null && cookie !== null : worker !== null || mayHave;
   if (!isRight) throw new Error(`it cannot be ${phase} with worker ${worker}`);
   return fields as Instance;
 }
-
-type Where = { cookie: string | null; place: Place | RustPlace };
 
 function parseRow(row: unknown): Instance {
   const columns = rowSchema.parse(row);
@@ -183,7 +164,7 @@ function parseRow(row: unknown): Instance {
     isBound: columns.is_bound !== 0,
     cookie: columns.cookie === "" ? null : columns.cookie,
     place: readPlace(columns.cookie, columns.place),
-    isCleared: columns.place.way === "cleared",
+    isCleared: columns.place["way"] === "cleared",
     leasedAt: columns.leased_at,
     createSentAt: columns.create_sent_at,
     worker: columns.worker,

@@ -147,7 +147,7 @@ export interface SshHost extends SshAddress {
   elevation: "sudo" | "pfexec" | "root" | null;
   /** The number of `user` there. */
   uid: number;
-  /** What `testbed-id` in its work directory says; undefined in rows of an early version, which did not record it. */
+  /** What `testbed-id` in its work directory says; rows of an early version do not have it, or an empty one. */
   machine?: string | undefined;
 }
 

@@ -156,6 +156,22 @@ describe("a testbed that cannot be armed", () => {
     expect(it.count(/^(arm a_7|create)/)).toBe(0);
   });
 
+  test("whose address leads to another machine than its row's is not armed there", async () => {
+    const learnt = { host: "h", user: "", port: null, key: null, hostKey: null, elevation: null, uid: 0 };
+    const place = { directory: "/work/a_7", agent: "external", way: "ssh" } as const;
+    const ssh = { ...learnt, machine: "old" };
+    await using it = openStage({
+      config: configOf([testbedOf({ host: "h" })]),
+      rows: [fresh({ phase: "preparing", createSentAt: null, place: { ...place, ssh } })],
+    });
+    const { hosts } = it.factory;
+    const host = { ...hosts.here, ssh: { ...learnt, machine: "new" } };
+    hosts.reach = () => Promise.resolve({ ok: true, host });
+    it.leases.set("job-1", 0);
+    await it.runUntil(() => it.count(/^stop a_7/) > 0);
+    expect(it.count(/^(arm a_7|create)/)).toBe(0);
+  });
+
   test("is not armed for a target that it no longer serves", async () => {
     await using it = openStage({
       rows: [fresh({ phase: "preparing", createSentAt: null, target: sidecar })],
