@@ -1,13 +1,12 @@
 /**
  * A job's output as events: bytes in, the texts of events out. Nothing is held but the line that is not ended yet, and of
- * that at most `longestPiece` bytes, however long it becomes (test/FAULTS.md F42).
+ * that at most `longestEventBytes` bytes, however long it becomes (test/FAULTS.md F42).
  *
  * A line is one event, without its newline and its trailing white space. A longer line becomes several events, cut between
  * characters, which put together are the line. The same goes for text that was taken early because nothing followed it.
  */
 
-/** Bytes of UTF-8 in one event. */
-export const longestPiece = 64 * 1024;
+import { longestEventBytes } from "./event-limits.ts";
 
 export interface Lines {
   /** What the bytes complete, in order. */
@@ -25,7 +24,7 @@ const newline = 0x0a;
 export function createLines(): Lines {
   // U+FFFD for what is no UTF-8; a byte order mark is text like any other.
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  const held = new Uint8Array(longestPiece);
+  const held = new Uint8Array(longestEventBytes);
   let length = 0;
   /** An event has already been made of this line, so an empty rest of it is not a blank line. */
   let isContinued = false;
@@ -56,10 +55,10 @@ export function createLines(): Lines {
     while (start < bytes.length) {
       const end = bytes.indexOf(newline, start);
       const stop = end === -1 ? bytes.length : end;
-      while (length + stop - start > longestPiece) {
-        const room = longestPiece - length;
+      while (length + stop - start > longestEventBytes) {
+        const room = longestEventBytes - length;
         held.set(bytes.subarray(start, start + room), length);
-        length = longestPiece;
+        length = longestEventBytes;
         start += room;
         yield* takeHeld(wholeCharacters(held));
       }
@@ -100,11 +99,11 @@ function wholeCharacters(bytes: Uint8Array): number {
 
 /** Undecodable bytes become three each, so that a piece can have grown: cut it again. */
 function* cut(text: string): Generator<string> {
-  if (text.length * 3 <= longestPiece || Buffer.byteLength(text) <= longestPiece) {
+  if (text.length * 3 <= longestEventBytes || Buffer.byteLength(text) <= longestEventBytes) {
     yield text;
     return;
   }
-  const most = Math.floor(longestPiece / 3);
+  const most = Math.floor(longestEventBytes / 3);
   for (let start = 0; start < text.length;) {
     let stop = Math.min(start + most, text.length);
     if (stop < text.length && isHighSurrogate(text.charCodeAt(stop - 1))) stop -= 1;

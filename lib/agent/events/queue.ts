@@ -4,6 +4,7 @@
  * know how a batch is sent or what becomes of one that the server refuses.
  */
 import type { WorkerEvent } from "../../server/worker-side.ts";
+import { batchBytes, batchEvents, queueBytes, queueEvents } from "./event-limits.ts";
 
 export interface EventQueue {
   /** Resolves when the event is queued; rejects when the queue has failed. */
@@ -11,12 +12,6 @@ export interface EventQueue {
   /** Resolves when all that was put has been sent. */
   flush(): Promise<void>;
 }
-
-/** The real agent's batch. In JSON a byte of payload can take six: a batch stays under the server's 10 MiB. */
-const batchEvents = 100;
-const batchBytes = 1024 * 1024;
-const queueEvents = 256;
-const queueBytes = 2 * 1024 * 1024;
 
 /** `send` resolves when the batch needs no more thought; when it rejects, so does every waiting and later call. */
 export function createEventQueue(send: (events: WorkerEvent[]) => Promise<void>): EventQueue {

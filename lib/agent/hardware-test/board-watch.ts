@@ -24,9 +24,9 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
   };
 }
 
-/** So long ago it was first seen idle, and never otherwise since; null if it is not, or that cannot be told. */
-export function idleMs(look: BoardLook): number | null {
-  return look.is === "idle" ? lastedMs(look.idle) : null;
+/** So long ago it was first seen idle, and never otherwise since; 0 if it is not, or that cannot be told. */
+export function idleMs(look: BoardLook): number {
+  return look.is === "idle" ? lastedMs(look.idle) : 0;
 }
 
 /** The job on it; null if there is none, or its name is not told. */

@@ -98,7 +98,7 @@ function openDoubt(options: FollowOptions, job: string): Doubt {
     // An answer that was lost says nothing of it.
     if (isGone) absentSinceMs ??= nowMs;
     else if (board.is === "at work" && !isAbsent(board)) absentSinceMs = null;
-    const idleForMs = idleMs(board) ?? 0;
+    const idleForMs = idleMs(board);
     if (isGone && absentSinceMs !== null && nowMs - absentSinceMs >= confirmMs) {
       const what = jobOn(board) === null ? "its board is idle" : "its board works on another one";
       const why = `sp-runner does not know the job any more, and ${what}`;

@@ -6,11 +6,12 @@
 import { elapsedMs } from "../../words/domain.ts";
 import { confirmMs, cutOffMs } from "../../runner/idle-board.ts";
 import type { Task } from "../../server/worker-side.ts";
-import { idleMs, jobOn, pause, stateOf, throwIfOver, watchBoard } from "./board-watch.ts";
-import { followJob, saidBy } from "./follow-job.ts";
+import { throwIfOver } from "./board-watch.ts";
+import { followJob } from "./follow-job.ts";
+import { hasRunAllTheSame, ranAllTheSame, settleLost, type Taken } from "./lost-submission.ts";
 import type { RunnerRecord, Verdict } from "./record.ts";
-import { findReport } from "./test-files.ts";
-import { type End, judge, type JudgeOptions, placeOf } from "./verdict.ts";
+import { type Settings, submit } from "./submission.ts";
+import { type End, judge, type JudgeOptions } from "./verdict.ts";
 
 export interface HardwareTest extends JudgeOptions {
   tasks: Task[];
@@ -21,16 +22,6 @@ export interface HardwareTest extends JudgeOptions {
   taken(): Promise<void>;
 }
 
-interface Taken {
-  is: "taken";
-  job: string;
-  isAdopted: boolean;
-}
-
-/** The service may refuse a board that it said is available: so often it is asked. */
-const mostRefusals = 3;
-/** A board that is neither free nor at work wants a person, or the factory to recover it. */
-const unfreeMs = 300_000;
 const longestSetting = 200;
 
 /** Resolves with the true outcome. Rejects with JobOver where the job is not ours any more. */
@@ -65,7 +56,7 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
     // An agent that is killed again and again does not begin anew each time.
     const cutOffAt = before.cutOffAt?.bootId === now.bootId ? before.cutOffAt : now;
     test.record({ phase: "submitting", cutOffAt });
-    return await settle(test, Math.max(confirmMs, cutOffMs - (elapsedMs(cutOffAt, now) ?? 0)));
+    return await settleLost(test, Math.max(confirmMs, cutOffMs - (elapsedMs(cutOffAt, now) ?? 0)));
   }
   if (before?.phase === "refused") {
     await test.tell("worker", "sp-runner: it was refused; waiting until its board is idle");
@@ -75,99 +66,6 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
   // The ping carries a job for up to a second after its end.
   await test.taken();
   return await submit(test, settings);
-}
-
-interface Settings {
-  test_type: string;
-  baseline: string;
-}
-
-async function submit(test: HardwareTest, settings: Settings): Promise<Taken | End> {
-  const { clock } = test;
-  const { testbed, input_dir, output_dir, disable_watchdog } = test.testbed;
-  let refusals = 0;
-  for (;;) {
-    const unfree = await awaitFreeBoard(test);
-    if (unfree !== null) return { is: "refused", why: `the board takes no job: ${unfree}` };
-    test.record({ phase: "submitting" });
-    const sentMs = clock.uptimeMs();
-    const answer = await test.runner.submit({
-      testbed,
-      input_dir,
-      output_dir,
-      ...settings,
-      disable_watchdog,
-    });
-    // Its name is written down, also where the job is over meanwhile: the service has it all the same.
-    if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
-    throwIfOver(test);
-    if (answer.isUnsent === true) {
-      test.record({ phase: "refused" });
-      await pause(test);
-      continue;
-    }
-    if (answer.refusal === "no answer") {
-      await test.tell("worker", `sp-runner: the answer to the submission was lost: ${saidBy(answer)}`);
-      // What was slow before the answer was lost may be as slow after it.
-      return await settle(test, clamp(clock.uptimeMs() - sentMs, confirmMs, cutOffMs));
-    }
-    const why = `sp-runner does not take the job: ${answer.message}`;
-    if (answer.status !== 409) return { is: "refused", why };
-    test.record({ phase: "refused" });
-    await test.tell("worker", `sp-runner: ${why}; waiting until its board is idle`);
-    if (await hasRunAllTheSame(test)) return ranAllTheSame;
-    refusals += 1;
-    if (refusals === mostRefusals) return { is: "refused", why };
-  }
-}
-
-const ranAllTheSame: End = { is: "lost", why: "sp-runner refused the job, and ran it", isOver: true };
-
-/** Another's job is on the board; or ours is, and the refusal was the answer to something between that sent it again. */
-async function hasRunAllTheSame(test: HardwareTest): Promise<boolean> {
-  await awaitIdleBoard(test);
-  return (await findReport(placeOf(test))) !== null;
-}
-
-/**
- * Resolves with null once it would take a job. A service that does not answer and a board that another's job is on are waited
- * for, any other board for a while: why not.
- */
-async function awaitFreeBoard(test: HardwareTest): Promise<string | null> {
-  const { clock } = test;
-  const look = watchBoard(test);
-  let sinceMs = clock.uptimeMs();
-  for (let isTold = false; ; isTold = true) {
-    const board = await look();
-    if (board.is === "idle" && board.board.status === "available") return null;
-    if (!isTold) await test.tell("worker", `sp-runner: waiting for the board: ${stateOf(board)}`);
-    if (board.is === "at work" || board.is === "no answer") sinceMs = clock.uptimeMs();
-    else if (clock.uptimeMs() - sinceMs >= unfreeMs) return stateOf(board);
-    await pause(test);
-  }
-}
-
-async function awaitIdleBoard(test: HardwareTest): Promise<void> {
-  const look = watchBoard(test);
-  for (;;) {
-    if ((idleMs(await look()) ?? 0) >= confirmMs) return;
-    await pause(test);
-  }
-}
-
-/** What became of a job that the service gave no name for. One that the board works on is taken for ours, until its end. */
-async function settle(test: HardwareTest, idleForMs: number): Promise<Taken | End> {
-  const look = watchBoard(test);
-  for (;;) {
-    const board = await look();
-    const job = jobOn(board);
-    if (job !== null) return { is: "taken", job, isAdopted: true };
-    if ((idleMs(board) ?? 0) >= idleForMs) {
-      const why = "the job was submitted and its answer lost, and its board is idle";
-      return { is: "lost", why, isOver: true };
-    }
-    await pause(test);
-  }
 }
 
 /** The end is on the disk before it is told: an agent that is started again goes on from there. */
@@ -181,10 +79,6 @@ async function conclude(test: HardwareTest, end: End, isAdopted: boolean): Promi
 function showJob({ job, isAdopted }: Taken): string {
   const name = job.slice(0, longestSetting);
   return isAdopted ? `its board works on ${name}, which is taken for this job` : `it runs as ${name}`;
-}
-
-function clamp(value: number, least: number, most: number): number {
-  return Math.min(Math.max(value, least), most);
 }
 
 /** The job may choose it by its task's environment. */

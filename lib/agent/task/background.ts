@@ -6,16 +6,8 @@
 import type { Clock } from "../../doors/clock.ts";
 import type { Child, Children } from "./child.ts";
 import type { ControlReply, ProcessStart } from "../bmat/messages.ts";
-import {
-  endsWithin,
-  heldQuietlyMs,
-  openPumps,
-  overGraceMs,
-  type Pumps,
-  type Streams,
-  type Tell,
-  tellExit,
-} from "./process-end.ts";
+import { endsWithin, heldQuietlyMs, overGraceMs, tellExit } from "./process-end.ts";
+import { openPumps, type Pumps, type Streams, type Tell } from "./process-output.ts";
 import { debugText, showOsError } from "../os-error.ts";
 
 export interface BackgroundOptions {

@@ -7,6 +7,7 @@
 /* oxlint-disable no-restricted-properties -- SIGCHLD tells that a job's process may have ended */
 import { closeSync } from "node:fs";
 import type { Clock } from "../../doors/clock.ts";
+import { endProcessGroup } from "./process-group.ts";
 import { type LaunchOptions, type Launched, type Launcher, openLauncher } from "./launch.ts";
 
 export interface Exit {
@@ -43,10 +44,6 @@ export interface Children {
   /** Frees what starts need. No process may be running. */
   close(): void;
 }
-
-const lookMs = 20;
-/** After KILL: only a process in the kernel's hands, or one that its parent has not collected, can still be there. */
-const giveUpAfterMs = 1000;
 
 /** `directory` is the agent's own. */
 export function openChildren({ clock, directory }: { clock: Clock; directory: string }): Children {
@@ -105,19 +102,8 @@ function openChild(
     },
     endGroup: async (graceMs) => {
       // Once the process is gone and nobody writes for it, its group's number may be another's.
-      const isOurs = (): boolean => isRunning() || !stdout.isClosed() || !stderr.isClosed();
-      if (!isOurs()) return;
-      const isGone = async (withinMs: number): Promise<boolean> => {
-        for (let waited = 0; waited < withinMs; waited += lookMs) {
-          if (!signalGroup(pid, 0)) return true;
-          await clock.sleep(lookMs);
-        }
-        return !signalGroup(pid, 0);
-      };
-      signalGroup(pid, "SIGTERM");
-      if (await isGone(graceMs)) return;
-      signalGroup(pid, "SIGKILL");
-      await isGone(giveUpAfterMs);
+      const isOurs = isRunning() || !stdout.isClosed() || !stderr.isClosed();
+      if (isOurs) await endProcessGroup(pid, graceMs, clock);
     },
   };
 }
@@ -132,17 +118,6 @@ function startMeasure(clock: Clock): () => number {
     const byUptime = clock.uptimeMs() - uptime;
     return Math.abs(byWall - byUptime) <= uptimeStep ? Math.max(byWall, 0) : byUptime;
   };
-}
-
-/** False where the group has no member. */
-function signalGroup(pid: number, signal: "SIGTERM" | "SIGKILL" | 0): boolean {
-  try {
-    process.kill(-pid, signal);
-    return true;
-  } catch (error) {
-    // EPERM: there, and another user's. Nobody who waits for its end is told that it came.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
 }
 
 function openPipe(fd: number): Pipe & { isClosed(): boolean } {

@@ -1,36 +1,17 @@
 /**
- * A process told as events: what it prints, how it ended, and who still holds its output (lib/agent/README.md "Output
- * of processes").
+ * How a job's process ends, or is ended: its exit as an event, others that still hold its output, and one that is stuck, which
+ * gets TERM, a grace and KILL (lib/agent/README.md "A task", "Output of processes").
  */
 import type { Clock } from "../../doors/clock.ts";
-import type { Child, Exit, Pipe } from "./child.ts";
 import { JobOver } from "../job-calls.ts";
-import { createLines } from "../events/lines.ts";
+import type { Exit } from "./child.ts";
+import { openPumps, type Printed, type Pumps } from "./process-output.ts";
 
-/** Resolves when the event is queued, which can take long; rejects when the job is over. */
-export type Tell = (stream: string, payload: string) => Promise<void>;
-
-/** Which event streams a process is told in. */
-export interface Streams {
-  stdout: string;
-  stderr: string;
-  exit: string;
-  warning: string;
-  /** Stands in its warnings: which process it is. */
-  about: string;
-}
-
-export interface Narrated {
-  child: Child;
-  streams: Streams;
-  clock: Clock;
-  tell: Tell;
+export interface Narrated extends Printed {
   /** Aborts when the job is over: the process group is ended. */
   signal: AbortSignal;
 }
 
-/** Output that waits for its newline is shown after this much quiet: a prompt, or a line of dots. */
-const quietMs = 1000;
 /** How long others may hold the output open once the process has ended: quietly, and after a warning. */
 export const heldQuietlyMs = 5000;
 const heldMs = 60_000;
@@ -86,37 +67,6 @@ function warner({ streams, tell }: Pick<Narrated, "streams" | "tell">): (text: s
   return (text) => tell(streams.warning, `exec warning: ${streams.about}: ${text}`);
 }
 
-export interface Pumps {
-  /** Resolves when all output is told; rejects when it cannot be. */
-  drained: Promise<unknown>;
-  /** Names of the pipes that are still held open. */
-  open(): string[];
-  close(): void;
-}
-
-/** Tells what the process prints, line by line. */
-export function openPumps({ child, streams, clock, tell }: Omit<Narrated, "signal">): Pumps {
-  const pumps = [
-    { name: "stdout", stream: streams.stdout, pipe: child.stdout, isOpen: true },
-    { name: "stderr", stream: streams.stderr, pipe: child.stderr, isOpen: true },
-  ];
-  const drained = Promise.all(
-    pumps.map(async (pump) => {
-      await pumpLines(pump.pipe, clock, (payload) => tell(pump.stream, payload));
-      pump.isOpen = false;
-    }),
-  );
-  // A failure is the job's end: seen by whoever waits, perhaps only after the process has ended.
-  drained.catch(() => undefined);
-  return {
-    drained,
-    open: () => pumps.filter(({ isOpen }) => isOpen).map(({ name }) => name),
-    close: () => {
-      for (const { pipe } of pumps) pipe.close();
-    },
-  };
-}
-
 /** True once `work` is done, false after `ms`. Rejects as `work` does, and when the job is over: then nothing ends `work`. */
 export async function endsWithin(
   work: Promise<unknown>,
@@ -133,32 +83,4 @@ export async function endsWithin(
   } finally {
     early.abort();
   }
-}
-
-/** Ends with the pipe; holds no more than a part of output and a piece of a line. */
-async function pumpLines(pipe: Pipe, clock: Clock, tell: (payload: string) => Promise<void>): Promise<void> {
-  const lines = createLines();
-  try {
-    let next = pipe.read();
-    for (;;) {
-      if (lines.waiting > 0 && !(await comesWithin(next, quietMs, clock))) {
-        for (const piece of lines.takeQuiet()) await tell(piece);
-      }
-      const part = await next;
-      if (part === null) break;
-      for (const piece of lines.push(part)) await tell(piece);
-      next = pipe.read();
-    }
-    for (const piece of lines.end()) await tell(piece);
-  } finally {
-    pipe.close();
-  }
-}
-
-async function comesWithin(next: Promise<unknown>, ms: number, clock: Clock): Promise<boolean> {
-  const early = new AbortController();
-  const late = clock.sleep(ms, early.signal).then(() => false);
-  const isThere = await Promise.race([next.then(() => true), late]);
-  early.abort();
-  return isThere;
 }

@@ -7,7 +7,8 @@ import type { Task } from "../../server/worker-side.ts";
 import type { Background } from "./background.ts";
 import type { Child, Children } from "./child.ts";
 import type { User } from "./launch.ts";
-import { narrate, type Tell } from "./process-end.ts";
+import { narrate } from "./process-end.ts";
+import type { Tell } from "./process-output.ts";
 import { showOsError } from "../os-error.ts";
 import type { Script } from "./script.ts";
 

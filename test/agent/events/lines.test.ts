@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { createLines, longestPiece } from "../../../lib/agent/events/lines.ts";
+import { longestEventBytes } from "../../../lib/agent/events/event-limits.ts";
+import { createLines } from "../../../lib/agent/events/lines.ts";
 
 /** Feeds the bytes in parts of `step` bytes. */
 function frame(bytes: Uint8Array, step = bytes.length): string[] {
@@ -44,18 +45,20 @@ describe("createLines()", () => {
       const pieces = frame(utf8(`${line}\nnext\n`), step);
       expect(pieces.pop()).toBe("next");
       expect(pieces.join("")).toBe(line);
-      expect(Math.max(...pieces.map((piece) => Buffer.byteLength(piece)))).toBeLessThanOrEqual(longestPiece);
+      expect(Math.max(...pieces.map((piece) => Buffer.byteLength(piece)))).toBeLessThanOrEqual(
+        longestEventBytes,
+      );
       expect(pieces.length).toBeLessThan(6);
     },
   );
 
   test("a line of exactly one piece is one event", () => {
-    expect(frame(utf8(`${"x".repeat(longestPiece)}\ny\n`)).map(({ length }) => length)).toEqual([
-      longestPiece,
+    expect(frame(utf8(`${"x".repeat(longestEventBytes)}\ny\n`)).map(({ length }) => length)).toEqual([
+      longestEventBytes,
       1,
     ]);
-    expect(frame(utf8(`${"x".repeat(longestPiece + 1)}\n`)).map(({ length }) => length)).toEqual([
-      longestPiece,
+    expect(frame(utf8(`${"x".repeat(longestEventBytes + 1)}\n`)).map(({ length }) => length)).toEqual([
+      longestEventBytes,
       1,
     ]);
   });
@@ -65,11 +68,13 @@ describe("createLines()", () => {
     line[60_000] = 0x0a;
     const pieces = frame(line);
     expect(pieces.join("")).toBe("\ufffd".repeat(199_999));
-    expect(Math.max(...pieces.map((piece) => Buffer.byteLength(piece)))).toBeLessThanOrEqual(longestPiece);
+    expect(Math.max(...pieces.map((piece) => Buffer.byteLength(piece)))).toBeLessThanOrEqual(
+      longestEventBytes,
+    );
   });
 
   test("text that has grown is cut between characters too, wherever a pair of units stands", () => {
-    const most = Math.floor(longestPiece / 3);
+    const most = Math.floor(longestEventBytes / 3);
     for (const before of [most - 2, most - 1, most]) {
       const line = Buffer.concat([
         Buffer.alloc(before, 0xff),
@@ -96,7 +101,7 @@ describe("createLines()", () => {
     let bytes = 0;
     for (let count = 0; count < 64; count += 1) {
       for (const piece of lines.push(part)) bytes += piece.length;
-      expect(lines.waiting).toBeLessThanOrEqual(longestPiece);
+      expect(lines.waiting).toBeLessThanOrEqual(longestEventBytes);
     }
     expect(bytes + lines.waiting).toBe(64 * part.length);
   });
