@@ -45,7 +45,7 @@ export interface Base {
   /** How the job ended, for the factory's log: `why` is null of a job that completed. */
   recordVerdict(why: string | null): void;
   forgetDoneJob(): void;
-  /** What the factory is to know of the board when this program is gone: on the disk before it is done. */
+  /** What the factory must know of the board when this program is gone: on the disk before it is done. */
   recordRunner(state: object): void;
   /** Text of what was last recorded so. */
   readRunnerRecord(): string | null;
@@ -72,8 +72,8 @@ export function openBase({ directory, home }: { directory: string; home: string 
   return {
     directory,
     runDirectory,
-    readIdentity: () => {
-      try {
+    readIdentity: () =>
+      attempt("read", identityPath, () => {
         const identity = identitySchema.safeParse(JSON.parse(readFileSync(identityPath, "utf8")));
         if (!identity.success) {
           const issue = identity.error.issues[0];
@@ -85,77 +85,52 @@ export function openBase({ directory, home }: { directory: string; home: string 
           bootstrap: new Secret(bootstrap),
           token: new Secret(token),
         };
-      } catch (error) {
-        return cannot("read", identityPath, error);
-      }
-    },
+      }),
     readOpenJob: () => readText(jobPath),
-    recordJob: (ping) => {
-      try {
-        const file = openSync(jobPath, "wx");
-        writeSync(file, `${JSON.stringify(sortKeys(ping), null, 2)}\n`);
-        fsyncSync(file);
-        closeSync(file);
+    recordJob: (ping) =>
+      attempt("create", jobPath, () => {
+        writeSynced(openSync(jobPath, "wx"), JSON.stringify(sortKeys(ping), null, 2));
         syncDirectory(`${directory}/etc`);
-      } catch (error) {
-        cannot("create", jobPath, error);
-      }
-    },
+      }),
     recordJobDone: () => {
       try {
         renameSync(jobPath, donePath);
       } catch (error) {
         // A job may have removed the file; that it is done must be seen all the same.
         if (errorCode(error) !== "ENOENT") cannot("rename", jobPath, error);
-        try {
-          writeFileSync(donePath, "{}\n", { mode: 0o600 });
-        } catch (second) {
-          cannot("write", donePath, second);
-        }
+        attempt("write", donePath, () => writeFileSync(donePath, "{}\n", { mode: 0o600 }));
       }
     },
     recordVerdict: (why) => {
       const words = why === null ? "completed" : `failed\n${why.slice(0, 200).replaceAll(/\p{Cc}+/gu, " ")}`;
-      try {
-        writeFileSync(verdictPath, `${words}\n`, { mode: 0o644 });
-      } catch (error) {
-        cannot("write", verdictPath, error);
-      }
+      attempt("write", verdictPath, () => writeFileSync(verdictPath, `${words}\n`, { mode: 0o644 }));
     },
     forgetDoneJob: () => rmSync(donePath, { force: true }),
-    recordRunner: (state) => {
-      const path = recordPath;
-      try {
-        const file = openSync(`${path}.new`, "w");
+    recordRunner: (state) =>
+      attempt("write", recordPath, () => {
+        const file = openSync(`${recordPath}.new`, "w");
         // The factory's user reads it also where this agent is root, whatever umask it was given; it holds no secret.
         fchmodSync(file, 0o644);
-        writeSync(file, `${JSON.stringify(state)}\n`);
-        fsyncSync(file);
-        closeSync(file);
-        renameSync(`${path}.new`, path);
+        writeSynced(file, JSON.stringify(state));
+        renameSync(`${recordPath}.new`, recordPath);
         syncDirectory(`${directory}/etc`);
-      } catch (error) {
-        cannot("write", path, error);
-      }
-    },
+      }),
     readRunnerRecord: () => readText(recordPath),
     readTestbed: () => readText(`${home}/testbed.json`),
     provideBmat: (command) => {
       const path = `${directory}/bin/bmat`;
-      try {
+      attempt("make", path, () => {
         mkdirSync(runDirectory, { recursive: true });
         mkdirSync(`${directory}/bin`, { recursive: true });
         if (existsSync(path)) return;
         const words = shieldedBmat(command, directory).map(quote).join(" ");
         writeFileSync(path, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
-      } catch (error) {
-        cannot("make", path, error);
-      }
+      });
     },
   };
 }
 
-/** Null where there is no such file. */
+/** Null if there is no such file. */
 function readText(path: string): string | null {
   try {
     return readFileSync(path, "utf8");
@@ -164,11 +139,26 @@ function readText(path: string): string | null {
   }
 }
 
+/** One line, on the disk. Closes the file. */
+function writeSynced(file: number, line: string): void {
+  writeSync(file, `${line}\n`);
+  fsyncSync(file);
+  closeSync(file);
+}
+
 /** A name in it is on the disk only after this. */
 function syncDirectory(path: string): void {
   const directory = openSync(path, "r");
   fsyncSync(directory);
   closeSync(directory);
+}
+
+function attempt<T>(verb: string, path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    return cannot(verb, path, error);
+  }
 }
 
 function cannot(verb: string, path: string, error: unknown): never {

@@ -3,40 +3,27 @@
  * gone, and where another agent goes on.
  */
 import { z } from "zod";
-import type { Moment } from "../../words/domain.ts";
 
-/** How a hardware test came out. */
-export interface Verdict {
-  isGood: boolean;
-  /** Files to be uploaded whatever the job's rules say, relative to the output directory. */
-  files: string[];
-}
-
-export type RunnerRecord =
-  /** `cutOffAt`: when it was found that nobody waits for the answer any more; that it was cut off is not known before. */
-  | { phase: "submitting"; cutOffAt?: Moment | undefined }
-  /** It did not reach the service, or was refused because of the job on the board: it is submitted again, once the board is idle. */
-  | { phase: "refused" }
-  /** `isAdopted`: its name is the board's word, not the answer to the submission. */
-  | { phase: "submitted"; job: string; isAdopted: boolean }
-  /** `lines` are for the job's owner. The service said that the job is over, or took none, or the board was seen idle for long enough. */
-  | { phase: "ended"; verdict: Verdict; lines: string[] };
+/** How a hardware test came out. `files` are to be uploaded whatever the job's rules say, relative to the output directory. */
+const verdictSchema = z.object({ isGood: z.boolean(), files: z.array(z.string()) });
+export type Verdict = z.infer<typeof verdictSchema>;
 
 const recordSchema = z.discriminatedUnion("phase", [
+  // `cutOffAt`: when it was found that nobody waits for the answer any more; that it was cut off is not known before.
   z.object({
     phase: z.literal("submitting"),
     cutOffAt: z.object({ bootId: z.string(), uptimeMs: z.number() }).optional(),
   }),
+  // It did not reach the service, or was refused because of the job on the board: it is submitted again, once the board is idle.
   z.object({ phase: z.literal("refused") }),
+  // `isAdopted`: its name is the board's word, not the answer to the submission.
   z.object({ phase: z.literal("submitted"), job: z.string().min(1), isAdopted: z.boolean() }),
-  z.object({
-    phase: z.literal("ended"),
-    verdict: z.object({ isGood: z.boolean(), files: z.array(z.string()) }),
-    lines: z.array(z.string()),
-  }),
+  // The service said that the job is over, or took none, or the board was idle for long enough. `lines` are for the job's owner.
+  z.object({ phase: z.literal("ended"), verdict: verdictSchema, lines: z.array(z.string()) }),
 ]);
+export type RunnerRecord = z.infer<typeof recordSchema>;
 
-/** Null where nothing was submitted. What cannot be read may have been submitted. */
+/** Null if nothing was submitted. What cannot be read may have been submitted. */
 export function parseRecord(text: string | null): RunnerRecord | null {
   if (text === null) return null;
   try {

@@ -17,14 +17,15 @@ export interface Surroundings {
   hasLocale(name: string): boolean;
 }
 
-const testbedSchema = z.object({
-  testbed: z.string().optional(),
-  sp_type: z.string().optional(),
-  target: z.string().optional(),
-  sp_runner: z.string().optional(),
-  sp_runner_config: z.string().optional(),
-  baseline: z.string().optional(),
-});
+/** What a task is told of `testbed.json`. */
+const testbedNames = {
+  SP_TESTBED: "testbed",
+  SP_TYPE: "sp_type",
+  SP_TARGET: "target",
+  SP_RUNNER: "sp_runner",
+  SP_RUNNER_CONFIG: "sp_runner_config",
+  SP_BASELINE: "baseline",
+};
 
 const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
 
@@ -77,26 +78,18 @@ function givenVariables(env: Surroundings["env"]): Record<string, string> {
   );
 }
 
+/** None from a file that is damaged, or of another form. */
 function testbedVariables(text: string | null): Record<string, string> {
-  const known = testbedSchema.safeParse(readJson(text));
-  if (!known.success) return {};
-  const all = {
-    SP_TESTBED: known.data.testbed,
-    SP_TYPE: known.data.sp_type,
-    SP_TARGET: known.data.target,
-    SP_RUNNER: known.data.sp_runner,
-    SP_RUNNER_CONFIG: known.data.sp_runner_config,
-    SP_BASELINE: known.data.baseline,
-  };
-  return Object.fromEntries(
-    Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
+  const testbed = readJson(text);
+  const entries = Object.entries(testbedNames).map(([name, key]) => [name, testbed[key]] as const);
+  if (entries.some(([, value]) => value !== undefined && typeof value !== "string")) return {};
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
-function readJson(text: string | null): unknown {
+function readJson(text: string | null): Record<string, unknown> {
   try {
-    return text === null ? null : JSON.parse(text);
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text ?? ""));
   } catch {
-    return null;
+    return {};
   }
 }
