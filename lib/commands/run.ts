@@ -10,7 +10,7 @@ import {
 } from "../config/locations.ts";
 import { type Reading, readingOf } from "../config/reading.ts";
 import { createDaemon } from "../daemon/daemon.ts";
-import { describeLeft, describeTakenOver } from "../daemon/hand-over.ts";
+import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openKnown } from "../daemon/memory.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
 import { openLabHosts } from "../hosts/all-hosts.ts";
@@ -24,6 +24,7 @@ import { type Log, openLog } from "../words/logger.ts";
 import type { Secret } from "../words/secret.ts";
 import { versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
+import { startUpdates } from "./own-updater.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
 const exitAlreadyRunning = 75;
@@ -59,6 +60,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   keepReading(store, readingOf(config), log);
   const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, program);
   const { baseurl } = config.general;
+  const known = openKnown(store);
   const daemon = createDaemon({
     ...here,
     config,
@@ -68,7 +70,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     openRunner: openRunners(here),
     log,
     supervisor: here.openSupervisor((line) => log.warn(line)),
-    known: openKnown(store),
+    known,
   });
   let stopsAsked = 0;
   const stop = (signal: string): void => {
@@ -90,6 +92,18 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
+  const startedMs = clock.wallMs();
+  const updates = startUpdates(here, {
+    config,
+    base,
+    log,
+    look: () => standingOf(known, startedMs),
+    handOver: () => {
+      stopsAsked += 1;
+      daemon.stop();
+    },
+    die,
+  });
   const { held } = await daemon.run().catch((error: unknown) => {
     if (error instanceof FactoryError) throw error;
     return die(error);
@@ -104,6 +118,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
   log.info(describeLeft(held, isDrained));
+  await updates.stop();
   await hosts.close();
   store.close();
   lock.release();

@@ -89,6 +89,25 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: serviceArgs,
     run: async (here, args) => await (await import("./service/words.ts")).controlService(here, args),
   },
+  update: {
+    description: "Look for a new version, install it, or go back to the version before",
+    args: {
+      check: { type: "boolean", description: "say what there is (also without a flag)" },
+      now: { type: "boolean", description: "install the newest version; jobs run on" },
+      to: { type: "string", valueHint: "VERSION", description: "install this version" },
+      rollback: { type: "boolean", description: "go back to the version before" },
+      retry: { type: "boolean", description: "also a version that was rolled back here" },
+      "allow-downgrade": { type: "boolean", description: "also an older version" },
+      ...baseArgs,
+    },
+    run: async (here, args) => await (await import("./update.ts")).updateFactory(here, args),
+  },
+  "self-test": {
+    description: "What this executable is, once it has read its configuration and database",
+    isHidden: true,
+    args: jsonArgs,
+    run: async (here, args) => await (await import("./self-test.ts")).testItself(here, args),
+  },
   demo: {
     description: "Show a factory at work: ten jobs on five simulated testbeds, under 20 s",
     run: async (here) => await (await import("./demo/demo.ts")).runDemo(here),

@@ -1,5 +1,5 @@
 /** The door to files that must be whole after a power cut: each change is on the disk when its call resolves. */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import {
   chmod,
@@ -78,8 +78,7 @@ export function openDurableFiles(): DurableFiles {
       await sync(dirname(path));
     },
     write: async (path, content, mode) => {
-      const draft = `${path}.new`;
-      await rm(draft, { force: true });
+      const draft = draftOf(path);
       const file = await open(draft, "wx", mode);
       try {
         await file.writeFile(content);
@@ -92,8 +91,7 @@ export function openDurableFiles(): DurableFiles {
       await renameDurably(draft, path);
     },
     setLink: async (path, target) => {
-      const draft = `${path}.new`;
-      await rm(draft, { force: true });
+      const draft = draftOf(path);
       await symlink(target, draft);
       await renameDurably(draft, path);
     },
@@ -142,6 +140,9 @@ function upTo(maxBytes: number): (parts: AsyncIterable<Uint8Array>) => AsyncGene
     }
   };
 }
+
+/** Two may write at once. */
+const draftOf = (path: string): string => `${path}.${randomUUID().slice(0, 8)}.new`;
 
 async function renameDurably(from: string, to: string): Promise<void> {
   await rename(from, to);

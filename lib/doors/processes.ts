@@ -22,7 +22,7 @@ export interface Run {
 export type RunResult =
   | { ok: true; exitCode: number; stdout: string; stderr: string }
   /** It could not be started, or did not end in time (then it was killed); what it did is unknown. */
-  | { ok: false; reason: string };
+  | { ok: false; reason: string; /** The system's word for why it could not be started. */ code?: string };
 
 /** A program that is talked to, line by line, for as long as it runs. */
 export interface Talk {
@@ -80,7 +80,8 @@ export function openProcesses({ clock }: { clock: Clock }): Processes {
         if (signal?.aborted === true) return { ok: false, reason: "cancelled" };
         return { ok: true, exitCode, stdout, stderr };
       } catch (error) {
-        return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+        const code = error instanceof Error && "code" in error ? { code: String(error.code) } : {};
+        return { ok: false, reason: error instanceof Error ? error.message : String(error), ...code };
       } finally {
         deadline.release();
       }

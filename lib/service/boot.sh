@@ -8,6 +8,8 @@ prefix=$(CDPATH='' cd -P -- "$here/.." && pwd) || exit 1
 bin=$prefix/bin/$product
 # They would turn the executable into a plain Bun, or run code in it.
 unset BUN_OPTIONS BUN_BE_BUN
+# The program ends by itself for a new version only if this script starts it again.
+export FACTORY_BOOT="$prefix"
 
 current=$(readlink "$bin") || current=
 current=${current#../versions/}

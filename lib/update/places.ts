@@ -166,7 +166,7 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
         },
       );
     }
-    const draft = `${staging}/${version}`;
+    const draft = `${staging}/${version}.draft`;
     await files.makeDirectory(`${prefix}/versions`);
     if (!executable.startsWith(`${draft}/`)) await files.remove(draft);
     await files.makeDirectory(draft);

@@ -1,0 +1,104 @@
+/** The verb `update`: what a mirror has for this host, and to it or back. A factory that runs takes the rest over by itself. */
+import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
+import { isFactoryRunning } from "../store/store.ts";
+import { asFactoryError } from "../update/download.ts";
+import { FactoryError } from "../words/failure.ts";
+import { versionLine } from "../words/version.ts";
+import { usageError } from "./command-line.ts";
+import { openOwnUpdater } from "./own-updater.ts";
+import { lookAround, type ThisProcess } from "./this-process.ts";
+
+export interface UpdateArgs extends BaseArgs {
+  check?: boolean;
+  now?: boolean;
+  to?: string;
+  rollback?: boolean;
+  retry?: boolean;
+  "allow-downgrade"?: boolean;
+}
+
+export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promise<number> {
+  const asked = [args.check === true, args.now === true || args.to !== undefined, args.rollback === true];
+  if (asked.filter(Boolean).length > 1)
+    throw usageError("update takes one of --check, --now or --to, and --rollback");
+  const surroundings = await lookAround(here);
+  const base = findBase(args, surroundings);
+  const config = readConfig(base, surroundings);
+  const interrupted = new AbortController();
+  here.once("SIGINT", () => interrupted.abort());
+  const progress = openProgress(here);
+  const own = openOwnUpdater(
+    here,
+    { config, base },
+    {
+      report: here.print,
+      onProgress: progress.show,
+      signal: interrupted.signal,
+    },
+  );
+  if (own === null) {
+    throw new FactoryError(`Cannot update ${here.executable}: it is not in a prefix that install.sh made`, {
+      hint: "install.sh installs this program so that it can keep itself current",
+    });
+  }
+  const { places, updater } = own;
+  const follow = async (version: string): Promise<number> => {
+    const isRunning = await isFactoryRunning(base.database, here.files.isThere);
+    here.print(
+      isRunning
+        ? `the running factory hands over to ${version} within seconds; its jobs run on`
+        : `no factory is running: the next start runs ${version}`,
+    );
+    return 0;
+  };
+  if (args.rollback === true) {
+    const { from, to } = await places.rollBack("an operator rolled it back").catch((error: unknown) => {
+      throw asFactoryError(error, places.prefix);
+    });
+    here.print(`${from} is rolled back, and is not tried again until --retry`);
+    return await follow(to);
+  }
+  const wish = {
+    wanted: args.to ?? config.update.pin,
+    allowDowngrade: args["allow-downgrade"] === true,
+    retry: args.retry === true,
+  };
+  if (args.now !== true && args.to === undefined) {
+    const offer = await updater.check(wish);
+    here.print(`${versionLine()} runs`);
+    here.print(
+      offer === null ? "there is nothing newer" : `${offer.release.version} can be installed: --now does it`,
+    );
+    return 0;
+  }
+  const version = await updater.prepare(wish).finally(progress.end);
+  if (version === null) {
+    here.print(`${versionLine()} is the newest`);
+    return 0;
+  }
+  await updater.switchTo(version);
+  return await follow(version);
+}
+
+/** Bytes and time left on one line of a terminal; nothing in a log. */
+function openProgress({ clock, errors }: ThisProcess): {
+  show(done: number, all: number): void;
+  end(): void;
+} {
+  let shownMs = 0;
+  let first: { atMs: number; done: number } | null = null;
+  return {
+    show: (done, all) => {
+      const nowMs = clock.uptimeMs();
+      first ??= { atMs: nowMs, done };
+      if (!errors.isTerminal || (nowMs - shownMs < 200 && done < all)) return;
+      shownMs = nowMs;
+      const rate = (done - first.done) / Math.max(1, nowMs - first.atMs);
+      const left = rate === 0 ? "" : `, ${Math.ceil((all - done) / rate / 1000)} s left`;
+      errors.write(`\r\u001B[K  ${(done / 1e6).toFixed(1)} of ${(all / 1e6).toFixed(1)} MB${left}`);
+    },
+    end: () => {
+      if (errors.isTerminal && first !== null) errors.write("\r\u001B[K");
+    },
+  };
+}

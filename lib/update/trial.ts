@@ -1,0 +1,28 @@
+/** Whether a new version has proved itself. Pure. */
+
+/** A fault that shows later than this is not the start's. */
+export const trialMs = 120_000;
+/** What is not confirmed by then has a fault that does not end it, for example it no longer reaches the server. */
+export const longestTrialMs = 600_000;
+
+export interface TrialLook {
+  /** Since this process started. */
+  ranMs: number;
+  /** Names of instances of which it is not known whether their agents live, now and before the switch. */
+  unseen: string[];
+  unseenBefore: string[];
+  isServerDown: boolean;
+  wasServerDown: boolean;
+}
+
+/** `roll back`: with the reason, for people. */
+export function judgeTrial(
+  look: TrialLook,
+): { kind: "go on" | "confirm" } | { kind: "roll back"; reason: string } {
+  const lost = look.unseen.filter((name) => !look.unseenBefore.includes(name));
+  const isDeaf = look.isServerDown && !look.wasServerDown;
+  if (lost.length === 0 && !isDeaf) return { kind: look.ranMs >= trialMs ? "confirm" : "go on" };
+  if (look.ranMs < longestTrialMs) return { kind: "go on" };
+  const reason = isDeaf ? "it does not reach the server" : `it did not find ${lost.join(", ")} again`;
+  return { kind: "roll back", reason: `${reason} within ${longestTrialMs / 60_000} minutes` };
+}

@@ -1,0 +1,234 @@
+/** What the daemon's process does by itself, on a settable clock: when it asks, when it starts a new version, and how it judges one. */
+import { afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../../lib/config/config.ts";
+import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { type DaemonLook, runSchedule, type ScheduleOptions } from "../../lib/update/schedule.ts";
+import { createSettableClock, type SettableClock } from "../lab/settable-clock.ts";
+import { until } from "../lab/until.ts";
+import { openUpdateLab, saying, type UpdateLab } from "../lab/update-lab.ts";
+
+setDefaultTimeout(30_000);
+
+const minute = 60_000;
+const hour = 60 * minute;
+let lab: UpdateLab;
+let clock: SettableClock;
+let look: DaemonLook;
+let lines: string[];
+let handedOver: number;
+const stops: (() => Promise<void>)[] = [];
+
+beforeEach(async () => {
+  lab = await openUpdateLab();
+  clock = createSettableClock({ wallMs: Date.now() });
+  look = { unseen: [], isServerDown: false, isStarting: false, hasOlder: false };
+  [lines, handedOver] = [[], 0];
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+  rmSync(lab.directory, { recursive: true, force: true });
+});
+
+function start(settings: Partial<Config["update"]>, changes: Partial<ScheduleOptions> = {}): void {
+  const running = changes.running ?? "1.0.0";
+  const ended = new AbortController();
+  const note = (line: string): void => void lines.push(line);
+  const run = runSchedule(
+    {
+      places: lab.places,
+      updater: lab.updater({ clock, running, report: note }),
+      settings: { mode: "notify", url: lab.mirror, channel: "stable", window: null, pin: null, ...settings },
+      running,
+      clock,
+      random: { fraction: () => 0.5 },
+      look: () => look,
+      isSupervised: true,
+      handOver: () => void (handedOver += 1),
+      log: { info: note, warn: note },
+      ...changes,
+    },
+    ended.signal,
+  );
+  stops.push(async () => {
+    ended.abort();
+    await run;
+  });
+}
+
+/** Passes time in ticks, each of which is over before the next one: what it does to files is not the clock's. */
+async function pass(ms: number): Promise<void> {
+  const step = Math.max(30_000, ms / 40);
+  for (let passed = 0; passed < ms; passed += step) {
+    await until("the tick is over", () => clock.waiting() > 0);
+    await clock.advance(step);
+  }
+  await until("the tick is over", () => clock.waiting() > 0);
+}
+
+const offered = (): string[] => lines.filter((line) => line.includes("can be installed"));
+
+test("notify: minutes after the start a new version is logged, once, and nothing is changed", async () => {
+  await lab.release("1.1.0");
+  start({});
+  await pass(minute);
+  expect(offered()).toEqual([]);
+  await pass(6 * minute);
+  await until("it is logged", () => offered().length === 1);
+  await pass(7 * hour);
+  expect(offered()).toHaveLength(1);
+  expect((await lab.places.versions()).map(({ version }) => version)).toEqual(["1.0.0"]);
+  await lab.release("1.2.0");
+  await pass(7 * hour);
+  await until("the next one is logged, too", () => offered().length === 2);
+});
+
+test("off: nothing is asked", async () => {
+  start({ mode: "off", url: "/nowhere" });
+  await pass(8 * hour);
+  expect(lines).toEqual([]);
+});
+
+test("auto: a new version is started by itself, once no start of a job is under way", async () => {
+  await lab.release("1.1.0");
+  look.isStarting = true;
+  start({ mode: "auto" });
+  await until("it is switched to", async () => {
+    await pass(minute);
+    return (await lab.places.current()) === "1.1.0";
+  });
+  expect(handedOver).toBe(0);
+  look.isStarting = false;
+  await pass(minute);
+  expect(handedOver).toBeGreaterThan(0);
+  expect((await lab.updater().state()).before).toMatchObject({ version: "1.1.0", isServerDown: false });
+});
+
+test("a start of a job that never ends holds up no hand-over for ever", async () => {
+  look.isStarting = true;
+  start({});
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  await lab.places.switchTo("1.1.0");
+  await until("it hands over", async () => {
+    await pass(minute);
+    return handedOver > 0;
+  });
+});
+
+test("auto: outside the window a new version is made ready and not started", async () => {
+  await lab.release("1.1.0");
+  const local = new Date(clock.wallMs());
+  const now = local.getHours() * 60 + local.getMinutes();
+  const at = (offset: number): number => (now + offset + 1440) % 1440;
+  start({ mode: "auto", window: { fromMinute: at(120), toMinute: at(180) } });
+  await until("it is ready", async () => {
+    await pass(minute);
+    return (await lab.updater().state()).ready === "1.1.0";
+  });
+  await pass(30 * minute);
+  expect(await lab.places.current()).toBe("1.0.0");
+  await pass(2 * hour);
+  expect(await lab.places.current()).toBe("1.1.0");
+});
+
+test("auto: a pinned version is the only one that is installed", async () => {
+  await lab.release("1.1.0");
+  await lab.release("1.2.0");
+  start({ mode: "auto", pin: "1.1.0" });
+  await until("it is switched to", async () => {
+    await pass(minute);
+    return (await lab.places.current()) === "1.1.0";
+  });
+});
+
+test("without a supervisor nothing is ended: what to do is logged once", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  start({}, { isSupervised: false });
+  await pass(minute);
+  await lab.places.switchTo("1.1.0");
+  await pass(5 * minute);
+  expect(handedOver).toBe(0);
+  expect(lines.filter((line) => line.includes("restart it to run 1.1.0"))).toHaveLength(1);
+});
+
+async function onTrial(): Promise<void> {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  await lab.places.switchTo("1.1.0");
+}
+
+test("a version on trial is confirmed after two minutes, and asks for no newer one before", async () => {
+  await onTrial();
+  await lab.release("1.2.0");
+  start({ mode: "auto" }, { running: "1.1.0" });
+  await pass(minute);
+  expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "trial" });
+  await pass(2 * minute);
+  expect(await lab.places.mark("1.1.0")).toEqual({ kind: "good" });
+});
+
+test("a version that is deaf to the server is rolled back, and hands over to the one before", async () => {
+  await onTrial();
+  await lab.updater().remember({ before: { version: "1.1.0", isServerDown: false, unseen: [] } });
+  look.isServerDown = true;
+  start({}, { running: "1.1.0" });
+  await pass(9 * minute);
+  expect(handedOver).toBe(0);
+  await pass(2 * minute);
+  expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
+  expect(await lab.places.current()).toBe("1.0.0");
+  expect(handedOver).toBeGreaterThan(0);
+});
+
+test("a server that was down before the switch is not the new version's fault", async () => {
+  await onTrial();
+  await lab.updater().remember({ before: { version: "1.1.0", isServerDown: true, unseen: [] } });
+  look.isServerDown = true;
+  start({}, { running: "1.1.0" });
+  await pass(3 * minute);
+  expect(await lab.places.mark("1.1.0")).toEqual({ kind: "good" });
+});
+
+test("the version before says that a newer one was rolled back, once", async () => {
+  await onTrial();
+  await lab.updater().remember({ before: { version: "1.1.0", isServerDown: false, unseen: [] } });
+  await lab.places.rollBack("");
+  start({ mode: "auto" });
+  await until("it is logged", () => lines.some((line) => line.includes("1.1.0 was rolled back")));
+  await stops.pop()?.();
+  lines = [];
+  start({ mode: "auto" });
+  await pass(10 * minute);
+  expect(lines.filter((line) => line.includes("did not prove itself"))).toEqual([]);
+  expect(await lab.places.current()).toBe("1.0.0");
+});
+
+test("versions that nothing needs are removed, but not while a job of an older one runs", async () => {
+  for (const version of ["1.1.0", "1.2.0"]) {
+    const executable = join(lab.prefix, "staging", version);
+    writeFileSync(executable, saying(version));
+    const sha256 = await openDurableFiles().sha256(executable);
+    await lab.places.place({ version, executable, sha256, signed: null });
+    await lab.places.switchTo(version);
+    await lab.places.markGood(version);
+  }
+  const names = async (): Promise<string[]> => (await lab.places.versions()).map(({ version }) => version);
+  look.hasOlder = true;
+  start({}, { running: "1.2.0" });
+  await pass(minute);
+  expect(await names()).toEqual(["1.0.0", "1.1.0", "1.2.0"]);
+  look.hasOlder = false;
+  await pass(minute);
+  expect(await names()).toEqual(["1.1.0", "1.2.0"]);
+});
+
+test("a mirror that is away is logged when it goes, not at each check, and ends nothing", async () => {
+  start({ url: "/nowhere" });
+  await lab.release("1.1.0");
+  rmSync(lab.mirror, { recursive: true });
+  await pass(30 * hour);
+  expect(lines.filter((line) => line.includes("it is not there")).length).toBeGreaterThan(0);
+});

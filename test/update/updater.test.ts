@@ -1,0 +1,186 @@
+/** The steps to a new version, with real files, mirrors and small executables. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { FactoryError } from "../../lib/words/failure.ts";
+import { openStaticMirror } from "../lab/static-mirror.ts";
+import { openUpdateLab, saying, started, type UpdateLab } from "../lab/update-lab.ts";
+
+let lab: UpdateLab;
+beforeEach(async () => {
+  lab = await openUpdateLab();
+});
+afterEach(() => rmSync(lab.directory, { recursive: true, force: true }));
+
+const newest = { wanted: null, allowDowngrade: false, retry: false };
+
+async function complaint(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof FactoryError)) throw new Error(`not for people: ${String(error)}`);
+  return `${error.message}; ${error.hint}`;
+}
+
+test("a new version is fetched, tried, put in its place and started on trial; the one before stays", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  expect(await updater.prepare(newest)).toBe("1.1.0");
+  expect(started(lab)).toBe(saying("1.0.0"));
+  await updater.switchTo("1.1.0");
+  expect(started(lab)).toBe(saying("1.1.0"));
+  expect(await lab.places.mark("1.1.0")).toEqual({ kind: "trial", startsLeft: 3 });
+  expect(await lab.places.previous()).toBe("1.0.0");
+  const there = readdirSync(join(lab.prefix, "versions/1.1.0")).toSorted();
+  expect(there).toEqual(["buildomat-factory-sp-test", "manifest.json", "manifest.sig", "sha256"]);
+  expect(readdirSync(join(lab.prefix, "staging"))).toEqual([]);
+});
+
+test("check() changes nothing, and says what there is", async () => {
+  const updater = lab.updater();
+  expect(await complaint(updater.check(newest))).toContain("manifest.json: it is not there");
+  await lab.release("1.0.0");
+  expect(await updater.check(newest)).toBeNull();
+  await lab.release("1.1.0");
+  expect((await updater.check(newest))?.release.version).toBe("1.1.0");
+  expect((await lab.places.versions()).map(({ version }) => version)).toEqual(["1.0.0"]);
+  expect(await updater.state()).toMatchObject({ offered: "1.1.0", failure: null });
+});
+
+test("yesterday's manifest is refused for good, also by the next process", async () => {
+  await lab.release("1.1.0");
+  const old = ["manifest.json", "manifest.sig"].map(
+    (name) => [name, readFileSync(join(lab.mirror, name))] as const,
+  );
+  await lab.release("1.2.0");
+  await lab.updater().check(newest);
+  for (const [name, bytes] of old) writeFileSync(join(lab.mirror, name), bytes);
+  expect(await complaint(lab.updater().prepare(newest))).toContain("older than one that was seen");
+  expect((await lab.updater().state()).failure?.text).toContain("older than one");
+});
+
+test("a manifest and an artifact of two releases do not go together", async () => {
+  await lab.release("1.1.0");
+  const name = (version: string): string =>
+    join(lab.mirror, version, `buildomat-factory-sp-test-${version}-linux-x64.gz`);
+  await lab.release("1.2.0");
+  copyFileSync(name("1.1.0"), name("1.2.0"));
+  expect(await complaint(lab.updater().prepare(newest))).toContain("not what was signed");
+});
+
+const broken: [what: string, content: string, why: string][] = [
+  ["exits at once", "#!/bin/sh\nexit 1\n", "self-test ended with 1"],
+  ["says nothing", "#!/bin/sh\n", "self-test ended with 0"],
+  ["is a plain runtime", "#!/bin/sh\necho 1.4.5\n", "self-test ended with 0"],
+  ["is another version", saying("1.0.9"), "it is buildomat-factory-sp-test 1.0.9"],
+  ["is of another commit", saying("1.1.0", { commit: "0000" }), "(0000, linux-x64)"],
+  ["is for another target", saying("1.1.0", { target: "linux-arm64" }), "linux-arm64"],
+  ["is another product", saying("1.1.0", { product: "bun" }), "it is bun 1.1.0"],
+  [
+    "refuses the configuration",
+    "#!/bin/sh\necho 'Cannot use config.toml' >&2; exit 2\n",
+    "Cannot use config.toml",
+  ],
+  ["lacks a library", "#!/bin/sh\nexit 127\n", "apk add libstdc++"],
+  ["is no program", "\x7fELF broken", "another CPU"],
+  ["lacks its loader", "#!/lib/ld-musl-nowhere\n", "another libc"],
+  ["says it and fails", `${saying("1.1.0")}exit 3\n`, "self-test ended with 3"],
+];
+
+test.each(broken)(
+  "a new version that %s is never started, is marked, and is not tried again",
+  async (_, content, why) => {
+    await lab.release("1.1.0", content);
+    expect(await complaint(lab.updater().prepare(newest))).toContain(why);
+    expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
+    expect(started(lab)).toBe(saying("1.0.0"));
+    expect(await complaint(lab.updater().prepare(newest))).toContain("was rolled back on this host");
+    // Asked for again, it is judged again.
+    expect(await complaint(lab.updater().prepare({ ...newest, retry: true }))).toContain(why);
+    // The next one is not blamed for it.
+    await lab.release("1.1.1");
+    expect(await lab.updater().prepare(newest)).toBe("1.1.1");
+  },
+);
+
+test("a host that starts no files in the prefix is not the version's fault", async () => {
+  await lab.release("1.1.0");
+  const files = { ...openDurableFiles(), setMode: (path: string) => Promise.resolve(chmodSync(path, 0o644)) };
+  expect(await complaint(lab.updater({ files }).prepare(newest))).toContain("noexec");
+  expect(await lab.places.mark("1.1.0")).toBeNull();
+});
+
+test("the self-test is given a clean environment, and where configuration and database are", async () => {
+  const seen = join(lab.directory, "seen");
+  await lab.release("1.1.0", saying("1.1.0").replace("\n", `\nenv > ${seen}; echo "$@" >> ${seen}\n`));
+  process.env["BUN_OPTIONS"] = "--help";
+  try {
+    await lab.updater().prepare(newest);
+  } finally {
+    delete process.env["BUN_OPTIONS"];
+  }
+  const text = readFileSync(seen, "utf8");
+  expect(text).toContain("self-test --json -f /config");
+  expect(text).not.toContain("BUN_OPTIONS");
+});
+
+test("what was rolled back is tried again with --retry, and an older version with --allow-downgrade", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  await updater.prepare(newest);
+  await updater.switchTo("1.1.0");
+  await lab.places.rollBack("it crashed");
+  expect(await complaint(updater.prepare(newest))).toContain("--retry");
+  expect(await updater.prepare({ ...newest, retry: true })).toBe("1.1.0");
+  await updater.switchTo("1.1.0");
+  await lab.places.markGood("1.1.0");
+  await lab.release("1.0.0");
+  const after = lab.updater({ running: "1.1.0" });
+  const older = { ...newest, wanted: "1.0.0" };
+  expect(await complaint(after.prepare(older))).toContain("--allow-downgrade");
+  // Another build of what is installed here under that name.
+  expect(await after.prepare({ ...older, allowDowngrade: true })).toBe("1.0.0");
+});
+
+test("two at once: the second one is told so", async () => {
+  await lab.release("1.1.0");
+  const [one, other] = [lab.updater().prepare(newest), complaint(lab.updater().prepare(newest))];
+  expect(await other).toContain("another update or installation is under way");
+  expect(await one).toBe("1.1.0");
+});
+
+test("a prefix that cannot be written is noticed before anything is fetched, in words that help", async () => {
+  await lab.release("1.1.0");
+  await using mirror = await openStaticMirror(lab.mirror);
+  const files = {
+    ...openDurableFiles(),
+    write: () =>
+      Promise.reject(Object.assign(new Error("EROFS: read-only"), { code: "EROFS", syscall: "open" })),
+  };
+  const asked = lab.updater({ files, url: mirror.url }).prepare(newest);
+  expect(await complaint(asked)).toContain("The file system is read-only");
+  expect(mirror.asked).toEqual([]);
+});
+
+test("without update.url nothing is asked, and the message says what to set", async () => {
+  expect(await complaint(lab.updater({ url: null }).check(newest))).toContain("update.url");
+});
+
+test("a state that cannot be read is a fresh one", async () => {
+  writeFileSync(join(lab.prefix, "update.json"), "{ torn");
+  await lab.release("1.1.0");
+  expect(await lab.updater().prepare(newest)).toBe("1.1.0");
+  mkdirSync(join(lab.prefix, "staging/1.9.9"), { recursive: true });
+  expect(existsSync(join(lab.prefix, "versions/1.1.0/sha256"))).toBe(true);
+});
