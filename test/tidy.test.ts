@@ -42,6 +42,18 @@ test("no file of the program is too long to be read at one sitting", () => {
   expect(breaches(libSources, isLong)).toEqual([]);
 });
 
+test("no two exported types of the program have one name", () => {
+  const declared = /^export (?:declare )?(?:abstract )?(?:interface|type|class|enum) (\w+)/gm;
+  const filesOf = new Map<string, Set<string>>();
+  for (const path of libSources) {
+    for (const [, name = ""] of readSource(path).matchAll(declared)) {
+      filesOf.set(name, (filesOf.get(name) ?? new Set()).add(path));
+    }
+  }
+  const shared = [...filesOf].filter(([, paths]) => paths.size > 1);
+  expect(shared.map(([name, paths]) => `${name}: ${[...paths].join(", ")}`)).toEqual([]);
+});
+
 test("relative imports name their file with its extension", () => {
   const bare = /\bfrom "\.[^"]*(?<!\.(?:ts|sh|c|json))"|\bimport\("\.[^"]*(?<!\.ts)"\)/;
   expect(breaches(sources, (text) => bare.test(withoutComments(text)))).toEqual([]);

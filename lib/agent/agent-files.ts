@@ -32,7 +32,7 @@ export class AgentError extends Error {
   override name = "AgentError";
 }
 
-export interface Base {
+export interface AgentBase {
   directory: string;
   /** For sockets, scripts and pipes; one that runs uses it alone. */
   runDirectory: string;
@@ -62,7 +62,7 @@ const identitySchema = z.object({
 });
 
 /** `home` is the agent's HOME. */
-export function openBase({ directory, home }: { directory: string; home: string }): Base {
+export function openBase({ directory, home }: { directory: string; home: string }): AgentBase {
   const identityPath = `${directory}/etc/agent.json`;
   const jobPath = `${directory}/etc/job.json`;
   const recordPath = `${directory}/etc/sp-runner.json`;

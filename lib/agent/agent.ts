@@ -8,7 +8,7 @@ import type { Http } from "../doors/http.ts";
 import type { Random } from "../doors/random.ts";
 import type { Log } from "../words/logger.ts";
 import { openWorkerApi, type Ping, type WorkerApi } from "../server/worker-side.ts";
-import { AgentError, type Base, openBase } from "./agent-files.ts";
+import { AgentError, type AgentBase, openBase } from "./agent-files.ts";
 import { type Children, openChildren } from "./task/child.ts";
 import { listenControl } from "./bmat/control-server.ts";
 import type { ControlReply, ControlRequest } from "./bmat/messages.ts";
@@ -78,7 +78,7 @@ interface Agent {
   view(): { ping: Ping | null; job: JobAccess | null };
 }
 
-function createAgent(options: AgentOptions, base: Base): Agent {
+function createAgent(options: AgentOptions, base: AgentBase): Agent {
   const { clock, http, log } = options;
   const identity = base.readIdentity();
   const testbed = base.readTestbed();

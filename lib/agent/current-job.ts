@@ -8,7 +8,7 @@ import { logAbout } from "../words/logger.ts";
 import { createUlids } from "../words/ulid.ts";
 import { openWorkerApi, type Ping, type PingJob, pingSchema } from "../server/worker-side.ts";
 import type { AgentOptions } from "./agent.ts";
-import type { Base } from "./agent-files.ts";
+import type { AgentBase } from "./agent-files.ts";
 import type { Children } from "./task/child.ts";
 import { openHardwareTestJob } from "./hardware-test/hardware-test-job.ts";
 import type { RunnerTestbed } from "./hardware-test/testbed.ts";
@@ -23,7 +23,7 @@ export interface CurrentJobOptions extends Pick<
   "clock" | "random" | "http" | "log" | "env" | "inputDirectory"
 > {
   server: Server;
-  base: Base;
+  base: AgentBase;
   children: Children;
   outputSign: OutputSign;
   /** Text of testbed.json when the agent started, null if there is none: a job cannot change what it is played by. */

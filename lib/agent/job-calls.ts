@@ -15,7 +15,7 @@ export class JobOver extends Error {
 /** What a 409 says: the job is over, it will pass, or it is an answer for the caller. */
 export type Conflict = "ends the job" | "passes" | "is an answer";
 
-type Step = "retry" | "doubt" | "job over" | "answer";
+type NextStep = "retry" | "doubt" | "job over" | "answer";
 
 /**
  * A call that is refused with one of these would be refused again. Another 4xx, a 404 say, comes from what stands between:
@@ -23,7 +23,7 @@ type Step = "retry" | "doubt" | "job over" | "answer";
  */
 const finalStatuses: (number | null)[] = [400, 413, 422];
 
-const steps: Record<Refusal, Record<Conflict, Step>> = {
+const steps: Record<Refusal, Record<Conflict, NextStep>> = {
   "no answer": { "ends the job": "retry", passes: "retry", "is an answer": "retry" },
   // A deleted worker, or a server that is being mended: the ping decides, because it is asked twice.
   unauthorised: { "ends the job": "doubt", passes: "doubt", "is an answer": "doubt" },

@@ -6,7 +6,7 @@ import type { Server } from "../server/call.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Log } from "../words/logger.ts";
 import type { PingJob, Task } from "../server/worker-side.ts";
-import { AgentError, type Base } from "./agent-files.ts";
+import { AgentError, type AgentBase } from "./agent-files.ts";
 import { createEventQueue, type EventQueue } from "./events/queue.ts";
 import { createSender } from "./events/sender.ts";
 import { downloadInputs } from "./inputs/download.ts";
@@ -41,7 +41,7 @@ export interface JobOptions {
   /** Its exchanges end when the job is over. */
   server: Server;
   access: JobAccess;
-  base: Base;
+  base: AgentBase;
   outputSign: OutputSign;
   /** An agent before this one took the job. */
   isResumed: boolean;

@@ -18,10 +18,10 @@ export function isTargetName(text: string): boolean {
 }
 
 /** What a text was read as, or what is wrong with it and how to mend it. */
-export type Reading<T> = { value: T } | { wrong: string; mend: string };
+export type Parsed<T> = { value: T } | { wrong: string; mend: string };
 
 /** A string that is read further. Its issues carry the mend in `params`. */
-function textAs<T>(read: (text: string) => Reading<T>) {
+function textAs<T>(read: (text: string) => Parsed<T>) {
   return z.string().transform((text, context): T => {
     const reading = read(text);
     if ("value" in reading) return reading.value;
@@ -51,7 +51,7 @@ function duration(atLeastMs: number, example: string) {
 }
 
 /** An absolute http or https URL without anything that would be lost or shown; no slash at its end. */
-export function readHttpUrl(text: string): Reading<string> {
+export function readHttpUrl(text: string): Parsed<string> {
   const mend = `Write scheme, host and port alone, as in "https://buildomat.example.org"`;
   // The parser strips these without a word; in a configuration they are a slip.
   if (/[\s\p{Cc}]/u.test(text)) return { wrong: "a URL has no spaces or control characters", mend };

@@ -68,7 +68,7 @@ const workerEventSchema = z.object({
   time_remote: z.string().nullable(),
   payload: z.string(),
 });
-export type WorkerEvent = z.infer<typeof workerEventSchema>;
+export type WatchedEvent = z.infer<typeof workerEventSchema>;
 const jobEventSchema = workerEventSchema.extend({ task: nullableNumber });
 export type JobEvent = z.infer<typeof jobEventSchema>;
 
@@ -121,7 +121,7 @@ export interface AdminApi {
   releaseWorker(id: string): Promise<Answer<void>>;
   recycleWorker(id: string): Promise<Answer<void>>;
   adminWorker(id: string): Promise<Answer<AdminWorker>>;
-  adminWorkerEvents(id: string): Promise<Answer<WorkerEvent[]>>;
+  adminWorkerEvents(id: string): Promise<Answer<WatchedEvent[]>>;
 }
 
 /** With a user's token. */
@@ -161,7 +161,7 @@ export function openCustomerApi(server: Server): CustomerApi {
   const jobs = (id: string): string => `/0/jobs/${encodeURIComponent(id)}`;
 
   /** Pages are of 1000; the end is an empty one. */
-  async function allEvents<E extends WorkerEvent>(path: string, event: z.ZodType<E>): Promise<Answer<E[]>> {
+  async function allEvents<E extends WatchedEvent>(path: string, event: z.ZodType<E>): Promise<Answer<E[]>> {
     const events: E[] = [];
     for (;;) {
       const minseq = (events.at(-1)?.seq ?? 0) + 1;

@@ -7,7 +7,7 @@ import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { accountRoutes } from "./calls/account-calls.ts";
 import { adminRoutes } from "./calls/admin-calls.ts";
-import { badRequest, Refusal } from "./model/exchange.ts";
+import { badRequest, RefusedCall } from "./model/exchange.ts";
 import { factoryRoutes } from "./calls/factory-calls.ts";
 import { canJudgeSilence, dropChunks, failSilentWorkers, reviewWorkers, tickState } from "./model/loops.ts";
 import { createRouter, responseOf, type FindRoute } from "./calls/routes.ts";
@@ -121,7 +121,7 @@ async function answer(state: State, find: FindRoute, random: Random, request: Re
     }
     response = responseOf(route.answer({ state, headers: request.headers, params, query }, body));
   } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
+    if (!(error instanceof RefusedCall)) throw error;
     response = error.toResponse(requestId);
   }
   response.headers.set("x-request-id", requestId);

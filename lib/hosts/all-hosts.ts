@@ -35,7 +35,7 @@ export interface Program extends ProgramSource {
   clock: Clock;
 }
 
-export interface Places {
+export interface HostDirectories {
   /** Instance directories of this host. */
   workDirectory: string;
   lockDirectory: string;
@@ -44,7 +44,7 @@ export interface Places {
 /** The minder of this host: as root where agents are to be, through sudo or pfexec where this program is not. */
 export function openHostMinder(
   { general }: Config,
-  { workDirectory, lockDirectory }: Places,
+  { workDirectory, lockDirectory }: HostDirectories,
   { processes, random, uid, surroundings }: Pick<Program, "processes" | "random" | "uid" | "surroundings">,
 ): Minder {
   const place = { random, directory: workDirectory, lockDirectory };
@@ -67,7 +67,7 @@ export function openHostMinder(
 /** `socketDirectory`: where ssh's connections are; each process has its own. */
 export function openLabHosts(
   config: Config,
-  places: Places & { base: Base },
+  places: HostDirectories & { base: Base },
   program: Program,
   socketDirectory = `${places.workDirectory}/.ssh`,
 ): Hosts {
@@ -101,7 +101,7 @@ export function openLabHosts(
 export async function inspectFarHost(
   config: Config,
   testbed: Testbed,
-  { scratch, ...places }: Places & { scratch: string },
+  { scratch, ...places }: HostDirectories & { scratch: string },
   program: Program,
 ): Promise<Inspected> {
   const connections = openLabConnections(scratch, program);
@@ -139,7 +139,7 @@ export function openLabConnections(directory: string, program: Program, isStayin
 function openFarHosts(
   config: Config,
   connections: Connections,
-  { workDirectory, lockDirectory }: Places,
+  { workDirectory, lockDirectory }: HostDirectories,
   program: Program,
 ): ReturnType<typeof openSshHosts> {
   const { files, random } = program;

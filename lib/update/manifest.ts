@@ -57,7 +57,7 @@ export type Manifest = z.output<typeof manifestSchema>;
 /** The one form in which a manifest is written; what has another one, for example a key twice, is refused. */
 export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
 
-export type Refusal =
+export type ManifestRefusal =
   | "no key"
   | "signature"
   | "spec"
@@ -75,9 +75,12 @@ export type Refusal =
   | "one way"
   | "database";
 
-export type Judged<T> = { ok: true; value: T } | { ok: false; refusal: Refusal; reason: string };
+export type Judged<T> = { ok: true; value: T } | { ok: false; refusal: ManifestRefusal; reason: string };
 
-const refuse = (refusal: Refusal, reason: string): { ok: false; refusal: Refusal; reason: string } => ({
+const refuse = (
+  refusal: ManifestRefusal,
+  reason: string,
+): { ok: false; refusal: ManifestRefusal; reason: string } => ({
   ok: false,
   refusal,
   reason,

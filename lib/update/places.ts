@@ -31,7 +31,7 @@ export type Mark =
   | { kind: "trial"; startsLeft: number }
   | null;
 
-export interface Release {
+export interface StagedRelease {
   version: string;
   /** A file in `staging`, of which `sha256` is the hash. It is moved. */
   executable: string;
@@ -56,7 +56,7 @@ export interface Places {
   previous(): Promise<string | null>;
   mark(version: string): Promise<Mark>;
   /** Puts a verified version in its place; nothing is started by it yet. False: the same bytes were there. */
-  place(release: Release): Promise<boolean>;
+  place(release: StagedRelease): Promise<boolean>;
   /** From the next start on, `version` is run: on trial if one that is trusted was there before it. */
   switchTo(version: string): Promise<void>;
   /** Goes back to the version before, and marks the one that was left as bad. Resolves with both. */
@@ -154,7 +154,7 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     return found.flatMap(({ version, sha256 }) => (sha256 === null ? [] : [{ version, sha256 }]));
   }
 
-  async function place({ version, executable, sha256, signed }: Release): Promise<boolean> {
+  async function place({ version, executable, sha256, signed }: StagedRelease): Promise<boolean> {
     if (!isVersionName(version)) throw new FactoryError(`Cannot install "${version}": it is not a version`);
     const there = await hashOf(version);
     if (there === sha256) return false;

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findBase } from "../../lib/config/locations.ts";
 import { type CheckOptions, runCheck } from "../../lib/commands/check/check.ts";
-import type { Facts, Place } from "../../lib/commands/check/facts.ts";
+import type { Facts, SeenPath } from "../../lib/commands/check/facts.ts";
 import type { Finding } from "../../lib/commands/check/finding.ts";
 import { judge } from "../../lib/commands/check/judge.ts";
 import { reachService } from "../../lib/commands/check/reach-service.ts";
@@ -556,7 +556,7 @@ test("the program's `check --json` prints one JSON document and exits with what 
 
 // What the facts mean.
 
-const place = (path: string, over: Partial<Place> = {}): Place => ({
+const place = (path: string, over: Partial<SeenPath> = {}): SeenPath => ({
   path,
   kind: "directory",
   mode: 0o700,

@@ -2,7 +2,7 @@
  * `bmat address`: the lab's IP addresses for a job. This factory gives a job none, so there are never any to list: only
  * the header, in the real bmat's columns.
  */
-import { type Command, noArguments } from "./command.ts";
+import { type BmatCommand, noArguments } from "./command.ts";
 import { type Options, UsageError } from "./options.ts";
 import { debugText } from "../os-error.ts";
 
@@ -21,7 +21,7 @@ const columns: Record<string, number> = {
 };
 const usualColumns = "name,cidr,first,last,count";
 
-export const addressCommands: Record<string, Command> = {
+export const addressCommands: Record<string, BmatCommand> = {
   list: {
     usage: "[-f NAME] [-o COLUMNS] [-s COLUMNS] [-S COLUMNS] [-H] [-p]",
     alias: "ls",
@@ -39,7 +39,7 @@ export const addressCommands: Record<string, Command> = {
 };
 
 /** Hidden, for those who work on buildomat itself. */
-export const engineeringCommands: Record<string, Command> = {
+export const engineeringCommands: Record<string, BmatCommand> = {
   metadata: {
     usage: null,
     flags: {},

@@ -5,7 +5,7 @@
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
 import { addressCommands, engineeringCommands } from "./address.ts";
-import type { Command } from "./command.ts";
+import type { BmatCommand } from "./command.ts";
 import { factoryCommands } from "./factory-command.ts";
 import { readOptions, UsageError } from "./options.ts";
 import { processCommands } from "./process.ts";
@@ -19,7 +19,7 @@ export interface BmatOptions {
   env: Record<string, string | undefined>;
 }
 
-const groups: Record<string, Record<string, Command>> = {
+const groups: Record<string, Record<string, BmatCommand>> = {
   store: storeCommands,
   address: addressCommands,
   process: processCommands,

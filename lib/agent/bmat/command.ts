@@ -11,7 +11,7 @@ export interface Bmat {
   env: Record<string, string | undefined>;
 }
 
-export interface Command {
+export interface BmatCommand {
   /** After its name; null where it is not shown. */
   usage: string | null;
   alias?: string;
@@ -21,7 +21,7 @@ export interface Command {
   run(options: Options, bmat: Bmat): Promise<void>;
 }
 
-export const noArguments: Command["takes"] = [0, 0, "unexpected arguments"];
+export const noArguments: BmatCommand["takes"] = [0, 0, "unexpected arguments"];
 
 /** Throws what the agent says cannot be done. */
 export async function request(client: ControlClient, payload: ControlRequest): Promise<ControlReply> {

@@ -1,8 +1,8 @@
 /** `bmat factory`: who made this worker. */
 import { errorText } from "../../words/failure.ts";
-import { type Command, noArguments, request, unexpected } from "./command.ts";
+import { type BmatCommand, noArguments, request, unexpected } from "./command.ts";
 
-export const factoryCommands: Record<string, Command> = {
+export const factoryCommands: Record<string, BmatCommand> = {
   name: factoryCommand((factory) => factory.name),
   id: factoryCommand((factory) => factory.id),
   private: factoryCommand((factory) => factory.private),
@@ -10,7 +10,7 @@ export const factoryCommands: Record<string, Command> = {
 
 function factoryCommand(
   pick: (factory: { id: string; name: string; private: string | null }) => string | null,
-): Command {
+): BmatCommand {
   return {
     usage: "",
     flags: {},

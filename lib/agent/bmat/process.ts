@@ -2,10 +2,10 @@
 /* oxlint-disable no-restricted-properties -- bmat is a program of its own: its directory and its user are this process's */
 import { keptPrefix } from "../../hosts/agent-program.ts";
 import { errorText } from "../../words/failure.ts";
-import { type Bmat, type Command, request, unexpected } from "./command.ts";
+import { type Bmat, type BmatCommand, request, unexpected } from "./command.ts";
 import type { Options } from "./options.ts";
 
-export const processCommands: Record<string, Command> = {
+export const processCommands: Record<string, BmatCommand> = {
   start: {
     usage: "NAME COMMAND [ARGS...]",
     flags: {},

@@ -1,12 +1,12 @@
 /** `bmat store`: values that a job's tasks keep on the server. */
-import { type Bmat, type Command, request, unexpected } from "./command.ts";
+import { type Bmat, type BmatCommand, request, unexpected } from "./command.ts";
 import type { Options } from "./options.ts";
 import { debugText } from "../os-error.ts";
 
 /** Asked again this often while a value is not there yet. */
 const pollMs = 2000;
 
-export const storeCommands: Record<string, Command> = {
+export const storeCommands: Record<string, BmatCommand> = {
   get: {
     usage: "[-W] NAME",
     flags: { W: "alone" },

@@ -4,7 +4,7 @@ import type { PingJob } from "../../server/worker-side.ts";
 import type { Clock } from "../../doors/clock.ts";
 import type { Log } from "../../words/logger.ts";
 import { openSpRunnerApi } from "../../runner/sp-runner.ts";
-import { AgentError, type Base } from "../agent-files.ts";
+import { AgentError, type AgentBase } from "../agent-files.ts";
 import type { JobCalls } from "../job-calls.ts";
 import type { JobKind } from "../job.ts";
 import { type HardwareTest, runHardwareTest } from "./hardware-test.ts";
@@ -14,7 +14,7 @@ import type { RunnerTestbed } from "./testbed.ts";
 export interface HardwareTestJobOptions {
   job: PingJob;
   testbed: RunnerTestbed;
-  base: Base;
+  base: AgentBase;
   server: Server;
   calls: JobCalls;
   clock: Clock;

@@ -8,10 +8,10 @@ import { confirmMs, cutOffMs } from "../../runner/idle-board.ts";
 import type { Task } from "../../server/worker-side.ts";
 import { throwIfOver } from "./board-watch.ts";
 import { followJob } from "./follow-job.ts";
-import { hasRunAllTheSame, ranAllTheSame, settleLost, type Taken } from "./lost-submission.ts";
+import { hasRunAllTheSame, ranAllTheSame, settleLost, type TakenTest } from "./lost-submission.ts";
 import type { RunnerRecord, Verdict } from "./record.ts";
-import { type Settings, submit } from "./submission.ts";
-import { type End, judge, type JudgeOptions } from "./verdict.ts";
+import { type TestSettings, submit } from "./submission.ts";
+import { type TestEnd, judge, type JudgeOptions } from "./verdict.ts";
 
 export interface HardwareTest extends JudgeOptions {
   tasks: Task[];
@@ -47,7 +47,7 @@ export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
   return await conclude(test, await followJob(test, job), isAdopted);
 }
 
-async function begin(test: HardwareTest, settings: Settings): Promise<Taken | End> {
+async function begin(test: HardwareTest, settings: TestSettings): Promise<TakenTest | TestEnd> {
   const { before } = test;
   if (before?.phase === "submitted") return { ...before, is: "taken" };
   // That submission was cut off, and may be at work in the service yet.
@@ -69,14 +69,14 @@ async function begin(test: HardwareTest, settings: Settings): Promise<Taken | En
 }
 
 /** The end is on the disk before it is told: an agent that is started again goes on from there. */
-async function conclude(test: HardwareTest, end: End, isAdopted: boolean): Promise<Verdict> {
+async function conclude(test: HardwareTest, end: TestEnd, isAdopted: boolean): Promise<Verdict> {
   const { lines, isOver, ...verdict } = await judge(test, end, isAdopted);
   if (isOver) test.record({ phase: "ended", verdict, lines });
   for (const line of lines) await test.tell("worker", `sp-runner: ${line}`);
   return verdict;
 }
 
-function showJob({ job, isAdopted }: Taken): string {
+function showJob({ job, isAdopted }: TakenTest): string {
   const name = job.slice(0, longestSetting);
   return isAdopted ? `its board works on ${name}, which is taken for this job` : `it runs as ${name}`;
 }

@@ -5,17 +5,17 @@
 import { confirmMs } from "../../runner/idle-board.ts";
 import { idleMs, jobOn, pause, watchBoard } from "./board-watch.ts";
 import { findReport } from "./test-files.ts";
-import { type End, type JudgeOptions, placeOf } from "./verdict.ts";
+import { type TestEnd, type JudgeOptions, placeOf } from "./verdict.ts";
 
 /** The service has the job. */
-export interface Taken {
+export interface TakenTest {
   is: "taken";
   job: string;
   isAdopted: boolean;
 }
 
 /** What became of a job that the service gave no name for. One that the board works on is taken for ours, until its end. */
-export async function settleLost(test: JudgeOptions, idleForMs: number): Promise<Taken | End> {
+export async function settleLost(test: JudgeOptions, idleForMs: number): Promise<TakenTest | TestEnd> {
   const look = watchBoard(test);
   for (;;) {
     const board = await look();
@@ -29,7 +29,11 @@ export async function settleLost(test: JudgeOptions, idleForMs: number): Promise
   }
 }
 
-export const ranAllTheSame: End = { is: "lost", why: "sp-runner refused the job, and ran it", isOver: true };
+export const ranAllTheSame: TestEnd = {
+  is: "lost",
+  why: "sp-runner refused the job, and ran it",
+  isOver: true,
+};
 
 /** Another's job is on the board; or ours is, and the refusal was the answer to something between that sent it again. */
 export async function hasRunAllTheSame(test: JudgeOptions): Promise<boolean> {

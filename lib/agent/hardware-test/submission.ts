@@ -3,20 +3,20 @@ import { confirmMs, cutOffMs } from "../../runner/idle-board.ts";
 import { pause, stateOf, throwIfOver, watchBoard } from "./board-watch.ts";
 import { saidBy } from "./follow-job.ts";
 import type { HardwareTest } from "./hardware-test.ts";
-import { hasRunAllTheSame, ranAllTheSame, settleLost, type Taken } from "./lost-submission.ts";
-import type { End } from "./verdict.ts";
+import { hasRunAllTheSame, ranAllTheSame, settleLost, type TakenTest } from "./lost-submission.ts";
+import type { TestEnd } from "./verdict.ts";
 
 /** The service may refuse a board that it said is available: so often it is asked. */
 const mostRefusals = 3;
 /** A board that is neither free nor at work wants a person, or the factory to recover it. */
 const unfreeMs = 300_000;
 
-export interface Settings {
+export interface TestSettings {
   test_type: string;
   baseline: string;
 }
 
-export async function submit(test: HardwareTest, settings: Settings): Promise<Taken | End> {
+export async function submit(test: HardwareTest, settings: TestSettings): Promise<TakenTest | TestEnd> {
   const { clock } = test;
   const { testbed, input_dir, output_dir, disable_watchdog } = test.testbed;
   let refusals = 0;

@@ -20,7 +20,7 @@ export interface JudgeOptions extends FollowOptions {
   output: string;
 }
 
-export type End = JobEnd | { is: "refused"; why: string };
+export type TestEnd = JobEnd | { is: "refused"; why: string };
 
 /** So much later a service may write its files, and a shared file system show them. */
 const filesMs = 20_000;
@@ -35,7 +35,7 @@ export interface Judgement extends Verdict {
 }
 
 /** Rejects with JobOver. `isAdopted`: the board said that the job is on it, and it may be another one. */
-export async function judge(test: JudgeOptions, end: End, isAdopted: boolean): Promise<Judgement> {
+export async function judge(test: JudgeOptions, end: TestEnd, isAdopted: boolean): Promise<Judgement> {
   const place = placeOf(test);
   if (end.is === "told") await awaitFiles(test, end.result);
   if (end.is === "told" && (!isAdopted || (await hasLeftReport(place, end.result)))) {

@@ -63,9 +63,9 @@ export function parsePattern(text: string): Pattern | PatternError {
   return pattern;
 }
 
-type Step = { ok: true; token: Token; next: number } | PatternError;
+type TokenRead = { ok: true; token: Token; next: number } | PatternError;
 
-function parseStars(characters: string[], start: number): Step {
+function parseStars(characters: string[], start: number): TokenRead {
   let next = start;
   while (characters[next] === "*") next += 1;
   const count = next - start;
@@ -81,7 +81,7 @@ function parseStars(characters: string[], start: number): Step {
 }
 
 /** `[abc]`, `[a-z]`, `[!a]`; a `]` that comes first stands for itself. */
-function parseClass(characters: string[], start: number): Step {
+function parseClass(characters: string[], start: number): TokenRead {
   const isNegated = characters[start + 1] === "!";
   const first = start + (isNegated ? 2 : 1);
   const end = characters.indexOf("]", first + 1);

@@ -5,12 +5,12 @@
 import { lstat, readdir, stat } from "node:fs/promises";
 import { matchesText, parsePattern, type Pattern, type PatternError } from "./glob.ts";
 
-export type Found =
+export type FoundPath =
   | { ok: true; path: string }
   /** A directory that cannot be read; the real agent gives up the rule there. */
   | { ok: false; path: string; error: unknown };
 
-interface Place {
+interface Branch {
   path: string;
   isDirectory: boolean;
   /** Directories that a `**` went through to it, by inode: a link back to one is not followed, or the walk would not end. */
@@ -31,7 +31,7 @@ interface Walk {
 export function walkRule(
   rule: string,
   locate: Locate = (path) => path,
-): AsyncGenerator<Found> | PatternError {
+): AsyncGenerator<FoundPath> | PatternError {
   const whole = parsePattern(rule);
   if (!whole.ok) return whole;
   const components: Pattern[] = [];
@@ -46,10 +46,10 @@ export function walkRule(
   return enter(walk, { path: "/", isDirectory: true, above: [] }, 0);
 }
 
-async function* nothing(): AsyncGenerator<Found> {}
+async function* nothing(): AsyncGenerator<FoundPath> {}
 
 /** What is in `place` and matches from the component `index` on. */
-async function* enter(walk: Walk, place: Place, index: number): AsyncGenerator<Found> {
+async function* enter(walk: Walk, place: Branch, index: number): AsyncGenerator<FoundPath> {
   const component = walk.components[index] as Pattern;
   if (!component.hasWildcard) {
     yield* enterNamed(walk, place, index, component.text);
@@ -71,7 +71,12 @@ async function* enter(walk: Walk, place: Place, index: number): AsyncGenerator<F
   for (const { name, child } of children) yield* match(walk, child, name, index);
 }
 
-async function* enterNamed(walk: Walk, place: Place, index: number, name: string): AsyncGenerator<Found> {
+async function* enterNamed(
+  walk: Walk,
+  place: Branch,
+  index: number,
+  name: string,
+): AsyncGenerator<FoundPath> {
   const isSpecial = name === "." || name === "..";
   if (isSpecial && !place.isDirectory) return;
   const child = await lookAt(walk, place, name);
@@ -80,12 +85,12 @@ async function* enterNamed(walk: Walk, place: Place, index: number, name: string
 }
 
 /** `place` is known to match the component `index`. */
-async function* arrive(walk: Walk, place: Place, index: number): AsyncGenerator<Found> {
+async function* arrive(walk: Walk, place: Branch, index: number): AsyncGenerator<FoundPath> {
   if (index + 1 < walk.components.length) yield* enter(walk, place, index + 1);
   else if (place.isDirectory || !walk.wantsDirectory) yield { ok: true, path: place.path };
 }
 
-async function* match(walk: Walk, place: Place, name: string, index: number): AsyncGenerator<Found> {
+async function* match(walk: Walk, place: Branch, name: string, index: number): AsyncGenerator<FoundPath> {
   const last = walk.components.length - 1;
   if (walk.components[index]?.isRecursive !== true) {
     if (matchesText(walk.components[index] as Pattern, name)) yield* arrive(walk, place, index);
@@ -107,18 +112,18 @@ function join(directory: string, name: string): string {
   return directory.endsWith("/") ? `${directory}${name}` : `${directory}/${name}`;
 }
 
-async function lookAt({ locate }: Walk, place: Place, name: string): Promise<Place> {
+async function lookAt({ locate }: Walk, place: Branch, name: string): Promise<Branch> {
   const path = join(place.path, name);
   return { path, isDirectory: await isDirectory(locate(path)), above: place.above };
 }
 
 async function listChildren(
   { locate }: Walk,
-  place: Place,
-): Promise<{ name: string; child: Place }[] | Found> {
+  place: Branch,
+): Promise<{ name: string; child: Branch }[] | FoundPath> {
   const directory = place.path;
   try {
-    const children: { name: string; bytes: Buffer; child: Place }[] = [];
+    const children: { name: string; bytes: Buffer; child: Branch }[] = [];
     for (const entry of await readdir(locate(directory), { withFileTypes: true })) {
       const path = join(directory, entry.name);
       // A name that is no UTF-8 reads as one with U+FFFD, and then there is no such file: no rule can name it.
@@ -135,7 +140,7 @@ async function listChildren(
 }
 
 /** `place` with itself among those above what is found in it; null where it is so already. */
-async function goBelow({ locate }: Walk, place: Place, index: number): Promise<Place | null> {
+async function goBelow({ locate }: Walk, place: Branch, index: number): Promise<Branch | null> {
   try {
     const { dev, ino } = await stat(locate(place.path), { bigint: true });
     const identity = `${index}:${dev}:${ino}`;

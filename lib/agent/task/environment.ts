@@ -6,7 +6,7 @@ import { z } from "zod";
 import { taskNamesVariable } from "../../hosts/agent-environment.ts";
 import type { Task } from "../../server/worker-side.ts";
 
-export interface Surroundings {
+export interface TaskSurroundings {
   /** The agent's own. */
   env: Record<string, string | undefined>;
   /** The agent's directory: `bin/bmat` is put on the PATH, and finds the agent's socket by it. */
@@ -30,7 +30,7 @@ const testbedNames = {
 const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
 
 /** Only this very value: anything else is root mode, in which processes run as whoever they are meant for. */
-export function isRootMode(env: Surroundings["env"]): boolean {
+export function isRootMode(env: TaskSurroundings["env"]): boolean {
   return env["BUILDOMAT_NONROOT"] !== "1";
 }
 
@@ -38,7 +38,7 @@ export function isRootMode(env: Surroundings["env"]): boolean {
 export function taskEnvironment(
   task: Task,
   jobId: string,
-  { env, base, testbed, hasLocale }: Surroundings,
+  { env, base, testbed, hasLocale }: TaskSurroundings,
 ): Record<string, string> {
   if (task.env_clear) return { ...task.env };
   const { PATH: path = usualPath, ...given } = givenVariables(env);
@@ -68,7 +68,7 @@ export function taskEnvironment(
 }
 
 /** What the lab configured for tasks too (general.agent_environment). */
-function givenVariables(env: Surroundings["env"]): Record<string, string> {
+function givenVariables(env: TaskSurroundings["env"]): Record<string, string> {
   const names = (env[taskNamesVariable] ?? "").split(" ");
   return Object.fromEntries(
     names.flatMap((name) => {

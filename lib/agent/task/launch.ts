@@ -11,13 +11,13 @@ export interface LaunchOptions {
   /** All of it: nothing is inherited. PATH says where a program without a slash is looked for. */
   env: Record<string, string>;
   /** Null: as this process. */
-  user: User | null;
+  user: TaskUser | null;
   /** An open file that the process has as its descriptor 3. */
   descriptor?: number;
 }
 
 /** Whom a process runs as, with no further groups. */
-export interface User {
+export interface TaskUser {
   uid: number;
   gid: number;
 }

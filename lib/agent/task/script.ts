@@ -2,7 +2,7 @@
 import { closeSync, fchownSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { errorText } from "../../words/failure.ts";
 import { AgentError } from "../agent-files.ts";
-import type { User } from "./launch.ts";
+import type { TaskUser } from "./launch.ts";
 
 export interface Script {
   argv: string[];
@@ -13,7 +13,7 @@ export interface Script {
 }
 
 /** `user` is who will read it. Throws AgentError where it cannot be written. */
-export function writeScript(path: string, text: string, user: User | null): Script {
+export function writeScript(path: string, text: string, user: TaskUser | null): Script {
   const remove = (): void => rmSync(path, { force: true });
   try {
     remove();

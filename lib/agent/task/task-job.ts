@@ -2,7 +2,7 @@
 import type { Clock } from "../../doors/clock.ts";
 import type { Log } from "../../words/logger.ts";
 import type { Task } from "../../server/worker-side.ts";
-import type { Base } from "../agent-files.ts";
+import type { AgentBase } from "../agent-files.ts";
 import type { JobAccess } from "../bmat/answers.ts";
 import type { JobKind, Told } from "../job.ts";
 import { createBackground } from "./background.ts";
@@ -14,7 +14,7 @@ import { runTask } from "./task.ts";
 export interface TaskJobOptions {
   /** What bmat reaches of the job: here it is told which task runs. */
   access: JobAccess;
-  base: Base;
+  base: AgentBase;
   children: Children;
   /** The agent's environment. */
   env: Record<string, string | undefined>;

@@ -6,7 +6,7 @@ import type { Clock } from "../../doors/clock.ts";
 import type { Task } from "../../server/worker-side.ts";
 import type { Background } from "./background.ts";
 import type { Child, Children } from "./child.ts";
-import type { User } from "./launch.ts";
+import type { TaskUser } from "./launch.ts";
 import { narrate } from "./process-end.ts";
 import type { Tell } from "./process-output.ts";
 import { showOsError } from "../os-error.ts";
@@ -16,7 +16,7 @@ export interface TaskOptions {
   task: Task;
   script: Script;
   env: Record<string, string>;
-  user: User | null;
+  user: TaskUser | null;
   children: Children;
   /** What the task starts beside itself; ended with it. */
   background: Background;

@@ -14,10 +14,10 @@ import type { Quarantine } from "./database.ts";
 import type { SeenDirectory } from "../../hosts/work-directory.ts";
 
 /** What was seen, or why it could not be. */
-export type Look<T> = { ok: true; value: T } | { ok: false; reason: string };
+export type Seen<T> = { ok: true; value: T } | { ok: false; reason: string };
 
 /** A path as this user finds it. */
-export interface Place extends SeenDirectory {
+export interface SeenPath extends SeenDirectory {
   isReadable: boolean;
   isExecutable: boolean;
 }
@@ -27,7 +27,7 @@ export interface Named {
   /** As configured. */
   text: string;
   /** Null: it was not found. */
-  place: Place | null;
+  place: SeenPath | null;
   testbeds: string[];
 }
 
@@ -38,41 +38,41 @@ export interface Facts {
   /** Null: the system has no users. */
   uid: number | null;
   /** The files that hold the token. */
-  tokenFiles: Look<Place[]>;
-  ping: Look<{
+  tokenFiles: Seen<SeenPath[]>;
+  ping: Seen<{
     reply: HttpReply | HttpFailure;
     /** This host's clock in the middle of the exchange. */
     wallMs: number;
   }>;
-  workers: Look<Answer<Worker[]>>;
-  configDirectory: Look<Place>;
-  databaseDirectory: Look<Place>;
-  database: Look<Place>;
+  workers: Seen<Answer<Worker[]>>;
+  configDirectory: Seen<SeenPath>;
+  databaseDirectory: Seen<SeenPath>;
+  database: Seen<SeenPath>;
   /** For each testbed on another host or at an sp-runner service: whether it can be used. */
-  reaches: Look<Map<string, Inspected>>;
+  reaches: Seen<Map<string, Inspected>>;
   /** By testbed with a check of its own: what came of it, or why it was not run. */
-  boardChecks: Look<Map<string, BoardCheck | { untried: string }>>;
+  boardChecks: Seen<Map<string, BoardCheck | { untried: string }>>;
   /** Why the content cannot be used; null: it can, or there is no database. */
-  databaseTrouble: Look<string | null>;
-  workDirectory: Look<Place>;
-  lockDirectory: Look<Place>;
+  databaseTrouble: Seen<string | null>;
+  workDirectory: Seen<SeenPath>;
+  lockDirectory: Seen<SeenPath>;
   /** Where instance directories are, or will be. */
-  freeBytes: Look<number>;
-  isFactoryRunning: Look<boolean>;
+  freeBytes: Seen<number>;
+  isFactoryRunning: Seen<boolean>;
   /** By testbed: why it takes no jobs, as the running factory said last. Empty if none is running. */
-  troubles: Look<Map<string, string>>;
+  troubles: Seen<Map<string, string>>;
   /** What the running factory has read of the configuration; null: none is running, or it did not say. */
-  reading: Look<Reading | null>;
+  reading: Seen<Reading | null>;
   /** By testbed. */
-  quarantines: Look<Map<string, Quarantine>>;
-  locks: Look<LocksResult>;
+  quarantines: Seen<Map<string, Quarantine>>;
+  locks: Seen<LocksResult>;
   /** Those that are missing. */
-  missingPrograms: Look<{ ofJobs: string[]; ofIsolation: string[] }>;
+  missingPrograms: Seen<{ ofJobs: string[]; ofIsolation: string[] }>;
   /** Made in a scratch directory: it says nothing about the real ones. */
-  probe: Look<ProbeResult>;
-  agent: Look<{ program: AgentProgram; place: Place; run: RunResult | null }>;
+  probe: Seen<ProbeResult>;
+  agent: Seen<{ program: AgentProgram; place: SeenPath; run: RunResult | null }>;
   /** Whether the server is reached with the environment that agents get here; null: no agent runs here. */
-  agentServer: Look<RunResult | null>;
+  agentServer: Seen<RunResult | null>;
   /** The programs of the testbeds whose jobs run on this host, and their configurations. */
-  runners: Look<{ programs: Named[]; configurations: Named[] }>;
+  runners: Seen<{ programs: Named[]; configurations: Named[] }>;
 }

@@ -23,7 +23,7 @@ import type { Minder } from "../../hosts/minder/minder.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
 import { isFactoryRunning } from "../../store/store.ts";
 import { isThere, readQuarantines, readReading, readTroubles, tryDatabase } from "./database.ts";
-import type { Facts, Look, Named, Place } from "./facts.ts";
+import type { Facts, Seen, Named, SeenPath } from "./facts.ts";
 
 export interface Ground {
   surroundings: Surroundings;
@@ -55,7 +55,7 @@ export async function gather(config: Config, base: Base, ground: Ground): Promis
   }
 }
 
-async function gatherWith(config: Config, base: Base, ground: Ground, scratch: Look<string>): Promise<Facts> {
+async function gatherWith(config: Config, base: Base, ground: Ground, scratch: Seen<string>): Promise<Facts> {
   const { surroundings, uid } = ground;
   const workDirectory = workDirectoryOf(config, base);
   const lockDirectory = await look(() => lockDirectoryOf(surroundings.env));
@@ -95,7 +95,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: L
   return { base, config, platform: surroundings.platform, uid, ...found };
 }
 
-async function look<T>(make: () => T | Promise<T>): Promise<Look<T>> {
+async function look<T>(make: () => T | Promise<T>): Promise<Seen<T>> {
   try {
     return { ok: true, value: await make() };
   } catch (error) {
@@ -103,7 +103,7 @@ async function look<T>(make: () => T | Promise<T>): Promise<Look<T>> {
   }
 }
 
-function valueOf<T>(made: Look<T>): T {
+function valueOf<T>(made: Seen<T>): T {
   if (made.ok) return made.value;
   throw new Error(made.reason);
 }
@@ -124,7 +124,7 @@ function askWorkers({ general, token }: Config, { http }: Ground) {
   return openFactoryApi({ http: hurried, baseurl: general.baseurl, token }).workers();
 }
 
-async function lookAt(path: string, { followsLinks = true } = {}): Promise<Place> {
+async function lookAt(path: string, { followsLinks = true } = {}): Promise<SeenPath> {
   const may = async (mode: number, what = path): Promise<boolean> =>
     await access(what, mode).then(
       () => true,
@@ -159,7 +159,7 @@ async function nearestDirectory(path: string): Promise<string> {
 }
 
 /** The configuration contains the token or names its file. */
-async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promise<Place[]> {
+async function lookAtTokenFiles(config: Config, { surroundings }: Ground): Promise<SeenPath[]> {
   const { factory } = parse(surroundings.readText(config.path)) as { factory?: Record<string, unknown> };
   const { token, token_file: file } = factory ?? {};
   const paths = [
@@ -200,7 +200,7 @@ async function missingOf(names: string[], path: string): Promise<string[]> {
 }
 
 /** The first executable file of that name on `path`; for an absolute name, what is there. */
-async function findProgram(name: string, path: string): Promise<Place | null> {
+async function findProgram(name: string, path: string): Promise<SeenPath | null> {
   if (isAbsolute(name)) {
     const place = await lookAt(name);
     return place.kind === "missing" ? null : place;
@@ -260,7 +260,7 @@ async function lookAtRunners({ testbeds }: Config, { surroundings, searchPath }:
   );
   const findEach = async (
     named: (testbed: Testbed) => string,
-    find: (text: string) => Promise<Place | null>,
+    find: (text: string) => Promise<SeenPath | null>,
   ): Promise<Named[]> =>
     await Promise.all(
       Array.from(Map.groupBy(local, named), async ([text, group]) => {

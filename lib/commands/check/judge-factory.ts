@@ -2,10 +2,10 @@
 import type { Testbed } from "../../config/config.ts";
 import { compareReadings, readingOf } from "../../config/reading.ts";
 import { localTime } from "../../words/log-line.ts";
-import type { Facts, Look } from "./facts.ts";
+import type { Facts, Seen } from "./facts.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 
-export function judgeRunning({ base, troubles }: Facts, isRunning: Look<boolean>): Finding[] {
+export function judgeRunning({ base, troubles }: Facts, isRunning: Seen<boolean>): Finding[] {
   if (!isRunning.ok) {
     const hint = `${base.database}.lock must be readable and writable by the factory's user`;
     return [warning("factory", `cannot tell whether a factory is running: ${isRunning.reason}`, hint)];

@@ -1,6 +1,6 @@
 /** Whether the factory's user, and nobody else, can write the directories and files that the factory uses. Pure. */
 import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showRoom } from "../../hosts/work-directory.ts";
-import type { Facts, Look, Place } from "./facts.ts";
+import type { Facts, Seen, SeenPath } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 
 export function judgeTokenFiles({ tokenFiles }: Facts): Finding[] {
@@ -36,14 +36,14 @@ export function judgeBase({
   ];
 }
 
-function judgeContent(trouble: Look<string | null>): Finding[] {
+function judgeContent(trouble: Seen<string | null>): Finding[] {
   // A database that cannot be read is reported above.
   if (!trouble.ok || trouble.value === null) return [];
   const hint = "Move it aside, do not delete it: running agents are found again without it";
   return [error("database", trouble.value, hint)];
 }
 
-function judgeDatabaseDirectory(place: Place): Finding[] {
+function judgeDatabaseDirectory(place: SeenPath): Finding[] {
   const subject = "directory";
   const { path, kind, isWritable } = place;
   if (kind === "missing") return [error(subject, `${path} is not there`, `mkdir -p -m 700 ${path}`)];
@@ -58,12 +58,15 @@ function judgeDatabaseDirectory(place: Place): Finding[] {
 }
 
 /** Anyone who may write to a directory can replace the files in it. */
-function judgeLoose({ path, mode }: Place): Finding[] {
+function judgeLoose({ path, mode }: SeenPath): Finding[] {
   if ((mode & 0o022) === 0 || (mode & 0o1000) !== 0) return [];
   return [warning("directory", `others may write to ${path} (mode ${octal(mode)})`, `chmod go-w ${path}`)];
 }
 
-function judgeDatabase({ path, kind, mode, isReadable, isWritable }: Place, uid: number | null): Finding[] {
+function judgeDatabase(
+  { path, kind, mode, isReadable, isWritable }: SeenPath,
+  uid: number | null,
+): Finding[] {
   const subject = "database";
   if (kind === "missing") return [ok(subject, `${path} will be created at the first start`)];
   if (kind !== "file")
@@ -133,7 +136,7 @@ export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   ];
 }
 
-function judgeLook<T>(subject: string, look: Look<T>, judge: (value: T) => Finding[]): Finding[] {
+function judgeLook<T>(subject: string, look: Seen<T>, judge: (value: T) => Finding[]): Finding[] {
   if (look.ok) return judge(look.value);
   return [error(subject, `cannot be read: ${look.reason}`, "Run as the factory's user")];
 }

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { showValue } from "../../config/problems.ts";
-import { findTokenFault, isTargetName, readHttpUrl, type Reading } from "../../config/schema.ts";
+import { findTokenFault, isTargetName, readHttpUrl, type Parsed } from "../../config/schema.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { parseUlid } from "../../words/ulid.ts";
@@ -39,7 +39,7 @@ export function readGiven(args: Record<string, unknown>, words: string[], around
 }
 
 /** Reads `NAME=ULID`; `others` are the targets so far. */
-export function readTarget(text: string, others: NewTarget[]): Reading<NewTarget> {
+export function readTarget(text: string, others: NewTarget[]): Parsed<NewTarget> {
   const at = text.lastIndexOf("=");
   const name = text.slice(0, Math.max(at, 0)).trim();
   const id = parseUlid(text.slice(at + 1).trim());
@@ -55,13 +55,13 @@ export function readTarget(text: string, others: NewTarget[]): Reading<NewTarget
 }
 
 /** A path, or a command line. Only a relative path is made absolute. */
-export function readProgram(text: string, { workingDirectory }: Surroundings): Reading<string> {
+export function readProgram(text: string, { workingDirectory }: Surroundings): Parsed<string> {
   if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
   return { value: /^[^\s/~][^\s]*\//.test(text) ? `${workingDirectory}/${text}` : text };
 }
 
 /** An absolute path; a path from `~` stays as it is. */
-export function readPath(text: string, { workingDirectory }: Surroundings): Reading<string> {
+export function readPath(text: string, { workingDirectory }: Surroundings): Parsed<string> {
   if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
   return { value: /^~(?:\/|$)/.test(text) ? text : resolve(workingDirectory, text) };
 }
@@ -71,7 +71,7 @@ export function absolutePath(text: string, { home, workingDirectory }: Surroundi
 }
 
 /** A typed token. */
-export function readTypedToken(text: string): Reading<Secret> {
+export function readTypedToken(text: string): Parsed<Secret> {
   const fault = findTokenFault(text);
   return fault === null ? { value: new Secret(text.trim()) } : { wrong: fault, mend: "Paste only the token" };
 }
@@ -122,7 +122,7 @@ function targetWords(words: string[]): string[] {
   });
 }
 
-function must<T>(flag: string, reading: Reading<T>): T {
+function must<T>(flag: string, reading: Parsed<T>): T {
   if ("value" in reading) return reading.value;
   throw new FactoryError(`Cannot use ${flag}: ${reading.wrong}`, { hint: reading.mend });
 }

@@ -1,12 +1,12 @@
 /** Asks a person, again until the answer can be used. It must not know what the questions are about. */
-import type { Reading } from "../../config/schema.ts";
+import type { Parsed } from "../../config/schema.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 
 export interface Questions {
   /** `usual` is taken for an empty answer; without it an answer is required. */
   value<T>(
     question: string,
-    read: (answer: string) => Reading<T>,
+    read: (answer: string) => Parsed<T>,
     options?: { usual?: string; hidden?: boolean },
   ): Promise<T>;
   isWanted(question: string, usual: boolean): Promise<boolean>;

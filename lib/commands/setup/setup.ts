@@ -4,7 +4,7 @@
  */
 import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
-import { readHttpUrl, type Reading } from "../../config/schema.ts";
+import { readHttpUrl, type Parsed } from "../../config/schema.ts";
 import { parseConfig } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";
@@ -186,7 +186,7 @@ async function askTargets(questions: Questions | null, print: (line: string) => 
   );
   for (;;) {
     const question = `${targets.length === 0 ? "Target" : "Next target"} as NAME=ULID, empty for no more`;
-    const read = (text: string): Reading<NewTarget | null> =>
+    const read = (text: string): Parsed<NewTarget | null> =>
       text === "" ? { value: null } : readTarget(text, targets);
     const target = await questions.value(question, read, { usual: "" });
     if (target === null) return targets;

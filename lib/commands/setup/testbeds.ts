@@ -1,6 +1,6 @@
 /** Which testbeds a new configuration gets, and the targets that each serves. */
 import { nearestWord, showValue } from "../../config/problems.ts";
-import { isTestbedName, type Reading, spTypes } from "../../config/schema.ts";
+import { isTestbedName, type Parsed, spTypes } from "../../config/schema.ts";
 import type { SpType } from "../../config/config.ts";
 import type { NewTarget, NewTestbed } from "./config-text.ts";
 import { type DiscoveredTestbed, readSpType } from "./discovered.ts";
@@ -46,7 +46,7 @@ function likelyTargets(spType: SpType, targets: NewTarget[]): string[] {
   return targets.map(({ name }) => name).filter((name) => name.toLowerCase().includes(spType));
 }
 
-function readServed(text: string, targets: NewTarget[]): Reading<string[]> {
+function readServed(text: string, targets: NewTarget[]): Parsed<string[]> {
   const known = targets.map(({ name }) => name);
   const words = text.split(/[\s,]+/).filter((word) => word !== "");
   const unknown = words.find((word) => !known.includes(word));
@@ -59,7 +59,7 @@ function readServed(text: string, targets: NewTarget[]): Reading<string[]> {
   };
 }
 
-function readName(text: string, testbeds: NewTestbed[]): Reading<string | null> {
+function readName(text: string, testbeds: NewTestbed[]): Parsed<string | null> {
   if (text === "") return { value: null };
   const mend = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
   if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, mend };
@@ -69,7 +69,7 @@ function readName(text: string, testbeds: NewTestbed[]): Reading<string | null> 
     : { wrong: `${twin.name} is taken`, mend: "Give each testbed its own name" };
 }
 
-function readType(text: string): Reading<SpType> {
+function readType(text: string): Parsed<SpType> {
   const value = readSpType(text);
   return value === null
     ? { wrong: `${showValue(text)} is not a known type`, mend: `Write one of ${spTypes.join(", ")}` }

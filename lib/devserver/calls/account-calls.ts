@@ -7,17 +7,17 @@ import { createUser, factoryOf, userOf } from "./callers.ts";
 import { conflict, created, internalError } from "../model/exchange.ts";
 import { text, truth } from "./json-body.ts";
 import { adminCall, adminJsonCall, type Route } from "./routes.ts";
-import type { Factory, User } from "../model/state.ts";
+import type { FactoryRecord, UserRecord } from "../model/state.ts";
 import { looksLikeUlid } from "../model/targets.ts";
 import { formatOptionalTime, formatTime } from "../model/timestamps.ts";
 
 const nameShape = z.object({ name: text });
 
-function userView({ id, name, createdMs, privileges }: User): unknown {
+function userView({ id, name, createdMs, privileges }: UserRecord): unknown {
   return { id, name, time_create: formatTime(createdMs), privileges: [...privileges].toSorted() };
 }
 
-function factoryView({ id, name, lastPingMs, isEnabled, holdsWorkers }: Factory): unknown {
+function factoryView({ id, name, lastPingMs, isEnabled, holdsWorkers }: FactoryRecord): unknown {
   return {
     id,
     name,

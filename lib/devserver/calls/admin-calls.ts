@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { jobOf, requireRow, requireUlid, targetOf, workerOf } from "./callers.ts";
-import { created, Refusal } from "../model/exchange.ts";
+import { created, RefusedCall } from "../model/exchange.ts";
 import { eventPage, jobPage, jobView, pageOf, readPageToken } from "./job-lists.ts";
 import { optional, text } from "./json-body.ts";
 import { adminCall, adminJsonCall, type Route } from "./routes.ts";
@@ -104,7 +104,7 @@ const jobRoutes: Route[] = [
     ({ query, state }) => {
       const completed = query.get("completed");
       if (query.get("active") === "true") return Array.from(state.activeJobs, jobView);
-      if (completed === null) throw new Refusal(400, "EINVAL", "cannot list jobs without a filter");
+      if (completed === null) throw new RefusedCall(400, "EINVAL", "cannot list jobs without a filter");
       const ended = [...state.jobs.values()].filter((job) => job.isComplete);
       return ended.slice(-Number(completed)).map(jobView);
     },

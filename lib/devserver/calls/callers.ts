@@ -4,7 +4,7 @@
  */
 import { forbidden, internalError, noSuchRow, notAuthorised, type Exchange } from "../model/exchange.ts";
 import { parseUlid } from "../../words/ulid.ts";
-import type { Factory, Job, Target, User, Worker } from "../model/state.ts";
+import type { FactoryRecord, JobRecord, TargetRecord, UserRecord, WorkerRecord } from "../model/state.ts";
 
 /** The bearer token: two words, the scheme in any case. */
 function token({ headers }: Exchange): string {
@@ -20,14 +20,15 @@ function ownerOf<T>(table: Map<string, T>, exchange: Exchange): T {
   return owner;
 }
 
-export const callingFactory = (exchange: Exchange): Factory =>
+export const callingFactory = (exchange: Exchange): FactoryRecord =>
   ownerOf(exchange.state.factoriesByToken, exchange);
 
 /** A deleted worker's token is no longer in the table. */
-export const callingWorker = (exchange: Exchange): Worker => ownerOf(exchange.state.workersByToken, exchange);
+export const callingWorker = (exchange: Exchange): WorkerRecord =>
+  ownerOf(exchange.state.workersByToken, exchange);
 
 /** The user, or the user in whose name it acts, who is created at first use. */
-export function callingUser(exchange: Exchange): User {
+export function callingUser(exchange: Exchange): UserRecord {
   const { state, headers } = exchange;
   const user = ownerOf(state.usersByToken, exchange);
   const name = headers.get("x-buildomat-delegate");
@@ -37,7 +38,7 @@ export function callingUser(exchange: Exchange): User {
   return known ?? createUser(exchange, name).user;
 }
 
-export function createUser({ state }: Exchange, name: string): { user: User; token: string } {
+export function createUser({ state }: Exchange, name: string): { user: UserRecord; token: string } {
   const userToken = state.createToken(48);
   const user = {
     id: state.createId(),
@@ -74,28 +75,30 @@ export function requireRow<T>(table: Map<string, T>, text: string | undefined): 
 }
 
 /** The row that the path names. */
-export const targetOf = ({ state, params }: Exchange): Target => requireRow(state.targets, params["target"]);
-export const factoryOf = ({ state, params }: Exchange): Factory =>
+export const targetOf = ({ state, params }: Exchange): TargetRecord =>
+  requireRow(state.targets, params["target"]);
+export const factoryOf = ({ state, params }: Exchange): FactoryRecord =>
   requireRow(state.factories, params["factory"]);
-export const userOf = ({ state, params }: Exchange): User => requireRow(state.users, params["user"]);
-export const workerOf = ({ state, params }: Exchange): Worker => requireRow(state.workers, params["worker"]);
-export const jobOf = ({ state, params }: Exchange): Job => requireRow(state.jobs, params["job"]);
+export const userOf = ({ state, params }: Exchange): UserRecord => requireRow(state.users, params["user"]);
+export const workerOf = ({ state, params }: Exchange): WorkerRecord =>
+  requireRow(state.workers, params["worker"]);
+export const jobOf = ({ state, params }: Exchange): JobRecord => requireRow(state.jobs, params["job"]);
 
-export function factoryOwnWorker(exchange: Exchange): Worker {
+export function factoryOwnWorker(exchange: Exchange): WorkerRecord {
   const factory = callingFactory(exchange);
   const worker = workerOf(exchange);
   if (worker.factory !== factory) throw forbidden("not your worker");
   return worker;
 }
 
-export function workerOwnJob(exchange: Exchange): Job {
+export function workerOwnJob(exchange: Exchange): JobRecord {
   const worker = callingWorker(exchange);
   const job = jobOf(exchange);
   if (job.worker !== worker) throw forbidden("not your job");
   return job;
 }
 
-export function userOwnJob(exchange: Exchange): Job {
+export function userOwnJob(exchange: Exchange): JobRecord {
   const user = callingUser(exchange);
   const job = jobOf(exchange);
   if (job.owner !== user && !user.privileges.has("admin.job.read")) throw forbidden("not your job");

@@ -2,13 +2,13 @@
 import { z } from "zod";
 import { badRequest, type Exchange } from "../model/exchange.ts";
 import { jobState } from "../model/jobs.ts";
-import type { Job, WorkerEvent } from "../model/state.ts";
+import type { JobRecord, EventRecord } from "../model/state.ts";
 import { formatTime } from "../model/timestamps.ts";
 
 /** Whatever `limit` says. */
 const pageLength = 1000;
 
-export function jobView(job: Job): unknown {
+export function jobView(job: JobRecord): unknown {
   const times = { submit: job.submitted, ready: job.ready, assigned: job.assigned, complete: job.completed };
   return {
     id: job.id,
@@ -32,7 +32,7 @@ export function jobView(job: Job): unknown {
 }
 
 /** Events from `minseq` on. */
-export function eventPage<E extends WorkerEvent>(events: E[], { query }: Exchange): E[] {
+export function eventPage<E extends EventRecord>(events: E[], { query }: Exchange): E[] {
   const first = Math.max(0, Number(query.get("minseq") ?? 0) - 1);
   return events.slice(first, first + pageLength);
 }
@@ -78,12 +78,12 @@ const jobPageStart = z.object({
 });
 
 /** `tag=A=1|B=2`: jobs that have them all. */
-export function jobPage(exchange: Exchange, jobs: Job[]): Page {
+export function jobPage(exchange: Exchange, jobs: JobRecord[]): Page {
   const token = readPageToken(exchange, jobPageStart);
   const recentFirst = token?.recent_first ?? exchange.query.get("recent_first") === "true";
   const tag = token === null ? exchange.query.get("tag") : token.tag;
   const wanted = (tag ?? "").split("|").filter((each) => each !== "");
-  const hasTags = (job: Job): boolean =>
+  const hasTags = (job: JobRecord): boolean =>
     wanted.every((each) => {
       const [name = "", ...value] = each.split("=");
       return job.tags[name] === value.join("=");
@@ -92,7 +92,7 @@ export function jobPage(exchange: Exchange, jobs: Job[]): Page {
   return pageOf(jobs.filter(hasTags), { after, recentFirst }, listEntry, { recent_first: recentFirst, tag });
 }
 
-function listEntry(job: Job): unknown {
+function listEntry(job: JobRecord): unknown {
   return {
     id: job.id,
     owner: job.owner.id,

@@ -3,7 +3,7 @@
  * (lib/devserver/README.md "Conventions").
  */
 import type { z } from "zod";
-import { badRequest, json, Refusal, type Exchange } from "../model/exchange.ts";
+import { badRequest, json, RefusedCall, type Exchange } from "../model/exchange.ts";
 import { requireAdmin } from "./callers.ts";
 import { readJsonBody } from "./json-body.ts";
 
@@ -96,9 +96,9 @@ export function createRouter(routes: Route[]): FindRoute {
         parts.length === values.length &&
         parts.every((part, index) => part.startsWith("{") || part === values[index]),
     );
-    if (fitting.length === 0) throw new Refusal(404, undefined, "Not Found");
+    if (fitting.length === 0) throw new RefusedCall(404, undefined, "Not Found");
     const found = fitting.find(({ route }) => route.method === method);
-    if (found === undefined) throw new Refusal(405, undefined, "Method Not Allowed");
+    if (found === undefined) throw new RefusedCall(405, undefined, "Method Not Allowed");
     const params = readParams(found.parts, values);
     for (const [name, type] of Object.entries(found.route.query)) {
       const value = query.get(name);

@@ -1,13 +1,13 @@
 /** A job's changes as a stream of server-sent events (lib/devserver/README.md "Watching a job"). */
 import type { Clock } from "../../doors/clock.ts";
 import { jobState } from "../model/jobs.ts";
-import type { Job, State } from "../model/state.ts";
+import type { JobRecord, State } from "../model/state.ts";
 
 /** After this much silence a comment is sent, so that a proxy does not take the connection for dead. */
 const silenceMs = 5000;
 
 /** `after` is the number of the last event that is not sent. */
-export function watchJob(state: State, clock: Clock, job: Job, after: number): Response {
+export function watchJob(state: State, clock: Clock, job: JobRecord, after: number): Response {
   const encoder = new TextEncoder();
   const over = new AbortController();
   let sent = after;
@@ -69,7 +69,7 @@ export function watchJob(state: State, clock: Clock, job: Job, after: number): R
 }
 
 /** Only events after the newest, unless `minseq` or the header of a client that reconnects asks for earlier ones. */
-export function watchAfter(job: Job, minseq: string | null, lastEventId: string | null): number {
+export function watchAfter(job: JobRecord, minseq: string | null, lastEventId: string | null): number {
   const after = minseq === null ? job.events.length : Math.max(0, Number(minseq) - 1);
   const seen = /^seq-(\d+)$/.exec(lastEventId ?? "")?.[1];
   return seen === undefined ? after : Math.min(after, Number(seen));

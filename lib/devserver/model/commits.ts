@@ -3,10 +3,10 @@
  * "Chunks and commits"). A commit that is due is carried out when something asks for its result.
  */
 import { z } from "zod";
-import { badRequest, conflict, Refusal } from "./exchange.ts";
+import { badRequest, conflict, RefusedCall } from "./exchange.ts";
 import { requireUlid } from "../calls/callers.ts";
 import { text, u64 } from "../calls/json-body.ts";
-import type { Job, State, StoredFile } from "./state.ts";
+import type { JobRecord, State, StoredFile } from "./state.ts";
 
 /** The largest file that a job can have or leave. */
 export const maxFileBytes = 1024 ** 3;
@@ -22,19 +22,19 @@ export interface CommitAnswer {
   error: string | null;
 }
 
-export function addChunk(state: State, job: Job, bytes: Uint8Array<ArrayBuffer>): string {
+export function addChunk(state: State, job: JobRecord, bytes: Uint8Array<ArrayBuffer>): string {
   const id = state.createId();
   job.chunks.set(id, bytes);
   return id;
 }
 
-export function commitOutput(state: State, job: Job, asked: Upload & { path: string }): CommitAnswer {
+export function commitOutput(state: State, job: JobRecord, asked: Upload & { path: string }): CommitAnswer {
   requireSize("output", asked.size);
   return pollCommit(state, job, `output ${asked.path}`, asked, {
     // The server forgets a job's commits when the job ends: then a poll is refused like a new one.
     refuse: () => {
       if (!job.isComplete) return;
-      throw new Refusal(400, "invalid", `job ${job.id} is already complete; cannot enqueue jobs`);
+      throw new RefusedCall(400, "invalid", `job ${job.id} is already complete; cannot enqueue jobs`);
     },
     place: (file) => {
       if (job.outputs.some((output) => output.path === asked.path)) {
@@ -46,7 +46,7 @@ export function commitOutput(state: State, job: Job, asked: Upload & { path: str
   });
 }
 
-export function commitInput(state: State, job: Job, asked: Upload & { name: string }): CommitAnswer {
+export function commitInput(state: State, job: JobRecord, asked: Upload & { name: string }): CommitAnswer {
   const { name } = asked;
   if (name.includes("/")) throw badRequest("name must not be a path");
   requireSize("input", asked.size);
@@ -74,7 +74,7 @@ function requireSize(what: string, size: number): void {
 
 function pollCommit(
   state: State,
-  job: Job,
+  job: JobRecord,
   what: string,
   asked: Upload,
   work: { refuse(isKnown: boolean): void; place(file: StoredFile): string | null },
@@ -95,14 +95,14 @@ function pollCommit(
     return { complete: false, error: null };
   }
   if (known.asked !== key) {
-    throw new Refusal(400, "invalid", `job ${job.id} reused commit ${id} with different arguments`);
+    throw new RefusedCall(400, "invalid", `job ${job.id} reused commit ${id} with different arguments`);
   }
   return { complete: known.outcome !== null, error: known.outcome?.error ?? null };
 }
 
 function assembleFile(
   state: State,
-  job: Job,
+  job: JobRecord,
   size: number,
   ids: string[],
   place: (file: StoredFile) => string | null,
@@ -120,7 +120,7 @@ function assembleFile(
 }
 
 /** Carries out what is due, in the order it was asked for. */
-export function settleCommits(state: State, job: Job): void {
+export function settleCommits(state: State, job: JobRecord): void {
   if (job.commits.size === 0) return;
   const { uptimeMs } = state.now();
   for (const commit of job.commits.values()) {
@@ -128,7 +128,7 @@ export function settleCommits(state: State, job: Job): void {
   }
 }
 
-export function hasOpenCommit(state: State, job: Job): boolean {
+export function hasOpenCommit(state: State, job: JobRecord): boolean {
   settleCommits(state, job);
   return [...job.commits.values()].some((commit) => commit.outcome === null);
 }

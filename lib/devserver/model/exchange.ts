@@ -19,7 +19,7 @@ export function json(status: number, value: unknown, indent = 0): Response {
 export const created = (value: unknown): Response => json(201, value);
 
 /** Thrown by a call that is refused. */
-export class Refusal extends Error {
+export class RefusedCall extends Error {
   readonly status: number;
   readonly code: string | undefined;
 
@@ -35,12 +35,12 @@ export class Refusal extends Error {
   }
 }
 
-export const badRequest = (message: string): Refusal => new Refusal(400, undefined, message);
-export const notAuthorised = (): Refusal => new Refusal(401, undefined, "not authorised");
-export const forbidden = (message: string): Refusal => new Refusal(403, undefined, message);
-export const conflict = (message: string): Refusal => new Refusal(409, "conflict", message);
+export const badRequest = (message: string): RefusedCall => new RefusedCall(400, undefined, message);
+export const notAuthorised = (): RefusedCall => new RefusedCall(401, undefined, "not authorised");
+export const forbidden = (message: string): RefusedCall => new RefusedCall(403, undefined, message);
+export const conflict = (message: string): RefusedCall => new RefusedCall(409, "conflict", message);
 /** Some conflicts carry no code. */
-export const conflictWithoutCode = (message: string): Refusal => new Refusal(409, undefined, message);
+export const conflictWithoutCode = (message: string): RefusedCall => new RefusedCall(409, undefined, message);
 /** A well-formed id that does not exist is a conflict for the server, never a 404. */
-export const noSuchRow = (): Refusal => conflict("record not found");
-export const internalError = (): Refusal => new Refusal(500, "Internal", "Internal Server Error");
+export const noSuchRow = (): RefusedCall => conflict("record not found");
+export const internalError = (): RefusedCall => new RefusedCall(500, "Internal", "Internal Server Error");

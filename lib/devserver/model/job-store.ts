@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { conflict } from "./exchange.ts";
 import { text, truth } from "../calls/json-body.ts";
-import type { Job, State, StoreValue } from "./state.ts";
+import type { JobRecord, State, StoreRecord } from "./state.ts";
 import { formatTime } from "./timestamps.ts";
 
 export const storeShape = z.object({ value: text, secret: truth });
@@ -13,8 +13,8 @@ const maxValues = 100;
 /** Once secret, a value stays so. */
 export function putStoreValue(
   state: State,
-  job: Job,
-  given: { name: string; value: string; secret: boolean; source: StoreValue["source"] },
+  job: JobRecord,
+  given: { name: string; value: string; secret: boolean; source: StoreRecord["source"] },
 ): void {
   const { name, value, secret, source } = given;
   if (!/^[A-Za-z0-9_]+$/.test(name)) throw conflict("invalid store entry name");
@@ -29,7 +29,7 @@ export function putStoreValue(
 }
 
 /** Secrets are for the worker alone. */
-export function ownerView(job: Job): unknown {
+export function ownerView(job: JobRecord): unknown {
   return Object.fromEntries(
     Array.from(job.store, ([name, { value, isSecret, updatedMs, source }]) => [
       name,

@@ -4,13 +4,13 @@
  */
 import { conflict, conflictWithoutCode } from "./exchange.ts";
 import { hasOpenCommit } from "./commits.ts";
-import type { Dependency, Job, JobEvent, State, Task, Worker } from "./state.ts";
+import type { Dependency, JobRecord, JobEventRecord, State, TaskRecord, WorkerRecord } from "./state.ts";
 import { formatDuration, formatTime } from "./timestamps.ts";
 
 export type JobState = "queued" | "waiting" | "running" | "completed" | "failed";
 
 /** The first that is true; there is no state for cancelled jobs. */
-export function jobState(job: Job): JobState {
+export function jobState(job: JobRecord): JobState {
   if (job.isFailed) return "failed";
   if (job.isComplete) return "completed";
   if (job.worker !== null) return "running";
@@ -18,16 +18,16 @@ export function jobState(job: Job): JobState {
 }
 
 /** Tells the watchers once the operation that changed the job is over. */
-export function touchJob(job: Job): void {
+export function touchJob(job: JobRecord): void {
   if (job.watchers.size > 0) queueMicrotask(() => job.watchers.forEach((watcher) => watcher()));
 }
 
 export function appendJobEvent(
   state: State,
-  job: Job,
+  job: JobRecord,
   event: { task?: number | null; stream: string; time?: string | null; payload: string },
 ): void {
-  const row: JobEvent = {
+  const row: JobEventRecord = {
     seq: job.events.length + 1,
     task: event.task ?? null,
     stream: event.stream,
@@ -39,26 +39,26 @@ export function appendJobEvent(
   touchJob(job);
 }
 
-export function appendControl(state: State, job: Job, payload: string): void {
+export function appendControl(state: State, job: JobRecord, payload: string): void {
   appendJobEvent(state, job, { stream: "control", payload });
 }
 
 export interface NewJob {
-  owner: Job["owner"];
+  owner: JobRecord["owner"];
   name: string;
   targetName: string;
-  target: Job["target"];
-  outputRules: Job["outputRules"];
-  tasks: Omit<Task, "state">[];
+  target: JobRecord["target"];
+  outputRules: JobRecord["outputRules"];
+  tasks: Omit<TaskRecord, "state">[];
   tags: Record<string, string>;
   inputs: string[];
   depends: Omit<Dependency, "isSatisfied">[];
 }
 
-export function createJob(state: State, wanted: NewJob): Job {
+export function createJob(state: State, wanted: NewJob): JobRecord {
   const submitted = state.now();
   const isWaiting = wanted.inputs.length > 0 || wanted.depends.length > 0;
-  const job: Job = {
+  const job: JobRecord = {
     ...wanted,
     id: state.createId(),
     tasks: wanted.tasks.map((task) => ({ ...task, state: "pending" })),
@@ -88,12 +88,12 @@ export function createJob(state: State, wanted: NewJob): Job {
 }
 
 /** A job that is cancelled or has ended can be assigned all the same: the loop recycles its worker within a second. */
-export function requireAssignable(job: Job): void {
+export function requireAssignable(job: JobRecord): void {
   if (job.worker !== null) throw conflict(`job ${job.id} already assigned to worker ${job.worker.id}`);
 }
 
 /** Binds a job to a worker for good. Neither lease nor target, nor whether the job is cancelled, is looked at here. */
-export function assignJob(state: State, job: Job, worker: Worker): void {
+export function assignJob(state: State, job: JobRecord, worker: WorkerRecord): void {
   const assigned = state.now();
   job.worker = worker;
   job.isWaiting = false;
@@ -107,7 +107,7 @@ export function assignJob(state: State, job: Job, worker: Worker): void {
 }
 
 /** All inputs are there: the job may be leased. */
-export function releaseJob(state: State, job: Job): void {
+export function releaseJob(state: State, job: JobRecord): void {
   job.isWaiting = false;
   job.ready = state.now();
   const waited = formatDuration(job.ready.uptimeMs - job.submitted.uptimeMs);
@@ -115,7 +115,7 @@ export function releaseJob(state: State, job: Job): void {
 }
 
 /** The loop does the rest within a second. */
-export function cancelJob(state: State, job: Job): void {
+export function cancelJob(state: State, job: JobRecord): void {
   if (job.isCancelled) return;
   job.isCancelled = true;
   appendControl(state, job, "job cancelled");
@@ -125,7 +125,7 @@ export function cancelJob(state: State, job: Job): void {
  * Ends a job; the second end of a job is ignored. Open tasks are marked failed, which by itself does not fail the job;
  * a task that was reported failed does. A cancelled job's tasks are left as they are.
  */
-export function completeJob(state: State, job: Job, hasFailed: boolean): void {
+export function completeJob(state: State, job: JobRecord, hasFailed: boolean): void {
   if (job.isComplete) return;
   const failedTask = job.tasks.some((task) => task.state === "failed");
   if (!job.isCancelled) {
@@ -146,7 +146,7 @@ export function completeJob(state: State, job: Job, hasFailed: boolean): void {
 }
 
 /** The end as the worker reports it, which can be refused. */
-export function completeJobByWorker(state: State, job: Job, hasFailed: boolean): void {
+export function completeJobByWorker(state: State, job: JobRecord, hasFailed: boolean): void {
   if (job.isComplete) return;
   if (hasOpenCommit(state, job)) {
     throw conflictWithoutCode(
@@ -160,7 +160,7 @@ export function completeJobByWorker(state: State, job: Job, hasFailed: boolean):
 }
 
 /** The first verdict stays. */
-export function completeTask(job: Job, task: Task, hasFailed: boolean): void {
+export function completeTask(job: JobRecord, task: TaskRecord, hasFailed: boolean): void {
   if (job.isComplete) throw conflict(`job ${job.id} is already complete`);
   if (task.state !== "pending") return;
   task.state = hasFailed ? "failed" : "completed";

@@ -1,14 +1,14 @@
 /** Who may make a worker for a job: a promise of 60 s that nothing enforces (lib/devserver/README.md "Leases"). */
-import type { Factory, Job, State, Target } from "./state.ts";
+import type { FactoryRecord, JobRecord, State, TargetRecord } from "./state.ts";
 
 export const leaseMs = 60_000;
 
 /** The oldest job for one of the targets that nobody holds, not even the one who asks; null where there is none. */
 export function takeLease(
   state: State,
-  factory: Factory,
+  factory: FactoryRecord,
   targets: Set<string>,
-): { target: Target; job: Job } | null {
+): { target: TargetRecord; job: JobRecord } | null {
   if (!factory.isEnabled || state.isOnHold) return null;
   for (const job of state.unassignedJobs) {
     if (job.isWaiting || job.isCancelled || !targets.has(job.target.id) || state.leases.has(job)) continue;
@@ -19,7 +19,7 @@ export function takeLease(
 }
 
 /** True where it is the factory's and not yet dropped, even if it ran out. */
-export function renewLease(state: State, factory: Factory, job: Job | undefined): boolean {
+export function renewLease(state: State, factory: FactoryRecord, job: JobRecord | undefined): boolean {
   const lease = job === undefined ? undefined : state.leases.get(job);
   if (lease?.factory !== factory) return false;
   lease.expiresUptimeMs = state.now().uptimeMs + leaseMs;

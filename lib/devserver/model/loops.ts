@@ -5,7 +5,7 @@
 import { settleCommits } from "./commits.ts";
 import { appendControl, assignJob, completeJob, releaseJob } from "./jobs.ts";
 import { dropLeases } from "./leases.ts";
-import type { Dependency, Job, State, Worker } from "./state.ts";
+import type { Dependency, JobRecord, State, WorkerRecord } from "./state.ts";
 import { failWorker } from "./workers.ts";
 
 const idleMs = 30 * 60_000;
@@ -29,7 +29,7 @@ function recycleWorkers(state: State): void {
 }
 
 /** A waiting job is ready when its dependencies ended as it wished and all its inputs are there. */
-function wakeJob(state: State, job: Job): void {
+function wakeJob(state: State, job: JobRecord): void {
   if (job.isCancelled) return;
   for (const dependency of job.depends) {
     if (dependency.isSatisfied || !dependency.prior.isComplete) continue;
@@ -55,7 +55,7 @@ function unmetWish({ prior, onFailed, onCompleted }: Dependency): string | null 
 }
 
 /** `/work/f` of the dependency `pre` is the input `pre/work/f`. */
-function copyOutputs(state: State, job: Job, { name, prior }: Dependency): void {
+function copyOutputs(state: State, job: JobRecord, { name, prior }: Dependency): void {
   settleCommits(state, prior);
   for (const { path, bytes } of prior.outputs) {
     job.inputs.set(`${name}/${path.replace(/^\/+/, "")}`, { id: state.createId(), bytes });
@@ -82,8 +82,8 @@ function settleJobs(state: State): void {
 }
 
 /** By target; the newest is last, and is taken first. */
-function freeWorkers(state: State): Map<string, Worker[]> {
-  const free = new Map<string, Worker[]>();
+function freeWorkers(state: State): Map<string, WorkerRecord[]> {
+  const free = new Map<string, WorkerRecord[]>();
   for (const worker of state.activeWorkers) {
     const isFree = worker.token !== null && !worker.isRecycled && worker.hold === null && worker.job === null;
     if (!isFree) continue;

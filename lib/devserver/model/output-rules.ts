@@ -3,15 +3,15 @@
  * a job").
  */
 
-export interface OutputRule {
+export interface RuleRecord {
   rule: string;
   ignore: boolean;
   size_change_ok: boolean;
   require_match: boolean;
 }
 
-export function parseOutputRule(text: string): { ok: true; rule: OutputRule } | { ok: false; why: string } {
-  const parsed: OutputRule = { rule: "", ignore: false, size_change_ok: false, require_match: false };
+export function parseOutputRule(text: string): { ok: true; rule: RuleRecord } | { ok: false; why: string } {
+  const parsed: RuleRecord = { rule: "", ignore: false, size_change_ok: false, require_match: false };
   for (let at = 0; at < text.length; at += 1) {
     const character = text[at];
     if (character === "/") return { ok: true, rule: { ...parsed, rule: text.slice(at) } };

@@ -3,15 +3,15 @@ import type { Clock } from "../../doors/clock.ts";
 import type { Random } from "../../doors/random.ts";
 import { createUlids } from "../../words/ulid.ts";
 import type { Metadata } from "./metadata.ts";
-import type { OutputRule } from "./output-rules.ts";
+import type { RuleRecord } from "./output-rules.ts";
 
 /** One moment by both clocks: the wall's is shown, the uptime's is counted with. */
-export interface Moment {
+export interface ServerTime {
   wallMs: number;
   uptimeMs: number;
 }
 
-export interface Target {
+export interface TargetRecord {
   id: string;
   name: string;
   desc: string;
@@ -20,7 +20,7 @@ export interface Target {
   privilege: string | null;
 }
 
-export interface Factory {
+export interface FactoryRecord {
   id: string;
   name: string;
   lastPingMs: number | null;
@@ -28,30 +28,30 @@ export interface Factory {
   /** Its new workers are born held. */
   holdsWorkers: boolean;
   /** Not the deleted ones; in the order of their ids. */
-  workers: Map<string, Worker>;
+  workers: Map<string, WorkerRecord>;
 }
 
-export interface User {
+export interface UserRecord {
   id: string;
   name: string;
   createdMs: number;
   privileges: Set<string>;
   /** In the order of their ids. */
-  jobs: Job[];
+  jobs: JobRecord[];
 }
 
-export interface Worker {
+export interface WorkerRecord {
   id: string;
-  factory: Factory;
-  target: Target;
+  factory: FactoryRecord;
+  target: TargetRecord;
   bootstrap: string;
-  created: Moment;
+  created: ServerTime;
   /** What the agent chose at bootstrap; null until then. */
   token: string | null;
   private: string | null;
   ip: string | null;
   metadata: Metadata | null;
-  lastPing: Moment | null;
+  lastPing: ServerTime | null;
   isRecycled: boolean;
   isDeleted: boolean;
   hold: { timeMs: number; reason: string } | null;
@@ -60,11 +60,11 @@ export interface Worker {
   /** The agent announced diagnostics after the job and has not reported on them. */
   hasDiagnostics: boolean;
   /** The one job of its life. */
-  job: Job | null;
-  events: WorkerEvent[];
+  job: JobRecord | null;
+  events: EventRecord[];
 }
 
-export interface WorkerEvent {
+export interface EventRecord {
   seq: number;
   stream: string;
   time: string;
@@ -72,11 +72,11 @@ export interface WorkerEvent {
   payload: string;
 }
 
-export interface JobEvent extends WorkerEvent {
+export interface JobEventRecord extends EventRecord {
   task: number | null;
 }
 
-export interface Task {
+export interface TaskRecord {
   name: string;
   script: string;
   env_clear: boolean;
@@ -92,12 +92,12 @@ export interface StoredFile {
   bytes: Blob;
 }
 
-export interface JobOutput extends StoredFile {
+export interface OutputRecord extends StoredFile {
   path: string;
 }
 
 /** A file being put together; polled until it is complete. */
-export interface Commit {
+export interface FileCommit {
   /** The arguments it was asked for with: the same id with others is refused. */
   asked: string;
   dueUptimeMs: number;
@@ -106,7 +106,7 @@ export interface Commit {
   outcome: { error: string | null } | null;
 }
 
-export interface StoreValue {
+export interface StoreRecord {
   value: string;
   isSecret: boolean;
   updatedMs: number;
@@ -115,22 +115,22 @@ export interface StoreValue {
 
 export interface Dependency {
   name: string;
-  prior: Job;
+  prior: JobRecord;
   copyOutputs: boolean;
   onFailed: boolean;
   onCompleted: boolean;
   isSatisfied: boolean;
 }
 
-export interface Job {
+export interface JobRecord {
   id: string;
-  owner: User;
+  owner: UserRecord;
   name: string;
   /** The target's name as it was asked for, and what it stood for then. */
   targetName: string;
-  target: Target;
-  outputRules: { text: string; rule: OutputRule }[];
-  tasks: Task[];
+  target: TargetRecord;
+  outputRules: { text: string; rule: RuleRecord }[];
+  tasks: TaskRecord[];
   tags: Record<string, string>;
   depends: Dependency[];
   /** By name; null until uploaded. */
@@ -139,22 +139,22 @@ export interface Job {
   isCancelled: boolean;
   isFailed: boolean;
   isComplete: boolean;
-  worker: Worker | null;
-  submitted: Moment;
-  ready: Moment | null;
-  assigned: Moment | null;
-  completed: Moment | null;
-  events: JobEvent[];
+  worker: WorkerRecord | null;
+  submitted: ServerTime;
+  ready: ServerTime | null;
+  assigned: ServerTime | null;
+  completed: ServerTime | null;
+  events: JobEventRecord[];
   chunks: Map<string, Uint8Array<ArrayBuffer>>;
-  commits: Map<string, Commit>;
-  outputs: JobOutput[];
-  store: Map<string, StoreValue>;
+  commits: Map<string, FileCommit>;
+  outputs: OutputRecord[];
+  store: Map<string, StoreRecord>;
   /** Told, once an operation is over, that something of the job changed. */
   watchers: Set<() => void>;
 }
 
-export interface Lease {
-  factory: Factory;
+export interface LeaseRecord {
+  factory: FactoryRecord;
   expiresUptimeMs: number;
 }
 
@@ -168,28 +168,28 @@ export interface Settings {
 export interface State {
   settings: Settings;
   adminToken: string;
-  started: Moment;
-  now(): Moment;
+  started: ServerTime;
+  now(): ServerTime;
   createId(): string;
   /** Letters and digits. */
   createToken(length: number): string;
-  targets: Map<string, Target>;
-  targetsByName: Map<string, Target>;
-  factories: Map<string, Factory>;
-  factoriesByToken: Map<string, Factory>;
-  users: Map<string, User>;
-  usersByToken: Map<string, User>;
-  workers: Map<string, Worker>;
-  workersByBootstrap: Map<string, Worker>;
-  workersByToken: Map<string, Worker>;
+  targets: Map<string, TargetRecord>;
+  targetsByName: Map<string, TargetRecord>;
+  factories: Map<string, FactoryRecord>;
+  factoriesByToken: Map<string, FactoryRecord>;
+  users: Map<string, UserRecord>;
+  usersByToken: Map<string, UserRecord>;
+  workers: Map<string, WorkerRecord>;
+  workersByBootstrap: Map<string, WorkerRecord>;
+  workersByToken: Map<string, WorkerRecord>;
   /** Not the deleted ones. This and the sets below are in the order of the ids. */
-  activeWorkers: Set<Worker>;
-  jobs: Map<string, Job>;
+  activeWorkers: Set<WorkerRecord>;
+  jobs: Map<string, JobRecord>;
   /** Not the complete ones. */
-  activeJobs: Set<Job>;
+  activeJobs: Set<JobRecord>;
   /** Those of them without a worker. */
-  unassignedJobs: Set<Job>;
-  leases: Map<Job, Lease>;
+  unassignedJobs: Set<JobRecord>;
+  leases: Map<JobRecord, LeaseRecord>;
   /** An administrator stopped the leasing of jobs. */
   isOnHold: boolean;
   /** Ends of the open watch streams. */
@@ -205,7 +205,7 @@ export function createState(doors: {
   settings: Settings;
 }): State {
   const { clock, random } = doors;
-  const now = (): Moment => ({ wallMs: clock.wallMs(), uptimeMs: clock.uptimeMs() });
+  const now = (): ServerTime => ({ wallMs: clock.wallMs(), uptimeMs: clock.uptimeMs() });
   return {
     settings: doors.settings,
     adminToken: doors.adminToken,

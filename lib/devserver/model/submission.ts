@@ -5,7 +5,7 @@ import { badRequest, conflict, forbidden, internalError } from "./exchange.ts";
 import { optional, text, truth, u32 } from "../calls/json-body.ts";
 import { createJob, type NewJob } from "./jobs.ts";
 import { parseOutputRule } from "./output-rules.ts";
-import type { Job, State, Target, User } from "./state.ts";
+import type { JobRecord, State, TargetRecord, UserRecord } from "./state.ts";
 import { resolveTarget } from "./targets.ts";
 
 const taskShape = z.object({
@@ -36,7 +36,7 @@ export const submissionShape = z.object({
 });
 type Submission = z.output<typeof submissionShape>;
 
-export function submitJob(state: State, owner: User, given: Submission): Job {
+export function submitJob(state: State, owner: UserRecord, given: Submission): JobRecord {
   requireSizes(given);
   const target = resolveTarget(state, given.target);
   requireRight(owner, target);
@@ -61,12 +61,12 @@ function requireSizes({ tasks, inputs, tags }: Submission): void {
   if (bytes > 131_072) throw badRequest("total size of all tags is larger than 131072 bytes");
 }
 
-function requireRight(owner: User, target: Target): void {
+function requireRight(owner: UserRecord, target: TargetRecord): void {
   if (target.privilege === null || owner.privileges.has(target.privilege)) return;
   throw forbidden("you are not allowed to use that target");
 }
 
-function readDepends(state: State, owner: User, given: Submission["depends"]): NewJob["depends"] {
+function readDepends(state: State, owner: UserRecord, given: Submission["depends"]): NewJob["depends"] {
   const entries = Object.entries(given);
   if (entries.length > 8) throw conflict("too many depends");
   return entries.map(([name, depend]) => {

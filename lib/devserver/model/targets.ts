@@ -4,7 +4,7 @@
  */
 import { badRequest, conflict, internalError } from "./exchange.ts";
 import { parseUlid } from "../../words/ulid.ts";
-import type { State, Target } from "./state.ts";
+import type { State, TargetRecord } from "./state.ts";
 
 /** The server comes with these: `default` leads to `helios`. */
 export function createFirstTargets(state: State): void {
@@ -12,11 +12,11 @@ export function createFirstTargets(state: State): void {
   createTarget(state, { name: "default", desc: "the default target" }).redirect = helios.id;
 }
 
-export function createTarget(state: State, { name, desc }: { name: string; desc: string }): Target {
+export function createTarget(state: State, { name, desc }: { name: string; desc: string }): TargetRecord {
   requireName(name);
   // The real server runs into its database's unique index.
   if (state.targetsByName.has(name)) throw internalError();
-  const target: Target = { id: state.createId(), name, desc, redirect: null, privilege: null };
+  const target: TargetRecord = { id: state.createId(), name, desc, redirect: null, privilege: null };
   state.targets.set(target.id, target);
   state.targetsByName.set(name, target);
   return target;
@@ -25,9 +25,9 @@ export function createTarget(state: State, { name, desc }: { name: string; desc:
 /** The target keeps its id under the new name; the old name leads to it. */
 export function renameTarget(
   state: State,
-  target: Target,
+  target: TargetRecord,
   given: { name: string; signpost: string },
-): Target {
+): TargetRecord {
   requireName(given.name);
   if (state.targetsByName.has(given.name)) throw internalError();
   const earlier = target.name;
@@ -49,7 +49,7 @@ export function looksLikeUlid(name: string): boolean {
 }
 
 /** Follows redirects, at most 32. */
-export function resolveTarget(state: State, name: string): Target {
+export function resolveTarget(state: State, name: string): TargetRecord {
   let target = state.targetsByName.get(name);
   for (let steps = 0; target !== undefined && target.redirect !== null; steps += 1) {
     target = steps < 32 ? state.targets.get(target.redirect) : undefined;

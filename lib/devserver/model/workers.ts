@@ -6,16 +6,16 @@ import { conflict, internalError, noSuchRow, notAuthorised } from "./exchange.ts
 import { appendControl, completeJob, jobState } from "./jobs.ts";
 import type { Metadata } from "./metadata.ts";
 import { settleCommits } from "./commits.ts";
-import type { Factory, Job, State, Target, Worker } from "./state.ts";
+import type { FactoryRecord, JobRecord, State, TargetRecord, WorkerRecord } from "./state.ts";
 import { formatOptionalTime, formatTime } from "./timestamps.ts";
 
 export function createWorker(
   state: State,
-  wanted: { factory: Factory; target: Target; waitsForFlush: boolean },
-): Worker {
+  wanted: { factory: FactoryRecord; target: TargetRecord; waitsForFlush: boolean },
+): WorkerRecord {
   const created = state.now();
   const reason = "factory is configured to hold all created workers";
-  const worker: Worker = {
+  const worker: WorkerRecord = {
     ...wanted,
     id: state.createId(),
     bootstrap: state.createToken(64),
@@ -41,7 +41,7 @@ export function createWorker(
 
 /** The first `private` and the first metadata stay; the address may change any time. */
 export function associateWorker(
-  worker: Worker,
+  worker: WorkerRecord,
   given: { private: string; ip: string | null; metadata: Metadata | null },
 ): void {
   if (worker.isDeleted || (worker.private ?? given.private) !== given.private) throw notAuthorised();
@@ -53,7 +53,7 @@ export function associateWorker(
   worker.metadata ??= given.metadata;
 }
 
-export function bootstrapWorker(state: State, given: { bootstrap: string; token: string }): Worker {
+export function bootstrapWorker(state: State, given: { bootstrap: string; token: string }): WorkerRecord {
   const worker = state.workersByBootstrap.get(given.bootstrap);
   if (worker === undefined) throw noSuchRow();
   if (worker.isDeleted || worker.private === null) throw notAuthorised();
@@ -67,7 +67,7 @@ export function bootstrapWorker(state: State, given: { bootstrap: string; token:
 }
 
 /** The row stays, so that the id keeps answering as deleted; the token is dead at once. */
-export function deleteWorker(state: State, worker: Worker): void {
+export function deleteWorker(state: State, worker: WorkerRecord): void {
   worker.isDeleted = true;
   if (worker.token !== null) state.workersByToken.delete(worker.token);
   state.activeWorkers.delete(worker);
@@ -76,7 +76,7 @@ export function deleteWorker(state: State, worker: Worker): void {
 
 export function appendWorkerEvent(
   state: State,
-  worker: Worker,
+  worker: WorkerRecord,
   event: { stream: string; time?: string | null; payload: string },
 ): void {
   worker.events.push({
@@ -89,7 +89,7 @@ export function appendWorkerEvent(
 }
 
 /** An administrator's hold, which leaves no event. */
-export function holdWorker(state: State, worker: Worker, reason: string): void {
+export function holdWorker(state: State, worker: WorkerRecord, reason: string): void {
   if (worker.isDeleted) throw conflict(`worker ${worker.id} is deleted; cannot be held`);
   if (worker.hold !== null) {
     const { timeMs, reason: earlier } = worker.hold;
@@ -100,19 +100,19 @@ export function holdWorker(state: State, worker: Worker, reason: string): void {
 }
 
 /** The server's own hold; of a worker that is held already only the event tells. */
-function markHeld(state: State, worker: Worker, reason: string): void {
+function markHeld(state: State, worker: WorkerRecord, reason: string): void {
   worker.hold ??= { timeMs: state.now().wallMs, reason };
   appendWorkerEvent(state, worker, { stream: "control", payload: `marked held: ${reason}` });
 }
 
-export function releaseWorker(state: State, worker: Worker): void {
+export function releaseWorker(state: State, worker: WorkerRecord): void {
   if (worker.hold === null) return;
   worker.hold = null;
   appendWorkerEvent(state, worker, { stream: "control", payload: "hold released" });
 }
 
 /** The agent failed or fell silent: its job fails, and the worker waits for an administrator. */
-export function failWorker(state: State, worker: Worker, why: string): void {
+export function failWorker(state: State, worker: WorkerRecord, why: string): void {
   if (worker.isRecycled || worker.isDeleted) return;
   const { job } = worker;
   const hasOpenJob = job !== null && !job.isComplete;
@@ -124,20 +124,20 @@ export function failWorker(state: State, worker: Worker, why: string): void {
   markHeld(state, worker, hasOpenJob ? `${why} during job execution` : why);
 }
 
-export function enableDiagnostics(state: State, worker: Worker): void {
+export function enableDiagnostics(state: State, worker: WorkerRecord): void {
   if (worker.hasDiagnostics) return;
   worker.hasDiagnostics = true;
   appendWorkerEvent(state, worker, { stream: "control", payload: "post-job diagnostics enabled" });
 }
 
-export function completeDiagnostics(state: State, worker: Worker, hasFault: boolean): void {
+export function completeDiagnostics(state: State, worker: WorkerRecord, hasFault: boolean): void {
   if (!worker.hasDiagnostics) return;
   worker.hasDiagnostics = false;
   if (hasFault) markHeld(state, worker, "post-job diagnostics reported a fault");
 }
 
 /** As its factory sees it. */
-export function factoryView(worker: Worker): unknown {
+export function factoryView(worker: WorkerRecord): unknown {
   return {
     id: worker.id,
     private: worker.private,
@@ -150,7 +150,7 @@ export function factoryView(worker: Worker): unknown {
 }
 
 /** As an administrator sees it: `recycle` is the flag itself, also of a held worker. */
-export function adminView(worker: Worker): unknown {
+export function adminView(worker: WorkerRecord): unknown {
   const { hold, job } = worker;
   return {
     id: worker.id,
@@ -172,7 +172,7 @@ export function adminView(worker: Worker): unknown {
 }
 
 /** What the agent is told, each time in full: it must remember by itself that it took the job. */
-export function agentView(state: State, worker: Worker): unknown {
+export function agentView(state: State, worker: WorkerRecord): unknown {
   const isWanted = !worker.isRecycled || worker.hold !== null || worker.hasDiagnostics;
   const job = worker.waitsForFlush ? null : worker.job;
   return {
@@ -183,7 +183,7 @@ export function agentView(state: State, worker: Worker): unknown {
   };
 }
 
-function agentJob(state: State, job: Job): unknown {
+function agentJob(state: State, job: JobRecord): unknown {
   settleCommits(state, job);
   const inputs = [...job.inputs].flatMap(([name, file]) => (file === null ? [] : [{ name, id: file.id }]));
   return {

@@ -9,7 +9,7 @@ import { between, newMark, type Reply } from "./marks.ts";
 import type { Transport } from "./transport.ts";
 import { minderScript } from "./minder-script.ts";
 
-export interface Script {
+export interface MinderScript {
   /** `isLasting`: what it starts outlives the factory. */
   call(verb: string, words: string[], stdin: string, timeoutMs: number, isLasting?: boolean): Promise<Reply>;
 }
@@ -36,7 +36,7 @@ if [ "$(($(wc -c <"$2.$$")))" -eq "$3" ]; then chmod 700 "$2.$$" && mv "$2.$$" "
   exit 1
 fi`;
 
-export function openScript({ transport, lasting, random, directory, shell }: ScriptOptions): Script {
+export function openScript({ transport, lasting, random, directory, shell }: ScriptOptions): MinderScript {
   const hash = createHash("sha256").update(minderScript).digest("hex").slice(0, 16);
   const path = `${directory}/.minder-${hash}.sh`;
 
