@@ -11,7 +11,7 @@ import {
 import { type Reading, readingOf } from "../config/reading.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
-import { openKnown } from "../daemon/memory.ts";
+import { openMemory } from "../daemon/memory.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
 import { openLabHosts } from "../hosts/all-hosts.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
@@ -60,7 +60,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   keepReading(store, readingOf(config), log);
   const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, program);
   const { baseurl } = config.general;
-  const known = openKnown(store);
+  const known = openMemory(store);
   const daemon = createDaemon({
     ...here,
     config,

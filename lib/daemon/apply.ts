@@ -5,7 +5,6 @@ import { follow } from "./consequences.ts";
 import { reach } from "./far-hosts.ts";
 import { takeIn } from "./findings.ts";
 import { lookAtHost } from "./isolation.ts";
-import type { Factory } from "./memory.ts";
 import { failed, type Found, type Learnt, type Outcome } from "./outcome.ts";
 import { arm, begin, letLapse } from "./prepare.ts";
 import { takeOverLater } from "./recover.ts";
@@ -16,6 +15,7 @@ import { sweep } from "./sweep.ts";
 import { check, checkAgain } from "./testbed-check.ts";
 import { decideEnd, deleteWorker, stop } from "./wind-down.ts";
 import { create, settle } from "./worker-request.ts";
+import type { Factory } from "./memory.ts";
 
 type Do<A> = (factory: Factory, action: A) => Outcome | Promise<Outcome>;
 

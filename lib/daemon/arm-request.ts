@@ -1,17 +1,16 @@
 /** What a minder is told when it is armed: the agent, its surroundings, and what the job may know of its testbed. */
 import { agentEnvironment } from "../hosts/agent-environment.ts";
 import { shieldedBmat } from "../hosts/agent-program.ts";
-import type { Testbed } from "../config/config.ts";
+import type { Config, Testbed } from "../config/config.ts";
 import { instanceName, type OwnInstance } from "../words/domain.ts";
 import type { Host } from "../hosts/host.ts";
 import type { ArmSpec } from "../hosts/minder/specification.ts";
-import type { Factory } from "./memory.ts";
 import { factoryMark } from "./recover.ts";
 import { limits } from "../policy/limits.ts";
 
 export function armRequest(
-  { config }: Factory,
-  host: Host,
+  config: Config,
+  host: Omit<Host, "minder" | "workDirectory">,
   instance: OwnInstance,
   testbed: Testbed,
 ): ArmSpec {

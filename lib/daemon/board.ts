@@ -4,9 +4,8 @@
  */
 import { z } from "zod";
 import type { Testbed } from "../config/config.ts";
-import { type Instance, instanceName, type OwnInstance } from "../words/domain.ts";
+import type { Instance, OwnInstance } from "../words/domain.ts";
 import { errorText } from "../words/failure.ts";
-import type { Reached } from "../hosts/host.ts";
 import { limits } from "../policy/limits.ts";
 import {
   askForBoard,
@@ -20,36 +19,44 @@ import {
   whyNotSeen,
 } from "../runner/idle-board.ts";
 import { isActive, isOthers, isTerminal, type SpRunnerApi } from "../runner/sp-runner.ts";
-import { type Factory, logFor } from "./memory.ts";
 import { done, failed, type Outcome, waiting } from "./outcome.ts";
+import type { Store } from "../store/store.ts";
+import type { InstanceMemory } from "./instance-memory.ts";
+import { logFor, type Parts } from "./memory.ts";
+import { testbedMemory, type TestbedRecords } from "./testbed-memory.ts";
+
+type BoardReached = { ok: true } | { ok: false; reason: string };
+type Recovering = Pick<Parts, "clock" | "log" | "openRunner"> & {
+  known: TestbedRecords;
+  store: Pick<Store, "setTrouble">;
+};
 
 /** Whether the board can take a job; one that has failed is told to recover. */
-export async function reachBoard(factory: Factory, testbed: Testbed, url: string): Promise<Reached> {
-  const { hosts, known } = factory;
-  const asked = await askForBoard(factory.openRunner(url), url, testbed.name);
+export async function reachBoard(parts: Recovering, { name }: Testbed, url: string): Promise<BoardReached> {
+  const asked = await askForBoard(parts.openRunner(url), url, name);
   if (!asked.ok) return asked;
   const { board } = asked;
   if (isAtWork(board) && board.status !== "busy") {
     return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}, with a job on it` };
   }
   if (board.status === "available") {
-    known.recoveringSinceMs.delete(testbed.name);
-    return { ok: true, host: { ...hosts.here, agent: hosts.builtIn } };
+    testbedMemory(parts.known, name).recoveringSinceMs = Number.NEGATIVE_INFINITY;
+    return { ok: true };
   }
-  if (board.status === "failed-needs-recovery") return await recoverBoard(factory, testbed, url);
+  if (board.status === "failed-needs-recovery") return await recoverBoard(parts, name, url);
   return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}` };
 }
 
 async function recoverBoard(
-  { known, store, clock, log, openRunner }: Factory,
-  { name }: Testbed,
+  { known, store, clock, log, openRunner }: Recovering,
+  name: string,
   url: string,
-): Promise<Reached> {
+): Promise<BoardReached> {
   const what = `sp-runner ${url} says that its board failed`;
-  const sinceMs = known.recoveringSinceMs.get(name) ?? Number.NEGATIVE_INFINITY;
-  const recovering: Reached = { ok: false, reason: `${what}: it is recovering` };
-  if (clock.uptimeMs() - sinceMs < limits.boardRecoveryMs) return recovering;
-  const before = known.troubles.get(name) ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
+  const record = testbedMemory(known, name);
+  const recovering: BoardReached = { ok: false, reason: `${what}: it is recovering` };
+  if (clock.uptimeMs() - record.recoveringSinceMs < limits.boardRecoveryMs) return recovering;
+  const before = record.trouble ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
   const { recoveries } = before;
   if (recoveries >= limits.boardRecoveries) {
     const vain = `recovering it did not help ${recoveries} times: it needs a person`;
@@ -57,10 +64,10 @@ async function recoverBoard(
   }
   const trouble = { ...before, recoveries: recoveries + 1 };
   store.setTrouble(name, trouble);
-  known.troubles.set(name, trouble);
+  record.trouble = trouble;
   const answer = await openRunner(url).recover(name);
   // Only now: the service may answer when it is done.
-  known.recoveringSinceMs.set(name, clock.uptimeMs());
+  record.recoveringSinceMs = clock.uptimeMs();
   const said = answer.ok ? `${answer.value.status}: ${answer.value.message ?? ""}` : answer.message;
   log.warn(`told sp-runner to recover the board: ${said}`, { testbed: name });
   return recovering;
@@ -78,21 +85,24 @@ type BoardRecord = z.infer<typeof recordSchema>;
  * seen, or the agent is done and nothing was submitted. Else the board must be idle twice, 10 s apart, and the job be neither
  * waiting in the service nor just on its way there.
  */
-export async function proveBoardIdle(factory: Factory, instance: OwnInstance): Promise<Outcome> {
-  const { known, clock } = factory;
+export async function proveBoardIdle(
+  parts: Pick<Parts, "clock" | "files" | "log" | "openRunner">,
+  instance: OwnInstance,
+  memory: Pick<InstanceMemory, "board">,
+): Promise<Outcome> {
+  const { clock } = parts;
   const { place } = instance;
   // Without a worker no agent was ever told to go; the row's own word for that may have been lost in a crash.
   if (place.way !== "sp-runner" || instance.worker === null) return done;
   const { spRunnerUrl: url } = place;
-  const name = instanceName(instance);
   const cannotTell = (reason: string): Outcome =>
     failed(`cannot tell whether the board is idle: ${reason}; the testbed stays reserved`);
-  const read = await readRecord(factory, instance);
+  const read = await readRecord(parts, instance);
   if ("unreadable" in read) return cannotTell(read.unreadable);
   const { record, isDone } = read;
   if (record === null ? isDone : record.phase === "ended") return done;
-  const runner = factory.openRunner(url);
-  const before = known.boards.get(name) ?? { idle: null, absent: null, isAtWork: false };
+  const runner = parts.openRunner(url);
+  const before = memory.board ?? { idle: null, absent: null, isAtWork: false };
   // Newer than the last look, which was after the agent's end; another board may have asked for it.
   const sinceMs = before.idle === null ? clock.uptimeMs() : before.idle.seenMs + 1;
   const look = await lookAtBoard({ runner, clock }, instance.testbed, before.idle, sinceMs);
@@ -104,19 +114,19 @@ export async function proveBoardIdle(factory: Factory, instance: OwnInstance): P
   const job: JobThere = look.is === "at work" ? { is: "there" } : await findJob(runner, record, instance);
   if (job.is === "there") {
     if (!before.isAtWork) {
-      logFor(factory, instance).info("sp-runner still works on the board: the testbed stays reserved");
+      logFor(parts, instance).info("sp-runner still works on the board: the testbed stays reserved");
     }
-    known.boards.set(name, { idle: null, absent: null, isAtWork: true });
+    memory.board = { idle: null, absent: null, isAtWork: true };
     return waiting(limits.boardLookMs);
   }
   if (look.is !== "idle") {
-    known.boards.delete(name);
+    memory.board = null;
     return cannotTell(`sp-runner ${url} says that its board is ${look.board.status}`);
   }
   const { idle } = look;
   // One odd answer hides no job.
   const absent = job.is === "untold" ? before.absent : seenIdle(before.absent, clock.uptimeMs());
-  known.boards.set(name, { idle, absent, isAtWork: false });
+  memory.board = { idle, absent, isAtWork: false };
   if (job.is === "untold") return lastedMs(idle) >= silenceMs ? done : cannotTell(job.reason);
   return Math.min(lastedMs(idle), lastedMs(absent)) >= idleForMs(record) ? done : waiting(limits.boardLookMs);
 }
@@ -151,7 +161,7 @@ async function findJob(
 
 /** The absence of a record where the agent is not done proves nothing. */
 async function readRecord(
-  { files }: Factory,
+  { files }: Pick<Parts, "files">,
   { place }: Instance,
 ): Promise<{ record: BoardRecord | null; isDone: boolean } | { unreadable: string }> {
   const directory = `${place.directory}/opt/etc`;

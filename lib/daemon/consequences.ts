@@ -12,30 +12,23 @@ import { noteWorker } from "../policy/server-view.ts";
 import { describeEnd } from "./end-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
 import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
-import {
-  advance,
-  clearStrikes,
-  type Factory,
-  isTaken,
-  logFor,
-  now,
-  rest,
-  setView,
-  strike,
-} from "./memory.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
 import { setTrouble } from "./trouble.ts";
 import { decideEnd, isVouched } from "./wind-down.ts";
 import { limits } from "../policy/limits.ts";
+import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
+import { type Factory, now, logFor } from "./memory.ts";
+import { strike, rest, clearStrikes, testbedMemory } from "./testbed-memory.ts";
 
 export async function follow(factory: Factory, before: Instance, learnt: Learnt): Promise<Outcome> {
   const { known } = factory;
   const name = instanceName(before);
   // It may have been renewed or seen online while the step was under way.
-  const instance = known.instances.get(name) ?? before;
+  const record = memoryOf(known, before);
+  const instance = record.row;
   const { way } = instance.place;
-  const testbed = testbedOf(factory, instance);
+  const testbed = configured(factory, instance);
   if (learnt.seen !== undefined) noteWorker(known.server, learnt.seen.id, learnt.seen.worker);
   switch (learnt.kind) {
     case "done":
@@ -68,7 +61,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       return done;
     case "worker made": {
       const { id, bootstrap, hold } = learnt.worker;
-      known.asking.delete(name);
+      record.isAskingForWorker = false;
       if (isTaken(factory, id)) return await end(factory, instance, { cause: "worker of another" });
       advance(factory, instance, { phase: "created", worker: id, bootstrap: new Secret(bootstrap) });
       known.server.recordedMs.set(name, factory.clock.uptimeMs());
@@ -80,7 +73,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       known.server.isListWanted = true;
       return waiting(limits.heldMs);
     case "worker of another":
-      known.told.add(name);
+      record.isAlarmTold = true;
       return failed(`the worker cannot be associated with this instance: ${learnt.why}`);
     case "associated":
       advance(factory, instance, { phase: "starting" });
@@ -90,7 +83,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       return done;
     case "went": {
       const next = advance(factory, instance, { phase: "running", wentAt: now(factory) });
-      if (known.looks.get(name)?.view === "armed") setView(factory, next, "alive");
+      if (record.look?.view === "armed") setView(factory, next, "alive");
       logFor(factory, next).info("the agent was started");
       return done;
     }
@@ -101,7 +94,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       advance(factory, instance, { isFlushed: true });
       return done;
     case "agent started again":
-      known.resumed.set(name, (known.resumed.get(name) ?? 0) + 1);
+      record.resumed += 1;
       setView(factory, instance, "alive");
       logFor(factory, instance).warn(
         "its agent was gone before the job's end: started again, it follows the same test",
@@ -109,7 +102,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       return done;
     case "agent not startable again":
       // The next pass ends it.
-      known.resumed.set(name, Number.POSITIVE_INFINITY);
+      record.resumed = Number.POSITIVE_INFINITY;
       return done;
     case "end refuted":
       if (learnt.isOnline) advance(factory, instance, { isOnline: true });
@@ -138,7 +131,7 @@ async function end(factory: Factory, instance: Instance, why: End): Promise<Outc
   if (disarmed.kind !== "done") return disarmed;
   const { known, clock } = factory;
   const { testbed, job, target, leasedAt } = instance;
-  const tried = known.tried.get(instanceName(instance)) ?? [];
+  const { tried } = memoryOf(known, instance);
   const dropped = advance(factory, instance, { phase: "dropped", ...endedBy(why), endedMs: clock.wallMs() });
   known.server.lastSettledMs = clock.uptimeMs();
   logFor(factory, dropped).warn(`the job was not begun here: ${endText(why)}`);
@@ -154,7 +147,7 @@ async function end(factory: Factory, instance: Instance, why: End): Promise<Outc
 }
 
 async function endUnready(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
-  const testbed = testbedOf(factory, instance);
+  const testbed = configured(factory, instance);
   // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
   // that cannot take it either, it would be lost time.
   if (instance.place.way !== "ssh" || testbed === undefined) await lookAtHost(factory);
@@ -180,19 +173,19 @@ async function beginEnd(
     untold: isWorkerGone ? null : toldOwner(why),
   });
   // An agent that lives and has reached the server is no fault of the testbed's: its job took too long.
-  const isAtWork = instance.isOnline && known.looks.get(instanceName(instance))?.view === "alive";
+  const isAtWork = instance.isOnline && memoryOf(known, instance).look?.view === "alive";
   // It vanished before its agent was online, or was recycled before there was an agent.
   const isFruitless = !isRust(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
   // What another program began says nothing of the testbed.
   if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, testbed, endText(why));
   else if (isJobDone) {
     clearStrikes(factory, testbed);
-    known.rests.delete(testbed);
+    testbedMemory(known, testbed).rest = null;
   } else if (!isLabsFault && isFruitless) {
     // Else a server that forgets its workers, or recycles them at once, would drain the queue.
     rest(factory, testbed, endText(why), isWorkerGone ? "job waits" : "job is gone");
   }
-  known.endsAtMs.set(instanceName(next), clock.uptimeMs());
+  memoryOf(known, next).endsAtMs = clock.uptimeMs();
   logFor(factory, next).debug(`ending: ${endText(why)}`);
   return done;
 }
@@ -217,11 +210,11 @@ function free(
 /** Where the end was decided by an earlier run, until now. */
 function ranMsOf({ known, clock }: Factory, instance: Instance): number | null {
   const { wentAt } = instance;
-  const name = instanceName(instance);
-  if (wentAt === null || wentAt.bootId !== clock.bootId || known.fromEarlierBoot.has(name)) return null;
-  return (known.endsAtMs.get(name) ?? clock.uptimeMs()) - wentAt.uptimeMs;
+  const { isFromEarlierBoot, endsAtMs } = memoryOf(known, instance);
+  if (wentAt === null || wentAt.bootId !== clock.bootId || isFromEarlierBoot) return null;
+  return (endsAtMs ?? clock.uptimeMs()) - wentAt.uptimeMs;
 }
 
-function testbedOf({ config }: Factory, instance: Instance): Testbed | undefined {
+function configured({ config }: Factory, instance: Instance): Testbed | undefined {
   return config.testbeds.find(({ name }) => name === instance.testbed);
 }

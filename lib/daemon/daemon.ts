@@ -13,10 +13,11 @@ import { takenBy } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
 import { apply } from "./apply.ts";
 import { recordOutcome } from "./failures.ts";
-import { type Factory, hintAt, observe } from "./memory.ts";
 import { takeWords } from "./operator-word.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { recover } from "./recover.ts";
+import { hintAt, openInstances } from "./instance-memory.ts";
+import { type Factory, observe, untakenIn } from "./memory.ts";
 
 export interface Daemon {
   /** Until `stop`, or, once draining, until nothing runs that is not held. Throws on a fault of this program's own. */
@@ -59,7 +60,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
       factory.supervisor.stopping();
       await Promise.race([Promise.allSettled(underWay.values()), clock.sleep(limits.stopMs)]);
       if (fault !== null) throw fault.error;
-      return { held: [...known.instances.values()] };
+      return { held: openInstances(known) };
     } finally {
       for (const name of watchers.keys()) unwatch(name);
     }
@@ -69,10 +70,10 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
     if (mode !== "drain" || [...underWay.keys()].some((action) => rowOf(action).isPassive !== true))
       return false;
     const { list } = known.server;
-    const { testbeds } = takenBy([...known.instances.values()]);
+    const { testbeds } = takenBy(openInstances(known));
     // It runs, and is taken over with the next pass.
-    if ([...known.untaken.keys()].some((testbed) => !testbeds.has(testbed))) return false;
-    return [...known.instances.values()].every(
+    if ([...untakenIn(known)].some((testbed) => !testbeds.has(testbed))) return false;
+    return openInstances(known).every(
       ({ worker }) => worker !== null && list?.workers.get(worker)?.hold === true,
     );
   }
@@ -110,14 +111,14 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
   /** A file event in an instance's directory is a hint to look at it; a missed one costs a look's interval. */
   function watchInstances(): void {
     // One that was begun again has another directory of its minder's by the same name.
-    const keyOf = (name: string): string => `${name} ${known.resumed.get(name) ?? 0}`;
+    const keyOf = (name: string): string => `${name} ${known.instances.get(name)?.resumed ?? 0}`;
     const wanted = new Set([...known.instances.keys()].map(keyOf));
     for (const name of watchers.keys()) if (!wanted.has(name)) unwatch(name);
-    for (const [instanceName, instance] of known.instances) {
+    for (const [instanceName, { row: instance }] of known.instances) {
       const name = keyOf(instanceName);
       if (instance.phase !== "running" || watchers.has(name)) continue;
       const onChange = (): void => {
-        const current = known.instances.get(instanceName);
+        const current = known.instances.get(instanceName)?.row;
         if (current !== undefined) hintAt(factory, current);
         wake();
       };

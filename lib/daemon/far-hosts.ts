@@ -4,13 +4,15 @@
  */
 import type { Testbed } from "../config/config.ts";
 import type { Host, Reached } from "../hosts/host.ts";
-import { type Factory, learnSeqs } from "./memory.ts";
 import { isAlone, isReached } from "../policy/free-testbeds.ts";
 import { reachBoard } from "./board.ts";
 import { whyUnusable } from "./isolation.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
 import { showTroubles } from "./trouble.ts";
+import { openInstances } from "./instance-memory.ts";
+import { type Factory, aloneIn } from "./memory.ts";
+import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
 export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome> {
   const reached = await reachAnew(factory, testbed);
@@ -20,7 +22,7 @@ export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome
 /** The host of a testbed, as it was last reached; null where it was not. */
 export function hostOf({ hosts, known }: Factory, testbed: Testbed): Host | null {
   if (!isReached(testbed)) return hosts.here;
-  const reached = known.reached.get(testbed.name);
+  const { reached } = testbedMemory(known, testbed.name);
   return reached?.ok === true ? reached.host : null;
 }
 
@@ -32,19 +34,23 @@ export async function reachedHost(factory: Factory, testbed: Testbed): Promise<R
 
 export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
   const { hosts } = factory;
-  const reached =
-    testbed.spRunnerUrl === null
-      ? await lookAround(factory, testbed, await hosts.reach(testbed))
-      : await reachBoard(factory, testbed, testbed.spRunnerUrl);
+  let reached: Reached;
+  if (testbed.spRunnerUrl === null) {
+    reached = await lookAround(factory, testbed, await hosts.reach(testbed));
+  } else {
+    const board = await reachBoard(factory, testbed, testbed.spRunnerUrl);
+    // A service's tests are run by the built-in agent of this host.
+    reached = board.ok ? { ok: true, host: { ...hosts.here, agent: hosts.builtIn } } : board;
+  }
   markReached(factory, testbed, reached);
   return reached;
 }
 
 function markReached(factory: Factory, testbed: Testbed, reached: Reached): void {
   // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
-  const isNew = reached.host !== undefined && factory.known.reached.get(testbed.name)?.host === undefined;
-  if (isNew) factory.known.sweptMs = null;
-  factory.known.reached.set(testbed.name, { ...reached, atMs: factory.clock.uptimeMs() });
+  const record = testbedMemory(factory.known, testbed.name);
+  if (reached.host !== undefined && record.reached?.host === undefined) factory.known.sweptMs = null;
+  record.reached = { ...reached, atMs: factory.clock.uptimeMs() };
   showTroubles(factory, [testbed]);
 }
 
@@ -52,23 +58,28 @@ function markReached(factory: Factory, testbed: Testbed, reached: Reached): void
 async function lookAround(factory: Factory, testbed: Testbed, reached: Reached): Promise<Reached> {
   if (!reached.ok) return reached;
   const { minder, workDirectory } = reached.host;
-  if (!factory.known.recalled.has(testbed.name)) {
+  const record = testbedMemory(factory.known, testbed.name);
+  if (!record.isRecalled) {
     const recalled = await minder.recall(workDirectory);
     if (!recalled.ok) return recalled;
-    const ours = recalled.instances.filter(({ intentJson }) => testbedOf(intentJson) === testbed.name);
+    const ours = recalled.instances.filter(({ intentJson }) => testbedIn(intentJson) === testbed.name);
     learnSeqs(
       factory,
       ours.map(({ directory }) => directory.replace(/^.*\/(.*)_(\d+)$/, "$1/$2")),
     );
     await takeOver(factory, minder, ours);
-    factory.known.recalled.add(testbed.name);
+    record.isRecalled = true;
   }
   const cookies = cookiesOf(factory);
   const locks = await minder.locks();
   if (!locks.ok) return locks;
   // What was open before we looked, or is now, is ours. Without isolation there is a lock of the whole host, too.
   for (const cookie of cookiesOf(factory)) cookies.add(cookie);
-  const names = isAlone(testbed, { ...factory.known, config: factory.config })
+  const names = isAlone(testbed, {
+    config: factory.config,
+    refusal: factory.known.refusal,
+    alone: aloneIn(factory.known),
+  })
     ? [testbed.name, ".host"]
     : [testbed.name];
   const other = locks.locks.find(
@@ -91,12 +102,12 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
 }
 
 function cookiesOf({ known }: Factory): Set<string | null> {
-  return new Set([...known.instances.values()].map(({ cookie }) => cookie));
+  return new Set(openInstances(known).map(({ cookie }) => cookie));
 }
 
 /** Another factory holds the testbed: it is not free until a further look shows otherwise. */
 export function markElsewhere(factory: Factory, testbed: Testbed, owner: string): void {
-  if (testbed.host === null) factory.known.elsewhere.set(testbed.name, owner);
+  if (testbed.host === null) testbedMemory(factory.known, testbed.name).elsewhere = owner;
   else markUnreached(factory, testbed, `in use elsewhere: ${owner}`);
 }
 
@@ -105,7 +116,7 @@ export function markUnreached(factory: Factory, testbed: Testbed, reason: string
   if (isReached(testbed)) markReached(factory, testbed, { ok: false, reason });
 }
 
-function testbedOf(intentJson: string): unknown {
+function testbedIn(intentJson: string): unknown {
   try {
     return (JSON.parse(intentJson) as { testbed?: unknown }).testbed;
   } catch {

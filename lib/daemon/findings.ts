@@ -3,10 +3,12 @@ import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import { limits } from "../policy/limits.ts";
 import { noteList, noteWorker } from "../policy/server-view.ts";
-import { advance, type Factory, learnSeqs, logFor, setView } from "./memory.ts";
 import { done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
 import { howToClear } from "./rust-instances.ts";
 import { commitTroubles } from "./trouble.ts";
+import { advance, setView, openInstances } from "./instance-memory.ts";
+import { type Factory, logFor } from "./memory.ts";
+import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
 export function takeIn(factory: Factory, found: Found): Outcome {
   const { known, log } = factory;
@@ -22,13 +24,13 @@ export function takeIn(factory: Factory, found: Found): Outcome {
     case "token refused":
       return waiting(limits.pingWhileRefusedMs);
     case "listed":
-      noteList(known.server, found.workers, found.askedAtMs, known.instances.values());
+      noteList(known.server, found.workers, found.askedAtMs, openInstances(known));
       learnSeqs(
         factory,
         found.workers.map((worker) => worker.private),
       );
       logHolds(factory, found.workers);
-      for (const instance of known.instances.values()) {
+      for (const instance of openInstances(known)) {
         const isOnline = known.server.list?.workers.get(instance.worker ?? "")?.online === true;
         if (isOnline && !instance.isOnline) advance(factory, instance, { isOnline });
       }
@@ -57,17 +59,19 @@ export function takeIn(factory: Factory, found: Found): Outcome {
 function logHolds(factory: Factory, workers: Worker[]): void {
   const { known } = factory;
   const held = new Set(workers.filter(({ hold }) => hold).map(({ id }) => id));
-  for (const instance of known.instances.values()) {
-    if (instance.worker === null || held.has(instance.worker) === known.held.has(instance.worker)) continue;
-    if (held.has(instance.worker)) {
-      logFor(factory, instance).warn(
+  for (const record of known.instances.values()) {
+    const { row } = record;
+    const isHeld = row.worker !== null && held.has(row.worker);
+    if (isHeld === record.isHeld) continue;
+    record.isHeld = isHeld;
+    if (isHeld) {
+      logFor(factory, row).warn(
         "held on the server: nothing of it is touched, and the testbed stays in use, until an administrator releases it",
       );
     } else {
-      logFor(factory, instance).info("no longer held on the server");
+      logFor(factory, row).info("no longer held on the server");
     }
   }
-  known.held = held;
 }
 
 function takeToken({ known, log, config }: Factory, isGood: boolean): void {
@@ -106,21 +110,22 @@ function takeViews(
     const name = instanceName(instance);
     const seen = views.get(name);
     // What was committed while we looked is newer than the look.
-    if (known.instances.get(name)?.phase !== instance.phase) continue;
-    const before = known.looks.get(name);
+    const record = known.instances.get(name);
+    if (record?.row.phase !== instance.phase) continue;
+    const before = record.look;
     // An action has learnt more since this look began, or a hint came that this look may have missed: look again.
-    if (before !== undefined && before.atMs >= begunMs) {
+    if (before !== null && before.atMs >= begunMs) {
       before.isStale = true;
       continue;
     }
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.output = seen?.output ?? null;
-    after.isStale = (known.hintedMs.get(name) ?? -1) >= begunMs;
+    after.isStale = record.hintedMs >= begunMs;
     if (after.view === "cannot tell") {
       const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;
       unseen.push({ instance, why, isNew: before?.view !== "cannot tell" });
     }
-    if (before === undefined) continue;
+    if (before === null) continue;
     // While the agent itself works, or nobody can tell, it is not taken for silent.
     const isSilent = after.output !== null && after.output !== "own" && after.output === before.output;
     if (isSilent) after.printedMs = before.printedMs;
@@ -141,19 +146,17 @@ function takeLocks(
   { locks, ours }: Extract<Found, { kind: "locks seen" }>,
 ): void {
   // What was open before we looked, or is now, is ours.
-  const cookies = new Set<string | null>([
-    ...ours,
-    ...[...known.instances.values()].map(({ cookie }) => cookie),
-  ]);
-  const elsewhere = new Map<string, string>();
+  const cookies = new Set<string | null>([...ours, ...openInstances(known).map(({ cookie }) => cookie)]);
+  const owners = new Map<string, string>();
   for (const { testbed, owner, cookie, instance, directory } of locks) {
-    if (owner !== "dead" && !cookies.has(cookie)) elsewhere.set(testbed, `${instance} in ${directory}`);
+    if (owner !== "dead" && !cookies.has(cookie)) owners.set(testbed, `${instance} in ${directory}`);
   }
   for (const { name: testbed } of config.testbeds) {
-    const owner = elsewhere.get(testbed);
-    if (owner !== undefined && !known.elsewhere.has(testbed))
+    const owner = owners.get(testbed);
+    if (owner !== undefined && testbedMemory(known, testbed).elsewhere === null)
       log.warn(`the testbed is in use elsewhere: ${owner}`, { testbed });
   }
-  known.elsewhere = elsewhere;
+  for (const record of known.testbeds.values()) record.elsewhere = null;
+  for (const [testbed, owner] of owners) testbedMemory(known, testbed).elsewhere = owner;
   known.locksSeenMs = clock.uptimeMs();
 }

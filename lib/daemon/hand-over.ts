@@ -1,6 +1,7 @@
 /** What one run of the factory leaves to the next: what the log says of it, and what a new version is measured by. Pure. */
 import { type Instance, instanceName } from "../words/domain.ts";
-import type { Known } from "./memory.ts";
+import type { InstanceMemory } from "./instance-memory.ts";
+import type { Memory } from "./memory.ts";
 import { stateOf } from "../status/snapshot.ts";
 import { limits } from "../policy/limits.ts";
 
@@ -29,18 +30,18 @@ export interface Standing {
   hasOlder: boolean;
 }
 
-export function standingOf(known: Known, sinceMs: number): Standing {
-  const instances = [...known.instances.values()];
-  const isSeen = (name: string): boolean =>
-    !["cannot tell", "unseen"].includes(known.looks.get(name)?.view ?? "unseen");
+export function standingOf(
+  known: Pick<Memory, "instances" | "server" | "leases">,
+  sinceMs: number,
+): Standing {
+  const records = [...known.instances.values()];
+  const isUnseen = ({ row, look }: InstanceMemory): boolean =>
+    row.phase === "running" && (look === null || ["cannot tell", "unseen"].includes(look.view));
   return {
-    unseen: instances
-      .filter(({ phase }) => phase === "running")
-      .map(instanceName)
-      .filter((name) => !isSeen(name)),
+    unseen: records.filter(isUnseen).map(({ row }) => instanceName(row)),
     isServerDown: known.server.answeringSinceMs === null,
-    isStarting: known.leases.length > 0 || instances.some(({ phase }) => notYetRunning.includes(phase)),
-    hasOlder: instances.some(({ begunMs }) => begunMs < sinceMs),
+    isStarting: known.leases.length > 0 || records.some(({ row }) => notYetRunning.includes(row.phase)),
+    hasOlder: records.some(({ row }) => row.begunMs < sinceMs),
   };
 }
 

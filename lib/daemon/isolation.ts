@@ -8,10 +8,11 @@ import type { HostView } from "../hosts/minder/replies.ts";
 import { isHere, isReached } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
 import { inOne, lackOfRoom } from "../hosts/work-directory.ts";
-import { type Factory, nextSeq, strike } from "./memory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/limits.ts";
+import type { Factory } from "./memory.ts";
+import { strike, nextSeq, testbedMemory } from "./testbed-memory.ts";
 
 /** One look for this host, not one for each of its testbeds. */
 export async function lookAtHost(factory: Factory): Promise<Outcome> {
@@ -140,7 +141,7 @@ export async function blame(factory: Factory, name: string, reason: string): Pro
 
 /** Whether the last look found a fault of a testbed's host, agent or service. */
 export function isAtFault({ known }: Factory, testbed: string): boolean {
-  return known.host?.faults.has(testbed) === true || known.reached.get(testbed)?.ok === false;
+  return known.host?.faults.has(testbed) === true || known.testbeds.get(testbed)?.reached?.ok === false;
 }
 
 /** Told when it changes: the reason itself may name an instance's directory. */
@@ -157,9 +158,10 @@ export function recordRefusal({ known, log }: Factory, refusal: string | null): 
 
 /** Of a testbed's host that is not this one: the next job waits until it is alone there. */
 export function recordAlone({ known, log }: Factory, testbed: string, refusal: string | null): void {
-  if (refusal === null) known.alone.delete(testbed);
-  else if (!known.alone.has(testbed)) {
-    known.alone.add(testbed);
+  const record = testbedMemory(known, testbed);
+  const isNew = refusal !== null && !record.isAlone;
+  record.isAlone = refusal !== null;
+  if (isNew) {
     log.warn(`jobs cannot be isolated on its host, so one at a time runs there: ${refusal}`, { testbed });
   }
 }

@@ -7,7 +7,9 @@ import type { End } from "../words/end-cause.ts";
 import { endedBy, endText, toldOwner } from "../policy/end-causes.ts";
 import { isPassing } from "../store/store.ts";
 import type { OperatorWord, WordAnswer } from "../store/operator-words.ts";
-import { advance, clearStrikes, type Factory, logFor } from "./memory.ts";
+import { advance } from "./instance-memory.ts";
+import { type Factory, logFor } from "./memory.ts";
+import { clearStrikes, testbedMemory } from "./testbed-memory.ts";
 
 /** What becomes of an open instance, whatever its phase. Its job's owner reads why, unless its end was decided before. */
 export function clearedBy(instance: Instance, because: string): Changes {
@@ -41,7 +43,7 @@ export function takeWords(factory: Factory): void {
 function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAnswer | null {
   const { known, clock } = factory;
   const name = instanceName({ testbed, seq });
-  const instance = known.instances.get(name);
+  const instance = known.instances.get(name)?.row;
   const worker = instance?.worker ?? null;
   if (worker !== null) {
     // The first list says what is held. A server that is away does not keep an operator waiting: it is asked again before the end.
@@ -50,7 +52,7 @@ function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAn
       return { isObeyed: false, text: heldText(name, worker) };
   }
   clearStrikes(factory, testbed);
-  known.rests.delete(testbed);
+  testbedMemory(known, testbed).rest = null;
   for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
   if (seq === 0) return { isObeyed: true, text: `${testbed} can take the next job` };
   if (instance === undefined) return { isObeyed: true, text: `${name} has already ended` };

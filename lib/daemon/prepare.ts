@@ -6,7 +6,6 @@ import type { Testbed } from "../config/config.ts";
 import {
   directoryName,
   type Instance,
-  instanceName,
   isSameHost,
   type PreparingInstance,
   type Way,
@@ -17,10 +16,12 @@ import type { PendingLease } from "../policy/observation.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
 import { isAtFault } from "./isolation.ts";
-import { type Factory, leaseAgeMs, logFor, nextSeq, rest } from "./memory.ts";
 import { cannotGoOn, done, failed, type Learnt, type Outcome } from "./outcome.ts";
 import { hostOf, reachedHost } from "./far-hosts.ts";
 import { limits } from "../policy/limits.ts";
+import { memoryOf, remember } from "./instance-memory.ts";
+import { type Factory, logFor, leaseAgeMs } from "./memory.ts";
+import { rest, nextSeq, testbedMemory } from "./testbed-memory.ts";
 
 export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
   const { known, config, store, clock, random } = factory;
@@ -60,8 +61,7 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
   });
   // Only now: a lease that could not be written down is still one.
   known.leases = known.leases.filter(({ job }) => job !== lease.job);
-  known.tried.set(instanceName(instance), lease.tried);
-  known.instances.set(instanceName(instance), instance);
+  remember(known, instance).tried = lease.tried;
   logFor(factory, instance).info("leased a job");
   return done;
 }
@@ -86,8 +86,8 @@ export async function arm(factory: Factory, instance: PreparingInstance | Workin
   if (!isSameWay(wayOf(testbed, reached.host), instance.place)) {
     return { kind: "not ready", reason: "its host is configured otherwise by now" };
   }
-  const armed = await minder.arm(armRequest(factory, reached.host, instance, testbed));
-  factory.known.armedMs.set(instanceName(instance), factory.clock.uptimeMs());
+  const armed = await minder.arm(armRequest(factory.config, reached.host, instance, testbed));
+  memoryOf(factory.known, instance).armedMs = factory.clock.uptimeMs();
   switch (armed.kind) {
     case "armed":
       return armed;
@@ -117,10 +117,11 @@ export function letLapse(factory: Factory, lease: PendingLease): Outcome {
   const { known, log } = factory;
   known.leases = known.leases.filter(({ job }) => job !== lease.job);
   for (const testbed of lease.tried) {
+    const record = testbedMemory(known, testbed);
     // What a look sees keeps jobs away for as long as it lasts, and no longer.
-    if (isAtFault(factory, testbed) || (known.checks.get(testbed)?.fault ?? null) !== null) continue;
+    if (isAtFault(factory, testbed) || (record.check?.fault ?? null) !== null) continue;
     // Another factory was quicker: that says nothing of the next time.
-    if (known.elsewhere.has(testbed)) known.rests.delete(testbed);
+    if (record.elsewhere !== null) record.rest = null;
     rest(factory, testbed, "the last job could not be begun here", "job waits");
   }
   log.info("no testbed can take the job now: its lease is left to lapse", { job: lease.job });
@@ -144,6 +145,6 @@ export async function disarm(factory: Factory, instance: PreparingInstance): Pro
  * to go. An earlier run may have armed it until this one began.
  */
 function isExpired({ known, clock }: Factory, instance: Instance): boolean {
-  const armedMs = known.armedMs.get(instanceName(instance)) ?? known.startedMs;
+  const armedMs = memoryOf(known, instance).armedMs ?? known.startedMs;
   return clock.uptimeMs() - Math.max(armedMs, known.startedMs) >= limits.armedMs + limits.armedMarginMs;
 }

@@ -14,8 +14,10 @@ import { placeSchema } from "../store/row.ts";
 import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { blockHost } from "./isolation.ts";
-import { advance, type Factory, logFor, learnSeqs, now } from "./memory.ts";
 import { limits } from "../policy/limits.ts";
+import { advance, memoryOf, openInstances, remember } from "./instance-memory.ts";
+import { type Factory, now, logFor } from "./memory.ts";
+import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
 const intentSchema = z.object({
   factory: z.string(),
@@ -43,7 +45,7 @@ export function factoryMark({ general, token }: Config): string {
 
 export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
   const { minder, workDirectory } = factory.hosts.here;
-  for (const instance of factory.known.instances.values()) countAnew(factory, instance);
+  for (const instance of openInstances(factory.known)) countAnew(factory, instance);
   await locateFormer(factory);
   const names = await factory.files.list(workDirectory);
   learnSeqs(
@@ -61,13 +63,14 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
 function countAnew(factory: Factory, instance: Instance): void {
   const wentAt = now(factory);
   if (instance.wentAt === null || elapsedMs(instance.wentAt, wentAt) !== null) return;
-  factory.known.fromEarlierBoot.add(instanceName(instance));
+  const record = memoryOf(factory.known, instance);
+  record.isFromEarlierBoot = true;
   try {
     advance(factory, instance, { wentAt });
   } catch (error) {
     if (!isPassing(error)) throw error;
     // They count all the same, and once more anew after the next start.
-    factory.known.instances.set(instanceName(instance), { ...instance, wentAt });
+    record.row = { ...instance, wentAt };
   }
 }
 
@@ -82,10 +85,10 @@ export async function takeOver(factory: Factory, minder: Minder, recalled: Recal
 
 /** What could not be taken over while an older instance of its testbed was open, now that none is. */
 export async function takeOverLater(factory: Factory, testbed: string): Promise<Outcome> {
-  const { untaken } = factory.known;
-  const waiting = untaken.get(testbed);
-  if (waiting !== undefined) await takeOverEach(factory, waiting.minder, waiting.instances);
-  if (untaken.get(testbed) === waiting) untaken.delete(testbed);
+  const record = testbedMemory(factory.known, testbed);
+  const waiting = record.untaken;
+  if (waiting !== null) await takeOverEach(factory, waiting.minder, waiting.instances);
+  if (record.untaken === waiting) record.untaken = null;
   return done;
 }
 
@@ -101,7 +104,7 @@ async function takeOverEach(factory: Factory, minder: Minder, instances: Instanc
     const isOver = view !== undefined && view.process === "dead" && view.minder === "dead";
     if (isOver) continue;
     // The database may be an older one: it has an instance that has ended since, and this one runs.
-    if ([...known.instances.values()].some((each) => each.testbed === testbed)) {
+    if (openInstances(known).some((each) => each.testbed === testbed)) {
       left.set(testbed, [...(left.get(testbed) ?? []), instance]);
       continue;
     }
@@ -112,10 +115,11 @@ async function takeOverEach(factory: Factory, minder: Minder, instances: Instanc
       log.error(`cannot take over ${instanceName(instance)}: ${errorText(error)}`);
       continue;
     }
-    known.instances.set(instanceName(instance), instance);
+    remember(known, instance);
     logFor(factory, instance).warn("the database does not know this instance: taken over from its directory");
   }
-  for (const [testbed, untaken] of left) known.untaken.set(testbed, { minder, instances: untaken });
+  for (const [testbed, untaken] of left)
+    testbedMemory(known, testbed).untaken = { minder, instances: untaken };
 }
 
 /** Nothing is begun before it is known what runs. */

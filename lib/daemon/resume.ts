@@ -4,10 +4,10 @@
  */
 import type { WorkingInstance } from "../words/domain.ts";
 import { armRequest } from "./arm-request.ts";
-import { type Factory, isOurs } from "./memory.ts";
 import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 import { limits } from "../policy/limits.ts";
+import { type Factory, isOurs } from "./memory.ts";
 
 export async function resume(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, known, config } = factory;
@@ -24,7 +24,7 @@ export async function resume(factory: Factory, instance: WorkingInstance): Promi
   const stopped = await minder.stop(place.directory, { cookie, graceMs: 0 });
   if (stopped.kind !== "stopped") return failed(`cannot start the agent again: ${stopped.reason}`);
   const host = { ...hosts.here, agent: hosts.builtIn };
-  const armed = await minder.arm(armRequest(factory, host, instance, testbed));
+  const armed = await minder.arm(armRequest(config, host, instance, testbed));
   if (armed.kind !== "armed") {
     return failed(`cannot start the agent again: ${armed.kind === "elsewhere" ? armed.owner : armed.reason}`);
   }

@@ -11,14 +11,15 @@ import {
   type RustPlace,
 } from "../words/domain.ts";
 import type { MinderView, StopResult } from "../hosts/minder/replies.ts";
-import { advance, type Factory, logFor } from "./memory.ts";
+import { openInstances, advance } from "./instance-memory.ts";
+import { type Factory, logFor } from "./memory.ts";
 
 /** Where that factory made its directories unless it was told otherwise. */
 const formerWorkDirectory = "/tmp/buildomat-sp-test";
 
 /** At each start, because a directory that was not found may be named by then. Throws what the store throws. */
 export async function locateFormer(factory: Factory): Promise<void> {
-  const former = [...factory.known.instances.values()].filter(isRust);
+  const former = openInstances(factory.known).filter(isRust);
   const sought = former.filter(({ isCleared }) => !isCleared);
   for (const instance of former) {
     if (instance.phase !== "stopped") {

@@ -4,9 +4,10 @@ import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName, isRust } from "../words/domain.ts";
 import { isStillAtWork } from "../hosts/minder/glance.ts";
 import { limits } from "../policy/limits.ts";
-import { eventLine, type Factory, isTaken, now, type Parts } from "./memory.ts";
 import { done, failed, type Found, refusedCall, type View } from "./outcome.ts";
 import { lookAtFormer } from "./rust-instances.ts";
+import { openInstances, isTaken } from "./instance-memory.ts";
+import { type Factory, type Parts, now, eventLine } from "./memory.ts";
 
 type Asking = Pick<Factory, "api" | "clock" | "known">;
 type Eyes = Pick<Parts, "hosts" | "files" | "clock">;
@@ -89,7 +90,7 @@ async function isAsItWas({ files, clock }: Eyes, instance: Instance): Promise<bo
 }
 
 export async function lookAtLocks({ hosts, known }: Pick<Factory, "hosts" | "known">): Promise<Found> {
-  const ours = [...known.instances.values()].flatMap(({ cookie }) => cookie ?? []);
+  const ours = openInstances(known).flatMap(({ cookie }) => cookie ?? []);
   const locks = await hosts.here.minder.locks();
   if (!locks.ok) return failed(`cannot look at the testbeds' locks: ${locks.reason}`);
   return { kind: "locks seen", locks: locks.locks, ours };

@@ -7,8 +7,9 @@ import type { Config } from "../config/config.ts";
 import { instanceName, type RustInstance, type WorkingInstance } from "../words/domain.ts";
 import type { GoSpec } from "../hosts/minder/specification.ts";
 import { Secret } from "../words/secret.ts";
-import { eventLine, type Factory, isOurs } from "./memory.ts";
 import { cannotGoOn, failed, type Learnt, refusedCall } from "./outcome.ts";
+import { memoryOf } from "./instance-memory.ts";
+import { type Factory, eventLine, isOurs } from "./memory.ts";
 
 export async function associate(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
   const { api, known } = factory;
@@ -25,7 +26,7 @@ export async function associate(factory: Factory, instance: WorkingInstance): Pr
   if (!isOurs(instance, worker)) {
     const text = `the testbed's factory cannot start this job: its worker belongs to ${worker.private ?? "nobody"}`;
     // Once in the life of this process, and no more than tried.
-    if (!known.told.has(name)) await api.append(id, eventLine(factory, "worker", text));
+    if (!memoryOf(known, instance).isAlarmTold) await api.append(id, eventLine(factory, "worker", text));
     const why = associated.ok ? `its private is ${worker.private}` : associated.message;
     return { kind: "worker of another", why, seen };
   }

@@ -6,14 +6,14 @@ import type { Host } from "../hosts/host.ts";
 import { dayMs } from "../words/duration.ts";
 import { limits } from "../policy/limits.ts";
 import type { EndedInstance } from "../store/history.ts";
-import { type Factory } from "./memory.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
+import type { Factory } from "./memory.ts";
 
 /** Looks at each host once an hour, and at a new one at once. */
 export async function sweep(factory: Factory): Promise<Outcome> {
   const { hosts, known, clock } = factory;
   const nowMs = clock.uptimeMs();
-  const reached = [...known.reached.values()].flatMap(({ host }) => (host === undefined ? [] : [host]));
+  const reached = [...known.testbeds.values()].flatMap(({ reached }) => reached?.host ?? []);
   // Several testbeds hang on one host.
   const places = new Map([hosts.here, ...reached].map((host) => [placeOf(host), host]));
   const isDue = (place: string): boolean =>

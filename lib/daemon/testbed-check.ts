@@ -6,10 +6,12 @@ import type { Testbed } from "../config/config.ts";
 import { runBoardCheck } from "../hosts/board-check.ts";
 import { type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
-import { advance, type Factory, leaseAgeMs, now } from "./memory.ts";
 import { cannotGoOn, done, type Learnt, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/limits.ts";
+import { advance, memoryOf } from "./instance-memory.ts";
+import { type Factory, now, leaseAgeMs } from "./memory.ts";
+import { testbedMemory } from "./testbed-memory.ts";
 
 export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
   await runCheck(factory, testbed, null);
@@ -36,8 +38,9 @@ async function runCheck(factory: Factory, testbed: Testbed, instance: string | n
   const result = await runBoardCheck(processes, testbed, factory.hosts.here);
   if (result === null) return null;
   const fault = result.isPassed ? null : `its check fails: ${result.said}`;
-  const isNew = (known.checks.get(name)?.fault ?? null) === null;
-  known.checks.set(name, { atMs: clock.uptimeMs(), fault, instance });
+  const record = testbedMemory(known, name);
+  const isNew = (record.check?.fault ?? null) === null;
+  record.check = { atMs: clock.uptimeMs(), fault, instance };
   // Its words may differ each time: logged once until it succeeds.
   if (fault !== null && isNew)
     log.warn(`no job is taken for it until its check succeeds: ${result.said}`, { testbed: name });
@@ -51,7 +54,7 @@ async function keepLease(factory: Factory, instance: Instance, ended: AbortSigna
   const { known, clock, api } = factory;
   let waitMs = 0;
   while (instance.job !== null) {
-    const ageMs = leaseAgeMs(factory, known.instances.get(instanceName(instance)) ?? instance);
+    const ageMs = leaseAgeMs(factory, memoryOf(known, instance).row);
     await clock.sleep(Math.max(waitMs, limits.leaseRenewDuringCheckMs - ageMs), ended);
     if (ended.aborted) return true;
     const leasedAt = now(factory);

@@ -6,6 +6,7 @@ import type { Testbed } from "../config/config.ts";
 import type { Trouble } from "../words/domain.ts";
 import { isReached } from "../policy/free-testbeds.ts";
 import type { Factory } from "./memory.ts";
+import { testbedMemory } from "./testbed-memory.ts";
 
 /** Commits what keeps jobs from a testbed; null: nothing does. */
 export function setTrouble(factory: Factory, name: string, reason: string | null): void {
@@ -16,13 +17,13 @@ export function setTrouble(factory: Factory, name: string, reason: string | null
 export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): void {
   const { known } = factory;
   const reasonOf = (testbed: Testbed): string | null => {
-    const reached = isReached(testbed) ? known.reached.get(testbed.name) : undefined;
+    const { reached, trouble, check } = testbedMemory(known, testbed.name);
     const fault = known.host?.faults.get(testbed.name);
     if (fault !== undefined) return fault;
     // What an earlier process said holds until then, and how often a board was told to recover.
-    if (isReached(testbed) && reached === undefined) return known.troubles.get(testbed.name)?.reason ?? null;
-    const unreached = reached?.ok === false ? reached.reason : null;
-    return unreached ?? known.checks.get(testbed.name)?.fault ?? null;
+    if (isReached(testbed) && reached === null) return trouble?.reason ?? null;
+    const unreached = isReached(testbed) && reached?.ok === false ? reached.reason : null;
+    return unreached ?? check?.fault ?? null;
   };
   commitTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
 }
@@ -34,14 +35,13 @@ export function commitTroubles(
 ): void {
   const changes = new Map<string, Trouble | null>();
   for (const [name, reason] of reasons) {
-    const before = known.troubles.get(name);
+    const before = testbedMemory(known, name).trouble ?? undefined;
     if (before?.reason === (reason ?? undefined)) continue;
     changes.set(name, reason === null ? null : { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason });
   }
   if (changes.size === 0) return;
   store.setTroubles(changes);
   for (const [name, trouble] of changes) {
-    if (trouble === null) known.troubles.delete(name);
-    else known.troubles.set(name, trouble);
+    testbedMemory(known, name).trouble = trouble;
   }
 }

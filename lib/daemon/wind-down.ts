@@ -8,9 +8,11 @@ import type { Worker } from "../server/factory-side.ts";
 import { endRules } from "../policy/end-causes.ts";
 import { proveBoardIdle } from "./board.ts";
 import { howToClear, stopFormer } from "./rust-instances.ts";
-import { eventLine, type Factory, isOurs } from "./memory.ts";
 import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
+import { memoryOf } from "./instance-memory.ts";
+import { type Factory, eventLine, isOurs } from "./memory.ts";
+import { testbedMemory } from "./testbed-memory.ts";
 
 export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Learnt> {
   const { bar, worker, seen } = await readWorker(factory, instance);
@@ -26,7 +28,7 @@ export async function decideEnd(factory: Factory, instance: Instance, end: End):
 /** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */
 async function sawJobsEnd({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
   const { testbed, place } = instance;
-  if (!known.health.has(testbed) || isRust(instance)) return false;
+  if (testbedMemory(known, testbed).health === null || isRust(instance)) return false;
   const [view] = await hosts.minderOf(place).look([place.directory]);
   return view?.state === "done";
 }
@@ -75,8 +77,8 @@ async function stopAll(factory: Factory, instance: Instance): Promise<Learnt> {
     if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
       return failed(`cannot end the agent: ${quiet.reason}`);
     }
-    const board = await proveBoardIdle(factory, instance);
-    if (board.kind === "waiting") factory.known.failedLooks.delete(instanceName(instance));
+    const board = await proveBoardIdle(factory, instance, memoryOf(factory.known, instance));
+    if (board.kind === "waiting") memoryOf(factory.known, instance).failedLooks = 0;
     if (board.kind !== "done" && (board.kind !== "failed" || !countFailedLook(factory, instance)))
       return board;
   }
@@ -139,8 +141,7 @@ export function isVouched({ isCleared }: Instance): boolean {
 /** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */
 function countFailedLook({ known }: Factory, instance: Instance): boolean {
   if (!isVouched(instance)) return false;
-  const name = instanceName(instance);
-  const before = known.failedLooks.get(name) ?? 0;
-  known.failedLooks.set(name, before + 1);
-  return before >= limits.looksBeforeWord;
+  const record = memoryOf(known, instance);
+  record.failedLooks += 1;
+  return record.failedLooks > limits.looksBeforeWord;
 }

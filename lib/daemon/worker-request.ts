@@ -3,14 +3,15 @@
  * and can be repeated after a crash at any point; there is never a second worker for one job.
  */
 import type { Answer } from "../server/call.ts";
-import { elapsedMs, type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
+import { elapsedMs, type Instance, type PreparingInstance } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
-import { advance, eventLine, type Factory, isOurs, isTaken, leaseAgeMs, now } from "./memory.ts";
 import { cannotGoOn, type Learnt, refusedCall, waiting } from "./outcome.ts";
 import { limits } from "../policy/limits.ts";
+import { advance, isTaken, memoryOf } from "./instance-memory.ts";
+import { type Factory, now, eventLine, isOurs, leaseAgeMs } from "./memory.ts";
 
 export async function create(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs && instance.job !== null) {
@@ -39,16 +40,16 @@ function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean 
 async function askForWorker(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs) return waiting(0);
-  const name = instanceName(instance);
+  const record = memoryOf(factory.known, instance);
   let learnt: Learnt | null = null;
-  factory.known.asking.add(name);
+  record.isAskingForWorker = true;
   try {
     const answer = await factory.api.createWorker(instance.target, instance.isBound ? instance.job : null);
     learnt = await readAnswer(factory, instance, answer);
     return learnt;
   } finally {
     // A worker that was made is nobody's until it is recorded.
-    if (learnt?.kind !== "worker made") factory.known.asking.delete(name);
+    if (learnt?.kind !== "worker made") record.isAskingForWorker = false;
   }
 }
 
@@ -78,10 +79,10 @@ function mustWait(factory: Factory, instance: PreparingInstance): boolean {
   const seen = { now: now(factory), startedMs: known.startedMs, server: known.server };
   let isOlder = true;
   // In the order in which they were begun, also by an earlier process.
-  for (const each of known.instances.values()) {
+  for (const { row: each, isAskingForWorker } of known.instances.values()) {
     if (each.testbed === instance.testbed) isOlder = false;
     else if (each.target !== instance.target) continue;
-    else if (known.asking.has(instanceName(each))) return true;
+    else if (isAskingForWorker) return true;
     else if (isOlder && settlesUntilMs(each, seen) > seen.now.uptimeMs) return true;
   }
   return false;

@@ -58,6 +58,9 @@ export interface Check {
   instance: string | null;
 }
 
+/** What is known of some instances or testbeds, by name. */
+export type Lookup<Value> = Pick<ReadonlyMap<string, Value>, "get" | "has">;
+
 export interface Observation {
   now: Moment;
   /** Uptime at which this run of the factory began. */
@@ -67,27 +70,27 @@ export interface Observation {
   config: Config;
   instances: readonly Instance[];
   leases: readonly PendingLease[];
-  health: ReadonlyMap<string, Health>;
+  health: Lookup<Health>;
   /** By testbed: no lease before this, because one came to nothing. */
-  rests: ReadonlyMap<string, { untilMs: number; reason: string }>;
+  rests: Lookup<{ untilMs: number; reason: string }>;
   /** Testbeds on which an instance runs that can only be taken over once an older one of theirs has ended. */
-  untaken: ReadonlyMap<string, unknown>;
+  untaken: Pick<ReadonlySet<string>, "has" | "keys">;
   /** By testbed: who holds its lock, where that is no open instance of ours. */
-  elsewhere: ReadonlyMap<string, string>;
+  elsewhere: Lookup<string>;
   locksSeenMs: number | null;
   /** What the last look at this host found; null: none yet. */
   host: HostFaults | null;
   /** By testbed: how its `check` command last ended. */
-  checks: ReadonlyMap<string, Check>;
+  checks: Lookup<Check>;
   /** Why this host last refused to isolate an instance; null: it isolates, as far as we know. */
   refusal: string | null;
   /** Testbeds on other hosts that refused it. */
-  alone: ReadonlySet<string>;
+  alone: Pick<ReadonlySet<string>, "has">;
   /** By testbed on another host: how that was last reached. */
-  reached: ReadonlyMap<string, { atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
-  looks: ReadonlyMap<string, Look>;
+  reached: Lookup<{ atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
+  looks: Lookup<Look>;
   /** By instance name: how often its agent was started again. */
-  resumed: ReadonlyMap<string, number>;
+  resumed: Lookup<number>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;
   server: ServerView;

@@ -71,13 +71,17 @@ export function noteList(
     workers.map((worker) => [worker.id, firstListedMs(server, worker, askedAtMs)] as const),
   );
   const missing = new Map<string, number>();
+  const recorded = new Map<string, number>();
   for (const instance of open) {
+    const recordedMs = server.recordedMs.get(instanceName(instance));
+    if (recordedMs !== undefined) recorded.set(instanceName(instance), recordedMs);
     if (instance.worker === null || byId.has(instance.worker)) continue;
     const name = instanceName(instance);
-    if (askedAtMs <= (server.recordedMs.get(name) ?? Number.NEGATIVE_INFINITY)) continue;
+    if (askedAtMs <= (recordedMs ?? Number.NEGATIVE_INFINITY)) continue;
     missing.set(name, server.missingSinceMs.get(name) ?? askedAtMs);
   }
   server.missingSinceMs = missing;
+  server.recordedMs = recorded;
   server.list = { askedAtMs, workers: byId };
   server.isListWanted = false;
 }

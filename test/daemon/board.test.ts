@@ -7,16 +7,15 @@ import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { armRequest } from "../../lib/daemon/arm-request.ts";
 import { proveBoardIdle, reachBoard } from "../../lib/daemon/board.ts";
-import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
-import { done, waiting } from "../../lib/daemon/outcome.ts";
 import type { OwnInstance, Place } from "../../lib/words/domain.ts";
+import { done, type Outcome, waiting } from "../../lib/daemon/outcome.ts";
 import { openFiles } from "../../lib/doors/files.ts";
-import type { Host, Hosts } from "../../lib/hosts/host.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { Board, RunnerResult, RunnerStatus, SpRunnerApi } from "../../lib/runner/sp-runner.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { configOf, instanceOf, testbedOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
+import { remember } from "../../lib/daemon/instance-memory.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const url = "http://h";
@@ -48,20 +47,26 @@ function stage() {
     status: { ok: false, refusal: "rejected", status: 404, message: "no such job" },
     recoveries: 0,
   };
-  const runner = {
+  const runner: SpRunnerApi = {
     health: () => Promise.resolve({ ok: true, value: { status: "healthy" } }),
     boards: () => Promise.resolve(said.board === null ? lost : { ok: true, value: [said.board] }),
+    submit: () => Promise.resolve(lost),
     status: () => Promise.resolve(said.status),
     result: () => Promise.resolve(said.result),
     recover: () => {
       said.recoveries += 1;
       return Promise.resolve({ ok: true, value: { status: "started", message: "" } });
     },
-  } as unknown as SpRunnerApi;
-  const hosts = { here: { workDirectory: "/w" }, builtIn: { kind: "built-in" } } as unknown as Hosts;
-  const parts = { config: configOf([]), hosts, openRunner: () => runner, files: openFiles(), log: silent };
-  const factory = { ...parts, store, clock, known: openKnown(store) } as unknown as Factory;
-  return { factory, clock, said };
+  };
+  const parts = { openRunner: () => runner, files: openFiles(), log: silent, store, clock };
+  const memory = remember({ instances: new Map() }, ended());
+  const prove = (instance = ended()): Promise<Outcome> => proveBoardIdle(parts, instance, memory);
+  const known = { testbeds: new Map() };
+  const reach = async (): Promise<string> => {
+    const reached = await reachBoard({ ...parts, known }, testbedOf(), url);
+    return reached.ok ? "reached" : reached.reason;
+  };
+  return { prove, reach, clock, said };
 }
 
 const place = (): Place => ({ way: "sp-runner", directory, agent: "built-in", spRunnerUrl: url });
@@ -77,12 +82,12 @@ describe("proveBoardIdle()", () => {
   beforeEach(() => leave("sp-runner.json", '{"phase":"submitted","job":"J"}'));
 
   test("wants a board that is idle twice, 10 s apart", async () => {
-    const { factory, clock } = stage();
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    const { prove, clock } = stage();
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(9999);
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(1);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each<[string, Board | null]>([
@@ -90,122 +95,122 @@ describe("proveBoardIdle()", () => {
     ["available with a job on it", boardOf({ current_job: "K" })],
     ["in a state of another version", boardOf({ status: "dozing" })],
   ])("begins anew after a look at which the board is %s", async (_, board) => {
-    const { factory, clock, said } = stage();
-    await proveBoardIdle(factory, ended());
+    const { prove, clock, said } = stage();
+    await prove();
     await clock.advance(9000);
     said.board = board;
-    expect(await proveBoardIdle(factory, ended())).not.toEqual(done);
+    expect(await prove()).not.toEqual(done);
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).not.toEqual(done);
+    expect(await prove()).not.toEqual(done);
     said.board = boardOf({ status: "offline" });
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each<[string, Board | null]>([
     ["is not told of", null],
     ["has another name", boardOf({ name: "b" })],
   ])("takes a look at which the board %s for none", async (_, board) => {
-    const { factory, clock, said } = stage();
-    await proveBoardIdle(factory, ended());
+    const { prove, clock, said } = stage();
+    await prove();
     await clock.advance(9_000);
     said.board = board;
-    expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+    expect(await prove()).toMatchObject({ kind: "failed" });
     await clock.advance(1000);
-    expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+    expect(await prove()).toMatchObject({ kind: "failed" });
     said.board = boardOf();
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each(["pending", "running"])("waits for a job that is %s, whatever the board says", async (status) => {
-    const { factory, clock, said } = stage();
+    const { prove, clock, said } = stage();
     said.status = { ok: true, value: { status, testbed: "a" } };
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(60_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     said.status = { ok: true, value: { status, testbed: "another" } };
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each<[string, Answer<RunnerStatus>]>([
     ["does not answer", lost],
     ["has a word of its own", { ok: true, value: { status: "queued" } }],
   ])("a service that %s of the job frees no board for an hour", async (_, status) => {
-    const { factory, clock, said } = stage();
+    const { prove, clock, said } = stage();
     said.status = status;
     for (let minutes = 0; minutes < 60; minutes += 1) {
-      expect(await proveBoardIdle(factory, ended())).toMatchObject({ kind: "failed" });
+      expect(await prove()).toMatchObject({ kind: "failed" });
       await clock.advance(60_000);
     }
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test("one answer that does not know the job, after none at all, frees no board", async () => {
-    const { factory, clock, said } = stage();
+    const { prove, clock, said } = stage();
     said.status = lost;
-    await proveBoardIdle(factory, ended());
+    await prove();
     await clock.advance(10_000);
     said.status = { ok: false, refusal: "rejected", status: 404, message: "starting" };
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test("a job that has a result is over, whatever the service's word for that", async () => {
-    const { factory, clock, said } = stage();
+    const { prove, clock, said } = stage();
     said.status = { ok: true, value: { status: "aborted" } };
     said.result = { ok: true, value: { outcome: "failed" } };
-    await proveBoardIdle(factory, ended());
+    await prove();
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test("begins anew after more than three minutes in which nothing was told", async () => {
-    const { factory, clock } = stage();
-    await proveBoardIdle(factory, ended());
+    const { prove, clock } = stage();
+    await prove();
     await clock.advance(180_001);
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+    expect(await prove()).toEqual(looksAgain);
     await clock.advance(10_000);
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each(['{"phase":"submitting"}', '{"phase":"submitted","job":"J","isAdopted":true}', "{"])(
     "wants a minute where the record is %j",
     async (text) => {
-      const { factory, clock } = stage();
+      const { prove, clock } = stage();
       leave("sp-runner.json", text);
       for (const ms of [30_000, 29_999, 1]) {
-        expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+        expect(await prove()).toEqual(looksAgain);
         await clock.advance(ms);
       }
-      expect(await proveBoardIdle(factory, ended())).toEqual(done);
+      expect(await prove()).toEqual(done);
     },
   );
 
   test("does not ask where the agent saw the job's end", async () => {
-    const { factory, said } = stage();
+    const { prove, said } = stage();
     said.board = null;
     leave("sp-runner.json", '{"phase":"ended","verdict":{"isGood":true,"files":[]}}');
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test.each(["", "{", '{"phase":7}', '{"phase":"submitting"}'])(
     "takes the record %j for no end",
     async (text) => {
-      const { factory } = stage();
+      const { prove } = stage();
       leave("sp-runner.json", text);
-      expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
+      expect(await prove()).toEqual(looksAgain);
     },
   );
 
   test("cannot tell where the record cannot be read", async () => {
-    const { factory } = stage();
+    const { prove } = stage();
     rmSync(join(directory, "opt/etc/sp-runner.json"));
     mkdirSync(join(directory, "opt/etc/sp-runner.json"));
-    expect(await proveBoardIdle(factory, ended())).toMatchObject({
+    expect(await prove()).toMatchObject({
       kind: "failed",
       reason: expect.stringContaining(
         "cannot tell whether the board is idle: the agent's record cannot be read",
@@ -214,37 +219,32 @@ describe("proveBoardIdle()", () => {
   });
 
   test("believes that nothing was submitted only of an agent that is done, or never went", async () => {
-    const { factory, said } = stage();
+    const { prove, said } = stage();
     rmSync(join(directory, "opt/etc/sp-runner.json"));
     said.board = boardOf({ status: "busy" });
-    expect(await proveBoardIdle(factory, ended())).toEqual(looksAgain);
-    expect(await proveBoardIdle(factory, ended({ wentAt: null }))).toEqual(looksAgain);
-    expect(await proveBoardIdle(factory, ended({ worker: null }))).toEqual(done);
+    expect(await prove()).toEqual(looksAgain);
+    expect(await prove(ended({ wentAt: null }))).toEqual(looksAgain);
+    expect(await prove(ended({ worker: null }))).toEqual(done);
     leave("job-done.json", "{}");
-    expect(await proveBoardIdle(factory, ended())).toEqual(done);
+    expect(await prove()).toEqual(done);
   });
 
   test("is done where no service works on the board", async () => {
-    const { factory } = stage();
-    expect(await proveBoardIdle(factory, instanceOf({ phase: "destroying" }))).toEqual(done);
+    const { prove } = stage();
+    expect(await prove(instanceOf({ phase: "destroying" }))).toEqual(done);
   });
 });
 
 describe("reachBoard()", () => {
-  const reach = async ({ factory }: ReturnType<typeof stage>): Promise<string> => {
-    const reached = await reachBoard(factory, testbedOf(), url);
-    return reached.ok ? "reached" : reached.reason;
-  };
-
   test("says why a board takes no job", async () => {
     const it = stage();
-    expect(await reach(it)).toBe("reached");
+    expect(await it.reach()).toBe("reached");
     it.said.board = boardOf({ status: "offline" });
-    expect(await reach(it)).toBe("sp-runner http://h says that its board is offline");
+    expect(await it.reach()).toBe("sp-runner http://h says that its board is offline");
     it.said.board = boardOf({ status: "busy", current_job: "K" });
-    expect(await reach(it)).toBe("sp-runner http://h says that its board is busy");
+    expect(await it.reach()).toBe("sp-runner http://h says that its board is busy");
     it.said.board = boardOf({ current_job: "K" });
-    expect(await reach(it)).toBe("sp-runner http://h says that its board is available, with a job on it");
+    expect(await it.reach()).toBe("sp-runner http://h says that its board is available, with a job on it");
   });
 
   test("tells a failed board to recover, and only looks for 2 minutes; a person is needed after three times", async () => {
@@ -252,45 +252,43 @@ describe("reachBoard()", () => {
     const failure = "sp-runner http://h says that its board failed";
     it.said.board = boardOf({ status: "failed-needs-recovery" });
     for (const count of [1, 2, 3]) {
-      expect(await reach(it)).toBe(`${failure}: it is recovering`);
+      expect(await it.reach()).toBe(`${failure}: it is recovering`);
       await it.clock.advance(119_999);
-      expect(await reach(it)).toBe(`${failure}: it is recovering`);
+      expect(await it.reach()).toBe(`${failure}: it is recovering`);
       expect(it.said.recoveries).toBe(count);
       expect(store.troubles().get("a")?.recoveries).toBe(count);
       await it.clock.advance(1);
     }
-    expect(await reach(it)).toBe(`${failure}, and recovering it did not help 3 times: it needs a person`);
+    expect(await it.reach()).toBe(`${failure}, and recovering it did not help 3 times: it needs a person`);
     expect(it.said.recoveries).toBe(3);
   });
 
   test("a board that came back and fails anew is recovered at once", async () => {
     const it = stage();
     it.said.board = boardOf({ status: "failed-needs-recovery" });
-    await reach(it);
+    await it.reach();
     it.said.board = boardOf();
-    expect(await reach(it)).toBe("reached");
+    expect(await it.reach()).toBe("reached");
     it.said.board = boardOf({ status: "failed-needs-recovery" });
-    await reach(it);
+    await it.reach();
     expect(it.said.recoveries).toBe(2);
   });
 });
 
 test("armRequest() names an instance's own directories where a service shares them", () => {
-  const { factory } = stage();
   const host = {
-    agent: { kind: "built-in", argv: ["f"], bmat: ["f"] },
+    agent: { kind: "built-in" as const, argv: ["f"], bmat: ["f"] },
     user: { name: "u", home: "/home/u" },
+    cover: noCover,
+    path: "/bin",
+    environment: {},
+    ssh: null,
   };
   const jsonOf = (spRunnerUrl: string | null): unknown => {
     const testbed = testbedOf({ spRunnerUrl });
     const begun =
       spRunnerUrl === null ? ended({ place: { way: "local", directory, agent: "built-in" } }) : ended();
-    const spec = armRequest(
-      factory,
-      { ...host, cover: noCover, path: "/bin" } as unknown as Host,
-      begun,
-      testbed,
-    );
+    const spec = armRequest(configOf([]), host, begun, testbed);
     return JSON.parse(spec.testbedJson);
   };
   const own = { input_dir: `${directory}/input`, output_dir: `${directory}/work`, sp_runner_url: url };

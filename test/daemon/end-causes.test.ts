@@ -1,5 +1,6 @@
 /** What follows from the end of an instance hangs on its cause, never on the sentence that people read of it. */
 import { afterEach, describe, expect, test } from "bun:test";
+import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { follow } from "../../lib/daemon/consequences.ts";
@@ -47,7 +48,7 @@ async function endEach(over: Said, worker: Worker | null): Promise<unknown[]> {
   await using it = openStage({ config, rows });
   const { known } = it.factory;
   for (const { name } of config.testbeds) {
-    known.rests.set(name, { count: 1, untilMs: 0, reason: "" });
+    testbedMemory(known, name).rest = { count: 1, untilMs: 0, reason: "" };
     const id = `worker-${name}`;
     if (worker !== null) it.workers.set(id, { ...worker, id, private: `${name}/7` });
   }
@@ -61,9 +62,9 @@ async function endEach(over: Said, worker: Worker | null): Promise<unknown[]> {
     const { name = "" } = config.testbeds[index] ?? {};
     const { phase, endCause, untold } = latest.get(name) ?? {};
     const tried = known.leases.filter(({ job }) => job === `job-${name}`).map((lease) => lease.tried);
-    const rests = known.rests.get(name);
+    const { health, rest } = testbedMemory(known, name);
     const seen = { outcome: outcomes[index], phase, endCause, isTold: typeof untold === "string", tried };
-    return { cause, ...seen, strikes: known.health.get(name)?.strikes, ...rests, reason: null };
+    return { cause, ...seen, strikes: health?.strikes, ...rest, reason: null };
   });
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { deleteStranger } from "../../lib/daemon/server-wide.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, configOf, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
+import { remember } from "../../lib/daemon/instance-memory.ts";
 
 const ends = (it: Stage): string[] => it.calls.filter((call) => /^(append|stop|tidy|delete)/.test(call));
 const hang = (): Promise<never> => new Promise(() => undefined);
@@ -87,7 +88,7 @@ test.each(["read", "append"])(
     const stranger = workerOf({ private: null });
     it.workers.set("worker-a", stranger);
     it.fate = (call) => {
-      if (call.startsWith(during)) it.factory.known.instances.set("a/7", instanceOf());
+      if (call.startsWith(during)) remember(it.factory.known, instanceOf());
       return undefined;
     };
     const deleting = deleteStranger(it.factory, stranger);
@@ -234,7 +235,7 @@ test("a lock of an instance of ours is not another factory's", async () => {
   await using it = openStage({ config: configOf([testbedOf(), testbedOf({ name: "b" })]), rows: [row] });
   it.locks.set("a", row.cookie);
   await it.runUntil(() => it.count(/^locks/) > 2);
-  expect(it.factory.known.elsewhere.size).toBe(0);
+  expect([...it.factory.known.testbeds.values()].every(({ elsewhere }) => elsewhere === null)).toBe(true);
 });
 
 test("a hold that all new workers are born with stops binding, until one is not", async () => {

@@ -1,5 +1,6 @@
 /** When the daemon looks at hosts and boards before it takes a job, and what it makes of what it finds. */
 import { expect, test } from "bun:test";
+import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { lookAtHost } from "../../lib/daemon/isolation.ts";
 import type { RunResult } from "../../lib/doors/processes.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
@@ -208,7 +209,7 @@ test("a look at this host does not forget what is known of a service that was no
   await using it = openStage({ config: configOf([testbed]) });
   const trouble = { reason: "its board failed", sinceMs: 1, recoveries: 2 };
   it.store.setTrouble("a", trouble);
-  it.factory.known.troubles.set("a", trouble);
+  testbedMemory(it.factory.known, "a").trouble = trouble;
   const looking = lookAtHost(it.factory);
   await it.clock.advance(10);
   await looking;

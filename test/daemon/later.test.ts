@@ -1,5 +1,6 @@
 /** What comes late or in an odd order: an older database, a recycled worker, a drain with held instances. */
 import { expect, test } from "bun:test";
+import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { factoryMark } from "../../lib/daemon/recover.ts";
 import type { Instance } from "../../lib/words/domain.ts";
 import type { Recalled } from "../../lib/hosts/minder/replies.ts";
@@ -50,7 +51,7 @@ test.each([
   "a job that is %s when the list shows its worker as recycled leaves strikes of %d testbeds",
   async (view, left) => {
     await using it = openStage({ rows: [instanceOf({ isOnline: true, isFlushed: true })] });
-    it.factory.known.health.set("a", health);
+    testbedMemory(it.factory.known, "a").health = health;
     it.workers.set("worker-a", workerOf({ online: true }));
     it.agents.set("a_7", "alive");
     await it.runUntil(() => it.count(/^look/) > 0);
@@ -61,7 +62,7 @@ test.each([
       return undefined;
     };
     await it.runUntil(() => it.instance() === undefined);
-    expect(it.factory.known.health.size).toBe(left);
+    expect(testbedMemory(it.factory.known, "a").health === null ? 0 : 1).toBe(left);
   },
 );
 
@@ -128,6 +129,6 @@ test("F20 of two that look for their worker the one begun first finds it, whatev
     })),
   });
   it.workers.set("late", workerOf({ id: "late", private: null }));
-  await it.runUntil(() => it.factory.known.instances.values().some(({ worker }) => worker === "late"));
+  await it.runUntil(() => it.factory.known.instances.values().some(({ row }) => row.worker === "late"));
   expect(it.instance("b")?.worker).toBe("late");
 });

@@ -1,12 +1,12 @@
 /** From a lease to a running agent: what is asked of the server, in which order, and what is never done. */
 import { describe, expect, test } from "bun:test";
-import { setView } from "../../lib/daemon/memory.ts";
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import type { PreparingInstance } from "../../lib/words/domain.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, configOf, gimlet, instanceOf, sidecar, testbedOf, workerOf } from "../policy/scenes.ts";
+import { setView, remember } from "../../lib/daemon/instance-memory.ts";
 
 const startMs = 1_000_000;
 const twoBeds = { config: configOf([testbedOf(), testbedOf({ name: "b" })]) };
@@ -219,7 +219,7 @@ describe("the loop", () => {
     setView(it.factory, instance, "alive");
     await it.clock.advance(200);
     await looked;
-    expect(it.factory.known.looks.get("a/7")).toMatchObject({ view: "alive", isStale: true });
+    expect(it.factory.known.instances.get("a/7")?.look).toMatchObject({ view: "alive", isStale: true });
   });
 
   test("looks again after a start when an end was reported while its first look was under way", async () => {
@@ -249,9 +249,9 @@ describe("the loop", () => {
     it.fate = (call) => (call.startsWith("look") ? it.clock.sleep(100) : undefined);
     const looked = look(it.factory, "", [instance]).then((found) => takeIn(it.factory, found));
     await it.clock.advance(10);
-    it.factory.known.instances.set("a/7", { ...instance, phase: "running" });
+    remember(it.factory.known, { ...instance, phase: "running" });
     await it.clock.advance(200);
     await looked;
-    expect(it.factory.known.looks.has("a/7")).toBe(false);
+    expect(it.factory.known.instances.get("a/7")?.look).toBeNull();
   });
 });

@@ -3,10 +3,11 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { clearStrikes, type Factory, openKnown, rest, strike } from "../../lib/daemon/memory.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
+import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
+import { strike, rest, clearStrikes, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 
 let directory: string;
 let store: Store;
@@ -24,14 +25,14 @@ afterEach(() => {
 function openFactory(): Factory {
   const say = (line: string): void => void lines.push(line);
   const log: Log = { debug: say, info: say, warn: say, error: say };
-  return { store, clock: createSettableClock(), known: openKnown(store), log } as unknown as Factory;
+  return { store, clock: createSettableClock(), known: openMemory(store), log } as unknown as Factory;
 }
 
 test("strike() commits the last reason alone, however many there were before, and logs the quarantine", () => {
   const factory = openFactory();
   for (const reason of ["one", "two", "three", "four"]) strike(factory, "a", reason);
   expect(store.health().get("a")).toMatchObject({ strikes: 4, reason: "four" });
-  expect(factory.known.health.get("a")?.reason).toBe("four");
+  expect(testbedMemory(factory.known, "a").health?.reason).toBe("four");
   expect(lines).toEqual([
     "no job for this testbed for 10 s: one",
     "no job for this testbed for 20 s: two",
@@ -56,5 +57,5 @@ test("clearStrikes() forgets them, in the database too", () => {
   const factory = openFactory();
   for (const reason of ["one", "two", "three"]) strike(factory, "a", reason);
   clearStrikes(factory, "a");
-  expect([store.health().size, factory.known.health.size]).toEqual([0, 0]);
+  expect([store.health().size, testbedMemory(factory.known, "a").health]).toEqual([0, null]);
 });

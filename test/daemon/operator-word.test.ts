@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
-import { type Factory, openKnown, rest, strike } from "../../lib/daemon/memory.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import { takeWords } from "../../lib/daemon/operator-word.ts";
 import type { EndingInstance, Instance } from "../../lib/words/domain.ts";
@@ -16,6 +15,8 @@ import { openStore, type Store } from "../../lib/store/store.ts";
 import { openWordWriter, type WordWriter } from "../../lib/store/operator-words.ts";
 import { configOf, instanceOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
+import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
+import { strike, rest, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const word = { testbed: "a", seq: 7, because: "it burnt down" };
@@ -59,7 +60,7 @@ function open(over: Said, worker = workerOf()) {
   const clock = createSettableClock();
   const hosts = { minderOf: () => minder };
   const parts = { config: configOf([]), store, clock, log: silent, api, hosts };
-  const factory = { ...parts, known: openKnown(store) } as unknown as Factory;
+  const factory = { ...parts, known: openMemory(store) } as unknown as Factory;
   factory.known.server.list = { askedAtMs: clock.uptimeMs(), workers: new Map([[worker.id, worker]]) };
   return { factory, said, instance: (): Instance | undefined => store.open()[0] };
 }
@@ -113,7 +114,7 @@ test("takeWords() ends strikes and a rest of a testbed without an instance", () 
   rest(factory, "a", "no worker", "job waits");
   writer.leave([{ ...word, seq: 0 }]);
   takeWords(factory);
-  expect([factory.known.health.size, factory.known.rests.size]).toEqual([0, 0]);
+  expect(testbedMemory(factory.known, "a")).toMatchObject({ health: null, rest: null });
   expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a can take the next job" }]);
 });
 

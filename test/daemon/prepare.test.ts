@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { noCover } from "../../lib/hosts/covered-paths.ts";
-import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import { follow } from "../../lib/daemon/consequences.ts";
 import { cannotGoOn, type Outcome } from "../../lib/daemon/outcome.ts";
 import { apply } from "../../lib/daemon/apply.ts";
@@ -16,6 +15,7 @@ import type { ArmResult, StopResult } from "../../lib/hosts/minder/replies.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { configOf, gimlet, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
+import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const unreachable = { kind: "cannot tell", reason: "no route to host" } as const;
@@ -78,12 +78,12 @@ function open(...instances: Said[]) {
   };
   const hosts = { here, minderOf: () => minder };
   const config = configOf([testbedOf(), testbedOf({ name: "b" })]);
-  const known = openKnown(store);
+  const known = openMemory(store);
   known.startedMs = clock.uptimeMs();
   known.server.answeringSinceMs = clock.uptimeMs();
   const factory = { config, store, clock, log: silent, api, hosts, known } as unknown as Factory;
   const get = (testbed = "a"): PreparingInstance =>
-    (known.instances.get(`${testbed}/7`) ?? instanceOf({ testbed })) as PreparingInstance;
+    (known.instances.get(`${testbed}/7`)?.row ?? instanceOf({ testbed })) as PreparingInstance;
   const phases = (): string[] => store.latest().map(({ testbed, phase }) => `${testbed} ${phase}`);
   return { factory, clock, said, get, phases };
 }

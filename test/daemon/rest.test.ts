@@ -1,5 +1,6 @@
 /** F89 What comes to nothing is not tried with one job after the other: a lease that is not used keeps its job from everybody. */
 import { Database } from "bun:sqlite";
+import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { openStage, refusal, type Stage } from "./stage.ts";
@@ -50,10 +51,10 @@ test("F89 a testbed whose creates were refused rests longer each time, until an 
   expect(waits).toEqual([1, 2, 4]);
   it.fate = () => undefined;
   await it.runUntil(() => it.instance()?.phase === "running");
-  expect(it.factory.known.rests.size).toBe(1);
+  expect(testbedMemory(it.factory.known, "a").rest).not.toBeNull();
   for (const worker of it.workers.values()) worker.online = true;
   await it.runUntil(() => it.instance()?.isOnline === true);
-  expect(it.factory.known.rests.size).toBe(0);
+  expect(testbedMemory(it.factory.known, "a").rest).toBeNull();
 });
 
 test("F89 a worker that vanishes before its agent is online: at most one job a minute is begun, and fewer later", async () => {
@@ -122,14 +123,14 @@ test("F95 while nothing can be committed no job is leased, and lists and pings g
 test("a worker that vanishes after its agent was online rests no testbed", async () => {
   await using it = openStage({ rows: [instanceOf({ isFlushed: true, isOnline: true })] });
   await it.runUntil(() => it.instance() === undefined);
-  expect(it.factory.known.rests.size).toBe(0);
+  expect(testbedMemory(it.factory.known, "a").rest).toBeNull();
 });
 
 test("a job that is done ends its testbed's rests, also one too short to be seen online", async () => {
   await using it = openStage({ rows: [instanceOf({ isFlushed: true })] });
-  it.factory.known.rests.set("a", { count: 5, untilMs: 0, reason: "it fell" });
+  testbedMemory(it.factory.known, "a").rest = { count: 5, untilMs: 0, reason: "it fell" };
   it.workers.set("worker-a", workerOf());
   it.agents.set("a_7", "done");
   await it.runUntil(() => it.instance() === undefined);
-  expect(it.factory.known.rests.size).toBe(0);
+  expect(testbedMemory(it.factory.known, "a").rest).toBeNull();
 });

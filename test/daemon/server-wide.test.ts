@@ -1,11 +1,13 @@
 /** What is learnt of the server and remembered of instances: answers that are late, lost or wrong. */
 import { describe, expect, test } from "bun:test";
-import { advance, hintAt, nextSeq, learnSeqs, setView } from "../../lib/daemon/memory.ts";
 import { takeIn } from "../../lib/daemon/findings.ts";
 import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, gimlet, instanceOf, sidecar, workerOf, type Said } from "../policy/scenes.ts";
+import { noteList } from "../../lib/policy/server-view.ts";
+import { advance, setView, hintAt, openInstances, remember } from "../../lib/daemon/instance-memory.ts";
+import { nextSeq, learnSeqs } from "../../lib/daemon/testbed-memory.ts";
 
 const unauthorised = { ok: false, refusal: "unauthorised", status: 401, message: "no" };
 const says = (it: Stage, text: string): number => it.said.filter((line) => line.includes(text)).length;
@@ -144,7 +146,7 @@ describe("a hint", () => {
     hintAt(it.factory, instance);
     await it.clock.advance(200);
     await looked;
-    expect(it.factory.known.looks.get("a/7")).toMatchObject({ view: "alive", isStale: true });
+    expect(it.factory.known.instances.get("a/7")?.look).toMatchObject({ view: "alive", isStale: true });
   });
 });
 
@@ -228,23 +230,13 @@ describe("advance()", () => {
   test("forgets all of an instance at its end, and nothing of another", async () => {
     await using it = openRunning({ phase: "stopped" });
     const { known } = it.factory;
-    const each = [
-      known.looks,
-      known.resumed,
-      known.server.recordedMs,
-      known.tried,
-      known.boards,
-      known.armedMs,
-      known.endsAtMs,
-      known.hintedMs,
-    ] as Map<string, unknown>[];
-    for (const map of each) for (const name of ["a/7", "b/7"]) map.set(name, 1);
-    for (const name of ["a/7", "b/7"]) known.told.add(name);
+    remember(known, instanceOf({ testbed: "b" })).resumed = 2;
+    for (const name of ["a/7", "b/7"]) known.server.recordedMs.set(name, 1);
     const ended = it.instance();
     if (ended !== undefined) advance(it.factory, ended, { phase: "destroyed", endedMs: 1 });
-    expect(known.instances.size).toBe(0);
-    expect(each.map((map) => [...map.keys()])).toEqual(each.map(() => ["b/7"]));
-    expect([...known.told]).toEqual(["b/7"]);
+    expect([...known.instances].map(([name, { resumed }]) => [name, resumed])).toEqual([["b/7", 2]]);
+    noteList(known.server, [], 2, openInstances(known));
+    expect([...known.server.recordedMs.keys()]).toEqual(["b/7"]);
   });
 });
 

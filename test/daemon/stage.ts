@@ -6,7 +6,6 @@ import type { Answer } from "../../lib/server/call.ts";
 import type { Config } from "../../lib/config/config.ts";
 import { noCover } from "../../lib/hosts/covered-paths.ts";
 import { createDaemon, type Daemon } from "../../lib/daemon/daemon.ts";
-import { type Factory, openKnown } from "../../lib/daemon/memory.ts";
 import type { AgentView, Instance } from "../../lib/words/domain.ts";
 import type { FactoryApi, Worker } from "../../lib/server/factory-side.ts";
 import type { Host, Hosts } from "../../lib/hosts/host.ts";
@@ -17,6 +16,8 @@ import type { MinderView, Recalled } from "../../lib/hosts/minder/replies.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { configOf, testbedOf, workerOf } from "../policy/scenes.ts";
 import { createSettableClock, type SettableClock } from "../lab/settable-clock.ts";
+import { openInstances } from "../../lib/daemon/instance-memory.ts";
+import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
 
 export const refusal = (status: number, message = "no"): Answer<never> => ({
   ok: false,
@@ -221,7 +222,7 @@ export function openStage({
     processes: {},
     log,
     supervisor: { alive: () => void stage.turns.push(clock.uptimeMs()), stopping: () => undefined },
-    known: openKnown(store),
+    known: openMemory(store),
   } as unknown as Factory & { supervisor: Supervisor };
 
   let running: Promise<unknown> | null = null;
@@ -252,8 +253,7 @@ export function openStage({
         await stage.run(100);
       }
     },
-    instance: (testbed = "a") =>
-      [...factory.known.instances.values()].find((each) => each.testbed === testbed),
+    instance: (testbed = "a") => openInstances(factory.known).find((each) => each.testbed === testbed),
     count: (pattern) => stage.calls.filter((line) => pattern.test(line)).length,
     [Symbol.asyncDispose]: async () => {
       stage.daemon.stop();

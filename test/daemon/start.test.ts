@@ -181,7 +181,7 @@ describe("the agent of a hardware test that is gone", () => {
 
 describe("armRequest()", () => {
   const request = (it: Stage, over: Said = {}, testbed = testbedOf()) =>
-    armRequest(it.factory, it.factory.hosts.here, instanceOf(over), testbed);
+    armRequest(it.factory.config, it.factory.hosts.here, instanceOf(over), testbed);
 
   test("is again only for an agent that ran, and watches output only if silence counts", async () => {
     await using it = openStage();

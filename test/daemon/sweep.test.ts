@@ -4,7 +4,6 @@ import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Factory, nextSeq, learnSeqs, openKnown } from "../../lib/daemon/memory.ts";
 import { sweep } from "../../lib/daemon/sweep.ts";
 import { type Instance, type Phase, phases } from "../../lib/words/domain.ts";
 import type { Host } from "../../lib/hosts/host.ts";
@@ -14,6 +13,8 @@ import { openStore, type Store } from "../../lib/store/store.ts";
 import { insert } from "../../lib/store/row.ts";
 import { configOf, instanceOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
+import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
+import { nextSeq, learnSeqs, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const dayMs = 24 * 3_600_000;
@@ -78,13 +79,13 @@ function open(rows: Row[], here: Record<string, number> = {}) {
     const ssh = name === null ? null : { host: name, user: "lab", port: null };
     return { minder, workDirectory: "/w", ssh } as unknown as Host;
   };
-  const known = openKnown(store);
+  const known = openMemory(store);
   const config = configOf([]);
   Object.assign(config.general, limits);
   const hosts = { here: hostOf(null, here) };
   const factory = { config, store, clock, log: silent, hosts, known } as unknown as Factory;
   const reach = (name: string, kept: Record<string, number> = {}): void =>
-    void known.reached.set(name, { ok: true, atMs: 0, host: hostOf(name, kept) });
+    void (testbedMemory(known, name).reached = { ok: true, atMs: 0, host: hostOf(name, kept) });
   return { factory, clock, removed, looked, said, reach };
 }
 
@@ -183,7 +184,7 @@ describe("sweep() looks at hosts", () => {
   test("again, after one that did not tell what is kept there", async () => {
     const { factory, looked, reach } = open([]);
     reach("bench-1");
-    const host = factory.known.reached.get("bench-1")?.host;
+    const host = testbedMemory(factory.known, "bench-1").reached?.host;
     if (host === undefined) throw new Error("it is not reached");
     const { kept } = host.minder;
     host.minder.kept = () => Promise.resolve({ ok: false, reason: "the connection was lost" });
@@ -198,7 +199,7 @@ describe("sweep() looks at hosts", () => {
   test("once where several testbeds hang on one", async () => {
     const { factory, looked, reach } = open([]);
     reach("h");
-    factory.known.reached.set("another", factory.known.reached.get("h") as never);
+    testbedMemory(factory.known, "another").reached = testbedMemory(factory.known, "h").reached;
     await sweep(factory);
     expect(looked.toSorted()).toEqual(["h", "here"]);
   });

@@ -13,6 +13,7 @@ import {
   type Said,
   type OwnIn,
 } from "../policy/scenes.ts";
+import { remember } from "../../lib/daemon/instance-memory.ts";
 
 const startMs = 1_000_000;
 const twoBeds = { config: configOf([testbedOf(), testbedOf({ name: "b" })]) };
@@ -25,10 +26,7 @@ const firstAt = async (it: Stage, call: RegExp): Promise<number> => {
 };
 /** As if another instance had got the worker while a call was under way. */
 const give = (it: Stage, worker: string): undefined => {
-  it.factory.known.instances.set(
-    "b/7",
-    it.store.begin(instanceOf({ testbed: "b", phase: "created", worker })),
-  );
+  remember(it.factory.known, it.store.begin(instanceOf({ testbed: "b", phase: "created", worker })));
 };
 
 describe("a request for a worker", () => {

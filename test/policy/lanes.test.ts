@@ -4,7 +4,7 @@ import type { Instance, Place } from "../../lib/words/domain.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
 import { chooseStartable } from "../../lib/policy/lanes.ts";
-import type { Observation } from "../../lib/policy/observation.ts";
+import type { Look, Observation } from "../../lib/policy/observation.ts";
 import {
   agentViews,
   configOf,
@@ -41,11 +41,14 @@ function crowdedScene(seed: number): Observation {
   const far = names(400, "far").map((testbed): Instance =>
     instanceOf({ testbed, phase: pick(openPhases), place: farPlace(testbed) }),
   );
-  const looks = far
-    .filter(() => below(10) > 0)
-    .map(
-      ({ testbed }) => [`${testbed}/7`, lookOf(pick(agentViews), { atMs: nowMs - below(60_000) })] as const,
-    );
+  const farLooks = new Map(
+    far
+      .filter(() => below(10) > 0)
+      .map(
+        ({ testbed }) =>
+          [`${testbed}/7`, lookOf(pick(agentViews), { atMs: nowMs - below(60_000) })] as [string, Look],
+      ),
+  );
   const testbeds = [...names(400, "far"), ...names(150, "hung")].map((name) =>
     testbedOf({ name, host: `host-of-${name}` }),
   );
@@ -54,7 +57,10 @@ function crowdedScene(seed: number): Observation {
     ...seen,
     config: { ...config, testbeds: [...testbeds, ...config.testbeds] },
     instances: [...far, ...seen.instances],
-    looks: new Map([...looks, ...seen.looks]),
+    looks: {
+      get: (name) => farLooks.get(name) ?? seen.looks.get(name),
+      has: (name) => farLooks.has(name) || seen.looks.has(name),
+    },
   };
 }
 

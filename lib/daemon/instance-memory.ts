@@ -1,0 +1,121 @@
+/** What this process has learnt of the open instances, beside their rows. To forget one is to delete its record. */
+import type { Clock } from "../doors/clock.ts";
+import type { Look } from "../policy/observation.ts";
+import type { KnownServer } from "../policy/server-view.ts";
+import type { IdleSpan } from "../runner/idle-board.ts";
+import type { Store } from "../store/store.ts";
+import { type Changes, type Instance, instanceName, isOpen } from "../words/domain.ts";
+import { type TestbedRecords, testbedMemory } from "./testbed-memory.ts";
+
+/** A look, and what the next one is compared with. */
+export interface KnownLook extends Look {
+  /** As the minder gave it. */
+  output: string | null;
+}
+
+/** The board of an instance, and its job's absence from the service, if the agent did not see the job's end. */
+export interface BoardMemory {
+  idle: IdleSpan | null;
+  absent: IdleSpan | null;
+  isAtWork: boolean;
+}
+
+export interface InstanceMemory {
+  /** As it was committed last. */
+  row: Instance;
+  look: KnownLook | null;
+  /** When something was last said to have changed, also before the first look ended. */
+  hintedMs: number;
+  /** Testbeds that could not be got ready for its job before. */
+  tried: readonly string[];
+  /** When a minder may last have been armed for it. */
+  armedMs: number | null;
+  /** A worker is being asked for right now. */
+  isAskingForWorker: boolean;
+  /** How often its agent was started again. */
+  resumed: number;
+  board: BoardMemory | null;
+  /** The last list showed its worker as held. */
+  isHeld: boolean;
+  /** Its job's owner was told of an alarm. */
+  isAlarmTold: boolean;
+  /** Its agent was started in an earlier boot of this host: how long it ran is not known. */
+  isFromEarlierBoot: boolean;
+  /** When this process decided its end. */
+  endsAtMs: number | null;
+  /** An operator cleared it: how many looks could not tell whether anything of it is left. */
+  failedLooks: number;
+}
+
+export interface InstanceRecords {
+  instances: Map<string, InstanceMemory>;
+}
+
+export function remember({ instances }: InstanceRecords, row: Instance): InstanceMemory {
+  const fresh: InstanceMemory = {
+    row,
+    look: null,
+    hintedMs: Number.NEGATIVE_INFINITY,
+    tried: [],
+    armedMs: null,
+    isAskingForWorker: false,
+    resumed: 0,
+    board: null,
+    isHeld: false,
+    isAlarmTold: false,
+    isFromEarlierBoot: false,
+    endsAtMs: null,
+    failedLooks: 0,
+  };
+  instances.set(instanceName(row), fresh);
+  return fresh;
+}
+
+/** Its record; of one that has ended, a record that nobody keeps. */
+export function memoryOf({ instances }: InstanceRecords, instance: Instance): InstanceMemory {
+  return instances.get(instanceName(instance)) ?? remember({ instances: new Map() }, instance);
+}
+
+export function openInstances({ instances }: InstanceRecords): Instance[] {
+  return [...instances.values()].map(({ row }) => row);
+}
+
+/** Whether a worker belongs to an open instance: what was asked before may have been settled while we waited. */
+export function isTaken({ known }: { known: InstanceRecords }, worker: string): boolean {
+  return known.instances.values().some(({ row }) => row.worker === worker);
+}
+
+/**
+ * Commits what changed of an instance, then knows it. The row that it starts from is the latest one: a list may have shown
+ * that the worker is online since the action began.
+ */
+export function advance<I extends Instance, C extends Changes>(
+  { store, known }: { store: Store; known: InstanceRecords & TestbedRecords & { server: KnownServer } },
+  instance: I,
+  changes: C,
+): C extends { phase: Exclude<Instance["phase"], I["phase"]> } ? Instance : I {
+  const record = memoryOf(known, instance);
+  const next = store.advance(record.row, changes);
+  record.row = next;
+  if (changes.isOnline === true) testbedMemory(known, next.testbed).rest = null;
+  if (!isOpen(next.phase)) known.instances.delete(instanceName(next));
+  // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
+  if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
+  return next as I;
+}
+
+type Looking = { known: InstanceRecords; clock: Pick<Clock, "uptimeMs"> };
+
+export function setView({ known, clock }: Looking, instance: Instance, view: Look["view"]): KnownLook {
+  const atMs = clock.uptimeMs();
+  const look = { view, atMs, isStale: false, printedMs: atMs, output: null };
+  memoryOf(known, instance).look = look;
+  return look;
+}
+
+/** Something of the instance may have changed: it is looked at again at once. */
+export function hintAt({ known, clock }: Looking, instance: Instance): void {
+  const record = memoryOf(known, instance);
+  record.hintedMs = clock.uptimeMs();
+  if (record.look !== null) record.look.isStale = true;
+}

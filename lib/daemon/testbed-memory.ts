@@ -1,0 +1,117 @@
+/** What this process has learnt of each testbed, and for how long one takes no job after a failure. */
+import type { Clock } from "../doors/clock.ts";
+import type { Reached } from "../hosts/host.ts";
+import type { Minder } from "../hosts/minder/minder.ts";
+import { limits } from "../policy/limits.ts";
+import type { Check } from "../policy/observation.ts";
+import type { Store } from "../store/store.ts";
+import { type Health, type Instance, parseInstanceName, type Trouble } from "../words/domain.ts";
+import type { Log } from "../words/logger.ts";
+
+export interface TestbedMemory {
+  /** As committed. */
+  health: Health | null;
+  /** What keeps jobs from it, as committed. */
+  trouble: Trouble | null;
+  /** How many leases in a row came to nothing there, and when the next may be asked for. */
+  rest: { count: number; untilMs: number; reason: string } | null;
+  /** Instances that run there, found at the start, while the database has an older one open. */
+  untaken: { minder: Minder; instances: Instance[] } | null;
+  /** Who holds its lock on this host, if that is no instance of ours. */
+  elsewhere: string | null;
+  check: Check | null;
+  /** How its host or its service was last reached. */
+  reached: (Reached & { atMs: number }) | null;
+  /** Its host, another one, refuses to isolate instances. */
+  isAlone: boolean;
+  /** Its directories on another host were looked through for instances that no row tells of. */
+  isRecalled: boolean;
+  /** When its service was last told to recover the board. */
+  recoveringSinceMs: number;
+  /** Largest seq seen outside the database: work directories and the server's workers. */
+  seq: number;
+}
+
+export interface TestbedRecords {
+  testbeds: Map<string, TestbedMemory>;
+}
+
+export function testbedMemory({ testbeds }: TestbedRecords, name: string): TestbedMemory {
+  let record = testbeds.get(name);
+  if (record === undefined) {
+    record = {
+      health: null,
+      trouble: null,
+      rest: null,
+      untaken: null,
+      elsewhere: null,
+      check: null,
+      reached: null,
+      isAlone: false,
+      isRecalled: false,
+      recoveringSinceMs: Number.NEGATIVE_INFINITY,
+      seq: 0,
+    };
+    testbeds.set(name, record);
+  }
+  return record;
+}
+
+/** The next seq of a testbed: one more than any that was ever seen. */
+export function nextSeq({ store, known }: { store: Store; known: TestbedRecords }, testbed: string): number {
+  return 1 + Math.max(store.largestSeq(testbed), testbedMemory(known, testbed).seq);
+}
+
+/** From names `<testbed>/<seq>`; any other is left out. */
+export function learnSeqs({ known }: { known: TestbedRecords }, names: Iterable<string | null>): void {
+  for (const name of names) {
+    const parsed = name === null ? null : parseInstanceName(name);
+    if (parsed === null) continue;
+    const record = testbedMemory(known, parsed.testbed);
+    record.seq = Math.max(parsed.seq, record.seq);
+  }
+}
+
+interface Judging {
+  known: TestbedRecords;
+  store: Store;
+  clock: Clock;
+  log: Log;
+}
+
+/** The lab failed on this testbed: no lease for it for a while, longer each time. */
+export function strike({ known, store, clock, log }: Judging, testbed: string, reason: string): void {
+  const record = testbedMemory(known, testbed);
+  const strikes = (record.health?.strikes ?? 0) + 1;
+  const waitMs = Math.min(limits.strikeMs * 2 ** (strikes - 1), limits.longestRestMs);
+  const retryAt = { bootId: clock.bootId, uptimeMs: clock.uptimeMs() + waitMs };
+  const health = { strikes, retryAt, reason };
+  store.setHealth(testbed, health);
+  record.health = health;
+  const why =
+    strikes < limits.quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
+  log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
+}
+
+export function clearStrikes({ known, store }: Pick<Judging, "known" | "store">, testbed: string): void {
+  const record = testbedMemory(known, testbed);
+  if (record.health === null) return;
+  record.health = null;
+  store.setHealth(testbed, null);
+}
+
+/** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until an agent is online. */
+export function rest(
+  { known, clock, log }: Omit<Judging, "store">,
+  testbed: string,
+  reason: string,
+  of: "job waits" | "job is gone",
+): void {
+  const record = testbedMemory(known, testbed);
+  const count = (record.rest?.count ?? 0) + 1;
+  // A lease that is not used keeps its job from everybody until it is forgotten: no other one for this testbed before.
+  const firstMs = of === "job waits" ? limits.leaseLifeMs : limits.restMs;
+  const restMs = Math.min(firstMs * 2 ** (count - 1), limits.longestRestMs);
+  record.rest = { count, untilMs: clock.uptimeMs() + restMs, reason };
+  if (restMs >= limits.strikeMs) log.warn(`asks for no job for ${restMs / 1000} s: ${reason}`, { testbed });
+}
