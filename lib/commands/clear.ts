@@ -15,7 +15,7 @@ import { nearestWord } from "../config/problems.ts";
 import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Terminal } from "../doors/terminal.ts";
-import { openLabHosts } from "../hosts/all-hosts.ts";
+import { openLabHosts } from "../hosts/wiring.ts";
 import { openSpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";
 import { openWordWriter, type WordWriter } from "../store/operator-words.ts";

@@ -5,9 +5,9 @@
 import { mkdtempSync } from "node:fs";
 import { z } from "zod";
 import { type BaseArgs, findBase, readTestbeds } from "../config/locations.ts";
-import { openLabConnections } from "../hosts/all-hosts.ts";
+import { openLabConnections } from "../hosts/wiring.ts";
 import { readFarPiece } from "../hosts/ssh/far-file.ts";
-import { withKeysOfToday } from "../hosts/ssh/ssh-hosts.ts";
+import { withKeysOfToday } from "../hosts/ssh/far-host.ts";
 import { directoryName, type Instance, instanceName } from "../words/domain.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";

@@ -13,7 +13,7 @@ import { createDaemon } from "../daemon/daemon.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openMemory } from "../daemon/memory.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
-import { openLabHosts } from "../hosts/all-hosts.ts";
+import { openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";

@@ -7,7 +7,7 @@ import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http } from "../doors/http.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { Terminal } from "../doors/terminal.ts";
-import type { Program } from "../hosts/all-hosts.ts";
+import type { Program } from "../hosts/wiring.ts";
 
 type Signal = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGUSR1";
 

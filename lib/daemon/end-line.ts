@@ -1,7 +1,7 @@
 /** The one line that the log has of an instance's end. Pure. */
 import type { Instance } from "../words/domain.ts";
 import { showDuration } from "../words/duration.ts";
-import type { EndRecord } from "../hosts/minder/replies.ts";
+import type { EndRecord } from "../hosts/minder/minder-answer.ts";
 
 /** `ranMs`: from the agent's start to the decision to end it; null if it was never started, or nobody knows. */
 export function describeEnd(

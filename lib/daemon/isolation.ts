@@ -4,7 +4,7 @@
  */
 import type { Testbed } from "../config/config.ts";
 import { directoryName } from "../words/domain.ts";
-import type { HostView } from "../hosts/minder/replies.ts";
+import type { HostView } from "../hosts/minder/minder-answer.ts";
 import { isHere, isReached } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
 import { inOne, lackOfRoom } from "../hosts/work-directory.ts";

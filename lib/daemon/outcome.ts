@@ -1,5 +1,5 @@
 /** How an action ended: what a step of an instance learnt, and, for the loop, whether and when it may be tried again. */
-import type { EndRecord, TestbedLock, MinderView } from "../hosts/minder/replies.ts";
+import type { EndRecord, TestbedLock, MinderView } from "../hosts/minder/minder-answer.ts";
 import { isOutage } from "../policy/server-view.ts";
 import type { Answer } from "../server/call.ts";
 import type { Lease, Worker } from "../server/factory-side.ts";

@@ -8,7 +8,7 @@ import type { Config } from "../config/config.ts";
 import { directoryName, elapsedMs, type Instance, instanceName } from "../words/domain.ts";
 import { errorText } from "../words/failure.ts";
 import type { Minder } from "../hosts/minder/minder.ts";
-import type { Recalled } from "../hosts/minder/replies.ts";
+import type { Recalled } from "../hosts/minder/minder-answer.ts";
 import { isPassing } from "../store/store.ts";
 import { placeSchema } from "../store/row.ts";
 import { locateFormer } from "./rust-instances.ts";

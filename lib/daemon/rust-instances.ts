@@ -10,7 +10,7 @@ import {
   type RustInstance,
   type RustPlace,
 } from "../words/domain.ts";
-import type { MinderView, StopResult } from "../hosts/minder/replies.ts";
+import type { MinderView, StopResult } from "../hosts/minder/minder-answer.ts";
 import { openInstances, advance } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";
 

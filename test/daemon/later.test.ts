@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { factoryMark } from "../../lib/daemon/recover.ts";
 import type { Instance } from "../../lib/words/domain.ts";
-import type { Recalled } from "../../lib/hosts/minder/replies.ts";
+import type { Recalled } from "../../lib/hosts/minder/minder-answer.ts";
 import { openStage, type Stage } from "./stage.ts";
 import { configOf, instanceOf, long, testbedOf, workerOf } from "../policy/scenes.ts";
 

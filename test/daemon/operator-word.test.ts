@@ -9,7 +9,7 @@ import { takeWords } from "../../lib/daemon/operator-word.ts";
 import type { EndingInstance, Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
-import type { StopResult } from "../../lib/hosts/minder/replies.ts";
+import type { StopResult } from "../../lib/hosts/minder/minder-answer.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { openWordWriter, type WordWriter } from "../../lib/store/operator-words.ts";

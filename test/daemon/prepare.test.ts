@@ -11,7 +11,7 @@ import { apply } from "../../lib/daemon/apply.ts";
 import type { Instance, PreparingInstance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
-import type { ArmResult, StopResult } from "../../lib/hosts/minder/replies.ts";
+import type { ArmResult, StopResult } from "../../lib/hosts/minder/minder-answer.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { configOf, gimlet, instanceOf, testbedOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";

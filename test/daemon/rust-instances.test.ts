@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { locateFormer, lookAtFormer, stopFormer } from "../../lib/daemon/rust-instances.ts";
 import type { RustPlace } from "../../lib/words/domain.ts";
-import type { MinderView } from "../../lib/hosts/minder/replies.ts";
+import type { MinderView } from "../../lib/hosts/minder/minder-answer.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { openStage } from "./stage.ts";
 import { configOf, rustInstanceOf, testbedOf } from "../policy/scenes.ts";

@@ -12,7 +12,7 @@ import type { Host, Hosts } from "../../lib/hosts/host.ts";
 import type { Supervisor } from "../../lib/doors/supervisor.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { Minder } from "../../lib/hosts/minder/minder.ts";
-import type { MinderView, Recalled } from "../../lib/hosts/minder/replies.ts";
+import type { MinderView, Recalled } from "../../lib/hosts/minder/minder-answer.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { configOf, testbedOf, workerOf } from "../policy/scenes.ts";
 import { createSettableClock, type SettableClock } from "../lab/settable-clock.ts";

@@ -8,7 +8,7 @@ import { sweep } from "../../lib/daemon/sweep.ts";
 import { type Instance, type Phase, phases } from "../../lib/words/domain.ts";
 import type { Host } from "../../lib/hosts/host.ts";
 import type { Log } from "../../lib/words/logger.ts";
-import type { TidyResult } from "../../lib/hosts/minder/replies.ts";
+import type { TidyResult } from "../../lib/hosts/minder/minder-answer.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { insert } from "../../lib/store/row.ts";
 import { configOf, instanceOf, type Said } from "../policy/scenes.ts";

@@ -9,7 +9,7 @@ import {
   workDirectoryOf,
 } from "../../config/locations.ts";
 import type { Config } from "../../config/config.ts";
-import { inspectFarHost, openHostMinder } from "../../hosts/all-hosts.ts";
+import { inspectFarHost, openHostMinder } from "../../hosts/wiring.ts";
 import { programOf, type ThisProcess } from "../this-process.ts";
 import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
 import { gather, type Ground } from "./gather.ts";

@@ -9,7 +9,7 @@ import type { RunResult } from "../../doors/processes.ts";
 import type { Worker } from "../../server/factory-side.ts";
 import type { BoardCheck } from "../../hosts/board-check.ts";
 import type { Inspected } from "../../hosts/host.ts";
-import type { LocksResult, ProbeResult } from "../../hosts/minder/replies.ts";
+import type { LocksResult, ProbeResult } from "../../hosts/minder/minder-answer.ts";
 import type { Quarantine } from "./database.ts";
 import type { SeenDirectory } from "../../hosts/work-directory.ts";
 

@@ -15,7 +15,7 @@ import {
   readRecalled,
   readStop,
   readTidy,
-} from "./answers.ts";
+} from "./answer-parser.ts";
 import type {
   ArmResult,
   FormerResult,
@@ -29,8 +29,8 @@ import type {
   StopResult,
   TailResult,
   TidyResult,
-} from "./replies.ts";
-import { openScript } from "./script.ts";
+} from "./minder-answer.ts";
+import { openScript } from "./script-call.ts";
 import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./specification.ts";
 import type { Transport } from "./transport.ts";
 

@@ -2,7 +2,7 @@ import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { ArmSpec } from "../../../lib/hosts/minder/specification.ts";
-import type { ArmResult } from "../../../lib/hosts/minder/replies.ts";
+import type { ArmResult } from "../../../lib/hosts/minder/minder-answer.ts";
 import {
   describe,
   test,

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { elevatedShell } from "../../../lib/hosts/minder/elevation.ts";
 import { type Minder, openMinder } from "../../../lib/hosts/minder/minder.ts";
 import * as factoryLab from "../../lab/lab.ts";
-import type { ArmResult } from "../../../lib/hosts/minder/replies.ts";
+import type { ArmResult } from "../../../lib/hosts/minder/minder-answer.ts";
 import { type Lab, openLab, random, readText, stateOf, test, until } from "./minder-lab.ts";
 
 setDefaultTimeout(120_000);

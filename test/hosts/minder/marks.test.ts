@@ -7,8 +7,8 @@ import { openClock } from "../../../lib/doors/clock.ts";
 import { openProcesses } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
 import { between } from "../../../lib/hosts/minder/marks.ts";
-import { minderScript } from "../../../lib/hosts/minder/minder-script.ts";
-import { openScript } from "../../../lib/hosts/minder/script.ts";
+import { minderScript } from "../../../lib/hosts/minder/script-text.ts";
+import { openScript } from "../../../lib/hosts/minder/script-call.ts";
 import { localTransport, type Transport } from "../../../lib/hosts/minder/transport.ts";
 import { needOfShell, testWith } from "../../lab/needs.ts";
 

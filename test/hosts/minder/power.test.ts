@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { chmodSync, cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import type { MinderView } from "../../../lib/hosts/minder/replies.ts";
+import type { MinderView } from "../../../lib/hosts/minder/minder-answer.ts";
 import type { ArmSpec } from "../../../lib/hosts/minder/specification.ts";
 import {
   describe,

@@ -1,7 +1,7 @@
 /** Where minders live: in a scope of systemd's if this program is a service, and as always if there is none to be had. */
 import { expect, test } from "bun:test";
 import { chooseScope } from "../../../lib/hosts/minder/scope.ts";
-import { openScript } from "../../../lib/hosts/minder/script.ts";
+import { openScript } from "../../../lib/hosts/minder/script-call.ts";
 import { localTransport, type Transport } from "../../../lib/hosts/minder/transport.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openProcesses } from "../../../lib/doors/processes.ts";

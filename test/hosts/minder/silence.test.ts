@@ -11,7 +11,7 @@ import {
   until,
 } from "./minder-lab.ts";
 import { type Lab, openLab } from "../../lab/lab.ts";
-import type { MinderView } from "../../../lib/hosts/minder/replies.ts";
+import type { MinderView } from "../../../lib/hosts/minder/minder-answer.ts";
 import { openStage } from "../../daemon/stage.ts";
 import { configOf, testbedOf } from "../../policy/scenes.ts";
 import { drained, openSshLab } from "../../lab/ssh-lab.ts";

@@ -1,6 +1,6 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
-import type { GoResult, StopResult } from "../../../lib/hosts/minder/replies.ts";
+import type { GoResult, StopResult } from "../../../lib/hosts/minder/minder-answer.ts";
 import {
   describe,
   test,

@@ -22,8 +22,8 @@ import { openProcesses, type RunResult } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
 import { copyAgent, type Executable } from "../../../lib/hosts/ssh/agent-copy.ts";
 import type { Connection } from "../../../lib/hosts/ssh/connection.ts";
-import { openConnections } from "../../../lib/hosts/ssh/connections.ts";
-import { openSshHosts, withKeysOfToday } from "../../../lib/hosts/ssh/ssh-hosts.ts";
+import { openConnections } from "../../../lib/hosts/ssh/connection-pool.ts";
+import { openSshHosts, withKeysOfToday } from "../../../lib/hosts/ssh/far-host.ts";
 import type { Survey } from "../../../lib/hosts/ssh/survey.ts";
 import { configOf, testbedOf } from "../../policy/scenes.ts";
 

@@ -18,8 +18,8 @@ import { type Minder, openMinder } from "./minder/minder.ts";
 import { chooseScope } from "./minder/scope.ts";
 import { localTransport, type Transport } from "./minder/transport.ts";
 import type { Executable } from "./ssh/agent-copy.ts";
-import { type Connections, openConnections } from "./ssh/connections.ts";
-import { openSshHosts } from "./ssh/ssh-hosts.ts";
+import { type Connections, openConnections } from "./ssh/connection-pool.ts";
+import { openSshHosts } from "./ssh/far-host.ts";
 import { version } from "../words/version.ts";
 
 export interface Program extends ProgramSource {

@@ -12,7 +12,7 @@ import type {
   StopResult,
   TestbedLock,
   TidyResult,
-} from "./replies.ts";
+} from "./minder-answer.ts";
 import type { Reply } from "./marks.ts";
 import { testbedOf } from "./specification.ts";
 

@@ -14,7 +14,7 @@ import { type Minder, openMinder } from "../minder/minder.ts";
 import type { Transport } from "../minder/transport.ts";
 import { copyAgent, type Executable, pathOfCopy, whyNotCopied } from "./agent-copy.ts";
 import type { Connection } from "./connection.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections } from "./connection-pool.ts";
 import { guarded } from "./guard.ts";
 import { faultThere, remarksOn, triedThere, whyUnfit } from "./judge-survey.ts";
 import { type Survey, surveyHost } from "./survey.ts";

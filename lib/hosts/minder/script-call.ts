@@ -7,7 +7,7 @@ import type { RunResult } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";
 import { between, newMark, type Reply } from "./marks.ts";
 import type { Transport } from "./transport.ts";
-import { minderScript } from "./minder-script.ts";
+import { minderScript } from "./script-text.ts";
 
 export interface MinderScript {
   /** `isLasting`: what it starts outlives the factory. */

@@ -20,7 +20,7 @@ import { openFiles } from "../../../lib/doors/files.ts";
 import { openProcesses } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
 import type { Reached } from "../../../lib/hosts/host.ts";
-import { openSshHosts, type SshHosts } from "../../../lib/hosts/ssh/ssh-hosts.ts";
+import { openSshHosts, type SshHosts } from "../../../lib/hosts/ssh/far-host.ts";
 import { needOfShell, testWith } from "../../lab/needs.ts";
 import { configOf, testbedOf } from "../../policy/scenes.ts";
 import { until } from "../../lab/until.ts";
