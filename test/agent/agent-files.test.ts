@@ -27,14 +27,14 @@ test("the record of a hardware test can be read by the factory's user, and is re
   expect(readdirSync(join(directory, "etc"))).toEqual(["sp-runner.json"]);
 });
 
-test("readTestbed() tells a file that is not there from one that cannot be read", () => {
+test("a testbed.json that cannot be read is not taken for one that is not there", () => {
   const base = openBase({ directory, home: directory });
   expect(base.readTestbed()).toBeNull();
   mkdirSync(join(directory, "testbed.json"));
   expect(() => base.readTestbed()).toThrow(AgentError);
 });
 
-test("readOpenJob() gives what was recorded, as long as it is not done", () => {
+test("a job is on record from its start until it is done", () => {
   const base = openBase({ directory, home: directory });
   expect(base.readOpenJob()).toBeNull();
   base.recordJob({ job: { id: "J" }, factory_info: null });

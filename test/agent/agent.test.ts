@@ -18,8 +18,8 @@ afterAll(() => lab.close());
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-describe("runAgent() plays a job", () => {
-  test("from inputs to outputs, and says what the real agent says", async () => {
+describe("the built-in agent", () => {
+  test("plays a job from inputs to outputs, with the real agent's events", async () => {
     const input = crypto.getRandomValues(new Uint8Array(60_000));
     const out = join(work, "play");
     const job = await lab.submit(
@@ -73,7 +73,7 @@ describe("runAgent() plays a job", () => {
     await agent.stop();
   });
 
-  test("stops after a task that fails, uploads all the same, and the job has failed", async () => {
+  test("runs no further task after one that fails, still uploads outputs, and fails the job", async () => {
     const out = join(work, "after-failure");
     const job = await lab.submit([`echo x > ${out}; exit 3`, "echo never"], { output_rules: [out] });
     expect(await lab.play(job)).toMatchObject({
@@ -84,7 +84,7 @@ describe("runAgent() plays a job", () => {
     expect(given(await lab.user.outputs(job))).toHaveLength(1);
   });
 
-  test("fails it when a task cannot be started, and starts no other", async () => {
+  test("fails a job whose task cannot be started, and starts no other task", async () => {
     const tasks = ["/none", "/"].map((workdir, index) => ({
       name: `t${index}`,
       script: "echo ran",
@@ -104,7 +104,7 @@ describe("runAgent() plays a job", () => {
     expect(await lab.said(job, "worker")).toEqual(["found 0 output files"]);
   });
 
-  test("fails it for upload errors alone, each told, and uploads the rest", async () => {
+  test("fails a job for upload errors alone, reports each, and uploads the rest", async () => {
     const out = join(work, "errors");
     mkdirSync(out);
     writeFileSync(join(out, "good"), "x");
@@ -120,7 +120,7 @@ describe("runAgent() plays a job", () => {
     ]);
   });
 
-  test("with 20 MB in one line, an unterminated one, whole and in order", async () => {
+  test("sends a line of 20 MB without an end whole and in order", async () => {
     const job = await lab.submit(["seq 1 10000000 | tr -d '\\n' | head -c 20000000; echo end >&2"]);
     expect(await lab.play(job)).toMatchObject({ state: "completed" });
     const expected = Bun.spawnSync(["bash", "-c", "seq 1 10000000 | tr -d '\\n' | head -c 20000000"]).stdout;
@@ -129,7 +129,7 @@ describe("runAgent() plays a job", () => {
     expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(65_536);
   }, 30_000);
 
-  test("with any bytes in its output", async () => {
+  test("sends any bytes that a job prints", async () => {
     const job = await lab.submit([
       String.raw`printf 'a\0b\xff\n\n \xc3'; for i in {1..3000}; do echo $i; done`,
     ]);
@@ -138,7 +138,7 @@ describe("runAgent() plays a job", () => {
     expect(await lab.said(job, "stdout")).toHaveLength(3002);
   });
 
-  test("and tells the testbed to its scripts, unless a task wants no environment", async () => {
+  test("gives scripts the testbed's variables, unless a task wants an empty environment", async () => {
     const task = {
       name: "t",
       script: "env | grep -E '^(SP_|BUN|HOME)' | sort; type -p bmat || true",
@@ -165,8 +165,8 @@ describe("runAgent() plays a job", () => {
   });
 });
 
-describe("runAgent() when the job is over for it", () => {
-  test("by cancellation: ends the task's whole tree with the next ping, parks and leaves job.json", async () => {
+describe("a job that is over for its agent", () => {
+  test("by cancellation: the next ping ends all of the task's processes, job.json stays, and no other job is taken", async () => {
     const job = await lab.submit([
       "(sleep 1000) & (sleep 1000 | sleep 1000) & echo up; sleep 1000; echo never",
     ]);
@@ -187,7 +187,7 @@ describe("runAgent() when the job is over for it", () => {
     expect(await agent.stop()).toBe(143);
   }, 40_000);
 
-  test("by cancellation of a task that prints: the refused events tell it sooner", async () => {
+  test("by cancellation while its task prints: refused events end it before the next ping", async () => {
     const job = await lab.submit(["while true; do echo tick; sleep 0.05; done"]);
     const agent = await lab.start(job);
     await until("the task runs", async () => (await lab.said(job, "stdout")).length > 0);
@@ -200,7 +200,7 @@ describe("runAgent() when the job is over for it", () => {
     await agent.stop();
   }, 40_000);
 
-  test("by deletion of its worker: asks twice, then ends the task", async () => {
+  test("by deletion of its worker: its task ends after a second refused ping", async () => {
     const job = await lab.submit(["while true; do echo tick; sleep 0.05; done"]);
     const agent = await lab.start(job);
     await until("the task runs", async () => (await lab.said(job, "stdout")).length > 0);
@@ -213,7 +213,7 @@ describe("runAgent() when the job is over for it", () => {
     await agent.stop();
   }, 40_000);
 
-  test("by SIGTERM: ends its task and itself", async () => {
+  test("by SIGTERM: its task and the agent end", async () => {
     const job = await lab.submit(["echo up; sleep 1000"]);
     const agent = await lab.start(job);
     await until("the task runs", async () => (await lab.said(job, "stdout")).includes("up"));
@@ -224,8 +224,8 @@ describe("runAgent() when the job is over for it", () => {
   });
 });
 
-describe("runAgent() at its start", () => {
-  test("reports a job that was left unfinished as failed, and takes no other", async () => {
+describe("an agent that starts", () => {
+  test("reports a job that was left unfinished as failed, and takes no other job", async () => {
     const job = await lab.submit(["echo never"]);
     lab.proxy.fate = () => "bad gateway";
     const agent = await lab.start(job);
@@ -241,7 +241,7 @@ describe("runAgent() at its start", () => {
     await again.stop();
   });
 
-  test("forgets a job that was done", async () => {
+  test("forgets a job that is done", async () => {
     const agent = await lab.start(null);
     await agent.stop();
     writeFileSync(join(agent.base, "etc/job-done.json"), "{}");
@@ -255,7 +255,7 @@ describe("runAgent() at its start", () => {
     ["is no JSON", "{", "Cannot read"],
     ["lacks a key", '{"baseurl":"http://h","token":"t"}', "bootstrap"],
     ["names no server", '{"baseurl":"h","bootstrap":"b","token":"t"}', "baseurl"],
-  ])("ends with 1 when agent.json %s", async (_, text, why) => {
+  ])("exits 1 if agent.json %s", async (_, text, why) => {
     const agent = await lab.start(null);
     await agent.stop();
     const path = join(agent.base, "etc/agent.json");
@@ -266,7 +266,7 @@ describe("runAgent() at its start", () => {
     expect(again.log()).toContain(why);
   });
 
-  test("ends with 1 when its socket's path is too long", async () => {
+  test("exits 1 if its socket's path is too long", async () => {
     const agent = await lab.start(null);
     await agent.stop();
     const base = join(agent.base, "x".repeat(100));

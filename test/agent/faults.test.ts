@@ -14,7 +14,7 @@ afterEach(() => {
 });
 afterAll(() => lab.close());
 
-describe("runAgent() and a server in trouble", () => {
+describe("the built-in agent and a server in trouble", () => {
   test("F85 starts no task before the server has taken a call for its job", async () => {
     const mark = join(lab.directory, "never");
     const job = await lab.submit([`touch ${mark}`]);
@@ -25,7 +25,7 @@ describe("runAgent() and a server in trouble", () => {
     expect(existsSync(mark)).toBe(false);
   });
 
-  test("plays the job through, every kind of call failing once", async () => {
+  test("plays a job to its end though every kind of call fails once", async () => {
     const out = join(lab.directory, "out");
     const job = await lab.submit(
       [`echo hello; bmat store put name value; bmat store get name > ${out}`],
@@ -57,7 +57,7 @@ describe("runAgent() and a server in trouble", () => {
     ]);
   }, 40_000);
 
-  test("loses no line to answers that were lost, and keeps their order", async () => {
+  test("loses no line and keeps their order when answers are lost", async () => {
     const job = await lab.submit(["for i in {1..50}; do echo $i; sleep 0.01; done"]);
     let appends = 0;
     lab.proxy.fate = (call) => {
@@ -71,7 +71,7 @@ describe("runAgent() and a server in trouble", () => {
     expect(numbers).toEqual(Array.from({ length: 50 }, (_, index) => index + 1));
   }, 40_000);
 
-  test("replaces what the server refuses by a note, and nothing else", async () => {
+  test("replaces only the event that the server refuses by a note", async () => {
     const job = await lab.submit(["for i in {1..150}; do echo line $i; done; echo poison; echo last"]);
     lab.proxy.fate = (call, body) =>
       call.endsWith("/append") && body.includes('"payload":"poison"') ? 400 : "pass";
@@ -81,7 +81,7 @@ describe("runAgent() and a server in trouble", () => {
     expect(said.slice(-3)).toEqual(["line 150", "6 bytes of output were refused by the server", "last"]);
   }, 40_000);
 
-  test("waits out a 401 that does not last", async () => {
+  test("does not end a job for a single 401", async () => {
     const job = await lab.submit(["echo hello; sleep 0.2; echo again"]);
     let refused = 0;
     lab.proxy.fate = (call) => (call.endsWith("/append") && ++refused === 2 ? 401 : "pass");
@@ -89,7 +89,7 @@ describe("runAgent() and a server in trouble", () => {
     expect(await lab.said(job, "stdout")).toEqual(["hello", "again"]);
   }, 40_000);
 
-  test("tells what the server says of an output, and fails the job", async () => {
+  test("reports what the server says about an output, and fails the job", async () => {
     const out = join(lab.directory, "twice");
     mkdirSync(out);
     writeFileSync(join(out, "f"), "x");
@@ -100,7 +100,7 @@ describe("runAgent() and a server in trouble", () => {
   });
 });
 
-describe("runAgent() and hostile input names", () => {
+describe("the built-in agent and hostile input names", () => {
   test.each([
     ["one that goes up", "../escaped"],
     ["an absolute one", "/tmp/escaped-absolute"],

@@ -34,7 +34,7 @@ describe("insist()", () => {
     ["rejected", 400, "ends the job", "answer"],
     ["rejected", 413, "passes", "answer"],
     ["rejected", 404, "ends the job", "again"],
-  ])("%s (%p), where a conflict %s: %s", async (refusal, status, conflict, becomes) => {
+  ])("%s (%p), if a conflict %s: %s", async (refusal, status, conflict, becomes) => {
     const { clock, calls } = createScene();
     let count = 0;
     const outcome = calls
@@ -52,7 +52,7 @@ describe("insist()", () => {
     expect(clock.waiting()).toBe(0);
   });
 
-  test("says once that a call fails, and once that it goes again", async () => {
+  test("logs once that a call fails, and once that it works again", async () => {
     const { clock, calls } = createScene();
     let count = 0;
     const done = calls.insist("append", "ends the job", async () =>
@@ -63,7 +63,7 @@ describe("insist()", () => {
     expect(lines).toEqual(["append: why; tried again each second", "append: the server answers again"]);
   });
 
-  test("wants a ping at each 401", async () => {
+  test("asks for a ping at each 401", async () => {
     const { clock, calls, doubts } = createScene();
     let count = 0;
     const done = calls.insist("append", "ends the job", async () =>

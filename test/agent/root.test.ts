@@ -21,8 +21,8 @@ const task = (script: string, more: object = {}) => ({
 const other = { uid: otherUser, gid: otherUser + 1 };
 const identity = "echo $(id -u) $(id -g) $(id -G) $HOME $USER $LOGNAME";
 
-describe("runAgent() in root mode", () => {
-  test("runs each task as its user, with that group alone, in the name of root", async () => {
+describe("the built-in agent in root mode", () => {
+  test("runs each task as its user and only that group, with USER root", async () => {
     const job = await lab.submit([], {
       tasks: [task(`${identity} $0`, other), task(`${identity} $0`), task("touch /root/x", other)],
     });
@@ -63,7 +63,7 @@ describe("runAgent() in root mode", () => {
     await agent.stop();
   });
 
-  test("not asked for, it changes no user", async () => {
+  test("runs tasks as its own user if root mode is off", async () => {
     const job = await lab.submit([], { tasks: [task(identity, other)] });
     const agent = await lab.start(job);
     expect(await lab.ended(job)).toMatchObject({ state: "completed" });
@@ -71,7 +71,7 @@ describe("runAgent() in root mode", () => {
     await agent.stop();
   });
 
-  test("without being root, it says that a task cannot be started", async () => {
+  test("reports that a task cannot be started if the agent is not root", async () => {
     const job = await lab.submit([], { tasks: [task("true", other)] });
     const agent = await lab.start(job, {
       env: { BUILDOMAT_NONROOT: "0" },
@@ -85,7 +85,7 @@ describe("runAgent() in root mode", () => {
     await agent.stop();
   });
 
-  test("listens in /var/run too where that is its own, for tasks that may not enter its directory", async () => {
+  test("listens in /var/run too if that is the instance's own, for tasks that may not enter its directory", async () => {
     const ask = [
       `exec 3<>/dev/null; [ -S /var/run/buildomat.sock ] && echo there`,
       `ls ${join(lab.directory, "3")} 2>&1 | head -c 3`,

@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => lab.close());
 
-test("a job's tasks start processes beside themselves, which end with their task and are no verdict on it", async () => {
+test("processes that a task starts with bmat end with the task, and their exit codes do not fail the job", async () => {
   const mark = `${lab.directory}/mark`;
   /** Only processes of this test sleep so long. */
   const nap = `1000.${process.pid}`;

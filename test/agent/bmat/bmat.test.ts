@@ -79,8 +79,8 @@ async function bmat(...[args, stdin, env]: Parameters<typeof start>) {
 const away: Answer<never> = { ok: false, refusal: "no answer", status: 502, message: "away" };
 const retryLine = "WARNING: control request failure (retrying): away\n";
 
-describe("runBmat() store", () => {
-  test("puts and gets, adding a newline only where there is none", async () => {
+describe("bmat store", () => {
+  test("puts and gets values, and prints a newline after one that has none", async () => {
     expect(await bmat(["store", "put", "a", "one"])).toEqual({ out: "", err: "", code: 0 });
     expect(await bmat(["store", "get", "a"])).toEqual({ out: "one\n", err: "", code: 0 });
     store.set("b", { value: "two\nlines\n", secret: false });
@@ -105,12 +105,12 @@ describe("runBmat() store", () => {
     [["a", "-s"], "-s", false],
     [["--", "a", "--"], "--", false],
     [["-s", "--", "a", "-"], "-", true],
-  ])("takes %j as flags first, and then values of any look", async (args, value, secret) => {
+  ])("reads %j as flags first, then as values that may look like flags", async (args, value, secret) => {
     expect(await bmat(["store", "put", ...args])).toMatchObject({ code: 0 });
     expect(store.get("a")).toEqual({ value, secret });
   });
 
-  test("says that there is no value, or waits for it", async () => {
+  test("get waits for a value that is absent, or fails with -W", async () => {
     const absent = { out: "", err: 'Error: the store has no value for "a"\n', code: 1 };
     expect(await bmat(["store", "get", "-W", "a"])).toEqual(absent);
     const child = start(["store", "get", "a"]);
@@ -123,7 +123,7 @@ describe("runBmat() store", () => {
     expect(await child.exited).toBe(0);
   });
 
-  test("ends with the server's words when they are final", async () => {
+  test("fails with the server's reason if the server refuses for good", async () => {
     refusal = { ok: false, refusal: "conflict", status: 409, message: "maximum value size is 10KiB" };
     const failed = { out: "", err: "Error: maximum value size is 10KiB\n", code: 1 };
     expect(await bmat(["store", "put", "a"], "x".repeat(20_000))).toEqual(failed);
@@ -131,7 +131,7 @@ describe("runBmat() store", () => {
     expect(await bmat(["store", "get", "a"])).toEqual({ out: "", err: "Error: no\n", code: 1 });
   });
 
-  test("waits while the server is away", async () => {
+  test("warns once and waits while the server is away", async () => {
     refusal = away;
     const child = start(["store", "put", "a", "b"]);
     await until("it has been refused", () => puts.length > 0);
@@ -141,7 +141,7 @@ describe("runBmat() store", () => {
     expect(await new Response(child.stderr).text()).toBe(retryLine);
   });
 
-  test("of two that wait, puts the first before the second is tried", async () => {
+  test("puts values in the order in which they were given, also after an outage", async () => {
     refusal = away;
     const first = start(["store", "put", "a", "old"]);
     await until("the first has been refused", () => puts.length > 0);
@@ -154,7 +154,7 @@ describe("runBmat() store", () => {
     expect(puts.indexOf("new")).toBe(puts.lastIndexOf("old") + 1);
   });
 
-  test("F83 is not tried any more once it was given up", async () => {
+  test("F83 a put that was given up is not sent later", async () => {
     refusal = away;
     const first = start(["store", "put", "a", "old"]);
     await until("it has been refused", () => puts.length > 0);
@@ -178,17 +178,17 @@ describe("runBmat() store", () => {
     expect(store.get("a")?.value).toBe("new");
   });
 
-  test("does not read endless input", async () => {
+  test("stops reading input that is far over the limit", async () => {
     const { err, code } = await bmat(["store", "put", "a"], "x".repeat(1_000_000));
     expect({ err, code }).toEqual({ err: "Error: maximum value size is 10KiB\n", code: 1 });
   });
 
-  test("refuses what is no UTF-8", async () => {
+  test("refuses a value that is not UTF-8", async () => {
     const { err, code } = await bmat(["store", "put", "a"], Buffer.from([0xff]));
     expect({ err, code }).toEqual({ err: "Error: stream did not contain valid UTF-8\n", code: 1 });
   });
 
-  test("says so when no job runs, or it is over", async () => {
+  test("says that no job runs, or that the job is over", async () => {
     access?.calls.end("test");
     expect((await bmat(["store", "get", "a"])).err).toBe("Error: the job is over\n");
     access = null;
@@ -196,7 +196,7 @@ describe("runBmat() store", () => {
   });
 });
 
-test("runBmat() factory gives one line", async () => {
+test("bmat factory prints one line", async () => {
   expect(await bmat(["factory", "name"])).toEqual({ out: "lab\n", err: "", code: 0 });
   expect(await bmat(["factory", "id"])).toEqual({ out: "01FACTORY\n", err: "", code: 0 });
   expect(await bmat(["factory", "private"])).toEqual({ out: "bed-1/7\n", err: "", code: 0 });
@@ -205,7 +205,7 @@ test("runBmat() factory gives one line", async () => {
   expect(await bmat(["factory", "private"])).toEqual(unset);
 });
 
-describe("runBmat() ends with 1", () => {
+describe("bmat exits 1", () => {
   test.each([
     ["no command", [], "ERROR: choose a command"],
     ["an unknown command", ["nope"], 'ERROR: command "nope" not understood'],
@@ -219,14 +219,14 @@ describe("runBmat() ends with 1", () => {
     ],
     ["an unknown flag", ["store", "get", "-x", "a"], "ERROR: Unrecognized option: 'x'"],
     ["arguments of factory", ["factory", "id", "x"], "ERROR: unexpected arguments"],
-  ])("and usage for %s", async (_, args, message) => {
+  ])("and shows its usage for %s", async (_, args, message) => {
     const { out, err, code } = await bmat(args);
     expect({ out, code }).toEqual({ out: "", code: 1 });
     expect(err).toStartWith("usage: bmat ");
     expect(err).toEndWith(`\n${message}\n`);
   });
 
-  test("without an agent, before it reads on", async () => {
+  test("if there is no agent, whatever its arguments are", async () => {
     const { err, code } = await bmat(["store", "nonsense"], "", { BUILDOMAT_OPT: "/none" });
     expect({ err, code }).toEqual({ err: "Error: No such file or directory (os error 2)\n", code: 1 });
   });
@@ -236,7 +236,7 @@ describe("the control socket", () => {
   const post = (body: string): Promise<Response> =>
     fetch("http://agent/", { unix: socketPath, method: "POST", body });
 
-  test("may be used by every user", () => {
+  test("is open to every user of the host", () => {
     expect(statSync(socketPath).mode & 0o777).toBe(0o777);
   });
 
@@ -247,14 +247,14 @@ describe("the control socket", () => {
   });
 
   test.each(["nonsense", '{"Nope":1}', '"Ack"', '{"StorePut":["a","b"]}', ""])(
-    "refuses %j, and goes on with others",
+    "refuses %j, and still answers others",
     async (body) => {
       expect((await post(body)).status).toBe(400);
       expect(await bmat(["factory", "id"])).toMatchObject({ out: "01FACTORY\n", code: 0 });
     },
   );
 
-  test("takes no endless request", async () => {
+  test("refuses a request of more than 16 MiB", async () => {
     expect((await post("x".repeat(17_000_000))).status).toBe(413);
   });
 });

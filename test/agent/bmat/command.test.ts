@@ -53,7 +53,7 @@ describe("bmat address", () => {
     ["list", "NAME             CIDR               FIRST           LAST            COUNT\n"],
     ["ls -o network,mask,routed,gateway -s family", "NETWORK         MASK            ROUTED GATEWAY\n"],
     ["ls -Hpo COUNT -S count", ""],
-  ])("%s shows that a job has no addresses", async (words, out) => {
+  ])("%s lists no addresses", async (words, out) => {
     expect(await bmat(`address ${words}`)).toEqual({ out, err: "", code: 0 });
   });
 
@@ -66,13 +66,13 @@ describe("bmat address", () => {
     ["list x", "ERROR: unexpected arguments\n"],
     ["", "ERROR: choose a command\n"],
     ["show", 'ERROR: command "show" not understood\n'],
-  ])("%s ends with 1", async (words, message) => {
+  ])("%s exits 1", async (words, message) => {
     const { out, err, code } = await bmat(`address ${words}`);
     expect({ out, code }).toEqual({ out: "", code: 1 });
     expect(err).toEndWith(message);
   });
 
-  test("eng metadata shows the same for those who work on buildomat itself", async () => {
+  test("bmat eng metadata lists no addresses either", async () => {
     expect(await bmat("eng metadata")).toEqual({ out: "addrs = []\n", err: "", code: 0 });
   });
 });
@@ -81,7 +81,7 @@ const startRequest = () =>
   asked.flatMap((each) => (typeof each === "object" && "ProcessStart" in each ? [each.ProcessStart] : []))[0];
 
 describe("bmat process start", () => {
-  test("hands over the program with its flags, its environment, directory and user, and says nothing", async () => {
+  test("gives the agent the program, its flags, environment, directory and user, and prints nothing", async () => {
     answer = () => "Ack";
     const env = { PATH: "/bin", A: "ü=" };
     expect(await bmat("process start web ls -l --all -- x", base, env)).toEqual({
@@ -100,14 +100,14 @@ describe("bmat process start", () => {
     });
   });
 
-  test("with an environment of a megabyte too", async () => {
+  test("works with an environment of a megabyte", async () => {
     const value = "x".repeat(100_000);
     const env = Object.fromEntries(Array.from({ length: 10 }, (_, index) => [`V${index}`, value]));
     expect(await bmat("process start web true", "/", env)).toMatchObject({ err: "", code: 0 });
     expect(startRequest()?.env).toMatchObject(env);
   });
 
-  test("says what the agent says, and what it lacks", async () => {
+  test("prints the agent's refusal, and what is missing in its arguments", async () => {
     answer = () => ({ Error: 'background process "web" is already running' });
     const refused = 'Error: could not start process: background process "web" is already running\n';
     expect(await bmat("process start web true")).toEqual({ out: "", err: refused, code: 1 });
@@ -155,7 +155,7 @@ test("bmat reaches its agent past a job's proxy", async () => {
   expect(await bmat("store put a b", "/", env)).toEqual({ out: "", err: "", code: 0 });
 });
 
-test("bmat --help shows all that is for jobs, and a group's or a command's alone", async () => {
+test("bmat --help shows all commands for jobs; of a group or command, only its own", async () => {
   const all = await bmat("--help");
   expect(all.code).toBe(0);
   expect(all.out.match(/(?<=bmat )\S+ \S+/g)).toEqual([

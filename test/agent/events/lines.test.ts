@@ -31,7 +31,7 @@ describe("createLines()", () => {
     expect(frame(utf8(text), 1)).toEqual(pieces);
   });
 
-  test("F42 marks what is no UTF-8, wherever the parts are cut", () => {
+  test("F42 bytes that are not UTF-8 become U+FFFD, wherever the output is cut", () => {
     const bytes = Buffer.concat([Buffer.from([0xff, 0x41, 0xe2, 0x82]), utf8("€\n"), Buffer.from([0xc3])]);
     for (const step of [1, 2, 3, 5, bytes.length]) {
       expect(frame(bytes, step)).toEqual(["\ufffdA\ufffd€", "\ufffd"]);
@@ -52,7 +52,7 @@ describe("createLines()", () => {
     },
   );
 
-  test("a line of exactly one piece is one event", () => {
+  test("a line of exactly the largest event is one event", () => {
     expect(frame(utf8(`${"x".repeat(longestEventBytes)}\ny\n`)).map(({ length }) => length)).toEqual([
       longestEventBytes,
       1,
@@ -63,7 +63,7 @@ describe("createLines()", () => {
     ]);
   });
 
-  test("undecodable bytes grow and still fit a piece", () => {
+  test("undecodable bytes grow and still fit an event", () => {
     const line = new Uint8Array(200_000).fill(0xff);
     line[60_000] = 0x0a;
     const pieces = frame(line);
@@ -73,7 +73,7 @@ describe("createLines()", () => {
     );
   });
 
-  test("text that has grown is cut between characters too, wherever a pair of units stands", () => {
+  test("text that has grown is cut between characters too", () => {
     const most = Math.floor(longestEventBytes / 3);
     for (const before of [most - 2, most - 1, most]) {
       const line = Buffer.concat([
@@ -88,14 +88,14 @@ describe("createLines()", () => {
     }
   });
 
-  test("white space without end takes time in proportion to its length", () => {
+  test("a long run of white space takes linear time", () => {
     const startedMs = performance.now();
     const pieces = frame(utf8(`${" ".repeat(4_000_000)}x\n`), 65_536);
     expect(pieces.join("")).toHaveLength(4_000_001);
     expect(performance.now() - startedMs).toBeLessThan(2000);
   });
 
-  test("F42 holds one piece of a line that never ends", () => {
+  test("F42 of a line that never ends only the largest event is held in memory", () => {
     const lines = createLines();
     const part = new Uint8Array(1024 * 1024).fill(0x61);
     let bytes = 0;

@@ -63,7 +63,7 @@ describe("createEventQueue()", () => {
   test.each([
     ["events", 1, 257],
     ["bytes", 64 * 1024, 33],
-  ])("makes whoever puts wait when it is full of %s", async (_, bytes, most) => {
+  ])("is full with so many %s, and then an event waits", async (_, bytes, most) => {
     const sink = createSink();
     const queue = createEventQueue(sink.send);
     let put = 0;
@@ -91,7 +91,7 @@ describe("createEventQueue()", () => {
     await flushed;
   });
 
-  test("fails whoever waits, and all later calls, when sending fails", async () => {
+  test("when sending fails, waiting and later calls fail", async () => {
     const sink = createSink();
     const queue = createEventQueue(sink.send);
     await queue.put(event("a"));
@@ -102,7 +102,7 @@ describe("createEventQueue()", () => {
     expect(queue.flush()).rejects.toThrow("over");
   });
 
-  test("fails whoever waits for room, too: no event is taken that nobody will send", async () => {
+  test("an event that waits for room fails too: none is taken that nobody will send", async () => {
     const sink = createSink();
     const queue = createEventQueue(sink.send);
     for (let count = 0; count < 257; count += 1) await queue.put(event(String(count)));

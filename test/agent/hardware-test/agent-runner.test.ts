@@ -57,7 +57,7 @@ const paths = async (job: string): Promise<string[]> =>
     .toSorted();
 const report = ["/work/sp-runner.log", "/work/test-report.json", "/work/test-summary.json"];
 
-test("shares its instance's own directories with the service, whatever the rules of the job", async () => {
+test("an agent shares its instance's own directories with the service, whatever the job's rules are", async () => {
   const job = await lab.submit(
     ["echo never"],
     { output_rules: ["!/work/*", "=/input/image"] },
@@ -72,7 +72,7 @@ test("shares its instance's own directories with the service, whatever the rules
   await agent.stop();
 });
 
-test("started again before anything was submitted, begins once more", async () => {
+test("an agent started again before anything was submitted begins anew", async () => {
   const job = await lab.submit(["true"]);
   const release = runner.occupy("bed");
   const agent = await start(job);
@@ -97,7 +97,7 @@ test("a job is one hardware test: its further tasks are not run, and say so", as
   await agent.stop();
 });
 
-test("started again while the service works, follows the same job and leaves it its inputs", async () => {
+test("an agent started again while the service works follows the same job and does not touch its inputs", async () => {
   runner.mood.isHeld = true;
   const job = await lab.submit(["true"], {}, { image: new TextEncoder().encode("an image") });
   const agent = await start(job);
@@ -116,7 +116,7 @@ test("started again while the service works, follows the same job and leaves it 
 });
 
 test.each(["passed", "failed"] as const)(
-  "started again in mid-upload, a job that %s ends so, with its files",
+  "an agent started again in mid-upload of a job that %s ends it so, with its files",
   async (outcome) => {
     runner.mood.outcome = outcome;
     const job = await lab.submit(["true", "true"]);
@@ -134,7 +134,7 @@ test.each(["passed", "failed"] as const)(
   },
 );
 
-test("started again after its job's end, which the server knows, it turns nothing", async () => {
+test("an agent started again after its job's end changes no verdict", async () => {
   const job = await lab.submit(["true"]);
   lab.proxy.fate = (call) => (call.endsWith(`${job}/complete`) ? "lose answer" : "pass");
   const agent = await start(job);
@@ -153,7 +153,7 @@ test("started again after its job's end, which the server knows, it turns nothin
   await again.stop();
 });
 
-test("reports a job of which nothing can be read as failed", async () => {
+test("an agent started again on an unreadable record fails the job", async () => {
   runner.mood.isHeld = true;
   const job = await lab.submit(["true"]);
   const agent = await start(job);
@@ -166,7 +166,7 @@ test("reports a job of which nothing can be read as failed", async () => {
 });
 
 test.each(["{", '{"sp_runner_url": 7}', null])(
-  "ends with 1 where testbed.json is %j: no script runs in the service's place",
+  "an agent exits 1 if testbed.json is %j: no script runs in the service's place",
   async (text) => {
     const job = await lab.submit(["echo never"]);
     const agent = await start(job);

@@ -167,7 +167,7 @@ describe("a job that is answered", () => {
   test.each([
     ["failed", "two tests failed"],
     ["error", "the bench is dark"],
-  ] as const)("is failed where its outcome is %s", async (outcome, error) => {
+  ] as const)("fails if its outcome is %s", async (outcome, error) => {
     const it = play({ result: [ok({ ...passed, outcome, error })] });
     expect(await it.done).toMatchObject({ isGood: false });
     expect(it.told.at(-1)).toBe(`worker: sp-runner: ${outcome}, 42 tests in 9 s: ${error}`);
@@ -183,13 +183,13 @@ describe("a job that is answered", () => {
     expect(it.submitted).toHaveLength(1);
   });
 
-  test("is no pass by an outcome of another version", async () => {
+  test("does not pass by an outcome of a later version", async () => {
     const it = play({ result: [ok({ outcome: "postponed" })] });
     expect(await it.done).toMatchObject({ isGood: false });
     expect(it.told.at(-1)).toBe("worker: sp-runner: postponed");
   });
 
-  test("is failed, with the reason and what it left, where the lab failed it", async () => {
+  test("fails with the reason and its files if the lab failed it", async () => {
     for (const name of ["test-report.json", "run.log"]) leave(name);
     const it = play({
       status: [ok({ status: "failed", error: "no probe" })],
@@ -201,7 +201,7 @@ describe("a job that is answered", () => {
     expect(it.records.at(-1)).toMatchObject({ phase: "ended", verdict: { isGood: false } });
   });
 
-  test("is failed where the lab failed it and has no result", async () => {
+  test("fails if the lab failed it and has no result", async () => {
     const it = play({ status: [ok({ status: "failed" })], result: [unknown] });
     await it.clock.advance(2000);
     expect(await it.done).toEqual({ isGood: false, files: [] });
@@ -209,7 +209,7 @@ describe("a job that is answered", () => {
     expect(it.told.at(-1)).toBe("worker: sp-runner: the lab failed it: no reason is given");
   });
 
-  test("tells its progress where there is some, and not all of a huge one", async () => {
+  test("shows its progress, and cuts a huge one", async () => {
     const status = [null, undefined, "", "x".repeat(5000)].map((progress) =>
       ok({ status: "running", progress }),
     );
@@ -220,7 +220,7 @@ describe("a job that is answered", () => {
     expect(said).toEqual([`stdout: ${"x".repeat(4000)}`, "stdout: done"]);
   });
 
-  test("is written down also where it was cancelled while its submission was answered", async () => {
+  test("is on record even if it was cancelled while its submission was answered", async () => {
     const it = play({}, { isCancelledThen: true });
     await it.done;
     expect(it.verdict()).toBeInstanceOf(JobOver);
@@ -241,7 +241,7 @@ describe("a job that is answered", () => {
     expect(it.records).toEqual([]);
   });
 
-  test("is not ours any more once it was cancelled: nothing further is asked", async () => {
+  test("is not asked about any more once it was cancelled", async () => {
     const it = play({ status: [running("one")] });
     await it.clock.advance(1000);
     it.controller.abort();
@@ -254,7 +254,7 @@ describe("a job that is answered", () => {
 });
 
 describe("before a job is submitted", () => {
-  test("its board must be free: what says otherwise, or nothing, is waited out and told once", async () => {
+  test("its board must be free: any other answer, or none, is waited out and reported once", async () => {
     const board = (over: Partial<Board>) => ok([{ ...idle, ...over }]);
     const it = play({
       boards: [
@@ -277,7 +277,7 @@ describe("before a job is submitted", () => {
     ]);
   });
 
-  test("one that is neither free nor at work for five minutes ends the job, with the reason", async () => {
+  test("a board that is neither free nor at work for five minutes fails the job, with the reason", async () => {
     const it = play({ boards: [ok([busy("K")]), ok([{ name: "bed-1", status: "failed-needs-recovery" }])] });
     await it.clock.advance(299_999);
     expect(it.verdict()).toBeNull();
@@ -287,7 +287,7 @@ describe("before a job is submitted", () => {
     expect(it.told.at(-1)).toBe("worker: sp-runner: the board takes no job: it is failed-needs-recovery");
   });
 
-  test("one that another job is on is waited for, for as long as it takes", async () => {
+  test("a board with another job on it is waited for without limit", async () => {
     const it = play({ boards: [ok([busy("K")])] });
     await it.clock.advance(3_600_000);
     expect(it.verdict()).toBeNull();
@@ -369,13 +369,13 @@ describe("a submission that is refused", () => {
   });
 });
 
-describe("what cannot be told is waited for", () => {
+describe("a missing answer is waited for", () => {
   test.each<[string, Answer<RunnerStatus>]>([
     ["no answer", lost],
     ["a word of another version", ok({ status: "meditating" })],
     ["a word of another testbed", ok({ status: "completed", testbed: "bed-2" })],
   ])(
-    "F57 %s for an hour ends nothing and is told once; after that an idle board decides",
+    "F57 %s for an hour ends nothing and is reported once; after that an idle board decides",
     async (_, answer) => {
       // The result of another board's job would not be believed.
       const result = answer.ok && answer.value.testbed !== undefined ? [] : [lost];
@@ -403,14 +403,14 @@ describe("what cannot be told is waited for", () => {
     await it.done;
   });
 
-  test("a result is asked for until it is there; trouble is told once", async () => {
+  test("a result is asked for until it is there; trouble is reported once", async () => {
     const it = play({ result: [lost, refusal(409), ok(passed)] });
     await it.clock.advance(2000);
     expect(await it.done).toMatchObject({ isGood: true });
     expect(it.told.filter((line) => line.includes("no result yet"))).toHaveLength(1);
   });
 
-  test("a result that does not come for more than an hour is lost where the board is idle", async () => {
+  test("a result that does not come for more than an hour is lost if the board is idle", async () => {
     const it = play({ result: [lost] });
     leave("test-report.json", '{"outcome": "passed"}');
     await it.clock.advance(3_600_000);
@@ -457,7 +457,7 @@ describe("what cannot be told is waited for", () => {
     },
   );
 
-  test("a board that is seen idle twice, 10 s apart, is idle, whatever was not answered in between", async () => {
+  test("a board seen idle twice, 10 s apart, is idle, even if a look between failed", async () => {
     const it = play({
       submit: [lost],
       boards: [ok([idle]), ok([idle]), ...Array.from({ length: 9 }, () => lost), ok([idle])],
@@ -468,7 +468,7 @@ describe("what cannot be told is waited for", () => {
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });
 
-  test("a board must be idle for 10 s on end; what did not tell of it counts for nothing", async () => {
+  test("a board must be idle for 10 s; looks that failed do not count", async () => {
     const boards = [ok([idle]), ok([idle]), lost, ok([]), ok([idle]), ok([busy()]), ok([idle])];
     const it = play({ submit: [lost], boards });
     await it.clock.advance(5000 + 9999);
@@ -492,7 +492,7 @@ describe("what cannot be told is waited for", () => {
     expect(await it.done).toEqual({ isGood, files: ["test-report.json"] });
   });
 
-  test("all that a lost job left is uploaded", async () => {
+  test("all files that a lost job left are uploaded", async () => {
     const it = play({ submit: [lost] });
     mkdirSync(join(directory, "work/logs"));
     for (const name of ["test-report.json", "logs/uart.log", "core"]) leave(name);
@@ -513,7 +513,7 @@ describe("what cannot be told is waited for", () => {
     },
   );
 
-  test("a report that is a pipe is none, and is not waited for", async () => {
+  test("a report that is a pipe is not read", async () => {
     const it = play({ submit: [lost] });
     Bun.spawnSync(["mkfifo", join(directory, "work/test-report.json")]);
     await it.clock.advance(10_000);
@@ -545,7 +545,7 @@ describe("what cannot be told is waited for", () => {
     await it.done;
   });
 
-  test("one that is still on its board is followed on", async () => {
+  test("a job that is still on its board is followed further", async () => {
     const it = play({
       status: [...Array.from({ length: 20 }, () => unknown), running("two"), completed],
       boards: [ok([idle]), ok([busy("J")])],
@@ -554,7 +554,7 @@ describe("what cannot be told is waited for", () => {
     expect(await it.done).toMatchObject({ isGood: true });
   });
 
-  test("another job on the board ends it, and frees nothing", async () => {
+  test("another job on the board ends it, and does not free the board", async () => {
     const it = play({ status: [unknown], boards: [ok([idle]), ok([busy("K")])] });
     await it.clock.advance(10_000);
     expect(await it.done).toMatchObject({ isGood: false });
@@ -562,7 +562,7 @@ describe("what cannot be told is waited for", () => {
     expect(it.records.at(-1)).toMatchObject({ phase: "submitted" });
   });
 
-  test("a result that the service has forgotten is looked for in the report", async () => {
+  test("if the service has forgotten the result, the report decides", async () => {
     const it = play({ result: [unknown] });
     leave("test-report.json", '{"outcome": "passed"}');
     await it.clock.advance(9_999);
@@ -572,7 +572,7 @@ describe("what cannot be told is waited for", () => {
     expect(await it.done).toMatchObject({ isGood: true });
   });
 
-  test("a job that is over by a word of the service's own is ended by its result, once its board is idle", async () => {
+  test("a job with an unknown status ends by its result once its board is idle", async () => {
     const it = play({ status: [running("one"), ok({ status: "aborted" })], boards: [ok([idle])] });
     await it.clock.advance(1000 + 9_999);
     expect(it.verdict()).toBeNull();
@@ -618,7 +618,7 @@ describe("the files of a result", () => {
     ["missing", "/far/work/none"],
     ["a directory", "/far/work/sub"],
     ["the directory itself", "/far/work/"],
-  ])("F60 fail the job where its report is %s; another file is only told", async (_, path) => {
+  ])("F60 fail the job if its report is %s; another such file is only reported", async (_, path) => {
     writeFileSync(join(directory, "secret"), "");
     symlinkSync("/etc/passwd", join(directory, "work/link"));
     mkdirSync(join(directory, "work/sub"));
@@ -670,7 +670,7 @@ describe("an agent that was started again", () => {
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });
 
-  test("counts that minute from when it was found, and ten idle seconds all the same", async () => {
+  test("counts that minute from when it was found, and still wants ten idle seconds", async () => {
     const cutOffAt = { bootId: "boot-1", uptimeMs: 1_000_000 - 50_000 };
     const it = play({ boards: [ok([idle])] }, { before: { phase: "submitting", cutOffAt } });
     await it.clock.advance(9_999);
@@ -680,7 +680,7 @@ describe("an agent that was started again", () => {
     expect(await it.done).toEqual({ isGood: false, files: [] });
   });
 
-  test("takes the end as it was recorded, and tells it again", async () => {
+  test("ends the job as recorded, and reports it again", async () => {
     const verdict = { isGood: true, files: ["r.json"] };
     const it = play({}, { before: { phase: "ended", verdict, lines: ["passed, 42 tests in 9 s"] } });
     expect(await it.done).toEqual(verdict);

@@ -11,7 +11,7 @@ const known = {
   disable_watchdog: false,
 };
 
-test("readRunner() knows a testbed with a service by what the factory wrote", () => {
+test("a testbed with a service is known by testbed.json", () => {
   expect(readRunner(JSON.stringify({ ...known, more: 1 }))).toEqual(known);
   expect(readRunner(JSON.stringify({ testbed: "b" }))).toBeNull();
   expect(readRunner(null)).toBeNull();
@@ -25,6 +25,6 @@ test.each([
   JSON.stringify({ sp_runner_url: "u" }),
   JSON.stringify({ ...known, sp_runner_url: null }),
   JSON.stringify({ ...known, output_dir: "work" }),
-])("readRunner() does not take %s for a testbed without a service", (text) => {
+])("a testbed.json that is %s is not taken for a testbed without a service", (text) => {
   expect(() => readRunner(text)).toThrow("Cannot read testbed.json: ");
 });

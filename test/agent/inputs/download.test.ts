@@ -65,7 +65,7 @@ async function download(replies: (HttpDownload | HttpFailure)[], directory = roo
 }
 
 describe("downloadInputs()", () => {
-  test("writes what comes, and tells it", async () => {
+  test("writes inputs to the disk and reports each", async () => {
     const { isGood, events } = await download([reply(200, ["one ", "two"], { "content-length": "7" })]);
     expect(isGood).toBe(true);
     expect(readFileSync(join(root, "f"), "utf8")).toBe("one two");
@@ -89,7 +89,7 @@ describe("downloadInputs()", () => {
     expect(await download([reply(200, ["one two"], compressed)])).toMatchObject({ isGood: true });
   });
 
-  test("gives up with the server's reason where there is none to wait for", async () => {
+  test("gives up with the server's reason if the server refuses for good", async () => {
     const { isGood, events } = await download([reply(409, ['{"message":"record not found"}'])]);
     expect(isGood).toBe(false);
     expect(events[1]).toBe(
@@ -97,7 +97,7 @@ describe("downloadInputs()", () => {
     );
   });
 
-  test("gives up with the system's reason where the disk does not take it", async () => {
+  test("gives up with the system's reason if the disk refuses", async () => {
     const { isGood, events, asked } = await download([], "/proc/none");
     expect({ isGood, asked }).toEqual({ isGood: false, asked: 0 });
     expect(events[1]).toBe(
@@ -105,7 +105,7 @@ describe("downloadInputs()", () => {
     );
   });
 
-  test("lets go of the connection where the disk does not take what comes", async () => {
+  test("closes the connection if the disk refuses", async () => {
     let isReturned = false;
     const endless = async function* (): AsyncGenerator<Uint8Array<ArrayBuffer>> {
       try {

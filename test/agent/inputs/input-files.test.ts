@@ -61,7 +61,7 @@ describe("splitInputName()", () => {
     expect(splitInputName(name)).toEqual(components);
   });
 
-  test("F66 of 20,000 names made of what is dangerous, none leaves", () => {
+  test("F66 none of 20,000 hostile names leaves the input directory", () => {
     const parts = ["..", ".", "", "a", "\0", "/", "../", "b".repeat(300), "~", "..\\", "%2e%2e", "a/.."];
     let state = 1;
     const next = (below: number): number => {
@@ -94,7 +94,7 @@ describe("openInput()", () => {
     expect(readFileSync(join(inside, "f"), "utf8")).toBe("new");
   });
 
-  test("replaces a file, and leaves the other names of the old one alone", async () => {
+  test("replaces a file, and does not write through its other names", async () => {
     writeFileSync(join(root, "out/precious"), "old");
     linkSync(join(root, "out/precious"), join(inside, "f"));
     await write("f");
@@ -109,7 +109,7 @@ describe("openInput()", () => {
     ["its name is a dangling link", "dangling", "its name is a symbolic link"],
     ["its name is a directory", "d", "its name is taken by something that is not a file"],
     ["a file is in its way", "file/f", "a part of its name is not a directory"],
-  ])("refuses when %s, and writes nothing", async (_, name, why) => {
+  ])("refuses if %s, and writes nothing", async (_, name, why) => {
     mkdirSync(join(inside, "d"));
     writeFileSync(join(root, "out/precious"), "old");
     writeFileSync(join(inside, "file"), "old");

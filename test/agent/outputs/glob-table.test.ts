@@ -36,7 +36,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(top, { recursive: true, force: true }));
 
-test("matchesText() and parsePattern() agree with Rust's in all of the table", () => {
+test("patterns mean what they mean to the real agent, in all of a table", () => {
   const rows = table.matches.map(([text]): Row => {
     const pattern = parsePattern(text);
     if (!pattern.ok) return [text, pattern.position, pattern.message];
@@ -46,7 +46,7 @@ test("matchesText() and parsePattern() agree with Rust's in all of the table", (
   expect(rows).toEqual(table.matches);
 });
 
-test("walkRule() agrees with Rust's in all of the table", async () => {
+test("rules find the files that they find for the real agent, in all of a table", async () => {
   const rows: Row[] = [];
   for (const [rule] of table.walks) {
     const walk = walkRule(`${root}${rule}`);

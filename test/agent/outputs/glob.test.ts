@@ -63,7 +63,7 @@ describe("matchesText()", () => {
     expect(matches(pattern, text)).toBe(isMatch);
   });
 
-  test("takes no more time for a hostile pattern than its length deserves", () => {
+  test("a hostile pattern takes time in proportion to its length", () => {
     const startedMs = performance.now();
     expect(matches(`/${"*a".repeat(200)}b`, `/${"a".repeat(3000)}`)).toBe(false);
     expect(performance.now() - startedMs).toBeLessThan(2000);

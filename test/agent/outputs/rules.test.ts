@@ -99,7 +99,7 @@ describe("scanOutputs() finds", () => {
     expect(await scan("/w/*")).toMatchObject({ paths: [], errors: [] });
   });
 
-  test("no names that are no UTF-8", async () => {
+  test("no names that are not UTF-8", async () => {
     write("w/x");
     Bun.spawnSync([
       "/bin/bash",
@@ -172,7 +172,7 @@ describe("scanOutputs() reports", () => {
   });
 });
 
-test("scanOutputs() looks for files where they are, and names them as the rules do", async () => {
+test("scanOutputs() names files as the rules do, also if they are elsewhere", async () => {
   write("own/work/a.log", "own/work/d/b.log", "own/work/d/skip.log", "work/strange.log");
   symlinkSync("..", join(root, "own/work/d/up"));
   const locate = (path: string): string =>

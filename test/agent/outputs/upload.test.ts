@@ -132,7 +132,7 @@ describe("uploadOutputs()", () => {
     expect(JSON.parse(commits[0] ?? "")).toMatchObject({ size: 0, chunks: [] });
   });
 
-  test("tells the server's error as it is", async () => {
+  test("reports the server's error word for word", async () => {
     writeFileSync(join(root, "f"), "x");
     const { isGood, events } = await upload({
       rule: "=/f",
@@ -162,7 +162,7 @@ describe("uploadOutputs()", () => {
     expect(events.slice(2)).toEqual(['upload error: file "/f" changed size mid upload: 5 -> 8']);
   });
 
-  test("unless its rule allows it: then a warning, and what was read is committed", async () => {
+  test("a file that may change size is a warning, and what was read is committed", async () => {
     writeFileSync(join(root, "f"), "12345");
     const onQuota = (): void => truncateSync(join(root, "f"), 2);
     const { isGood, events, commits } = await upload({ rule: "%/*", onQuota });
@@ -174,7 +174,7 @@ describe("uploadOutputs()", () => {
     ]);
   });
 
-  test("a file that grows for ever is given up at the quota", async () => {
+  test("a file that grows without end is given up at the quota", async () => {
     const path = join(root, "f");
     writeFileSync(path, new Uint8Array(5_242_880));
     const onChunk = (): void => appendFileSync(path, new Uint8Array(5_242_880));
@@ -228,7 +228,7 @@ describe("uploadOutputs()", () => {
     expect((await upload({ more: { wanted: [join(root, "report")] } })).commits).toHaveLength(2);
   });
 
-  test("F60 sends nothing from outside of the directories that it is kept within", async () => {
+  test("F60 sends nothing from outside a hardware test's own directories", async () => {
     for (const name of ["work", "opt", "workshop"]) mkdirSync(join(root, name));
     for (const name of ["work/good", "opt/secret", "workshop/x"]) writeFileSync(join(root, name), "x");
     symlinkSync(join(root, "opt/secret"), join(root, "work/link"));
@@ -248,7 +248,7 @@ describe("uploadOutputs()", () => {
     }
   });
 
-  test("takes what is wanted as it is, though it changes meanwhile", async () => {
+  test("sends a wanted file though it changes meanwhile", async () => {
     const path = join(root, "log");
     writeFileSync(path, "x");
     const onQuota = (): void => appendFileSync(path, "y");

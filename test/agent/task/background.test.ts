@@ -66,8 +66,8 @@ async function start(
 
 const has = (name: string): boolean => existsSync(join(directory, name));
 
-describe("createBackground()", () => {
-  test("tells what its processes print and how they end, and keeps a name for the whole task", async () => {
+describe("a process beside the task", () => {
+  test("has its output and exit reported, and keeps its name until the task's end", async () => {
     expect(await start("web", 'echo "$PWD $U"; env | wc -l; echo err >&2; exit 7')).toBe("Ack");
     await until("it has ended", () => events.some((event) => event.startsWith("bg.web: ")));
     expect(events.filter((event) => !event.startsWith("bg.web.stderr"))).toEqual([
@@ -89,7 +89,7 @@ describe("createBackground()", () => {
     expect(events).toHaveLength(7);
   });
 
-  testAsRoot("starts them as whoever asks, in root mode alone", async () => {
+  testAsRoot("runs as the user who asked for it, only in root mode", async () => {
     await start("mine", "id -u", "bash", "/", otherUser);
     await until("it has ended", () => events.length === 2);
     open(openClock(), true);
@@ -98,7 +98,7 @@ describe("createBackground()", () => {
     expect(events.slice(0, 2)).toEqual([`bg.theirs.stdout: ${otherUser}`, `bg.theirs.stdout: ${otherUser}`]);
   });
 
-  test("runs a file without #! as a script of /bin/sh", async () => {
+  test("without #! is run by /bin/sh", async () => {
     writeFileSync(join(directory, "plain"), 'echo "$0 $1"\n', { mode: 0o755 });
     const env = { PATH: "/usr/bin:/bin" };
     const reply = background.start({
@@ -115,7 +115,7 @@ describe("createBackground()", () => {
     expect(events[0]).toBe("bg.x.stdout: ./plain y");
   });
 
-  test("F82 a process lives on when the serial port that it has opened goes away", async () => {
+  test("F82 lives on when the serial port that it has opened goes away", async () => {
     const port = openSerialPort();
     const script = "touch $D/open; until [ -e $D/gone ]; do sleep 0.01; done; echo alive";
     await start("x", `exec 3<>${port.path}; ${script}`);
@@ -130,17 +130,17 @@ describe("createBackground()", () => {
     ["a program that is not there", "none-such", undefined, "No such file or directory (os error 2)"],
     ["a file that is no program", "/etc/passwd", undefined, "Permission denied (os error 13)"],
     ["a directory that is not there", "bash", "/none", "No such file or directory (os error 2)"],
-  ])("says why it cannot start %s, and leaves the name free", async (_, cmd, pwd, why) => {
+  ])("that cannot be started, %s, leaves its name free", async (_, cmd, pwd, why) => {
     expect(await start("x", "", cmd, pwd)).toEqual({ Error: `starting background process "x": ${why}` });
     expect(await start("x", "true")).toBe("Ack");
   });
 
-  test("starts one of two that come at once under one name", async () => {
+  test("is started once if two come at the same time under one name", async () => {
     const both = await Promise.all([start("one", "sleep 1000"), start("one", "sleep 1000")]);
     expect(both).toEqual(["Ack", { Error: 'background process "one" is already running' }]);
   });
 
-  test("F84 refuses a name that the server would refuse as a stream, and the hundred and first process", async () => {
+  test("F84 is refused under a name that no stream may have, and as the hundred and first", async () => {
     const refusal = (await start("x".repeat(55), "true")) as { Error: string };
     expect(refusal.Error).toEndWith("a name has at most 54 characters");
     for (const name of ["my web", "a/b", "ü"]) {
@@ -153,7 +153,7 @@ describe("createBackground()", () => {
     expect(last.Error).toEndWith("a task has at most 100 of them");
   });
 
-  test("end() asks them all to end, hears their last words and says nothing more of them", async () => {
+  test("is asked to end with its task; its last words are reported, its exit is not", async () => {
     const script = "trap 'echo bye; exit 3' TERM; touch $D/NAME; while :; do sleep 0.01; done";
     await start("a", script.replace("NAME", "a"));
     await start("b", script.replace("NAME", "b"));
@@ -163,7 +163,7 @@ describe("createBackground()", () => {
     expect(await start("c", "true")).toEqual({ Error: "no task is running" });
   });
 
-  test("end() ends what they have started too, and waits for no more than that", async () => {
+  test("ends with all that it has started", async () => {
     await start("tree", "sleep 1000 & (sleep 1000 & wait) & echo $! > $D/pid; touch $D/up; exit 0");
     await until("it runs", () => has("up"));
     const pid = readFileSync(join(directory, "pid"), "utf8").trim();
@@ -171,14 +171,14 @@ describe("createBackground()", () => {
     expect(existsSync(`/proc/${pid}`)).toBe(false);
   });
 
-  test("end() ends one that was started just before", async () => {
+  test("ends though it was started a moment ago", async () => {
     const started = start("late", "sleep 1000");
     await background.end();
     expect(await started).toBe("Ack");
     expect(childrenOf(process.pid)).toEqual([]);
   });
 
-  test("end() kills after 10 s what does not end", async () => {
+  test("is killed 10 s after it was asked to end", async () => {
     const clock = createSettableClock();
     open(clock);
     await start("deaf", "trap '' TERM; touch $D/up; while :; do sleep 0.01; done");
@@ -200,7 +200,7 @@ describe("createBackground()", () => {
     expect(clock.waiting()).toBe(0);
   });
 
-  test("end() does not wait for ever for output that others hold", async () => {
+  test("does not hold up its task if others hold its output", async () => {
     const clock = createSettableClock();
     open(clock);
     await start("daemon", "setsid sh -c 'echo $$ > $D/pid; touch $D/up; exec sleep 1000' & wait");
@@ -215,7 +215,7 @@ describe("createBackground()", () => {
     process.kill(Number(readFileSync(join(directory, "pid"), "utf8")), "SIGKILL");
   });
 
-  test("end() rejects when the job is over, with all of them ended", async () => {
+  test("is ended when the job is over", async () => {
     await start("x", "touch $D/up; exec sleep 1000");
     await until("it runs", () => has("up"));
     over.abort();

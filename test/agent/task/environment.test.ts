@@ -28,7 +28,7 @@ const surroundings = {
   hasLocale: () => true,
 };
 
-test("taskEnvironment() is what is documented and nothing of the agent's own", () => {
+test("a task's environment is what is documented, and nothing of the agent's own", () => {
   expect(taskEnvironment(task(), "J", surroundings)).toEqual({
     HOME: "/home/x",
     USER: "robot",
@@ -44,13 +44,13 @@ test("taskEnvironment() is what is documented and nothing of the agent's own", (
   });
 });
 
-test("taskEnvironment() takes C.UTF-8 where the host lacks en_US.UTF-8", () => {
+test("a task has C.UTF-8 if the host lacks en_US.UTF-8", () => {
   const hasLocale = (name: string): boolean => name !== "en_US.UTF-8";
   const { LANG, LC_ALL } = taskEnvironment(task(), "J", { ...surroundings, hasLocale });
   expect([LANG, LC_ALL]).toEqual(["C.UTF-8", "C.UTF-8"]);
 });
 
-test("taskEnvironment() without HOME and USER takes the real agent's", () => {
+test("a task has the real agent's HOME and USER if the agent has none", () => {
   const { HOME, USER, LOGNAME } = taskEnvironment(task(), "J", {
     ...surroundings,
     env: { BUILDOMAT_NONROOT: "1" },
@@ -58,25 +58,22 @@ test("taskEnvironment() without HOME and USER takes the real agent's", () => {
   expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/tmp", USER: "nobody", LOGNAME: "nobody" });
 });
 
-test.each([undefined, "true", "yes", "0", ""])(
-  "taskEnvironment() names root when BUILDOMAT_NONROOT is %j",
-  (mode) => {
-    const env = { HOME: "/home/x", USER: "robot", BUILDOMAT_NONROOT: mode };
-    const { HOME, USER, LOGNAME } = taskEnvironment(task({ uid: 5 }), "J", { ...surroundings, env });
-    expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/home/x", USER: "root", LOGNAME: "root" });
-    const without = { BUILDOMAT_NONROOT: mode };
-    expect(taskEnvironment(task(), "J", { ...surroundings, env: without })["HOME"]).toBe("/root");
-  },
-);
+test.each([undefined, "true", "yes", "0", ""])("a task has USER root if BUILDOMAT_NONROOT is %j", (mode) => {
+  const env = { HOME: "/home/x", USER: "robot", BUILDOMAT_NONROOT: mode };
+  const { HOME, USER, LOGNAME } = taskEnvironment(task({ uid: 5 }), "J", { ...surroundings, env });
+  expect({ HOME, USER, LOGNAME }).toEqual({ HOME: "/home/x", USER: "root", LOGNAME: "root" });
+  const without = { BUILDOMAT_NONROOT: mode };
+  expect(taskEnvironment(task(), "J", { ...surroundings, env: without })["HOME"]).toBe("/root");
+});
 
-test("taskEnvironment() lets the task override anything, and clear all", () => {
+test("a task may override any variable, and clear all", () => {
   const env = { PATH: "/mine", SP_TYPE: "mine", A: "" };
   const testbed = '{"sp_type":"gimlet"}';
   expect(taskEnvironment(task({ env }), "J", { ...surroundings, testbed })).toMatchObject(env);
   expect(taskEnvironment(task({ env, env_clear: true }), "J", { ...surroundings, testbed })).toEqual(env);
 });
 
-test("taskEnvironment() tells the testbed", () => {
+test("a task knows its testbed", () => {
   const testbed = JSON.stringify({
     testbed: "bed-1",
     sp_type: "gimlet",
@@ -98,7 +95,7 @@ test("taskEnvironment() tells the testbed", () => {
 });
 
 test.each(["", "{", "[]", '{"testbed":1}', "null"])(
-  "taskEnvironment() does without a testbed.json of %j",
+  "a task has no testbed variables if testbed.json is %j",
   (testbed) => {
     const names = Object.keys(taskEnvironment(task(), "J", { ...surroundings, testbed }));
     expect(names.filter((name) => name.startsWith("SP_"))).toEqual([]);

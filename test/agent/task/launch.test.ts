@@ -8,7 +8,7 @@ import { until } from "../../lab/until.ts";
 
 const start = { cwd: "/", env: { PATH: process.env["PATH"] ?? "" }, user: null };
 
-test("a process whose end somebody else has collected did not succeed", async () => {
+test("a process whose exit code is lost did not succeed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "launch-"));
   const launcher = openLauncher(directory);
   const { pid, stdout, stderr } = launcher.launch({ ...start, argv: ["true"] });

@@ -114,7 +114,7 @@ const isAlive = (pid: number): boolean => {
   }
 };
 
-describe("runTask()", () => {
+describe("a task", () => {
   test("a script is a process group of its own, and not the leader of a session", async () => {
     const { events, done } = play("cut -d ' ' -f 5,6 /proc/$$/stat; echo $$");
     expect(await done).toBe(true);
@@ -143,7 +143,7 @@ describe("runTask()", () => {
     expect(events.slice(1, 3)).toEqual(["stdout: 1024", `stdout: ${hard}`]);
   });
 
-  test("tells start, output and exit, in that order", async () => {
+  test("reports start, output and exit in that order", async () => {
     const { events, done } = play("echo out; echo err >&2; exit 3");
     expect(await done).toBe(false);
     expect(events[0]).toBe('task: starting task 0: "t"');
@@ -151,7 +151,7 @@ describe("runTask()", () => {
     expect(events[3]).toBe("task: process exited: duration D ms, exit code 3");
   });
 
-  test("gives a script real pipes, no input, and nothing of the agent's", async () => {
+  test("its script has real pipes, no input, and nothing of the agent's", async () => {
     const script = `
       [ -p /dev/stdout ] && [ -p /dev/stderr ] && echo pipes
       echo again >/dev/stdout
@@ -173,7 +173,7 @@ describe("runTask()", () => {
     ]);
   });
 
-  test("tells the signal that ended the script", async () => {
+  test("reports the signal that ended its script", async () => {
     const { events, done } = play("kill -KILL $$");
     expect(await done).toBe(false);
     expect(events.slice(1)).toEqual([
@@ -186,7 +186,7 @@ describe("runTask()", () => {
     ["is not there", "/none/of/this", "No such file or directory (os error 2)"],
     ["is a file", "/etc/passwd", "Not a directory (os error 20)"],
     ["is empty", "", "No such file or directory (os error 2)"],
-  ])("fails when the working directory %s", async (_, workdir, why) => {
+  ])("fails if its working directory %s", async (_, workdir, why) => {
     const { events, done } = play("echo never", { task: { workdir } });
     expect(await done).toBe(false);
     expect(events.slice(1)).toEqual([
@@ -194,7 +194,7 @@ describe("runTask()", () => {
     ]);
   });
 
-  test("shows a prompt that has no newline once it is quiet, and keeps a line whole that is not", async () => {
+  test("shows a prompt without a newline after a second of quiet, and keeps other lines whole", async () => {
     const clock = createSettableClock();
     const { events, done } = play(
       'printf "sure? "; until [ -e $DIRECTORY/go ]; do sleep 0.01; done; printf "yes\\n"; printf a; printf b',
@@ -219,7 +219,7 @@ describe("runTask()", () => {
     expect(Bun.hash(pieces.join(""))).toBe(Bun.hash(expected.toString()));
   });
 
-  test("a flood leaves memory what it was", async () => {
+  test("a flood of output takes no more memory", async () => {
     const { events, done } = play("head -c 268435456 /dev/zero | tr '\\0' x");
     let pieces = 0;
     const drop = setInterval(() => {
@@ -241,7 +241,7 @@ describe("runTask()", () => {
     expect(most - before).toBeLessThan(224 * 1024 * 1024);
   }, 60_000);
 
-  test("what is not taken is not read: the script stands still", async () => {
+  test("output that is not taken is not read: its script stands still", async () => {
     const gate = Promise.withResolvers<void>();
     let taken = 0;
     const { events, done } = play("head -c 10000000 /dev/zero | tr '\\0' x; touch $DIRECTORY/through", {
@@ -256,7 +256,7 @@ describe("runTask()", () => {
     expect(existsSync(join(directory, "through"))).toBe(true);
   });
 
-  test("waits quietly for 5 s for others who hold the output, and on without delay once they let go", async () => {
+  test("waits 5 s in silence for others who hold its output, and ends at once when they let go", async () => {
     const clock = createSettableClock();
     const script =
       "(until [ -e $DIRECTORY/go ]; do sleep 0.01; done; echo late) & echo $! > $DIRECTORY/pid; exit 0";
@@ -276,7 +276,7 @@ describe("runTask()", () => {
     expect(clock.waiting()).toBe(0);
   });
 
-  test("gives up after 65 s, tells which output, and leaves the daemon alone", async () => {
+  test("gives up held output after 65 s, reports which, and does not touch the daemon", async () => {
     const clock = createSettableClock();
     const [before, pipes] = [openDescriptors(), openPipes()];
     const { events, done } = play("sleep 300 2>/dev/null & echo $! > $DIRECTORY/pid; exit 4", { clock });
@@ -296,7 +296,7 @@ describe("runTask()", () => {
     await until("its descriptors are closed", () => openDescriptors() <= before);
   });
 
-  test("ends the whole group when the job is over, also those who ignore TERM", async () => {
+  test("ends its whole group when the job is over, also processes that ignore TERM", async () => {
     const clock = createSettableClock();
     const { done, over } = play(
       `trap '' TERM; (trap '' TERM; sleep 300) & echo $! > $DIRECTORY/pid; echo $$ > $DIRECTORY/self; sleep 300`,
@@ -320,7 +320,7 @@ describe("runTask()", () => {
     expect(pids.map(isAlive)).toEqual([false, false]);
   });
 
-  test("is over at once when only a daemon of another session holds the output", async () => {
+  test("ends at once if only a daemon of another session holds its output when the job is over", async () => {
     const daemon = "setsid sh -c 'echo $$ > $DIRECTORY/pid; exec sleep 300' & wait";
     const { done, over } = play(daemon);
     const pid = await until("the daemon runs", () => {
