@@ -54,6 +54,12 @@ test("a file imports only from the folders that its own may know", () => {
   expect(sources.flatMap((path) => breaches(path, readText(path)))).toEqual([]);
 });
 
+test("the agent plays a job without knowing of what kind it is", () => {
+  const kinds = /from "\.\/(?:hardware-test\/|task\/(?!output-sign\.ts))/;
+  expect(readText("lib/agent/job.ts")).not.toMatch(kinds);
+  expect(readText("lib/agent/current-job.ts")).toMatch(kinds);
+});
+
 test("no folder may know one that none of its files imports", () => {
   const unused = [...layers].flatMap(([folder, knows]) => {
     const text = sources

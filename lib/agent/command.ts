@@ -1,4 +1,4 @@
-/** The hidden verb `agent`: `agent run` with the real agent's words for everything else. It wires the agent to this process. */
+/** The hidden verb `agent`: `agent run`, and `agent try` for `check`. It wires the agent to this process. */
 /* oxlint-disable no-restricted-properties -- `agent run` is a program of its own, on another host perhaps: its signals,
    environment and log are this process's, and no part of the factory's */
 import type { Clock } from "../doors/clock.ts";
@@ -27,14 +27,8 @@ export async function runAgentCommand(
     return 0;
   }
   if (command === "try" && rest[0] !== undefined) return await tryServer(rest[0], http);
-  if (command !== "run") {
-    const why =
-      command === undefined ? "choose a command" : `command ${JSON.stringify(command)} not understood`;
-    process.stderr.write(`${usage}ERROR: ${why}\n`);
-    return 1;
-  }
-  if (rest.length > 0) {
-    process.stderr.write(`${usage}ERROR: unexpected arguments\n`);
+  if (command !== "run" || rest.length > 0) {
+    process.stderr.write(usage);
     return 1;
   }
   const controller = new AbortController();
