@@ -7,7 +7,7 @@ import { directoryName } from "../words/domain.ts";
 import type { HostView } from "../hosts/minder/minder-answer.ts";
 import { isHere, isReached } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
-import { inOne, lackOfRoom } from "../hosts/work-directory.ts";
+import { inOne, judgeRoom } from "../hosts/work-directory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/limits.ts";
@@ -118,11 +118,11 @@ export function whyUnusable(
   { usesHost, agent, workDirectory, setting }: Need,
 ): string | null {
   const isAlone = usesHost && (config.general.isolate === "off" || isolation.kind === "refused");
-  const lack = freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting);
+  const room = freeBytes === null ? null : judgeRoom(freeBytes, workDirectory, setting);
   return (
     unusable ??
     (isAlone ? unshared : null) ??
-    (lack === null ? null : inOne(lack)) ??
+    (room?.is === "too little" ? inOne(room) : null) ??
     agentFaults[agent] ??
     null
   );

@@ -6,7 +6,7 @@
 /** What the minder's preflight asks for. */
 const leastFreeBytes = 64 * 1024 ** 2;
 /** What a lab wants to know of before jobs are refused. */
-export const fewFreeBytes = 1024 ** 3;
+const fewFreeBytes = 1024 ** 3;
 
 /** A path as its user finds it. */
 export interface SeenDirectory {
@@ -53,21 +53,20 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   return fault("cannot be written, though its mode allows it", mend);
 }
 
-/** Why no job starts with so many bytes free; null: there is room. `place`: where; null where that is told beside it. */
-export function lackOfRoom(freeBytes: number, place: string | null, setting: string): Fault | null {
-  if (freeBytes >= leastFreeBytes) return null;
-  return {
-    message: `${showRoom(freeBytes, place)}; no job starts with less than ${showBytes(leastFreeBytes)}`,
-    mend: makeRoom(setting),
-  };
+/** Whether jobs start with so many bytes free. The message also says how many, if nothing is wrong. */
+export interface Room extends Fault {
+  is: "too little" | "little" | "enough";
 }
 
-export function showRoom(freeBytes: number, place: string | null): string {
-  return `${showBytes(freeBytes)} free${place === null ? "" : ` in ${place}`}`;
-}
-
-export function makeRoom(setting: string): string {
-  return `Make room, lower general.keep, or set ${setting} to a larger disk`;
+/** `place`: where; null if that is said beside it. */
+export function judgeRoom(freeBytes: number, place: string | null, setting: string): Room {
+  const shown = `${showBytes(freeBytes)} free${place === null ? "" : ` in ${place}`}`;
+  const mend = `Make room, lower general.keep, or set ${setting} to a larger disk`;
+  if (freeBytes >= leastFreeBytes) {
+    return { is: freeBytes < fewFreeBytes ? "little" : "enough", message: shown, mend };
+  }
+  const message = `${shown}; no job starts with less than ${showBytes(leastFreeBytes)}`;
+  return { is: "too little", message, mend };
 }
 
 /** In one line. */

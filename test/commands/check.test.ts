@@ -30,6 +30,8 @@ import { openRandom } from "../../lib/doors/random.ts";
 import { type Minder, openMinder } from "../../lib/hosts/minder/minder.ts";
 import { localTransport } from "../../lib/hosts/minder/transport.ts";
 import { Secret } from "../../lib/words/secret.ts";
+import { testbedOf } from "../policy/scenes.ts";
+import type { Survey } from "../../lib/hosts/ssh/survey.ts";
 import { triedThere } from "../../lib/hosts/ssh/judge-survey.ts";
 import { openStore, openStoreForReading } from "../../lib/store/store.ts";
 import { must } from "../lab/lab.ts";
@@ -415,11 +417,11 @@ test("runCheck() warns of boards that the running factory has not read, and of q
 });
 
 test("triedThere() says what was found of a host behind ssh", () => {
-  const survey = { user: "lab", workDirectory: "/w", freeBytes: 2e12, hasBash: true };
-  expect(triedThere(survey, "/opt/agent")).toMatch(
+  const survey = { user: "lab", workDirectory: "/w", freeBytes: 2e12, hasBash: true } as Survey;
+  expect(triedThere(testbedOf(), survey, "/opt/agent")).toMatch(
     /^ssh logs in as lab; \S+ \S+ free in \/w; bash is there; the agent is \/opt\/agent$/,
   );
-  expect(triedThere({ ...survey, freeBytes: null, hasBash: false }, null)).toBe(
+  expect(triedThere(testbedOf(), { ...survey, freeBytes: null, hasBash: false }, null)).toBe(
     "ssh logs in as lab; /w; this program is copied there as the agent",
   );
 });

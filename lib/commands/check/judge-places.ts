@@ -1,5 +1,5 @@
 /** Whether the factory's user, and nobody else, can write the directories and files that the factory uses. Pure. */
-import { faultOf, fewFreeBytes, lackOfRoom, makeRoom, octal, showRoom } from "../../hosts/work-directory.ts";
+import { faultOf, judgeRoom, octal } from "../../hosts/work-directory.ts";
 import type { Facts, Seen, SeenPath } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 
@@ -127,13 +127,9 @@ export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   const subject = "disk space";
   if (!freeBytes.ok) return [warning(subject, `cannot be measured: ${freeBytes.reason}`, null)];
   const place = workDirectory.ok ? workDirectory.value.path : null;
-  const setting = "general.work_dir";
-  const lack = lackOfRoom(freeBytes.value, place, setting);
-  if (lack !== null) return [error(subject, lack.message, lack.mend)];
-  const message = showRoom(freeBytes.value, place);
-  return [
-    freeBytes.value < fewFreeBytes ? warning(subject, message, makeRoom(setting)) : ok(subject, message),
-  ];
+  const { is, message, mend } = judgeRoom(freeBytes.value, place, "general.work_dir");
+  if (is === "enough") return [ok(subject, message)];
+  return [is === "little" ? warning(subject, message, mend) : error(subject, message, mend)];
 }
 
 function judgeLook<T>(subject: string, look: Seen<T>, judge: (value: T) => Finding[]): Finding[] {

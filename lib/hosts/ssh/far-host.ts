@@ -152,7 +152,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
       ok: true,
       remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`),
       tried: [
-        `${host}: ${triedThere(seen, agent?.ok === true ? (agent.agent.argv[0] ?? null) : null)}`,
+        `${host}: ${triedThere(testbed, seen, agent?.ok === true ? (agent.agent.argv[0] ?? null) : null)}`,
         tried,
       ],
     };

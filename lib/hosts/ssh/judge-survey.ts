@@ -1,26 +1,22 @@
 /** What `check` makes of a host behind ssh, by the rules for this host. Pure. */
 import type { Testbed } from "../../config/config.ts";
-import {
-  type Fault,
-  faultOf,
-  fewFreeBytes,
-  inOne,
-  lackOfRoom,
-  makeRoom,
-  showRoom,
-} from "../work-directory.ts";
+import { type Fault, faultOf, inOne, judgeRoom, type Room } from "../work-directory.ts";
 import type { Survey } from "./survey.ts";
 
+const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
+
+/** Null: it cannot be told. */
+function roomThere(testbed: Testbed, { freeBytes, workDirectory }: Survey): Room | null {
+  return freeBytes === null ? null : judgeRoom(freeBytes, workDirectory, workSetting(testbed));
+}
+
 /** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
-export function faultThere(
-  testbed: Testbed,
-  { place, freeBytes, uid, workDirectory }: Survey,
-): string | null {
-  const setting = workSetting(testbed);
-  const fault =
-    (place === null ? null : faultOf(place, uid, setting)) ??
-    (freeBytes === null ? null : lackOfRoom(freeBytes, workDirectory, setting));
-  return fault === null ? null : inOne(fault);
+export function faultThere(testbed: Testbed, survey: Survey): string | null {
+  const { place, uid } = survey;
+  const fault = place === null ? null : faultOf(place, uid, workSetting(testbed));
+  const room = roomThere(testbed, survey);
+  if (fault !== null) return inOne(fault);
+  return room?.is === "too little" ? inOne(room) : null;
 }
 
 /** As the minder's is_agent_fit, as far as a look can tell: whether namespaces are refused there it cannot. */
@@ -41,29 +37,20 @@ export function whyUnfit(
   return `the agent ${agent} is of buildomat's main line and needs ${need}; or use another agent`;
 }
 
-const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
-
 /** What was tried there and is right. `agent`: what runs jobs there; null: a copy of this program. */
-export function triedThere(
-  {
-    user,
-    workDirectory,
-    freeBytes,
-    hasBash,
-  }: Pick<Survey, "user" | "workDirectory" | "freeBytes" | "hasBash">,
-  agent: string | null,
-): string {
-  const room = freeBytes === null ? workDirectory : showRoom(freeBytes, workDirectory);
+export function triedThere(testbed: Testbed, survey: Survey, agent: string | null): string {
+  const { user, workDirectory, hasBash } = survey;
+  const room = roomThere(testbed, survey)?.message ?? workDirectory;
   const program = agent === null ? "this program is copied there as the agent" : `the agent is ${agent}`;
   return [`ssh logs in as ${user}`, room, ...(hasBash ? ["bash is there"] : []), program].join("; ");
 }
 
 /** What a lab wants to know of, though jobs can run. */
-export function remarksOn(testbed: Testbed, { freeBytes, workDirectory, hasBash }: Survey): string[] {
+export function remarksOn(testbed: Testbed, survey: Survey): string[] {
   const faults: Fault[] = [];
-  if (!hasBash) faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
-  if (freeBytes !== null && freeBytes < fewFreeBytes) {
-    faults.push({ message: showRoom(freeBytes, workDirectory), mend: makeRoom(workSetting(testbed)) });
-  }
+  if (!survey.hasBash)
+    faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
+  const room = roomThere(testbed, survey);
+  if (room?.is === "little") faults.push(room);
   return faults.map(inOne);
 }
