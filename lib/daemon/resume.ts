@@ -25,6 +25,8 @@ export async function resume(factory: Factory, instance: WorkingInstance): Promi
   if (stopped.kind !== "stopped") return failed(`cannot start the agent again: ${stopped.reason}`);
   const host = { ...hosts.here, agent: hosts.builtIn };
   const armed = await minder.arm(armRequest(config, host, instance, testbed));
+  // What its agent wrote is gone, and does not come back.
+  if (armed.kind === "taken") return vain;
   if (armed.kind !== "armed") {
     return failed(`cannot start the agent again: ${armed.kind === "elsewhere" ? armed.owner : armed.reason}`);
   }

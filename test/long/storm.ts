@@ -54,7 +54,12 @@ async function weather({ lab, env = {}, submit, breakSomething, calmDown }: Stor
   const dice = openDice();
   const ids: string[] = [];
   for (let job = 0; job < jobCount; job += 1) ids.push(await submit(job));
+  const { calls } = lab.proxy;
+  let callsBefore = calls.length;
   let factory: FactoryProcess = lab.start({ env });
+  /** One that is killed before it has done anything gets nowhere, however often it is started: on a slow machine, for example. */
+  const isAtWork = (): boolean =>
+    calls.slice(callsBefore).filter((call) => call.includes("/0/factory/")).length > 3;
   const jobs: Job[] = [];
   let kills = 0;
   let breaks = 0;
@@ -79,8 +84,10 @@ async function weather({ lab, env = {}, submit, breakSomething, calmDown }: Stor
     await breakSomething(dice);
     breaks += 1;
     if (dice() < 0.5 && !isOver) {
+      await until("the factory is at work", () => isOver || isAtWork());
       factory.kill("SIGKILL");
       await factory.exited;
+      callsBefore = calls.length;
       factory = lab.start({ env });
       kills += 1;
     }

@@ -15,7 +15,10 @@ export type ArmResult =
   | { kind: "armed"; refusal: string | null }
   /** Another live instance holds the testbed, or the host where nothing is isolated: no fault of the testbed's. */
   | { kind: "elsewhere"; owner: string; isHost: boolean }
-  /** The directory is another instance's, of another factory perhaps: no fault of the testbed's, and another seq does. */
+  /**
+   * The directory is another instance's, of another factory perhaps: no fault of the testbed's, and another seq does. Of one that
+   * is to go again, it may also be gone.
+   */
   | { kind: "taken"; reason: string }
   /** Nothing was left behind. */
   | { kind: "failed"; reason: string }

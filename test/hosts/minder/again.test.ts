@@ -152,6 +152,23 @@ test("one that was armed again before it had a job keeps its directory, whoever 
   await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 });
 });
 
+test("one that was armed again before it had printed or taken anything keeps its directory, whoever ends it", async () => {
+  lab = openLab();
+  const it = lab.spec({ agent: [lab.agent("touch $HOME/begun; exec sleep 1000")] });
+  expect(await lab.minder.arm(it)).toEqual({ kind: "armed", refusal: null });
+  await go(it);
+  await until(() => existsSync(`${it.directory}/home/begun`));
+  killAll(it.cookie);
+  await until(async () => (await stateOf(lab, it.directory)) === "dead");
+  const again = { ...it, isAgain: true };
+  expect(await lab.minder.arm(again)).toEqual({ kind: "armed", refusal: null });
+  killAll(it.cookie);
+  expect(await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 })).toEqual({ kind: "stopped" });
+  expect(existsSync(`${it.directory}/home/begun`)).toBe(true);
+  expect(await lab.minder.arm(again)).toEqual({ kind: "armed", refusal: null });
+  await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 });
+});
+
 test("what is done, alive, gone or another instance's is not begun again", async () => {
   lab = openLab();
   const it = await start("echo ready; exec sleep 1000");
@@ -161,12 +178,13 @@ test("what is done, alive, gone or another instance's is not begun again", async
   killAll(it.cookie);
   await until(async () => (await stateOf(lab, it.directory)) === "dead");
   expect(await again({ cookie: lab.spec({}).cookie })).toMatchObject({
+    kind: "taken",
     reason: expect.stringContaining("another instance's"),
   });
   await Bun.write(`${it.directory}/opt/etc/job-done.json`, "{}");
   expect(await again()).toMatchObject({ kind: "failed", reason: "its job is done" });
   rmSync(it.directory, { recursive: true });
-  expect(await again()).toMatchObject({ reason: expect.stringContaining("is not there") });
+  expect(await again()).toMatchObject({ kind: "taken", reason: expect.stringContaining("is not there") });
   await lab.minder.stop(it.directory, { graceMs: 0 });
 });
 

@@ -212,9 +212,11 @@ reopen() {
     exit 0
   fi
   if [ ! -d "$directory" ]; then
-    trouble="$directory is not there"
+    report "taken $directory is not there"
+    exit 0
   elif [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
-    trouble="$directory is another instance's"
+    report "taken $directory is another instance's"
+    exit 0
   elif [ -e "$directory/opt/etc/job-done.json" ]; then
     trouble='its job is done'
   elif [ -n "$cookie" ] && { [ "$minder_life" != dead ] || [ "$first_life" != dead ]; } && ! { [ "$minder_life" = dead ] && is_unstarted; }; then
@@ -225,6 +227,8 @@ reopen() {
     trouble="$directory cannot be changed"
   elif ! mkdir "$directory/minder"; then
     trouble='it is being started again already'
+  elif ! printf '' >"$directory/minder/again"; then
+    trouble="cannot write in $directory"
   fi
   if [ -n "$trouble" ]; then
     report "failed $trouble"

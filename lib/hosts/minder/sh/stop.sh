@@ -59,8 +59,8 @@ stop() {
     return
   fi
   if [ "$went" = no ]; then
-    if [ -s "$directory/agent.log" ] || [ -e "$directory/opt/etc/job.json" ]; then
-      # It went before, and was to go again: what it wrote stays.
+    if went_before; then
+      # What its agent wrote stays.
       rm -rf "$directory/minder"
     elif [ -d "$directory/minder" ]; then
       rm -rf "$directory"
@@ -69,6 +69,15 @@ stop() {
     fi
   fi
   answer stopped
+}
+
+# went_before: it is one that `reopen` makes ready to go again.
+went_before() {
+  [ ! -e "$directory/minder/again" ] || return 0
+  set +f
+  set -- "$directory"/minder.past.*
+  set -f
+  [ -e "$1" ]
 }
 
 doubt_proof() { is_whole_proof=no; }
