@@ -5,19 +5,12 @@
 import { posix } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import type { z } from "zod";
-import { locateToml, type TomlPath } from "./toml-lines.ts";
-import { expandHome, isHiddenInInstance } from "./home-paths.ts";
-import { ConfigError, keyText, showValue, tomlKey, type Complain, type ConfigProblem } from "./problems.ts";
-import {
-  type DayWindow,
-  generalSchema,
-  isTestbedName,
-  type SpType,
-  testbedSchema,
-  updateSchema,
-} from "./schema.ts";
-import { checkRoot, checkTargets, entriesOf, isTable, readSection, type Table } from "./sections.ts";
-import { readTargets, type Target } from "./target-sections.ts";
+import { locateToml } from "./toml-lines.ts";
+import { expandHome, hiddenDirectory, isHiddenInInstance } from "./home-paths.ts";
+import { ConfigError, keyText, type Complain, type ConfigProblem } from "./problems.ts";
+import { type DayWindow, generalSchema, updateSchema } from "./schema.ts";
+import { checkRoot, readSection, type Table } from "./section-reader.ts";
+import { readTargets, readTestbeds, type Target, type Testbed } from "./testbeds.ts";
 import { readToken, type TokenSource } from "./token.ts";
 import { FactoryError } from "../words/failure.ts";
 import { Secret } from "../words/secret.ts";
@@ -25,7 +18,7 @@ import { Secret } from "../words/secret.ts";
 export { isHiddenInInstance } from "./home-paths.ts";
 export { ConfigError, type ConfigProblem } from "./problems.ts";
 export type { SpType } from "./schema.ts";
-export type { Target } from "./target-sections.ts";
+export type { Target, Testbed } from "./testbeds.ts";
 
 export interface Config {
   /** The file it was read from. */
@@ -67,41 +60,6 @@ export interface Config {
   /** In the file's order. */
   testbeds: Testbed[];
   targets: Target[];
-}
-
-export interface Testbed {
-  /** A letter or digit, then letters, digits, `.`, `_` and `-`: it names directories, locks and workers. */
-  name: string;
-  spType: SpType;
-  /** Names of `Config.targets`, each once, at least one. */
-  targets: string[];
-  /** Where the agent runs, over ssh; null: on this host. */
-  host: string | null;
-  sshUser: string;
-  /** Null: what the user's own ssh configuration says. */
-  sshPort: number | null;
-  sshKey: string | null;
-  /** Type and key, as in a known_hosts line; null: the key seen first is kept. */
-  hostKey: string | null;
-  /** On `host`; may begin with `~/`. */
-  agentPath: string | null;
-  /** On `host`; may begin with `~/`. */
-  workDir: string | null;
-  /** Set: jobs go to this sp-runner service, and `host` is null. */
-  spRunnerUrl: string | null;
-  testType: string;
-  disableWatchdog: boolean;
-  /** A path or a command line. `~` in it and in `spRunnerConfig` is the home of the agent's user, on its host. */
-  spRunnerPath: string;
-  spRunnerConfig: string;
-  baseline: string;
-  enabled: boolean;
-  startTimeoutMs: number;
-  jobTimeoutMs: number | null;
-  silenceTimeoutMs: number | null;
-  /** A command line that must succeed before a lease is taken for this testbed. */
-  check: string | null;
-  note: string;
 }
 
 export interface ConfigSource extends TokenSource {
@@ -179,12 +137,6 @@ function chooseWorkDir(configured: string | undefined, source: ConfigSource): st
   return pathFromEnvironment("BUILDOMAT_WORK_DIR", source);
 }
 
-/** What is wrong and how to mend it. */
-const hiddenDirectory = (path: string): [string, string] => [
-  `${showValue(path)} cannot be seen from inside an instance, which has a /work and /input of its own`,
-  "Choose a directory that is neither at nor under /work or /input",
-];
-
 const environmentProblem = (key: string, wrong: string, mend: string): ConfigProblem => ({
   line: null,
   key,
@@ -215,76 +167,4 @@ function plainGeneral(
 
 function plainUpdate({ mode, url, channel, window, pin }: z.output<typeof updateSchema>): Config["update"] {
   return { mode, url: url ?? null, channel, window: window ?? null, pin: pin ?? null };
-}
-
-interface TestbedContext {
-  source: ConfigSource;
-  targets: Target[];
-  complain: Complain;
-}
-
-function readTestbeds(value: unknown, { source, targets, complain }: TestbedContext): Testbed[] {
-  const targetNames = new Set(targets.map((target) => target.name));
-  const nameByLowerCase = new Map<string, string>();
-  const testbeds: Testbed[] = [];
-  for (const [name, section] of entriesOf(value, "testbed", complain)) {
-    const at = ["testbed", name];
-    if (!isTestbedName(name)) {
-      const form = "letters, digits, dots, underscores and hyphens, a letter or digit first";
-      complain(at, "this name cannot be used", `Name it with up to 64 ${form}`);
-    }
-    const twin = nameByLowerCase.get(name.toLowerCase());
-    if (twin !== undefined) {
-      const wrong = `[testbed.${tomlKey(twin)}] differs only in upper and lower case`;
-      complain(at, wrong, "Rename one of the two");
-    }
-    nameByLowerCase.set(name.toLowerCase(), name);
-    const testbed = readSection(testbedSchema, section, at, complain);
-    const names = isTable(section) && Array.isArray(section["targets"]) ? section["targets"] : [];
-    checkTargets(names, at, targetNames, complain);
-    checkPlace(testbed, at, complain);
-    // Not whole where something was told, and then thrown away with the rest.
-    testbeds.push(plainTestbed(name, testbed as TestbedSection, source));
-  }
-  return testbeds;
-}
-
-type TestbedSection = z.output<typeof testbedSchema>;
-
-/** Where and how the testbed's jobs run must have one answer. */
-function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Complain): void {
-  if (testbed.work_dir !== undefined && isHiddenInInstance(testbed.work_dir)) {
-    complain([...at, "work_dir"], ...hiddenDirectory(testbed.work_dir));
-  }
-  if (testbed.host !== undefined && testbed.sp_runner_url !== undefined) {
-    const mend = "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner";
-    complain([...at, "sp_runner_url"], "host is set as well", mend);
-  }
-}
-
-function plainTestbed(name: string, testbed: TestbedSection, { home, user }: ConfigSource): Testbed {
-  return {
-    name,
-    spType: testbed.sp_type,
-    targets: [...new Set(testbed.targets ?? [])],
-    host: testbed.host ?? null,
-    sshUser: testbed.ssh_user ?? user,
-    sshPort: testbed.ssh_port ?? null,
-    sshKey: testbed.ssh_key === undefined ? null : expandHome(testbed.ssh_key, home),
-    hostKey: testbed.host_key ?? null,
-    agentPath: testbed.agent_path ?? null,
-    workDir: testbed.work_dir ?? null,
-    spRunnerUrl: testbed.sp_runner_url ?? null,
-    testType: testbed.test_type,
-    disableWatchdog: testbed.disable_watchdog,
-    spRunnerPath: testbed.sp_runner_path,
-    spRunnerConfig: testbed.sp_runner_config,
-    baseline: testbed.baseline,
-    enabled: testbed.enabled,
-    startTimeoutMs: testbed.start_timeout,
-    jobTimeoutMs: testbed.job_timeout ?? null,
-    silenceTimeoutMs: testbed.silence_timeout ?? null,
-    check: testbed.check ?? null,
-    note: testbed.note,
-  };
 }

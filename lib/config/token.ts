@@ -2,7 +2,7 @@
 import { expandHome } from "./home-paths.ts";
 import { showValue, type Complain } from "./problems.ts";
 import { factorySchema, findTokenFault } from "./schema.ts";
-import { isTable, readSection } from "./sections.ts";
+import { isTable, readSection } from "./section-reader.ts";
 import { errorText } from "../words/failure.ts";
 
 export interface TokenSource {

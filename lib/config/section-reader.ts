@@ -1,7 +1,7 @@
 /** Reads one section by its schema, telling each of its problems with line and mend, and going on with what is right. */
 import type { z } from "zod";
 import type { TomlPath } from "./toml-lines.ts";
-import { keyText, kindOf, nearestWord, showValue, tomlKey, type Complain } from "./problems.ts";
+import { keyText, kindOf, nearestWord, showValue, type Complain } from "./problems.ts";
 import { examples } from "./examples.ts";
 import { keepKeys, sectionKeys } from "./schema.ts";
 
@@ -129,15 +129,4 @@ export function entriesOf(value: unknown, section: string, complain: Complain): 
 
 export function isTable(value: unknown): value is Table {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
-}
-
-/** Each name must be that of a [target.*] section. */
-export function checkTargets(names: unknown[], at: TomlPath, known: Set<string>, complain: Complain): void {
-  for (const [index, name] of names.entries()) {
-    if (typeof name !== "string" || known.has(name)) continue;
-    const near = nearestWord(name, known);
-    const header = `[target.${tomlKey(name)}]`;
-    const mend = near === null ? `Add ${header}` : `Did you mean "${near}"? Else add ${header}`;
-    complain([...at, "targets", index], `there is no ${header} section`, mend);
-  }
 }
