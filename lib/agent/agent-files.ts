@@ -89,7 +89,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
     readOpenJob: () => readText(jobPath),
     recordJob: (ping) =>
       attempt("create", jobPath, () => {
-        writeSynced(openSync(jobPath, "wx"), JSON.stringify(sortKeys(ping), null, 2));
+        writeSynced(openSync(jobPath, "wx"), JSON.stringify(ping, null, 2));
         syncDirectory(`${directory}/etc`);
       }),
     recordJobDone: () => {
@@ -168,14 +168,4 @@ function cannot(verb: string, path: string, error: unknown): never {
 /** For a POSIX shell. */
 function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-/** Keys in order and nulls left out, as the real agent writes it. */
-function sortKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sortKeys);
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).filter(([, member]) => member !== null && member !== undefined);
-  return Object.fromEntries(
-    entries.toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, member]) => [key, sortKeys(member)]),
-  );
 }

@@ -37,7 +37,7 @@ test("a testbed.json that cannot be read is not taken for one that is not there"
 test("a job is on record from its start until it is done", () => {
   const base = openBase({ directory, home: directory });
   expect(base.readOpenJob()).toBeNull();
-  base.recordJob({ job: { id: "J" }, factory_info: null });
+  base.recordJob({ job: { id: "J" } });
   expect(JSON.parse(base.readOpenJob() ?? "")).toEqual({ job: { id: "J" } });
   expect(() => base.recordJob({})).toThrow(AgentError);
   base.recordJobDone();

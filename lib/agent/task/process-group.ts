@@ -1,5 +1,6 @@
 /** Ends all processes of a group, also those that are stuck: TERM, a grace, KILL. */
 import type { Clock } from "../../doors/clock.ts";
+import { errorCode } from "../os-error.ts";
 
 const lookMs = 20;
 /** After KILL: only a process in the kernel's hands, or one that its parent has not collected, can still be there. */
@@ -27,6 +28,6 @@ function signalGroup(group: number, signal: "SIGTERM" | "SIGKILL" | 0): boolean 
     return true;
   } catch (error) {
     // EPERM: there, and another user's. Nobody who waits for its end is told that it came.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return errorCode(error) === "EPERM";
   }
 }
