@@ -22,7 +22,7 @@ export interface JobRequest {
   /** Names of files that are uploaded afterwards. */
   inputs?: string[];
   tags?: Record<string, string>;
-  /** By the name under which a prior job's outputs appear. */
+  /** Keys: the names under which the prior jobs' outputs appear. */
   depends?: Record<
     string,
     { prior_job: string; copy_outputs: boolean; on_failed: boolean; on_completed: boolean }
@@ -54,9 +54,9 @@ const jobSchema = z.object({
   ),
   state: jobState,
   tags: z.record(z.string(), z.string()),
-  /** A cancelled job is `failed` in the end. */
+  /** A cancelled job ends as `failed`. */
   cancelled: z.boolean(),
-  /** By `submit`, `ready`, `assigned`, `complete`: those that were reached. */
+  /** Keys: those of `submit`, `ready`, `assigned`, `complete` that were reached. */
   times: z.record(z.string(), z.string()),
 });
 export type Job = z.infer<typeof jobSchema>;
@@ -78,7 +78,7 @@ export type JobOutput = z.infer<typeof outputSchema>;
 const storeSchema = z.record(
   z.string(),
   z.object({
-    /** Null where it is secret. */
+    /** Null if it is secret. */
     value: z.string().nullable(),
     secret: z.boolean(),
     time_update: z.string(),
@@ -95,7 +95,7 @@ const adminWorkerSchema = z.object({
   target: z.string(),
   bootstrap: z.boolean(),
   deleted: z.boolean(),
-  /** The flag itself, also while the worker is held. */
+  /** The raw flag, also while the worker is held. */
   recycle: z.boolean(),
   lastping: z.string().nullable(),
   jobs: z.array(z.object({ id: z.string(), name: z.string(), owner: z.string(), state: jobState })),
@@ -112,7 +112,7 @@ const commitSchema = z.object({ complete: z.boolean(), error: z.string().nullabl
 /** With an administrator's token. */
 export interface AdminApi {
   createTarget(name: string, desc: string): Promise<Answer<{ id: string }>>;
-  /** The token is shown this once. */
+  /** The token is shown only here. */
   createFactory(name: string): Promise<Answer<Account>>;
   createUser(name: string): Promise<Answer<Account>>;
   enableFactory(id: string, holdWorkers: boolean): Promise<Answer<void>>;
@@ -127,10 +127,10 @@ export interface AdminApi {
 /** With a user's token. */
 export interface UserApi {
   submitJob(request: JobRequest): Promise<Answer<{ id: string }>>;
-  /** For a job that waits for it; true once the server has put it together. */
+  /** For a job that waits for it; true once the server has stored it. */
   uploadInput(job: string, name: string, bytes: Uint8Array<ArrayBuffer>): Promise<Answer<true>>;
   job(id: string): Promise<Answer<Job>>;
-  /** All of them, however many. */
+  /** All events, from as many pages as it takes. */
   events(job: string): Promise<Answer<JobEvent[]>>;
   outputs(job: string): Promise<Answer<JobOutput[]>>;
   /** The whole file, in memory. */
@@ -142,9 +142,9 @@ export interface UserApi {
 
 export type CustomerApi = AdminApi & UserApi;
 
-/** As the server's own command line sends them. */
+/** The server's own command line uses the same size. */
 const chunkBytes = 5 * 1024 * 1024;
-/** One poll is the rule with the development server; a real one is done within some. */
+/** The embedded server needs one poll, a real one a few. */
 const maxPolls = 100;
 /** The largest file that a job can leave. */
 const maxFileBytes = 1024 ** 3;
@@ -160,7 +160,7 @@ export function openCustomerApi(server: Server): CustomerApi {
   const factory = (id: string): string => `/0/admin/factory/${encodeURIComponent(id)}`;
   const jobs = (id: string): string => `/0/jobs/${encodeURIComponent(id)}`;
 
-  /** Pages are of 1000; the end is an empty one. */
+  /** A page has up to 1000 events; an empty page is the end. */
   async function allEvents<E extends WatchedEvent>(path: string, event: z.ZodType<E>): Promise<Answer<E[]>> {
     const events: E[] = [];
     for (;;) {
@@ -186,7 +186,7 @@ export function openCustomerApi(server: Server): CustomerApi {
       chunks.push(chunk.value.id);
     }
     const path = `/1/jobs/${encodeURIComponent(job)}/input`;
-    // A commit wants an id of its own that is a ULID: a chunk's serves.
+    // A commit needs a ULID of its own: a chunk's id serves.
     const commit = { name, size: bytes.byteLength, chunks, commit_id: chunks[0] };
     for (let polls = 0; polls < maxPolls; polls += 1) {
       const answer = await post(path, commit, commitSchema);

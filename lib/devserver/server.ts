@@ -21,13 +21,13 @@ export interface DevserverOptions {
   random: Random;
   adminToken: string;
   hostname?: string;
-  /** 0, the default: any that is free. */
+  /** 0, the default: a free port. */
   port?: number;
-  /** A job that ran longer is failed; a day unless told. */
+  /** A job that runs longer fails. Default: a day. */
   maxRuntimeSeconds?: number;
-  /** Between two passes of the server's main loop; a second unless told. */
+  /** Between two passes of the server's main loop. Default: a second. */
   loopMs?: number;
-  /** How long putting a file together takes; unless told, it is done by the second time somebody asks. */
+  /** How long it takes to assemble a file. Default: it is complete at the second poll. */
   commitMs?: number;
 }
 
@@ -42,7 +42,7 @@ export interface Devserver {
 }
 
 const maxBodyBytes = 10_485_760;
-/** The real server closes a connection that was idle for exactly this long. */
+/** The real server closes a connection that was idle for this long. */
 const idleSeconds = 30;
 
 export function startDevserver(options: DevserverOptions): Devserver {
@@ -68,7 +68,7 @@ export function startDevserver(options: DevserverOptions): Devserver {
     hostname: options.hostname ?? "127.0.0.1",
     port: options.port ?? 0,
     idleTimeout: idleSeconds,
-    // The server's own limit is lower, and has an answer of its own.
+    // The server's own, lower limit is checked later and has its own answer.
     maxRequestBodySize: 2 ** 30,
     fetch: (request) => answer(state, find, random, request),
   });
@@ -100,7 +100,7 @@ async function repeat(clock: Clock, ms: number, stopped: AbortSignal, work: () =
   }
 }
 
-/** The pass in which the server finds itself up for long enough is not yet one that judges. */
+/** It judges silence from the pass after the one that finds the server up for long enough, as the real server does. */
 function reviewer(state: State): () => void {
   let judgesSilence = false;
   return () => {

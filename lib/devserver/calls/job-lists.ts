@@ -5,7 +5,7 @@ import { jobState } from "../model/jobs.ts";
 import type { JobRecord, EventRecord } from "../model/state.ts";
 import { formatTime } from "../model/timestamps.ts";
 
-/** Whatever `limit` says. */
+/** The server ignores `limit`. */
 const pageLength = 1000;
 
 export function jobView(job: JobRecord): unknown {
@@ -42,7 +42,7 @@ export interface Page {
   items: unknown[];
 }
 
-/** Rows are in the order of their ids. The last page is the empty one. */
+/** Rows are in the order of their ids. The last page is empty. */
 export function pageOf<R extends { id: string }>(
   rows: R[],
   from: { after: string | null; recentFirst: boolean },
@@ -59,7 +59,7 @@ export function pageOf<R extends { id: string }>(
   return { next_page: Buffer.from(token).toString("base64"), items: items.map(show) };
 }
 
-/** Where a page begins and what it selects, as the token of the page before it says. */
+/** Where a page begins and what it selects, from the token of the previous page. */
 export function readPageToken<T>(exchange: Exchange, start: z.ZodType<T>): T | null {
   const token = exchange.query.get("page_token");
   if (token === null) return null;
@@ -77,7 +77,7 @@ const jobPageStart = z.object({
   tag: z.string().nullable(),
 });
 
-/** `tag=A=1|B=2`: jobs that have them all. */
+/** `tag=A=1|B=2`: jobs that have all of these tags. */
 export function jobPage(exchange: Exchange, jobs: JobRecord[]): Page {
   const token = readPageToken(exchange, jobPageStart);
   const recentFirst = token?.recent_first ?? exchange.query.get("recent_first") === "true";

@@ -85,7 +85,7 @@ export type FindRoute = (
   url: string,
 ) => { route: Route; params: Record<string, string>; query: URLSearchParams };
 
-/** Refuses with 404 or 405, and with 400 if a number is wanted and not given. */
+/** Refuses with 404 or 405, and with 400 if a number is expected and not given. */
 export function createRouter(routes: Route[]): FindRoute {
   const known = routes.map((route) => ({ route, parts: partsOf(route.path) }));
   return (method, url) => {
@@ -140,7 +140,7 @@ function isU32(text: string): boolean {
   return /^\+?\d+$/.test(text) && Number(text) < 2 ** 32;
 }
 
-/** What a call answered, as it is sent. */
+/** The response for a call's answer. */
 export function responseOf(answer: unknown): Response {
   if (answer === undefined) return new Response(null, { status: 204 });
   return answer instanceof Response ? answer : json(200, answer);

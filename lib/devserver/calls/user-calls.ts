@@ -1,4 +1,4 @@
-/** The calls of the people who have jobs run (lib/devserver/README.md "Submitting a job" to "Watching a job"). */
+/** The calls of users who submit jobs (lib/devserver/README.md "Submitting a job" to "Watching a job"). */
 import type { Clock } from "../../doors/clock.ts";
 import { fileReply } from "./byte-range.ts";
 import { callingUser, requireUlid, userOwnJob } from "./callers.ts";

@@ -75,7 +75,7 @@ export const workerRoutes: Route[] = [
     if (file === null) throw noSuchRow();
     return fileReply(exchange, file);
   }),
-  // The same for the whole server: neither token nor job is looked at.
+  // The same for the whole server: the token and the job are not checked.
   call("GET", "/0/worker/job/{job}/quota", () => ({ max_bytes_per_output: maxFileBytes })),
   bytesCall("POST", "/0/worker/job/{job}/chunk", (exchange, bytes) =>
     created({ id: addChunk(exchange.state, workerOwnJob(exchange), bytes) }),

@@ -1,5 +1,5 @@
 /**
- * Files put together from chunks: asked for once, then polled with the same arguments until done (lib/devserver/README.md
+ * Files assembled from chunks: a client asks once, then polls with the same arguments until done (lib/devserver/README.md
  * "Chunks and commits"). A commit that is due is carried out when something asks for its result.
  */
 import { z } from "zod";
@@ -31,7 +31,7 @@ export function addChunk(state: State, job: JobRecord, bytes: Uint8Array<ArrayBu
 export function commitOutput(state: State, job: JobRecord, asked: Upload & { path: string }): CommitAnswer {
   requireSize("output", asked.size);
   return pollCommit(state, job, `output ${asked.path}`, asked, {
-    // The server forgets a job's commits when the job ends: then a poll is refused like a new one.
+    // The server forgets a job's commits when the job ends, and refuses a poll like a new commit.
     refuse: () => {
       if (!job.isComplete) return;
       throw new RefusedCall(400, "invalid", `job ${job.id} is already complete; cannot enqueue jobs`);
@@ -119,7 +119,7 @@ function assembleFile(
   return why === null ? null : `${why} (after 0ms)`;
 }
 
-/** Carries out what is due, in the order it was asked for. */
+/** Carries out the commits that are due, oldest first. */
 export function settleCommits(state: State, job: JobRecord): void {
   if (job.commits.size === 0) return;
   const { uptimeMs } = state.now();

@@ -10,7 +10,7 @@ export const storeShape = z.object({ value: text, secret: truth });
 const maxValueBytes = 10 * 1024;
 const maxValues = 100;
 
-/** Once secret, a value stays so. */
+/** A value that was once secret stays secret. */
 export function putStoreValue(
   state: State,
   job: JobRecord,
@@ -28,7 +28,7 @@ export function putStoreValue(
   job.store.set(name, { value, isSecret, updatedMs: state.now().wallMs, source });
 }
 
-/** Secrets are for the worker alone. */
+/** Only the worker reads secrets. */
 export function ownerView(job: JobRecord): unknown {
   return Object.fromEntries(
     Array.from(job.store, ([name, { value, isSecret, updatedMs, source }]) => [

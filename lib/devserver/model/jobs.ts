@@ -1,5 +1,5 @@
 /**
- * A job's life on the server: events, assignment and the end, whoever brings it about (lib/devserver/README.md "Job
+ * A job's life on the server: events, assignment and its end (lib/devserver/README.md "Job
  * events", "Completing tasks and jobs").
  */
 import { conflict, conflictWithoutCode } from "./exchange.ts";
@@ -9,7 +9,7 @@ import { formatDuration, formatTime } from "./timestamps.ts";
 
 export type JobState = "queued" | "waiting" | "running" | "completed" | "failed";
 
-/** The first that is true; there is no state for cancelled jobs. */
+/** The first state that fits; cancelled jobs have none of their own. */
 export function jobState(job: JobRecord): JobState {
   if (job.isFailed) return "failed";
   if (job.isComplete) return "completed";
@@ -17,7 +17,7 @@ export function jobState(job: JobRecord): JobState {
   return job.isWaiting ? "waiting" : "queued";
 }
 
-/** Tells the watchers once the operation that changed the job is over. */
+/** Calls the watchers after the operation that changed the job. */
 export function touchJob(job: JobRecord): void {
   if (job.watchers.size > 0) queueMicrotask(() => job.watchers.forEach((watcher) => watcher()));
 }
@@ -87,12 +87,12 @@ export function createJob(state: State, wanted: NewJob): JobRecord {
   return job;
 }
 
-/** A job that is cancelled or has ended can be assigned all the same: the loop recycles its worker within a second. */
+/** Even a job that is cancelled or has ended can be assigned: the loop recycles its worker within a second. */
 export function requireAssignable(job: JobRecord): void {
   if (job.worker !== null) throw conflict(`job ${job.id} already assigned to worker ${job.worker.id}`);
 }
 
-/** Binds a job to a worker for good. Neither lease nor target, nor whether the job is cancelled, is looked at here. */
+/** Binds a job to a worker for good, whatever its lease and target, and even if the job is cancelled. */
 export function assignJob(state: State, job: JobRecord, worker: WorkerRecord): void {
   const assigned = state.now();
   job.worker = worker;
@@ -122,8 +122,8 @@ export function cancelJob(state: State, job: JobRecord): void {
 }
 
 /**
- * Ends a job; the second end of a job is ignored. Open tasks are marked failed, which by itself does not fail the job;
- * a task that was reported failed does. A cancelled job's tasks are left as they are.
+ * Ends a job, unless it has ended already. Open tasks are marked failed, but only a task that was reported as failed makes the
+ * job fail. A cancelled job's tasks stay as they are.
  */
 export function completeJob(state: State, job: JobRecord, hasFailed: boolean): void {
   if (job.isComplete) return;
@@ -145,7 +145,7 @@ export function completeJob(state: State, job: JobRecord, hasFailed: boolean): v
   touchJob(job);
 }
 
-/** The end as the worker reports it, which can be refused. */
+/** The end that the worker reports, which the server may refuse. */
 export function completeJobByWorker(state: State, job: JobRecord, hasFailed: boolean): void {
   if (job.isComplete) return;
   if (hasOpenCommit(state, job)) {

@@ -1,9 +1,9 @@
-/** Who may make a worker for a job: a promise of 60 s that nothing enforces (lib/devserver/README.md "Leases"). */
+/** Which factory may create a worker for a job: a promise for 60 s that nothing enforces (lib/devserver/README.md "Leases"). */
 import type { FactoryRecord, JobRecord, State, TargetRecord } from "./state.ts";
 
 export const leaseMs = 60_000;
 
-/** The oldest job for one of the targets that nobody holds, not even the one who asks; null where there is none. */
+/** The oldest job for one of the targets that has no lease, not even this factory's; null: there is none. */
 export function takeLease(
   state: State,
   factory: FactoryRecord,
@@ -18,7 +18,7 @@ export function takeLease(
   return null;
 }
 
-/** True where it is the factory's and not yet dropped, even if it ran out. */
+/** True if the lease is the factory's and was not dropped yet, even if it has ended. */
 export function renewLease(state: State, factory: FactoryRecord, job: JobRecord | undefined): boolean {
   const lease = job === undefined ? undefined : state.leases.get(job);
   if (lease?.factory !== factory) return false;
@@ -26,7 +26,7 @@ export function renewLease(state: State, factory: FactoryRecord, job: JobRecord 
   return true;
 }
 
-/** The loop's part: what ran out, and what nobody needs any more. */
+/** Drops leases that have ended or are no longer needed. */
 export function dropLeases(state: State): void {
   const { uptimeMs } = state.now();
   for (const [job, lease] of state.leases) {

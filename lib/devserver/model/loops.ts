@@ -1,6 +1,5 @@
 /**
- * What the server does by itself, each 1, 47 and 73 seconds (lib/devserver/README.md "Loops"). Each pass starts from
- * what is true then.
+ * What the server does by itself, every 1, 47 and 73 seconds (lib/devserver/README.md "Loops").
  */
 import { settleCommits } from "./commits.ts";
 import { appendControl, assignJob, completeJob, releaseJob } from "./jobs.ts";
@@ -11,7 +10,7 @@ import { failWorker } from "./workers.ts";
 const idleMs = 30 * 60_000;
 const silenceMs = 10 * 60_000;
 
-/** Each second. */
+/** Every second. */
 export function tickState(state: State): void {
   dropLeases(state);
   recycleWorkers(state);
@@ -28,7 +27,7 @@ function recycleWorkers(state: State): void {
   }
 }
 
-/** A waiting job is ready when its dependencies ended as it wished and all its inputs are there. */
+/** A waiting job is ready when its dependencies ended as it requires and all its inputs are stored. */
 function wakeJob(state: State, job: JobRecord): void {
   if (job.isCancelled) return;
   for (const dependency of job.depends) {
@@ -62,7 +61,7 @@ function copyOutputs(state: State, job: JobRecord, { name, prior }: Dependency):
   }
 }
 
-/** Fails what was cancelled or lost its worker, and gives the others to free workers of their target. */
+/** Fails jobs that were cancelled or lost their worker, and assigns the others to free workers of their target. */
 function settleJobs(state: State): void {
   const free = freeWorkers(state);
   for (const job of state.activeJobs) {
@@ -81,7 +80,7 @@ function settleJobs(state: State): void {
   }
 }
 
-/** By target; the newest is last, and is taken first. */
+/** By target; the newest is last and is taken first. */
 function freeWorkers(state: State): Map<string, WorkerRecord[]> {
   const free = new Map<string, WorkerRecord[]>();
   for (const worker of state.activeWorkers) {
@@ -94,7 +93,7 @@ function freeWorkers(state: State): Map<string, WorkerRecord[]> {
   return free;
 }
 
-/** Each 47 seconds: jobs that run too long, and workers without a use. */
+/** Every 47 seconds: jobs that run too long, and workers without a job. */
 export function reviewWorkers(state: State): void {
   const { uptimeMs } = state.now();
   const most = state.settings.maxRuntimeSeconds;
@@ -112,7 +111,7 @@ export function reviewWorkers(state: State): void {
   }
 }
 
-/** Each 47 seconds too, once the server is up for longer than a silence lasts: agents may have had nobody to call. */
+/** Every 47 seconds, but only after canJudgeSilence(): agents could not ping a server that was down. */
 export function failSilentWorkers(state: State): void {
   const { uptimeMs } = state.now();
   for (const worker of state.activeWorkers) {
@@ -126,7 +125,7 @@ export function canJudgeSilence(state: State): boolean {
   return state.now().uptimeMs - state.started.uptimeMs > silenceMs;
 }
 
-/** Each 73 seconds: the chunks of ended jobs; what was put together from them stays. */
+/** Every 73 seconds: removes the chunks of ended jobs. Assembled files stay. */
 export function dropChunks(state: State): void {
   for (const job of state.jobs.values()) if (job.isComplete) job.chunks.clear();
 }

@@ -1,11 +1,11 @@
-/** All that the development server remembers, in memory: its rows and the ways to find them. It knows no HTTP. */
+/** Everything that the embedded server remembers, and its indexes. It must not know HTTP. */
 import type { Clock } from "../../doors/clock.ts";
 import type { Random } from "../../doors/random.ts";
 import { createUlids } from "../../words/ulid.ts";
 import type { Metadata } from "./metadata.ts";
 import type { RuleRecord } from "./output-rules.ts";
 
-/** One moment by both clocks: the wall's is shown, the uptime's is counted with. */
+/** One moment on both clocks: wall time is for people, uptime for measuring. */
 export interface ServerTime {
   wallMs: number;
   uptimeMs: number;
@@ -16,7 +16,7 @@ export interface TargetRecord {
   name: string;
   desc: string;
   redirect: string | null;
-  /** What a user must have been granted to use it. */
+  /** The privilege that a user needs for it. */
   privilege: string | null;
 }
 
@@ -25,9 +25,9 @@ export interface FactoryRecord {
   name: string;
   lastPingMs: number | null;
   isEnabled: boolean;
-  /** Its new workers are born held. */
+  /** Its new workers are held from the start. */
   holdsWorkers: boolean;
-  /** Not the deleted ones; in the order of their ids. */
+  /** Without the deleted ones, in the order of their ids. */
   workers: Map<string, WorkerRecord>;
 }
 
@@ -55,11 +55,11 @@ export interface WorkerRecord {
   isRecycled: boolean;
   isDeleted: boolean;
   hold: { timeMs: number; reason: string } | null;
-  /** The agent is not told of its job until the factory flushes. */
+  /** The ping hides the job until the factory flushes. */
   waitsForFlush: boolean;
   /** The agent announced diagnostics after the job and has not reported on them. */
   hasDiagnostics: boolean;
-  /** The one job of its life. */
+  /** A worker gets one job in its life. */
   job: JobRecord | null;
   events: EventRecord[];
 }
@@ -96,12 +96,12 @@ export interface OutputRecord extends StoredFile {
   path: string;
 }
 
-/** A file being put together; polled until it is complete. */
+/** A file that is being assembled; polled until it is complete. */
 export interface FileCommit {
-  /** The arguments it was asked for with: the same id with others is refused. */
+  /** The request's arguments: the same id with other arguments is refused. */
   asked: string;
   dueUptimeMs: number;
-  /** Puts the file in its place, or says why it cannot. */
+  /** Stores the file; gives the error, or null. */
   run(): string | null;
   outcome: { error: string | null } | null;
 }
@@ -126,7 +126,7 @@ export interface JobRecord {
   id: string;
   owner: UserRecord;
   name: string;
-  /** The target's name as it was asked for, and what it stood for then. */
+  /** The target's name in the request, and the target that it meant then. */
   targetName: string;
   target: TargetRecord;
   outputRules: { text: string; rule: RuleRecord }[];
@@ -149,7 +149,7 @@ export interface JobRecord {
   commits: Map<string, FileCommit>;
   outputs: OutputRecord[];
   store: Map<string, StoreRecord>;
-  /** Told, once an operation is over, that something of the job changed. */
+  /** Called after an operation that changed the job. */
   watchers: Set<() => void>;
 }
 
@@ -159,9 +159,9 @@ export interface LeaseRecord {
 }
 
 export interface Settings {
-  /** A job that ran longer is failed. Seconds. */
+  /** A job that runs longer fails. Seconds. */
   maxRuntimeSeconds: number;
-  /** How long putting a file together takes. */
+  /** How long it takes to assemble a file. */
   commitMs: number;
 }
 
@@ -182,17 +182,17 @@ export interface State {
   workers: Map<string, WorkerRecord>;
   workersByBootstrap: Map<string, WorkerRecord>;
   workersByToken: Map<string, WorkerRecord>;
-  /** Not the deleted ones. This and the sets below are in the order of the ids. */
+  /** Without the deleted ones. This and the sets below are in the order of the ids. */
   activeWorkers: Set<WorkerRecord>;
   jobs: Map<string, JobRecord>;
-  /** Not the complete ones. */
+  /** Without the complete ones. */
   activeJobs: Set<JobRecord>;
-  /** Those of them without a worker. */
+  /** The active jobs without a worker. */
   unassignedJobs: Set<JobRecord>;
   leases: Map<JobRecord, LeaseRecord>;
   /** An administrator stopped the leasing of jobs. */
   isOnHold: boolean;
-  /** Ends of the open watch streams. */
+  /** Functions that end the open watch streams. */
   watches: Set<() => void>;
 }
 

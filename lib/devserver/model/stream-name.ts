@@ -1,4 +1,4 @@
-/** Which names of event streams the server takes, and its complaints. The empty name is one of them. */
+/** Which names of event streams the server accepts, and how it refuses others. It accepts an empty name. */
 import { badRequest } from "./exchange.ts";
 
 const longestBytes = 64;

@@ -1,4 +1,4 @@
-/** What a user hands in as a job, and the limits it must keep (lib/devserver/README.md "Submitting a job"). */
+/** What a user submits as a job, and its limits (lib/devserver/README.md "Submitting a job"). */
 import { z } from "zod";
 import { requireUlid } from "../calls/callers.ts";
 import { badRequest, conflict, forbidden, internalError } from "./exchange.ts";

@@ -1,5 +1,5 @@
 /**
- * What kind of testbed a job wants: a name that users give, which can lead to another (lib/devserver/README.md
+ * What kind of testbed a job wants: a name that can redirect to another (lib/devserver/README.md
  * "Accounts, factories and targets").
  */
 import { badRequest, conflict, internalError } from "./exchange.ts";
@@ -14,7 +14,7 @@ export function createFirstTargets(state: State): void {
 
 export function createTarget(state: State, { name, desc }: { name: string; desc: string }): TargetRecord {
   requireName(name);
-  // The real server runs into its database's unique index.
+  // In the real server the database's unique index causes this error.
   if (state.targetsByName.has(name)) throw internalError();
   const target: TargetRecord = { id: state.createId(), name, desc, redirect: null, privilege: null };
   state.targets.set(target.id, target);
@@ -22,7 +22,7 @@ export function createTarget(state: State, { name, desc }: { name: string; desc:
   return target;
 }
 
-/** The target keeps its id under the new name; the old name leads to it. */
+/** The target keeps its id under the new name; the old name redirects to it. */
 export function renameTarget(
   state: State,
   target: TargetRecord,

@@ -29,7 +29,7 @@ export function parseTime(text: string): string | null {
   return `${new Date(wallMs).toISOString().slice(0, 19)}${trimFraction(fraction)}Z`;
 }
 
-/** A length of time as the control events say it: `1 h 2 m 3 s`, `5 s`. */
+/** A duration as in control events: `1 h 2 m 3 s`, `5 s`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const hours = Math.floor(seconds / 3600);

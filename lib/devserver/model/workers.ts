@@ -1,5 +1,5 @@
 /**
- * A worker's life on the server: made by a factory, taken by an agent, recycled, held, deleted (lib/devserver/README.md
+ * A worker's life on the server: created by a factory, taken by an agent, recycled, held, deleted (lib/devserver/README.md
  * "Creating a worker" to "Recycle, hold and delete").
  */
 import { conflict, internalError, noSuchRow, notAuthorised } from "./exchange.ts";
@@ -66,7 +66,7 @@ export function bootstrapWorker(state: State, given: { bootstrap: string; token:
   return worker;
 }
 
-/** The row stays, so that the id keeps answering as deleted; the token is dead at once. */
+/** The row stays, so that the id is known as deleted; the token is invalid at once. */
 export function deleteWorker(state: State, worker: WorkerRecord): void {
   worker.isDeleted = true;
   if (worker.token !== null) state.workersByToken.delete(worker.token);
@@ -99,7 +99,7 @@ export function holdWorker(state: State, worker: WorkerRecord, reason: string): 
   worker.hold = { timeMs: state.now().wallMs, reason };
 }
 
-/** The server's own hold; of a worker that is held already only the event tells. */
+/** The server's own hold. A worker that is held already keeps its reason, and gets only the event. */
 function markHeld(state: State, worker: WorkerRecord, reason: string): void {
   worker.hold ??= { timeMs: state.now().wallMs, reason };
   appendWorkerEvent(state, worker, { stream: "control", payload: `marked held: ${reason}` });
@@ -171,7 +171,7 @@ export function adminView(worker: WorkerRecord): unknown {
   };
 }
 
-/** What the agent is told, each time in full: it must remember by itself that it took the job. */
+/** What each ping says, always in full: the agent must remember that it took the job. */
 export function agentView(state: State, worker: WorkerRecord): unknown {
   const isWanted = !worker.isRecycled || worker.hold !== null || worker.hasDiagnostics;
   const job = worker.waitsForFlush ? null : worker.job;
