@@ -1,12 +1,12 @@
 /** A lab whose testbed `bed-1` is worked on by a simulated sp-runner service, which the test can have misbehave. */
 import { readFileSync } from "node:fs";
-import { startRunner, type Runner } from "../../lib/devserver/simulated-runner.ts";
+import { type MoodyRunner, startMoodyRunner } from "./moody-runner.ts";
 import { openClock } from "../../lib/doors/clock.ts";
 import { openRandom } from "../../lib/doors/random.ts";
 import { type Lab, type LabOptions, openLab } from "./lab.ts";
 
 export interface RunnerLab extends Lab {
-  runner: Runner;
+  runner: MoodyRunner;
 }
 
 export async function openRunnerLab(
@@ -14,7 +14,7 @@ export async function openRunnerLab(
   options: LabOptions & { runMs?: number; boards?: string[] } = {},
 ): Promise<RunnerLab> {
   const boards = options.boards ?? ["bed-1"];
-  const runner = startRunner({
+  const runner = startMoodyRunner({
     clock: openClock(),
     random: openRandom(),
     boards,

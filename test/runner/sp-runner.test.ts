@@ -1,6 +1,6 @@
 /** The sp-runner client against what the real factory's recording answers, and against the simulated service. */
 import { afterEach, expect, test } from "bun:test";
-import { startRunner, type Runner } from "../../lib/devserver/simulated-runner.ts";
+import { type MoodyRunner, startMoodyRunner } from "../lab/moody-runner.ts";
 import { openClock } from "../../lib/doors/clock.ts";
 import { type HttpReply, type HttpRequest, openHttp } from "../../lib/doors/http.ts";
 import { openRandom } from "../../lib/doors/random.ts";
@@ -18,14 +18,17 @@ const submission = {
   disable_watchdog: false,
 };
 
-let runner: Runner | null = null;
+let runner: MoodyRunner | null = null;
 afterEach(async () => {
   await runner?.stop();
   runner = null;
 });
 
-function open(over: { clock?: SettableClock; runMs?: number } = {}): { runner: Runner; api: SpRunnerApi } {
-  runner = startRunner({ clock: openClock(), random: openRandom(), boards: ["gf-1", "a b/c"], ...over });
+function open(over: { clock?: SettableClock; runMs?: number } = {}): {
+  runner: MoodyRunner;
+  api: SpRunnerApi;
+} {
+  runner = startMoodyRunner({ clock: openClock(), random: openRandom(), boards: ["gf-1", "a b/c"], ...over });
   return { runner, api: openSpRunnerApi({ http, baseurl: runner.url }) };
 }
 

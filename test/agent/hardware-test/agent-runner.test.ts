@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { startRunner, type Runner } from "../../../lib/devserver/simulated-runner.ts";
+import { type MoodyRunner, startMoodyRunner } from "../../lab/moody-runner.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
 import { type AgentLab, type AgentProcess, openAgentLab } from "../../lab/agent-lab.ts";
@@ -10,14 +10,14 @@ import { given } from "../../devserver/stage.ts";
 import { until } from "../../lab/until.ts";
 
 let lab: AgentLab;
-let runner: Runner;
+let runner: MoodyRunner;
 /** How many agents were started: the lab names their directories so. */
 let count = 0;
 beforeAll(async () => {
   lab = await openAgentLab();
 });
 beforeEach(() => {
-  runner = startRunner({ clock: openClock(), random: openRandom(), boards: ["bed"] });
+  runner = startMoodyRunner({ clock: openClock(), random: openRandom(), boards: ["bed"] });
 });
 afterEach(async () => {
   lab.proxy.reset();
