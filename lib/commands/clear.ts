@@ -13,14 +13,13 @@ import {
 } from "../config/locations.ts";
 import { nearestWord } from "../config/problems.ts";
 import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
-import type { Clock } from "../doors/clock.ts";
 import type { Terminal } from "../doors/terminal.ts";
 import { openLabHosts } from "../hosts/wiring.ts";
 import { openSpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";
 import { openWordWriter, type WordWriter } from "../store/operator-words.ts";
 import { isFactoryRunning, lockStore, type Store, type StoreReader } from "../store/store.ts";
-import { instanceName } from "../words/domain.ts";
+import { type Instance, instanceName } from "../words/domain.ts";
 import { FactoryError } from "../words/failure.ts";
 import { usageError } from "./command-line.ts";
 import { openForReading, openOwnStore } from "./database.ts";
@@ -28,66 +27,58 @@ import { type Asked, describe } from "./open-instance.ts";
 import { openQuestions } from "./setup/questions.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
-export interface Clearing extends Asked {
-  testbed: string;
-  because: string | undefined;
-  /** The operator is not asked. */
-  isSure: boolean;
-  config: Config;
-  store: StoreReader | null;
-  clock: Clock;
-  isRunning(): Promise<boolean>;
-  /** Null: there is no terminal to ask at. */
-  terminal: Terminal | null;
-  /** The database for writing; null while a factory runs. */
-  takeStore(): { store: Store; close(): void } | null;
-  openWriter(): WordWriter;
-  print(line: string): void;
-}
+type Words = Parameters<WordWriter["leave"]>[0];
 
 const answerWithinMs = 30_000;
 const askAgainMs = 100;
 
-/** The verb: in the base that `args` name. */
-export async function clearTestbedByWord(
-  here: ThisProcess,
-  args: BaseArgs & { testbed?: string; because?: string; yes?: boolean },
-): Promise<number> {
+export interface ClearArgs extends BaseArgs {
+  testbed?: string;
+  because?: string;
+  /** The operator is not asked. */
+  yes?: boolean;
+}
+
+/** Exits with 1 if the operator's word was refused, or not given. */
+export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<number> {
   if (args.testbed === undefined) throw usageError("clear needs a testbed");
   here.setUmask(0o077);
   const { clock, files, http } = here;
   const program = await programOf(here);
-  const { surroundings } = program;
-  const base = findBase(args, surroundings);
-  const config = readConfig(base, surroundings);
-  const { database } = base;
+  const base = findBase(args, program.surroundings);
+  const config = readConfig(base, program.surroundings);
   const workDirectory = workDirectoryOf(config, base);
-  const places = { base, workDirectory, lockDirectory: lockDirectoryOf(surroundings.env) };
+  const places = { base, workDirectory, lockDirectory: lockDirectoryOf(here.around.env) };
   const directory = mkdtempSync(`${here.temporaryDirectory}/factory-clear-`);
   const hosts = openLabHosts(config, places, program, directory);
   let store: StoreReader | null = null;
   try {
-    store = await openForReading(database, files);
-    return await clearTestbed({
-      ...here,
-      testbed: args.testbed,
-      because: args.because,
-      isSure: args.yes === true,
-      config,
-      store,
+    store = await openForReading(base.database, files);
+    const open = store?.open().filter((each) => each.testbed === args.testbed) ?? [];
+    const asked = {
       hosts,
       api: openFactoryApi({ http, baseurl: config.general.baseurl, token: config.token }),
-      openRunner: (baseurl) => openSpRunnerApi({ http, baseurl }),
-      isRunning: async () => await isFactoryRunning(database, files.isThere),
-      terminal: here.openTerminal(),
-      takeStore: () => {
-        const lock = lockStore(database);
-        if (lock === null) return null;
-        const taken = openOwnStore(database, workDirectory, clock);
-        return { store: taken, close: () => void [taken.close(), lock.release()] };
-      },
-      openWriter: () => openWordWriter(database),
-    });
+      openRunner: (baseurl: string) => openSpRunnerApi({ http, baseurl }),
+    };
+    if (open.length > 0) {
+      if (!(await isVouchedFor(here, args, open, asked))) return 1;
+    } else if (store?.health().has(args.testbed) !== true) {
+      checkName(args.testbed, config);
+      // A running factory may know of trouble that is not in the database.
+      if (!(await isFactoryRunning(base.database, files.isThere))) {
+        here.print(`${args.testbed} has nothing to clear`);
+        return 0;
+      }
+    }
+    const { testbed, because = "" } = args;
+    const words = open.map(({ seq }) => ({ testbed, seq, because }));
+    const takeStore = (): Store => openOwnStore(base.database, workDirectory, clock);
+    return await say(
+      here,
+      base.database,
+      takeStore,
+      words.length > 0 ? words : [{ testbed, seq: 0, because }],
+    );
   } finally {
     store?.close();
     await hosts.close();
@@ -95,48 +86,40 @@ export async function clearTestbedByWord(
   }
 }
 
-/** Resolves with the exit code: 1 if the operator's word was refused, or not given. */
-export async function clearTestbed(clearing: Clearing): Promise<number> {
-  const { testbed, because, isSure, config, store, terminal, print } = clearing;
-  const open = store?.open().filter((each) => each.testbed === testbed) ?? [];
-  const hasStrikes = store?.health().has(testbed) === true;
-  if (open.length === 0 && !hasStrikes) {
-    const names = config.testbeds.map(({ name }) => name);
-    if (!names.includes(testbed)) {
-      const near = nearestWord(testbed, names);
-      throw new FactoryError(`Cannot clear "${testbed}": no testbed has this name`, {
-        hint: near === null ? `Testbeds: ${names.join(", ")}` : `Did you mean ${near}?`,
-      });
-    }
-    // A running factory may know of trouble that is not in the database.
-    if (!(await clearing.isRunning())) {
-      print(`${testbed} has nothing to clear`);
-      return 0;
-    }
+function checkName(testbed: string, { testbeds }: Config): void {
+  const names = testbeds.map(({ name }) => name);
+  if (names.includes(testbed)) return;
+  const near = nearestWord(testbed, names);
+  throw new FactoryError(`Cannot clear "${testbed}": no testbed has this name`, {
+    hint: near === null ? `Testbeds: ${names.join(", ")}` : `Did you mean ${near}?`,
+  });
+}
+
+/** Shows what is open, and asks. False: nothing may be changed. */
+async function isVouchedFor(
+  { print, openTerminal }: ThisProcess,
+  { testbed = "", because, yes }: ClearArgs,
+  open: Instance[],
+  asked: Asked,
+): Promise<boolean> {
+  if (because === undefined) {
+    throw new FactoryError(`Cannot clear ${testbed}: --because TEXT is missing`, {
+      hint: "The job's owner reads the text in the output of the job",
+    });
   }
-  if (open.length > 0) {
-    if (because === undefined) {
-      throw new FactoryError(`Cannot clear ${testbed}: --because TEXT is missing`, {
-        hint: "The job's owner reads the text in the output of the job",
-      });
-    }
-    const held: string[] = [];
-    let canTell = true;
-    for (const instance of open) {
-      const found = await describe(clearing, instance);
-      for (const line of found.lines) print(line);
-      canTell &&= found.canTell;
-      if (found.isHeld) held.push(heldText(instanceName(instance), instance.worker ?? ""));
-    }
-    for (const line of held) print(line);
-    if (held.length > 0) return 1;
-    if (!isSure && !(await isConfirmed(testbed, canTell, terminal, print))) {
-      print("Nothing was changed");
-      return 1;
-    }
+  const held: string[] = [];
+  let canTell = true;
+  for (const instance of open) {
+    const found = await describe(asked, instance);
+    for (const line of found.lines) print(line);
+    canTell &&= found.canTell;
+    if (found.isHeld) held.push(heldText(instanceName(instance), instance.worker ?? ""));
   }
-  const words = open.map(({ seq }) => ({ testbed, seq, because: because ?? "" }));
-  return await say(clearing, words.length > 0 ? words : [{ testbed, seq: 0, because: because ?? "" }]);
+  for (const line of held) print(line);
+  if (held.length > 0) return false;
+  if (yes === true || (await isConfirmed(testbed, canTell, openTerminal(), print))) return true;
+  print("Nothing was changed");
+  return false;
 }
 
 const vouching = "nothing of it is left running where this program cannot look";
@@ -160,18 +143,26 @@ async function isConfirmed(
   }
 }
 
-async function say(clearing: Clearing, words: Parameters<WordWriter["leave"]>[0]): Promise<number> {
-  const { testbed, clock, print } = clearing;
-  const taken = clearing.takeStore();
-  if (taken !== null) {
+/** Commits the words if no factory runs; else hands them to it and waits for its answers. */
+async function say(
+  { clock, print }: ThisProcess,
+  database: string,
+  takeStore: () => Store,
+  words: Words,
+): Promise<number> {
+  const lock = lockStore(database);
+  if (lock !== null) {
+    const store = takeStore();
     try {
-      commit(taken.store, words, print);
+      commit(store, words, print);
     } finally {
-      taken.close();
+      store.close();
+      lock.release();
     }
     return 0;
   }
-  const writer = clearing.openWriter();
+  const [{ testbed } = { testbed: "" }] = words;
+  const writer = openWordWriter(database);
   try {
     writer.leave(words);
     const untilMs = clock.uptimeMs() + answerWithinMs;
@@ -191,11 +182,7 @@ async function say(clearing: Clearing, words: Parameters<WordWriter["leave"]>[0]
 }
 
 /** The next start acts on it. */
-function commit(
-  store: Store,
-  words: Parameters<WordWriter["leave"]>[0],
-  print: (line: string) => void,
-): void {
+function commit(store: Store, words: Words, print: (line: string) => void): void {
   for (const { testbed, seq, because } of words) {
     store.setHealth(testbed, null);
     const name = instanceName({ testbed, seq });

@@ -198,9 +198,7 @@ function openScreen(write: LogsOptions["write"]): {
     },
     pause: (isEnd) => {
       if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{"))) return;
-      put(rest);
-      rest = "";
-      isBegun = true;
+      flush();
     },
   };
 }

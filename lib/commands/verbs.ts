@@ -82,7 +82,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       yes: { type: "boolean", description: "do not ask" },
       ...baseArgs,
     },
-    run: async (here, args) => await (await import("./clear.ts")).clearTestbedByWord(here, args),
+    run: async (here, args) => await (await import("./clear.ts")).clearTestbed(here, args),
   },
   service: {
     description: "Install this program as a service that systemd keeps running; or remove it",

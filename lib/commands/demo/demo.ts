@@ -9,25 +9,18 @@ import { startDevserver } from "../../devserver/server.ts";
 import { startRunner } from "../../devserver/simulated-runner.ts";
 import type { Clock } from "../../doors/clock.ts";
 import type { Http } from "../../doors/http.ts";
-import type { Processes } from "../../doors/processes.ts";
-import type { Random } from "../../doors/random.ts";
 import { openMinder } from "../../hosts/minder/minder.ts";
 import { localTransport } from "../../hosts/minder/transport.ts";
 import { Secret } from "../../words/secret.ts";
+import type { ThisProcess } from "../this-process.ts";
 import { type DemoJob, demoJobs, demoTargets, sshJob } from "./jobs.ts";
 import { startSshBench } from "./ssh-bench.ts";
 import { type DemoRun, must, showVerdicts } from "./verdict.ts";
 
-export interface DemoParts {
-  /** How this program is started. */
-  self: string[];
-  temporaryDirectory: string;
-  clock: Clock;
-  random: Random;
-  http: Http;
-  processes: Processes;
-  print(line: string): void;
-}
+export type DemoParts = Pick<
+  ThisProcess,
+  "self" | "temporaryDirectory" | "clock" | "random" | "http" | "processes" | "print"
+>;
 
 /** The demo gives up after this long. */
 const withinMs = 60_000;
