@@ -8,7 +8,7 @@ import {
   readConfig,
   workDirectoryOf,
 } from "../config/locations.ts";
-import { type Reading, readingOf } from "../config/reading.ts";
+import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openMemory } from "../daemon/memory.ts";
@@ -57,7 +57,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
   const lockDirectory = lockDirectoryOf(surroundings.env);
   const store = openOwnStore(database, workDirectory, clock);
-  keepReading(store, readingOf(config), log);
+  keepConfigSummary(store, summaryOf(config), log);
   const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, program);
   const { baseurl } = config.general;
   const known = openMemory(store);
@@ -158,10 +158,10 @@ function openRunners({ http, clock }: ThisProcess): (baseurl: string) => SpRunne
 }
 
 /** For `status` and `check`, which read the file as it is then. A full disk keeps no factory from starting. */
-function keepReading(store: Store, reading: Reading, log: Log): void {
-  if (store.reading()?.hash === reading.hash) return;
+function keepConfigSummary(store: Store, summary: ConfigSummary, log: Log): void {
+  if (store.configSummary()?.hash === summary.hash) return;
   try {
-    store.setReading(reading);
+    store.setConfigSummary(summary);
   } catch (error) {
     if (!isPassing(error)) throw error;
     log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);

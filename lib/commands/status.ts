@@ -16,7 +16,11 @@ export async function showStatus(here: ThisProcess, args: BaseArgs & { json?: bo
   const config = orFactoryError(() => readConfig(base, surroundings));
   const store = await openForReading(base.database, files);
   const isRunning = await isFactoryRunning(base.database, files.isThere);
-  const shown = chooseShown(config, { path: base.config, reading: store?.reading() ?? null, isRunning });
+  const shown = chooseShown(config, {
+    path: base.config,
+    running: store?.configSummary() ?? null,
+    isRunning,
+  });
   const status = {
     isRunning,
     database: base.database,

@@ -23,9 +23,9 @@ export type Parsed<T> = { value: T } | { wrong: string; mend: string };
 /** A string that is read further. Its issues carry the mend in `params`. */
 function textAs<T>(read: (text: string) => Parsed<T>) {
   return z.string().transform((text, context): T => {
-    const reading = read(text);
-    if ("value" in reading) return reading.value;
-    context.addIssue({ code: "custom", message: reading.wrong, params: { mend: reading.mend } });
+    const parsed = read(text);
+    if ("value" in parsed) return parsed.value;
+    context.addIssue({ code: "custom", message: parsed.wrong, params: { mend: parsed.mend } });
     return z.NEVER;
   });
 }

@@ -1,6 +1,6 @@
 /** Which testbeds `status` shows: those that the running factory has read, even if config.toml has changed since. Pure. */
 import type { Config, Target } from "../config/config.ts";
-import { compareReadings, type Reading, readingOf, type ShownTestbed } from "../config/reading.ts";
+import { compareSummaries, type ConfigSummary, summaryOf, type ShownTestbed } from "../config/summary.ts";
 import { FactoryError } from "../words/failure.ts";
 
 export interface ShownConfig {
@@ -12,25 +12,25 @@ export interface ShownConfig {
   remarks: string[];
 }
 
-/** `config` is what the file says now, or why it cannot be used; that error is thrown if no earlier reading is known. */
+/** `config` is what the file says now, or why it cannot be used; that error is thrown if it is not known what was read. */
 export function chooseShown(
   config: Config | FactoryError,
-  { path, reading, isRunning }: { path: string; reading: Reading | null; isRunning: boolean },
+  { path, running, isRunning }: { path: string; running: ConfigSummary | null; isRunning: boolean },
 ): ShownConfig {
   if (config instanceof FactoryError) {
-    if (reading === null) throw config;
+    if (running === null) throw config;
     const start = isRunning ? "the factory read at its start" : "the last factory that ran here had read";
     const wrong = [config.message, ...(config.hint === undefined ? [] : [`  ${config.hint}`])];
     return {
-      ...reading,
+      ...running,
       unread: [],
       remarks: [`${path} has a mistake now. This shows what ${start}.`, ...wrong.join("\n").split("\n")],
     };
   }
-  if (!isRunning || reading === null) return { ...config, unread: [], remarks: [] };
-  const { testbeds, isChanged } = compareReadings(reading, readingOf(config));
+  if (!isRunning || running === null) return { ...config, unread: [], remarks: [] };
+  const { testbeds, isChanged } = compareSummaries(running, summaryOf(config));
   return {
-    ...reading,
+    ...running,
     unread: config.testbeds.filter(({ name }) => testbeds.get(name) === "added"),
     remarks: isChanged
       ? [

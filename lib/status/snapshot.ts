@@ -3,7 +3,7 @@
  * what only a running daemon knows: a worker held on the server, a testbed in use elsewhere.
  */
 import type { Target } from "../config/config.ts";
-import type { ShownTestbed } from "../config/reading.ts";
+import type { ShownTestbed } from "../config/summary.ts";
 import {
   type Health,
   type Instance,

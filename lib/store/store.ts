@@ -3,7 +3,7 @@
  * What is committed here is what a restart knows. Only the store's files speak SQL.
  */
 import type { Database } from "bun:sqlite";
-import { parseReading, type Reading } from "../config/reading.ts";
+import { parseSummary, type ConfigSummary } from "../config/summary.ts";
 import {
   canMove,
   type Changes,
@@ -48,8 +48,8 @@ export interface Store {
   words(): OperatorWord[];
   answerWord(word: OperatorWord, answer: WordAnswer): void;
   /** What the last start read of its configuration; null: it is not known. */
-  reading(): Reading | null;
-  setReading(reading: Reading): void;
+  configSummary(): ConfigSummary | null;
+  setConfigSummary(summary: ConfigSummary): void;
   /** Writes a row as it is; throws if nothing can be committed. */
   tryWriting(): void;
   close(): void;
@@ -58,7 +58,7 @@ export interface Store {
 /** What can be read while a factory may be writing. */
 export type StoreReader = Pick<
   Store,
-  "open" | "latest" | "ended" | "health" | "troubles" | "reading" | "close"
+  "open" | "latest" | "ended" | "health" | "troubles" | "configSummary" | "close"
 >;
 
 /** Opens or creates the file, and takes over rows of the Rust factory. */
@@ -252,15 +252,15 @@ function storeOn(database: Database): Store {
       return count;
     },
     words: () => readWords(database),
-    reading: () => {
+    configSummary: () => {
       if (!hasTable(database, "factory_reading")) return null;
       const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();
-      return row === null ? null : parseReading(row.reading);
+      return row === null ? null : parseSummary(row.reading);
     },
-    setReading: (reading) => {
+    setConfigSummary: (summary) => {
       database
         .query("INSERT OR REPLACE INTO factory_reading (id, reading) VALUES (1, ?)")
-        .run(JSON.stringify(reading));
+        .run(JSON.stringify(summary));
     },
     answerWord: (word, answer) => commit(() => answerWord(database, word, answer)),
     close: () => database.close(),

@@ -19,7 +19,7 @@ import type { Finding } from "../../lib/commands/check/finding.ts";
 import { judge } from "../../lib/commands/check/judge.ts";
 import { reachService } from "../../lib/commands/check/reach-service.ts";
 import { parseConfig } from "../../lib/config/config.ts";
-import { readingOf } from "../../lib/config/reading.ts";
+import { summaryOf } from "../../lib/config/summary.ts";
 import { openCustomerApi } from "../../lib/devserver/customer.ts";
 import { startDevserver } from "../../lib/devserver/server.ts";
 import { startRunner } from "../../lib/devserver/simulated-runner.ts";
@@ -385,7 +385,7 @@ test("runCheck() warns of boards that the running factory has not read, and of q
     const clock = ${JSON.stringify({ bootId: clock.bootId, uptimeMs: clock.uptimeMs() })};
     lockStore(${JSON.stringify(path)});
     const store = openStore({ path: ${JSON.stringify(path)}, nowMs: 0, directoryOf: () => "/nowhere" });
-    store.setReading({ hash: "other", testbeds: [], targets: [] });
+    store.setConfigSummary({ hash: "other", testbeds: [], targets: [] });
     const health = (strikes, minutes, bootId = clock.bootId) =>
       ({ strikes, reason: "no power", retryAt: { bootId, uptimeMs: clock.uptimeMs + minutes * 60_000 } });
     store.setHealth("bed-1", health(3, 10));
@@ -612,7 +612,7 @@ const good: Facts = {
   freeBytes: seen(1e12),
   isFactoryRunning: seen(false),
   troubles: seen(new Map()),
-  reading: seen(null),
+  runningConfig: seen(null),
   quarantines: seen(new Map()),
   locks: seen({ ok: true, locks: [] }),
   missingPrograms: seen({ ofJobs: [], ofIsolation: [] }),
@@ -755,7 +755,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "a board that the running factory has not read yet",
     {
       isFactoryRunning: seen(true),
-      reading: seen({ ...readingOf(configOf()), hash: "other", testbeds: [] }),
+      runningConfig: seen({ ...summaryOf(configOf()), hash: "other", testbeds: [] }),
     },
     [/^warning testbed.bed-1: the running factory has not read this section yet: it takes no jobs$/],
   ],
@@ -763,10 +763,10 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     "boards that were changed and removed after the running factory read them",
     {
       isFactoryRunning: seen(true),
-      reading: seen({
-        ...readingOf(configOf()),
+      runningConfig: seen({
+        ...summaryOf(configOf()),
         hash: "other",
-        testbeds: readingOf(configOf("", 'note = "x"')).testbeds.flatMap((each) => [
+        testbeds: summaryOf(configOf("", 'note = "x"')).testbeds.flatMap((each) => [
           each,
           { ...each, name: "bed-0" },
         ]),
@@ -779,12 +779,12 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
   ],
   [
     "a configuration that was changed in its general section",
-    { isFactoryRunning: seen(true), reading: seen(readingOf(configOf('isolate = "off"'))) },
+    { isFactoryRunning: seen(true), runningConfig: seen(summaryOf(configOf('isolate = "off"'))) },
     [/^warning configuration: it was changed after the running factory read it$/],
   ],
   [
     "a configuration that the running factory has read",
-    { isFactoryRunning: seen(true), reading: seen(readingOf(configOf())) },
+    { isFactoryRunning: seen(true), runningConfig: seen(summaryOf(configOf())) },
     [],
   ],
   [

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseConfig } from "../../lib/config/config.ts";
-import { compareReadings, parseReading, type Reading, readingOf } from "../../lib/config/reading.ts";
+import { compareSummaries, parseSummary, type ConfigSummary, summaryOf } from "../../lib/config/summary.ts";
 import { type FactoryProcess, type Lab, openLab } from "../lab/lab.ts";
 import { until } from "../lab/until.ts";
 
@@ -41,7 +41,7 @@ const around = {
   workingDirectory: "/",
   readTokenFile: () => "",
 };
-const readingFrom = (text: string): Reading => readingOf(parseConfig({ ...around, text, path: "/c" }));
+const summaryFrom = (text: string): ConfigSummary => summaryOf(parseConfig({ ...around, text, path: "/c" }));
 
 test.each<[string, [string, string], [string, string][], boolean]>([
   ["nothing", ["", ""], [], false],
@@ -59,18 +59,18 @@ test.each<[string, [string, string], [string, string][], boolean]>([
   ["[general]", ["[factory]", "bind_job = false\n[factory]"], [], true],
   ["the token", ["more-than", "more--than"], [], true],
   ["a target's id", ["VBZWM", "VBZWN"], [], true],
-])("compareReadings() %s changed", (_, [from, to], testbeds, isChanged) => {
-  const now = readingFrom(source.replace(from, to));
-  expect(compareReadings(readingFrom(source), now)).toEqual({
+])("compareSummaries() %s changed", (_, [from, to], testbeds, isChanged) => {
+  const now = summaryFrom(source.replace(from, to));
+  expect(compareSummaries(summaryFrom(source), now)).toEqual({
     testbeds: new Map(testbeds as never),
     isChanged,
   });
 });
 
-test("a reading does not contain the token, and is read as it was written", () => {
-  const reading = readingFrom(source);
-  expect(JSON.stringify(reading)).not.toContain("a-token");
-  expect(parseReading(JSON.stringify(reading))).toEqual(reading);
+test("a summary does not contain the token, and is read as it was written", () => {
+  const summary = summaryFrom(source);
+  expect(JSON.stringify(summary)).not.toContain("a-token");
+  expect(parseSummary(JSON.stringify(summary))).toEqual(summary);
 });
 
 const rowOf = (out: string, testbed: string): string | undefined =>

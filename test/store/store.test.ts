@@ -220,15 +220,15 @@ describe("store", () => {
     expect([...open().health()]).toEqual([["a", health]]);
   });
 
-  test("keeps the last reading of the configuration, and gives none that another version wrote", () => {
+  test("keeps the summary of the last configuration, and gives none that another version wrote", () => {
     const store = open();
-    expect(store.reading()).toBeNull();
-    const reading = { hash: "h", testbeds: [], targets: [{ name: "t", id: null }] };
-    store.setReading({ ...reading, hash: "g" });
-    store.setReading(reading);
-    expect(open().reading()).toEqual(reading);
+    expect(store.configSummary()).toBeNull();
+    const summary = { hash: "h", testbeds: [], targets: [{ name: "t", id: null }] };
+    store.setConfigSummary({ ...summary, hash: "g" });
+    store.setConfigSummary(summary);
+    expect(open().configSummary()).toEqual(summary);
     openRaw().run("UPDATE factory_reading SET reading = '{}'");
-    expect(open().reading()).toBeNull();
+    expect(open().configSummary()).toBeNull();
   });
 
   test("shows no secret when a record is printed", () => {

@@ -1,7 +1,7 @@
 /** What `check` reads in the database of a factory. It leaves no file beside it and judges nothing. */
 import { copyFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Reading } from "../../config/reading.ts";
+import type { ConfigSummary } from "../../config/summary.ts";
 import type { Health } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
@@ -38,8 +38,8 @@ export async function readTroubles(database: string): Promise<Map<string, string
 }
 
 /** What the running factory has read of its configuration; null: none is running, or it did not say. */
-export async function readReading(database: string): Promise<Reading | null> {
-  return await readOfRunning(database, (store) => store.reading(), null);
+export async function readRunningConfig(database: string): Promise<ConfigSummary | null> {
+  return await readOfRunning(database, (store) => store.configSummary(), null);
 }
 
 /** Quarantines outlive the factory that imposed them. */

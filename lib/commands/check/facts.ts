@@ -3,7 +3,7 @@ import type { AgentProgram } from "../../hosts/agent-program.ts";
 import type { Base } from "../../config/locations.ts";
 import type { Answer } from "../../server/call.ts";
 import type { Config } from "../../config/config.ts";
-import type { Reading } from "../../config/reading.ts";
+import type { ConfigSummary } from "../../config/summary.ts";
 import type { HttpFailure, HttpReply } from "../../doors/http.ts";
 import type { RunResult } from "../../doors/processes.ts";
 import type { Worker } from "../../server/factory-side.ts";
@@ -62,7 +62,7 @@ export interface Facts {
   /** By testbed: why it takes no jobs, as the running factory said last. Empty if none is running. */
   troubles: Seen<Map<string, string>>;
   /** What the running factory has read of the configuration; null: none is running, or it did not say. */
-  reading: Seen<Reading | null>;
+  runningConfig: Seen<ConfigSummary | null>;
   /** By testbed. */
   quarantines: Seen<Map<string, Quarantine>>;
   locks: Seen<LocksResult>;

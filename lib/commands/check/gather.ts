@@ -22,7 +22,7 @@ import type { Inspected } from "../../hosts/host.ts";
 import type { Minder } from "../../hosts/minder/minder.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
 import { isFactoryRunning } from "../../store/store.ts";
-import { isThere, readQuarantines, readReading, readTroubles, tryDatabase } from "./database.ts";
+import { isThere, readQuarantines, readRunningConfig, readTroubles, tryDatabase } from "./database.ts";
 import type { Facts, Seen, Named, SeenPath } from "./facts.ts";
 
 export interface Ground {
@@ -79,7 +79,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: S
     boardChecks: look(async () => await checkBoards(config, ground, await isRunning, await locks)),
     isFactoryRunning: isRunning,
     troubles: look(() => readTroubles(base.database)),
-    reading: look(() => readReading(base.database)),
+    runningConfig: look(() => readRunningConfig(base.database)),
     quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),
     locks,
     missingPrograms: look(() => findMissingPrograms(config, ground)),

@@ -1,6 +1,6 @@
 /** What the factory of this database says of itself: whether it runs, what it has read, and what it has quarantined. Pure. */
 import type { Testbed } from "../../config/config.ts";
-import { compareReadings, readingOf } from "../../config/reading.ts";
+import { compareSummaries, summaryOf } from "../../config/summary.ts";
 import { localTime } from "../../words/log-line.ts";
 import type { Facts, Seen } from "./facts.ts";
 import { type Finding, ok, warning } from "./finding.ts";
@@ -19,9 +19,9 @@ export function judgeRunning({ base, troubles }: Facts, isRunning: Seen<boolean>
 const restart = "Restart the factory to apply it: running jobs go on";
 
 /** How the file differs from what the running factory has read. */
-export function judgeReading({ config, reading }: Facts): Finding[] {
-  if (!reading.ok || reading.value === null) return [];
-  const { testbeds, isChanged } = compareReadings(reading.value, readingOf(config));
+export function judgeRunningConfig({ config, runningConfig }: Facts): Finding[] {
+  if (!runningConfig.ok || runningConfig.value === null) return [];
+  const { testbeds, isChanged } = compareSummaries(runningConfig.value, summaryOf(config));
   const said = {
     added: "the running factory has not read this section yet: it takes no jobs",
     changed: "its section was changed after the running factory read it",

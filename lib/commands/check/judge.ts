@@ -7,7 +7,7 @@ import { errorText, FactoryError } from "../../words/failure.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
 import type { Facts } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
-import { judgeQuarantine, judgeReading, judgeRunning } from "./judge-factory.ts";
+import { judgeQuarantine, judgeRunningConfig, judgeRunning } from "./judge-factory.ts";
 import {
   elevationTrouble,
   judgeAgent,
@@ -34,7 +34,7 @@ export function judge(facts: Facts): Finding[] {
     ...judgeLockDirectory(facts),
     ...judgeFreeSpace(facts),
     ...judgeRunning(facts, isFactoryRunning),
-    ...judgeReading(facts),
+    ...judgeRunningConfig(facts),
     ...judgePrograms(facts),
     ...judgeElevation(facts),
     ...judgeIsolation(facts),

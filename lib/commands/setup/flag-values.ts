@@ -122,7 +122,7 @@ function targetWords(words: string[]): string[] {
   });
 }
 
-function must<T>(flag: string, reading: Parsed<T>): T {
-  if ("value" in reading) return reading.value;
-  throw new FactoryError(`Cannot use ${flag}: ${reading.wrong}`, { hint: reading.mend });
+function must<T>(flag: string, parsed: Parsed<T>): T {
+  if ("value" in parsed) return parsed.value;
+  throw new FactoryError(`Cannot use ${flag}: ${parsed.wrong}`, { hint: parsed.mend });
 }

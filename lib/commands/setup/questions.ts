@@ -19,9 +19,9 @@ export function openQuestions(terminal: Terminal, print: (line: string) => void)
       for (;;) {
         const answer = (await terminal.ask(`${question}${shown}: `, { hidden })) || usual;
         if (answer === undefined) continue;
-        const reading = read(answer);
-        if ("value" in reading) return reading.value;
-        print(`  ${reading.wrong}\n  ${reading.mend}`);
+        const parsed = read(answer);
+        if ("value" in parsed) return parsed.value;
+        print(`  ${parsed.wrong}\n  ${parsed.mend}`);
       }
     },
     isWanted: async (question, usual) => {

@@ -9,14 +9,14 @@ export type ShownTestbed = Pick<
   "name" | "spType" | "targets" | "enabled" | "host" | "spRunnerUrl" | "note"
 >;
 
-export interface Reading {
+export interface ConfigSummary {
   /** Of everything that was read, the token too. */
   hash: string;
   testbeds: (ShownTestbed & { hash: string })[];
   targets: Target[];
 }
 
-export function readingOf({ general, targets, testbeds, token }: Config): Reading {
+export function summaryOf({ general, targets, testbeds, token }: Config): ConfigSummary {
   return {
     hash: hashOf([general, targets, testbeds, token.reveal()]),
     testbeds: testbeds.map((testbed) => {
@@ -28,7 +28,7 @@ export function readingOf({ general, targets, testbeds, token }: Config): Readin
   };
 }
 
-const readingSchema = z.object({
+const summarySchema = z.object({
   hash: z.string(),
   testbeds: z.array(
     z.object({
@@ -46,18 +46,18 @@ const readingSchema = z.object({
 });
 
 /** Null: another version wrote it, in another form. */
-export function parseReading(text: string): Reading | null {
+export function parseSummary(text: string): ConfigSummary | null {
   try {
-    return readingSchema.parse(JSON.parse(text));
+    return summarySchema.parse(JSON.parse(text));
   } catch {
     return null;
   }
 }
 
 /** By testbed: how the file differs now from what was read. A testbed that is only in one of them is `added` or `removed`. */
-export function compareReadings(
-  read: Reading,
-  now: Reading,
+export function compareSummaries(
+  read: ConfigSummary,
+  now: ConfigSummary,
 ): { testbeds: Map<string, "added" | "removed" | "changed">; isChanged: boolean } {
   const before = new Map(read.testbeds.map(({ name, hash }) => [name, hash]));
   const after = new Map(now.testbeds.map(({ name, hash }) => [name, hash]));
