@@ -3,7 +3,7 @@
  * here it is seen which step another one leads to.
  */
 import type { Testbed } from "../config/config.ts";
-import { type Instance, instanceName, isRust } from "../words/domain.ts";
+import { type Changes, type Instance, instanceName, isRust } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { Secret } from "../words/secret.ts";
 import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
@@ -21,7 +21,20 @@ import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
 import { strike, rest, clearStrikes, testbedMemory } from "./testbed-memory.ts";
 
-export async function follow(factory: Factory, before: Instance, learnt: Learnt): Promise<Outcome> {
+type Needs = Pick<
+  Factory,
+  "api" | "clock" | "config" | "files" | "hosts" | "known" | "log" | "openRunner" | "store"
+>;
+
+/** What is committed and has no further consequence. */
+const commits = {
+  associated: { phase: "starting" },
+  flushed: { isFlushed: true },
+  "owner told": { untold: null },
+  stopped: { phase: "stopped", untold: null },
+} satisfies Partial<Record<Learnt["kind"], Changes>>;
+
+export async function follow(factory: Needs, before: Instance, learnt: Learnt): Promise<Outcome> {
   const { known } = factory;
   const name = instanceName(before);
   // It may have been renewed or seen online while the step was under way.
@@ -75,9 +88,6 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
     case "worker of another":
       record.isAlarmTold = true;
       return failed(`the worker cannot be associated with this instance: ${learnt.why}`);
-    case "associated":
-      advance(factory, instance, { phase: "starting" });
-      return done;
     case "bootstrap read":
       advance(factory, instance, { bootstrap: learnt.bootstrap });
       return done;
@@ -89,9 +99,6 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
     }
     case "go expired":
       setView(factory, instance, "absent");
-      return done;
-    case "flushed":
-      advance(factory, instance, { isFlushed: true });
       return done;
     case "agent started again":
       record.resumed += 1;
@@ -111,11 +118,11 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
       return waiting(limits.heldMs);
     case "end stands":
       return await beginEnd(factory, instance, learnt);
+    case "associated":
+    case "flushed":
     case "owner told":
-      advance(factory, instance, { untold: null });
-      return done;
     case "stopped":
-      advance(factory, instance, { phase: "stopped", untold: null });
+      advance(factory, instance, commits[learnt.kind]);
       return done;
     case "deleted":
       return free(factory, instance, learnt);
@@ -123,7 +130,7 @@ export async function follow(factory: Factory, before: Instance, learnt: Learnt)
 }
 
 /** With a worker the job is lost; without one it is untouched, and what becomes of its lease is in the table of causes. */
-async function end(factory: Factory, instance: Instance, why: End): Promise<Outcome> {
+async function end(factory: Needs, instance: Instance, why: End): Promise<Outcome> {
   if (instance.phase !== "preparing" && instance.phase !== "creating") {
     return await follow(factory, instance, await decideEnd(factory, instance, why));
   }
@@ -146,7 +153,7 @@ async function end(factory: Factory, instance: Instance, why: End): Promise<Outc
   return done;
 }
 
-async function endUnready(factory: Factory, instance: Instance, reason: string): Promise<Outcome> {
+async function endUnready(factory: Needs, instance: Instance, reason: string): Promise<Outcome> {
   const testbed = configured(factory, instance);
   // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
   // that cannot take it either, it would be lost time.
@@ -160,7 +167,7 @@ async function endUnready(factory: Factory, instance: Instance, reason: string):
 }
 
 async function beginEnd(
-  factory: Factory,
+  factory: Needs,
   instance: Instance,
   { end: why, isWorkerGone, isJobDone }: Extract<Learnt, { kind: "end stands" }>,
 ): Promise<Outcome> {
@@ -191,7 +198,7 @@ async function beginEnd(
 }
 
 function free(
-  factory: Factory,
+  factory: Needs,
   instance: Instance,
   { record, left }: Extract<Learnt, { kind: "deleted" }>,
 ): Outcome {
@@ -208,13 +215,13 @@ function free(
 }
 
 /** Where the end was decided by an earlier run, until now. */
-function ranMsOf({ known, clock }: Factory, instance: Instance): number | null {
+function ranMsOf({ known, clock }: Needs, instance: Instance): number | null {
   const { wentAt } = instance;
   const { isFromEarlierBoot, endsAtMs } = memoryOf(known, instance);
   if (wentAt === null || wentAt.bootId !== clock.bootId || isFromEarlierBoot) return null;
   return (endsAtMs ?? clock.uptimeMs()) - wentAt.uptimeMs;
 }
 
-function configured({ config }: Factory, instance: Instance): Testbed | undefined {
+function configured({ config }: Needs, instance: Instance): Testbed | undefined {
   return config.testbeds.find(({ name }) => name === instance.testbed);
 }

@@ -14,25 +14,27 @@ import { openInstances } from "./instance-memory.ts";
 import { type Factory, aloneIn } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
-export async function reach(factory: Factory, testbed: Testbed): Promise<Outcome> {
+type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "openRunner" | "store">;
+
+export async function reach(factory: Needs, testbed: Testbed): Promise<Outcome> {
   const reached = await reachAnew(factory, testbed);
   return reached.ok ? done : failed(reached.reason);
 }
 
 /** The host of a testbed, as it was last reached; null where it was not. */
-export function hostOf({ hosts, known }: Factory, testbed: Testbed): Host | null {
+export function hostOf({ hosts, known }: Pick<Factory, "hosts" | "known">, testbed: Testbed): Host | null {
   if (!isReached(testbed)) return hosts.here;
   const { reached } = testbedMemory(known, testbed.name);
   return reached?.ok === true ? reached.host : null;
 }
 
 /** The same, reached now where it was not before; a board is looked at each time, for others may use it, too. */
-export async function reachedHost(factory: Factory, testbed: Testbed): Promise<Reached> {
+export async function reachedHost(factory: Needs, testbed: Testbed): Promise<Reached> {
   const host = testbed.spRunnerUrl === null ? hostOf(factory, testbed) : null;
   return host === null ? await reachAnew(factory, testbed) : { ok: true, host };
 }
 
-export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Reached> {
+export async function reachAnew(factory: Needs, testbed: Testbed): Promise<Reached> {
   const { hosts } = factory;
   let reached: Reached;
   if (testbed.spRunnerUrl === null) {
@@ -46,7 +48,7 @@ export async function reachAnew(factory: Factory, testbed: Testbed): Promise<Rea
   return reached;
 }
 
-function markReached(factory: Factory, testbed: Testbed, reached: Reached): void {
+function markReached(factory: Needs, testbed: Testbed, reached: Reached): void {
   // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
   const record = testbedMemory(factory.known, testbed.name);
   if (reached.host !== undefined && record.reached?.host === undefined) factory.known.sweptMs = null;
@@ -55,7 +57,7 @@ function markReached(factory: Factory, testbed: Testbed, reached: Reached): void
 }
 
 /** What is there already: instances that only their directories still tell of, and other factories' locks. */
-async function lookAround(factory: Factory, testbed: Testbed, reached: Reached): Promise<Reached> {
+async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): Promise<Reached> {
   if (!reached.ok) return reached;
   const { minder, workDirectory } = reached.host;
   const record = testbedMemory(factory.known, testbed.name);
@@ -101,18 +103,18 @@ async function lookAround(factory: Factory, testbed: Testbed, reached: Reached):
   return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
 }
 
-function cookiesOf({ known }: Factory): Set<string | null> {
+function cookiesOf({ known }: Needs): Set<string | null> {
   return new Set(openInstances(known).map(({ cookie }) => cookie));
 }
 
 /** Another factory holds the testbed: it is not free until a further look shows otherwise. */
-export function markElsewhere(factory: Factory, testbed: Testbed, owner: string): void {
+export function markElsewhere(factory: Needs, testbed: Testbed, owner: string): void {
   if (testbed.host === null) testbedMemory(factory.known, testbed.name).elsewhere = owner;
   else markUnreached(factory, testbed, `in use elsewhere: ${owner}`);
 }
 
 /** A testbed on another host takes no job until that host has been reached anew. */
-export function markUnreached(factory: Factory, testbed: Testbed, reason: string): void {
+export function markUnreached(factory: Needs, testbed: Testbed, reason: string): void {
   if (isReached(testbed)) markReached(factory, testbed, { ok: false, reason });
 }
 

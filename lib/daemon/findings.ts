@@ -10,7 +10,9 @@ import { advance, setView, openInstances } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
-export function takeIn(factory: Factory, found: Found): Outcome {
+type Needs = Pick<Factory, "clock" | "config" | "known" | "log" | "random" | "store">;
+
+export function takeIn(factory: Needs, found: Found): Outcome {
   const { known, log } = factory;
   if (found.isTokenGood !== undefined) takeToken(factory, found.isTokenGood);
   switch (found.kind) {
@@ -56,7 +58,7 @@ export function takeIn(factory: Factory, found: Found): Outcome {
 }
 
 /** An operator must see why a testbed stays in use, and what ends that. */
-function logHolds(factory: Factory, workers: Worker[]): void {
+function logHolds(factory: Needs, workers: Worker[]): void {
   const { known } = factory;
   const held = new Set(workers.filter(({ hold }) => hold).map(({ id }) => id));
   for (const record of known.instances.values()) {
@@ -74,7 +76,7 @@ function logHolds(factory: Factory, workers: Worker[]): void {
   }
 }
 
-function takeToken({ known, log, config }: Factory, isGood: boolean): void {
+function takeToken({ known, log, config }: Needs, isGood: boolean): void {
   if (known.server.isTokenRefused === !isGood) return;
   known.server.isTokenRefused = !isGood;
   if (isGood) log.info("the server takes the factory's token again");
@@ -86,7 +88,7 @@ function takeToken({ known, log, config }: Factory, isGood: boolean): void {
 }
 
 function takeLease(
-  { known, clock, config, random, log }: Factory,
+  { known, clock, config, random, log }: Needs,
   { lease, askedAt, targets }: Extract<Found, { kind: "leased" }>,
 ): void {
   const nextMs = (jitter: number): number => clock.uptimeMs() + config.general.pollIntervalMs * jitter;
@@ -101,7 +103,7 @@ function takeLease(
 }
 
 function takeViews(
-  factory: Factory,
+  factory: Needs,
   { at, instances, begunMs, views }: Extract<Found, { kind: "looked" }>,
 ): Outcome {
   const { known } = factory;
@@ -142,7 +144,7 @@ function takeViews(
 }
 
 function takeLocks(
-  { known, config, clock, log }: Factory,
+  { known, config, clock, log }: Needs,
   { locks, ours }: Extract<Found, { kind: "locks seen" }>,
 ): void {
   // What was open before we looked, or is now, is ours.

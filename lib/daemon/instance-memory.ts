@@ -20,31 +20,35 @@ export interface BoardMemory {
   isAtWork: boolean;
 }
 
-export interface InstanceMemory {
+export class InstanceMemory {
   /** As it was committed last. */
   row: Instance;
-  look: KnownLook | null;
+  look: KnownLook | null = null;
   /** When something was last said to have changed, also before the first look ended. */
-  hintedMs: number;
+  hintedMs = Number.NEGATIVE_INFINITY;
   /** Testbeds that could not be got ready for its job before. */
-  tried: readonly string[];
+  tried: readonly string[] = [];
   /** When a minder may last have been armed for it. */
-  armedMs: number | null;
+  armedMs: number | null = null;
   /** A worker is being asked for right now. */
-  isAskingForWorker: boolean;
+  isAskingForWorker = false;
   /** How often its agent was started again. */
-  resumed: number;
-  board: BoardMemory | null;
+  resumed = 0;
+  board: BoardMemory | null = null;
   /** The last list showed its worker as held. */
-  isHeld: boolean;
+  isHeld = false;
   /** Its job's owner was told of an alarm. */
-  isAlarmTold: boolean;
+  isAlarmTold = false;
   /** Its agent was started in an earlier boot of this host: how long it ran is not known. */
-  isFromEarlierBoot: boolean;
+  isFromEarlierBoot = false;
   /** When this process decided its end. */
-  endsAtMs: number | null;
+  endsAtMs: number | null = null;
   /** An operator cleared it: how many looks could not tell whether anything of it is left. */
-  failedLooks: number;
+  failedLooks = 0;
+
+  constructor(row: Instance) {
+    this.row = row;
+  }
 }
 
 export interface InstanceRecords {
@@ -52,28 +56,14 @@ export interface InstanceRecords {
 }
 
 export function remember({ instances }: InstanceRecords, row: Instance): InstanceMemory {
-  const fresh: InstanceMemory = {
-    row,
-    look: null,
-    hintedMs: Number.NEGATIVE_INFINITY,
-    tried: [],
-    armedMs: null,
-    isAskingForWorker: false,
-    resumed: 0,
-    board: null,
-    isHeld: false,
-    isAlarmTold: false,
-    isFromEarlierBoot: false,
-    endsAtMs: null,
-    failedLooks: 0,
-  };
+  const fresh = new InstanceMemory(row);
   instances.set(instanceName(row), fresh);
   return fresh;
 }
 
 /** Its record; of one that has ended, a record that nobody keeps. */
 export function memoryOf({ instances }: InstanceRecords, instance: Instance): InstanceMemory {
-  return instances.get(instanceName(instance)) ?? remember({ instances: new Map() }, instance);
+  return instances.get(instanceName(instance)) ?? new InstanceMemory(instance);
 }
 
 export function openInstances({ instances }: InstanceRecords): Instance[] {

@@ -14,8 +14,10 @@ import { limits } from "../policy/limits.ts";
 import type { Factory } from "./memory.ts";
 import { strike, nextSeq, testbedMemory } from "./testbed-memory.ts";
 
+type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "store">;
+
 /** One look for this host, not one for each of its testbeds. */
-export async function lookAtHost(factory: Factory): Promise<Outcome> {
+export async function lookAtHost(factory: Needs): Promise<Outcome> {
   const { known, config } = factory;
   // Many instances may fail at once.
   known.hostLook ??= learnHost(factory).finally(() => {
@@ -27,7 +29,7 @@ export async function lookAtHost(factory: Factory): Promise<Outcome> {
 }
 
 /** Nothing can be begun on this host, for a reason that no look is needed for. The next look tells whether it still holds. */
-export function blockHost(factory: Factory, fault: string): void {
+export function blockHost(factory: Needs, fault: string): void {
   const testbeds = factory.config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
   const faults = new Map(testbeds.map(({ name }) => [name, fault] as const));
   factory.known.host = { atMs: Number.NEGATIVE_INFINITY, fault, faults };
@@ -39,7 +41,7 @@ export function blockHost(factory: Factory, fault: string): void {
   }
 }
 
-async function learnHost(factory: Factory): Promise<void> {
+async function learnHost(factory: Needs): Promise<void> {
   const { hosts, config, known, clock } = factory;
   const { workDirectory } = hosts.here;
   const testbeds = config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
@@ -76,7 +78,7 @@ async function learnHost(factory: Factory): Promise<void> {
 }
 
 /** Once each, and once when it is over. */
-function logFaults({ known, log }: Factory, fault: string | null, faults: ReadonlyMap<string, string>): void {
+function logFaults({ known, log }: Needs, fault: string | null, faults: ReadonlyMap<string, string>): void {
   const before = known.host?.fault ?? null;
   // Only the room that is left may differ with each look.
   const sense = (text: string | null): string | undefined => text?.replace(/\d+/g, "");
@@ -89,7 +91,7 @@ function logFaults({ known, log }: Factory, fault: string | null, faults: Readon
 }
 
 /** Of one testbed's instances, by its name: a shorter one may do. */
-function whyTooLong(factory: Factory, { name: testbed }: Testbed): string | null {
+function whyTooLong(factory: Needs, { name: testbed }: Testbed): string | null {
   const { workDirectory } = factory.hosts.here;
   const pathOf = (seq: number): string =>
     `${workDirectory}/${directoryName({ testbed, seq })}/opt/run/buildomat.sock`;
@@ -113,7 +115,7 @@ export interface Need {
 
 /** Why no instance can be armed on a host; null: one can. */
 export function whyUnusable(
-  { config }: Factory,
+  { config }: Pick<Factory, "config">,
   { unusable, unshared, isolation, freeBytes, agentFaults }: HostView,
   { usesHost, agent, workDirectory, setting }: Need,
 ): string | null {
@@ -132,7 +134,7 @@ export function whyUnusable(
  * The lab failed on a testbed: a strike, unless its host, its agent or its service is at fault, which is shown for as long as
  * it lasts.
  */
-export async function blame(factory: Factory, name: string, reason: string): Promise<void> {
+export async function blame(factory: Needs, name: string, reason: string): Promise<void> {
   const { config } = factory;
   const testbed = config.testbeds.find((each) => each.name === name);
   if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
@@ -140,12 +142,12 @@ export async function blame(factory: Factory, name: string, reason: string): Pro
 }
 
 /** Whether the last look found a fault of a testbed's host, agent or service. */
-export function isAtFault({ known }: Factory, testbed: string): boolean {
+export function isAtFault({ known }: Pick<Factory, "known">, testbed: string): boolean {
   return known.host?.faults.has(testbed) === true || known.testbeds.get(testbed)?.reached?.ok === false;
 }
 
 /** Told when it changes: the reason itself may name an instance's directory. */
-export function recordRefusal({ known, log }: Factory, refusal: string | null): void {
+export function recordRefusal({ known, log }: Pick<Factory, "known" | "log">, refusal: string | null): void {
   if (refusal !== null && known.refusal === null) {
     log.warn(
       `jobs cannot be isolated on this host, so one at a time runs here, with the host's own /work and /input: ${refusal}`,
@@ -157,7 +159,11 @@ export function recordRefusal({ known, log }: Factory, refusal: string | null): 
 }
 
 /** Of a testbed's host that is not this one: the next job waits until it is alone there. */
-export function recordAlone({ known, log }: Factory, testbed: string, refusal: string | null): void {
+export function recordAlone(
+  { known, log }: Pick<Factory, "known" | "log">,
+  testbed: string,
+  refusal: string | null,
+): void {
   const record = testbedMemory(known, testbed);
   const isNew = refusal !== null && !record.isAlone;
   record.isAlone = refusal !== null;

@@ -28,53 +28,37 @@ export interface Parts {
   log: Log;
 }
 
-export interface Memory {
+export class Memory {
   /** By name. */
-  instances: Map<string, InstanceMemory>;
+  instances = new Map<string, InstanceMemory>();
   /** By name; `.host` is the lock of this host as a whole. */
-  testbeds: Map<string, TestbedMemory>;
-  server: KnownServer;
-  leases: PendingLease[];
+  testbeds = new Map<string, TestbedMemory>();
+  server: KnownServer = newServerView();
+  leases: PendingLease[] = [];
   /** A commit failed, and none was tried since. */
-  isStoreFailing: boolean;
+  isStoreFailing = false;
   /** What the last look at this host found. */
-  host: HostFaults | null;
+  host: HostFaults | null = null;
   /** A look at this host that is under way. */
-  hostLook: Promise<void> | null;
+  hostLook: Promise<void> | null = null;
   /** Why this host last refused to isolate an instance. */
-  refusal: string | null;
-  locksSeenMs: number | null;
-  sweptMs: number | null;
+  refusal: string | null = null;
+  locksSeenMs: number | null = null;
+  sweptMs: number | null = null;
   /** By work directory of a host: when it was last swept. */
-  hostsSweptMs: Map<string, number>;
+  hostsSweptMs = new Map<string, number>();
   /** Uptime at which this run began; infinite before it. */
-  startedMs: number;
-  retryAtMs: Map<string, number>;
-  /** By action: how often it failed in a row, and what was told of it; null: nothing. */
-  failures: Map<string, { count: number; message: string | null }>;
-  busy: Set<string>;
+  startedMs = Number.POSITIVE_INFINITY;
+  retryAtMs = new Map<string, number>();
+  /** By action: how often it failed in a row, and what was logged of it; null: nothing. */
+  failures = new Map<string, { count: number; message: string | null }>();
+  busy = new Set<string>();
 }
 
 export type Factory = Parts & { known: Memory };
 
 export function openMemory(store: Pick<Store, "open" | "health" | "troubles">): Memory {
-  const known: Memory = {
-    instances: new Map(),
-    testbeds: new Map(),
-    server: newServerView(),
-    leases: [],
-    isStoreFailing: false,
-    host: null,
-    hostLook: null,
-    refusal: null,
-    locksSeenMs: null,
-    sweptMs: null,
-    hostsSweptMs: new Map(),
-    startedMs: Number.POSITIVE_INFINITY,
-    retryAtMs: new Map(),
-    failures: new Map(),
-    busy: new Set(),
-  };
+  const known = new Memory();
   for (const row of store.open()) remember(known, row);
   for (const [name, health] of store.health()) testbedMemory(known, name).health = health;
   for (const [name, trouble] of store.troubles()) testbedMemory(known, name).trouble = trouble;
@@ -97,14 +81,15 @@ function lookup<Memo, Value>(
   return { get, has: (name) => get(name) !== undefined };
 }
 
-export function observe(factory: Factory, mode: Observation["mode"]): Observation {
-  const { known, config } = factory;
-  const { instances, testbeds } = known;
+export function observe(
+  { known, config, clock }: Pick<Factory, "known" | "config" | "clock">,
+  mode: Observation["mode"],
+): Observation {
+  const { instances, testbeds, startedMs, leases, host, refusal, locksSeenMs, sweptMs, server } = known;
   return {
-    ...known,
-    config,
-    mode,
-    now: now(factory),
+    ...{ config, mode, now: now({ clock }), startedMs, leases, host, refusal, locksSeenMs, sweptMs, server },
+    retryAtMs: known.retryAtMs,
+    busy: known.busy,
     instances: openInstances(known),
     looks: lookup(instances, ({ look }) => look),
     resumed: lookup(instances, ({ resumed }) => resumed),

@@ -11,6 +11,8 @@ import { advance } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";
 import { clearStrikes, testbedMemory } from "./testbed-memory.ts";
 
+type Needs = Pick<Factory, "clock" | "known" | "log" | "store">;
+
 /** What becomes of an open instance, whatever its phase. Its job's owner reads why, unless its end was decided before. */
 export function clearedBy(instance: Instance, because: string): Changes {
   const { phase, endReason, endCause, untold } = instance;
@@ -25,7 +27,7 @@ export function clearedBy(instance: Instance, because: string): Changes {
 }
 
 /** Only commits: the next pass acts on it. A testbed on which an action is under way is left for the pass after it. */
-export function takeWords(factory: Factory): void {
+export function takeWords(factory: Needs): void {
   const { store, known } = factory;
   try {
     for (const word of store.words()) {
@@ -40,7 +42,7 @@ export function takeWords(factory: Factory): void {
 }
 
 /** Null: it cannot be answered yet. */
-function take(factory: Factory, { testbed, seq, because }: OperatorWord): WordAnswer | null {
+function take(factory: Needs, { testbed, seq, because }: OperatorWord): WordAnswer | null {
   const { known, clock } = factory;
   const name = instanceName({ testbed, seq });
   const instance = known.instances.get(name)?.row;

@@ -23,7 +23,13 @@ import { memoryOf, remember } from "./instance-memory.ts";
 import { type Factory, logFor, leaseAgeMs } from "./memory.ts";
 import { rest, nextSeq, testbedMemory } from "./testbed-memory.ts";
 
-export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): Outcome {
+type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "openRunner" | "store">;
+
+export function begin(
+  factory: Needs & Pick<Factory, "random">,
+  lease: PendingLease,
+  testbed: Testbed,
+): Outcome {
   const { known, config, store, clock, random } = factory;
   const host = hostOf(factory, testbed);
   if (host === null) return failed("its host is not reached any more");
@@ -66,7 +72,7 @@ export function begin(factory: Factory, lease: PendingLease, testbed: Testbed): 
   return done;
 }
 
-export async function arm(factory: Factory, instance: PreparingInstance | WorkingInstance): Promise<Learnt> {
+export async function arm(factory: Needs, instance: PreparingInstance | WorkingInstance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return cannotGoOn("not configured");
   if (instance.phase === "preparing") {
@@ -113,7 +119,7 @@ function isSameWay(a: Way, b: Way): boolean {
 }
 
 /** Nothing can take the leased job now. Those that were tried for it ask for no other one while it waits. */
-export function letLapse(factory: Factory, lease: PendingLease): Outcome {
+export function letLapse(factory: Needs, lease: PendingLease): Outcome {
   const { known, log } = factory;
   known.leases = known.leases.filter(({ job }) => job !== lease.job);
   for (const testbed of lease.tried) {
@@ -129,7 +135,10 @@ export function letLapse(factory: Factory, lease: PendingLease): Outcome {
 }
 
 /** The minder of an instance that has no worker lets go of the testbed. */
-export async function disarm(factory: Factory, instance: PreparingInstance): Promise<Outcome> {
+export async function disarm(
+  factory: Pick<Factory, "clock" | "hosts" | "known">,
+  instance: PreparingInstance,
+): Promise<Outcome> {
   const { place, cookie } = instance;
   const isVouched = isExpired(factory, instance);
   const words = { cookie, graceMs: 0, ...(isVouched ? { isVouched } : {}) };
@@ -144,7 +153,7 @@ export async function disarm(factory: Factory, instance: PreparingInstance): Pro
  * Whether a minder that was armed for it has let go by itself, also where that cannot be seen: without a worker it was never told
  * to go. An earlier run may have armed it until this one began.
  */
-function isExpired({ known, clock }: Factory, instance: Instance): boolean {
+function isExpired({ known, clock }: Pick<Factory, "clock" | "known">, instance: Instance): boolean {
   const armedMs = memoryOf(known, instance).armedMs ?? known.startedMs;
   return clock.uptimeMs() - Math.max(armedMs, known.startedMs) >= limits.armedMs + limits.armedMarginMs;
 }

@@ -19,6 +19,9 @@ import { advance, memoryOf, openInstances, remember } from "./instance-memory.ts
 import { type Factory, now, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
+type Taking = Pick<Factory, "config" | "known" | "log" | "store">;
+type Needs = Pick<Factory, "clock" | "config" | "files" | "hosts" | "known" | "log" | "store">;
+
 const intentSchema = z.object({
   factory: z.string(),
   testbed: z.string(),
@@ -43,7 +46,7 @@ export function factoryMark({ general, token }: Config): string {
   return createHash("sha256").update(`${general.baseurl}\n${token.reveal()}`).digest("hex").slice(0, 16);
 }
 
-export async function recover(factory: Factory, stopped: AbortSignal): Promise<void> {
+export async function recover(factory: Needs, stopped: AbortSignal): Promise<void> {
   const { minder, workDirectory } = factory.hosts.here;
   for (const instance of openInstances(factory.known)) countAnew(factory, instance);
   await locateFormer(factory);
@@ -60,7 +63,7 @@ export async function recover(factory: Factory, stopped: AbortSignal): Promise<v
  * An agent on another host outlives a boot of this one. How long that took is not known, and must end no job: its time limits
  * count from now on.
  */
-function countAnew(factory: Factory, instance: Instance): void {
+function countAnew(factory: Needs, instance: Instance): void {
   const wentAt = now(factory);
   if (instance.wentAt === null || elapsedMs(instance.wentAt, wentAt) !== null) return;
   const record = memoryOf(factory.known, instance);
@@ -75,7 +78,7 @@ function countAnew(factory: Factory, instance: Instance): void {
 }
 
 /** Makes rows of instances of ours on the minder's host that no row tells of. */
-export async function takeOver(factory: Factory, minder: Minder, recalled: Recalled[]): Promise<void> {
+export async function takeOver(factory: Taking, minder: Minder, recalled: Recalled[]): Promise<void> {
   const mark = factoryMark(factory.config);
   const ours = recalled
     .map(({ directory, intentJson, worker }) => readIntent(intentJson, { directory, worker, mark }))
@@ -84,7 +87,7 @@ export async function takeOver(factory: Factory, minder: Minder, recalled: Recal
 }
 
 /** What could not be taken over while an older instance of its testbed was open, now that none is. */
-export async function takeOverLater(factory: Factory, testbed: string): Promise<Outcome> {
+export async function takeOverLater(factory: Taking, testbed: string): Promise<Outcome> {
   const record = testbedMemory(factory.known, testbed);
   const waiting = record.untaken;
   if (waiting !== null) await takeOverEach(factory, waiting.minder, waiting.instances);
@@ -92,7 +95,7 @@ export async function takeOverLater(factory: Factory, testbed: string): Promise<
   return done;
 }
 
-async function takeOverEach(factory: Factory, minder: Minder, instances: Instance[]): Promise<void> {
+async function takeOverEach(factory: Taking, minder: Minder, instances: Instance[]): Promise<void> {
   const { store, known, log } = factory;
   const left = new Map<string, Instance[]>();
   for (const instance of instances.toSorted((a, b) => a.seq - b.seq)) {
@@ -123,7 +126,7 @@ async function takeOverEach(factory: Factory, minder: Minder, instances: Instanc
 }
 
 /** Nothing is begun before it is known what runs. */
-async function recallUntilAnswered(factory: Factory, stopped: AbortSignal): Promise<Recalled[]> {
+async function recallUntilAnswered(factory: Needs, stopped: AbortSignal): Promise<Recalled[]> {
   const { hosts, clock, log } = factory;
   const { minder, workDirectory } = hosts.here;
   for (let isTold = false; !stopped.aborted; isTold = true) {

@@ -9,7 +9,9 @@ import { goRequest } from "./start.ts";
 import { limits } from "../policy/limits.ts";
 import { type Factory, isOurs } from "./memory.ts";
 
-export async function resume(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
+type Needs = Pick<Factory, "api" | "config" | "hosts" | "known">;
+
+export async function resume(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, known, config } = factory;
   const { worker, bootstrap, place, cookie } = instance;
   const testbed = config.testbeds.find((each) => each.name === instance.testbed);

@@ -14,11 +14,13 @@ import type { MinderView, StopResult } from "../hosts/minder/minder-answer.ts";
 import { openInstances, advance } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";
 
+type Needs = Pick<Factory, "config" | "files" | "hosts" | "known" | "log" | "store">;
+
 /** Where that factory made its directories unless it was told otherwise. */
 const formerWorkDirectory = "/tmp/buildomat-sp-test";
 
 /** At each start, because a directory that was not found may be named by then. Throws what the store throws. */
-export async function locateFormer(factory: Factory): Promise<void> {
+export async function locateFormer(factory: Needs): Promise<void> {
   const former = openInstances(factory.known).filter(isRust);
   const sought = former.filter(({ isCleared }) => !isCleared);
   for (const instance of former) {
@@ -36,7 +38,7 @@ export async function locateFormer(factory: Factory): Promise<void> {
 }
 
 /** What is there says more than today's configuration. */
-async function placeOf(factory: Factory, instance: RustInstance, living: string[]): Promise<RustPlace> {
+async function placeOf(factory: Needs, instance: RustInstance, living: string[]): Promise<RustPlace> {
   const { files, config } = factory;
   const { workDirectory } = factory.hosts.here;
   const name = directoryName(instance);
@@ -63,7 +65,7 @@ async function placeOf(factory: Factory, instance: RustInstance, living: string[
 
 /** Whether the agent there was given the bootstrap of this instance's worker: no other directory has it. */
 async function holdsBootstrap(
-  { files }: Factory,
+  { files }: Needs,
   { bootstrap }: RustInstance,
   directory: string,
 ): Promise<boolean> {
@@ -87,7 +89,10 @@ export async function lookAtFormer(
   return views;
 }
 
-export async function stopFormer({ hosts }: Factory, instance: RustInstance): Promise<StopResult> {
+export async function stopFormer(
+  { hosts }: Pick<Factory, "hosts">,
+  instance: RustInstance,
+): Promise<StopResult> {
   const hidden = whyHidden(instance);
   if (hidden !== null) return { kind: "cannot tell", reason: hidden };
   return await hosts.here.minder.stopFormer(instance.place.directory);

@@ -11,7 +11,9 @@ import { cannotGoOn, failed, type Learnt, refusedCall } from "./outcome.ts";
 import { memoryOf } from "./instance-memory.ts";
 import { type Factory, eventLine, isOurs } from "./memory.ts";
 
-export async function associate(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
+type Needs = Pick<Factory, "api" | "clock" | "config" | "hosts" | "known">;
+
+export async function associate(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
   const { api, known } = factory;
   const name = instanceName(instance);
   const { worker: id } = instance;
@@ -33,7 +35,7 @@ export async function associate(factory: Factory, instance: WorkingInstance): Pr
   return { kind: worker.hold ? "worker held" : "associated", seen };
 }
 
-export async function go(factory: Factory, instance: WorkingInstance): Promise<Learnt> {
+export async function go(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, config } = factory;
   const { worker: id } = instance;
   if (instance.bootstrap === null) {
@@ -64,7 +66,10 @@ export function goRequest(
   return { directory: place.directory, worker, agentJson };
 }
 
-export async function flush({ api }: Factory, instance: WorkingInstance | RustInstance): Promise<Learnt> {
+export async function flush(
+  { api }: Pick<Factory, "api">,
+  instance: WorkingInstance | RustInstance,
+): Promise<Learnt> {
   const answer = await api.flush(instance.worker);
   return answer.ok ? { kind: "flushed" } : refusedCall("flush the worker", answer);
 }

@@ -9,8 +9,10 @@ import type { EndedInstance } from "../store/history.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import type { Factory } from "./memory.ts";
 
+type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "store">;
+
 /** Looks at each host once an hour, and at a new one at once. */
-export async function sweep(factory: Factory): Promise<Outcome> {
+export async function sweep(factory: Needs): Promise<Outcome> {
   const { hosts, known, clock } = factory;
   const nowMs = clock.uptimeMs();
   const reached = [...known.testbeds.values()].flatMap(({ reached }) => reached?.host ?? []);
@@ -34,7 +36,7 @@ export async function sweep(factory: Factory): Promise<Outcome> {
 }
 
 /** What could not be removed, for people; it holds nobody up. */
-async function sweepHost(factory: Factory, host: Host): Promise<string[]> {
+async function sweepHost(factory: Needs, host: Host): Promise<string[]> {
   const { store, config, clock, log, known } = factory;
   const { workDirectory } = host;
   const kept = await host.minder.kept(workDirectory);
@@ -69,7 +71,7 @@ async function sweepHost(factory: Factory, host: Host): Promise<string[]> {
   return left;
 }
 
-async function pruneRows({ store, config, clock }: Factory): Promise<void> {
+async function pruneRows({ store, config, clock }: Needs): Promise<void> {
   const beforeMs = clock.wallMs() - config.general.keepDays * dayMs - limits.rowsMs;
   while (store.prune(beforeMs, limits.rowsPerCommit) === limits.rowsPerCommit)
     await clock.sleep(limits.betweenCommitsMs);

@@ -13,13 +13,15 @@ import { advance, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, leaseAgeMs } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
-export async function check(factory: Factory, testbed: Testbed): Promise<Outcome> {
+type Needs = Pick<Factory, "api" | "clock" | "config" | "hosts" | "known" | "log" | "processes" | "store">;
+
+export async function check(factory: Needs, testbed: Testbed): Promise<Outcome> {
   await runCheck(factory, testbed, null);
   return done;
 }
 
 /** For an armed instance. If it fails, the job is untouched: another testbed may take it. */
-export async function checkAgain(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
+export async function checkAgain(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return done;
   const ended = new AbortController();
@@ -32,7 +34,7 @@ export async function checkAgain(factory: Factory, instance: PreparingInstance):
 }
 
 /** The command, and how it failed, for people; null: it succeeded. */
-async function runCheck(factory: Factory, testbed: Testbed, instance: string | null): Promise<string | null> {
+async function runCheck(factory: Needs, testbed: Testbed, instance: string | null): Promise<string | null> {
   const { processes, known, clock, log } = factory;
   const { name } = testbed;
   const result = await runBoardCheck(processes, testbed, factory.hosts.here);
@@ -50,7 +52,7 @@ async function runCheck(factory: Factory, testbed: Testbed, instance: string | n
 }
 
 /** Until `ended`; false: the server no longer leases the job to us. */
-async function keepLease(factory: Factory, instance: Instance, ended: AbortSignal): Promise<boolean> {
+async function keepLease(factory: Needs, instance: Instance, ended: AbortSignal): Promise<boolean> {
   const { known, clock, api } = factory;
   let waitMs = 0;
   while (instance.job !== null) {

@@ -8,28 +8,28 @@ import type { Store } from "../store/store.ts";
 import { type Health, type Instance, parseInstanceName, type Trouble } from "../words/domain.ts";
 import type { Log } from "../words/logger.ts";
 
-export interface TestbedMemory {
+export class TestbedMemory {
   /** As committed. */
-  health: Health | null;
+  health: Health | null = null;
   /** What keeps jobs from it, as committed. */
-  trouble: Trouble | null;
+  trouble: Trouble | null = null;
   /** How many leases in a row came to nothing there, and when the next may be asked for. */
-  rest: { count: number; untilMs: number; reason: string } | null;
+  rest: { count: number; untilMs: number; reason: string } | null = null;
   /** Instances that run there, found at the start, while the database has an older one open. */
-  untaken: { minder: Minder; instances: Instance[] } | null;
+  untaken: { minder: Minder; instances: Instance[] } | null = null;
   /** Who holds its lock on this host, if that is no instance of ours. */
-  elsewhere: string | null;
-  check: Check | null;
+  elsewhere: string | null = null;
+  check: Check | null = null;
   /** How its host or its service was last reached. */
-  reached: (Reached & { atMs: number }) | null;
+  reached: (Reached & { atMs: number }) | null = null;
   /** Its host, another one, refuses to isolate instances. */
-  isAlone: boolean;
+  isAlone = false;
   /** Its directories on another host were looked through for instances that no row tells of. */
-  isRecalled: boolean;
+  isRecalled = false;
   /** When its service was last told to recover the board. */
-  recoveringSinceMs: number;
+  recoveringSinceMs = Number.NEGATIVE_INFINITY;
   /** Largest seq seen outside the database: work directories and the server's workers. */
-  seq: number;
+  seq = 0;
 }
 
 export interface TestbedRecords {
@@ -37,23 +37,8 @@ export interface TestbedRecords {
 }
 
 export function testbedMemory({ testbeds }: TestbedRecords, name: string): TestbedMemory {
-  let record = testbeds.get(name);
-  if (record === undefined) {
-    record = {
-      health: null,
-      trouble: null,
-      rest: null,
-      untaken: null,
-      elsewhere: null,
-      check: null,
-      reached: null,
-      isAlone: false,
-      isRecalled: false,
-      recoveringSinceMs: Number.NEGATIVE_INFINITY,
-      seq: 0,
-    };
-    testbeds.set(name, record);
-  }
+  const record = testbeds.get(name) ?? new TestbedMemory();
+  testbeds.set(name, record);
   return record;
 }
 

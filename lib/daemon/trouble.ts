@@ -8,13 +8,15 @@ import { isReached } from "../policy/free-testbeds.ts";
 import type { Factory } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
+type Needs = Pick<Factory, "clock" | "known" | "store">;
+
 /** Commits what keeps jobs from a testbed; null: nothing does. */
-export function setTrouble(factory: Factory, name: string, reason: string | null): void {
+export function setTrouble(factory: Needs, name: string, reason: string | null): void {
   commitTroubles(factory, new Map([[name, reason]]));
 }
 
 /** The same, from what the last looks found. */
-export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): void {
+export function showTroubles(factory: Needs, testbeds: Iterable<Testbed>): void {
   const { known } = factory;
   const reasonOf = (testbed: Testbed): string | null => {
     const { reached, trouble, check } = testbedMemory(known, testbed.name);
@@ -30,7 +32,7 @@ export function showTroubles(factory: Factory, testbeds: Iterable<Testbed>): voi
 
 /** In one transaction: a fault of this host can concern a thousand testbeds. */
 export function commitTroubles(
-  { known, store, clock }: Factory,
+  { known, store, clock }: Pick<Factory, "known" | "store" | "clock">,
   reasons: ReadonlyMap<string, string | null>,
 ): void {
   const changes = new Map<string, Trouble | null>();

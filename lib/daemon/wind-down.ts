@@ -14,7 +14,9 @@ import { memoryOf } from "./instance-memory.ts";
 import { type Factory, eventLine, isOurs } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
-export async function decideEnd(factory: Factory, instance: Instance, end: End): Promise<Learnt> {
+type Needs = Pick<Factory, "api" | "clock" | "files" | "hosts" | "known" | "log" | "openRunner">;
+
+export async function decideEnd(factory: Needs, instance: Instance, end: End): Promise<Learnt> {
   const { bar, worker, seen } = await readWorker(factory, instance);
   if (bar !== null) return { ...bar, ...seen };
   if (worker !== null && endRules[end.cause].isRefutedBy(worker)) {
@@ -26,7 +28,7 @@ export async function decideEnd(factory: Factory, instance: Instance, end: End):
 }
 
 /** The server recycles the worker of a job that is done, and the list may show that before a look shows the other. */
-async function sawJobsEnd({ hosts, known }: Factory, instance: Instance): Promise<boolean> {
+async function sawJobsEnd({ hosts, known }: Needs, instance: Instance): Promise<boolean> {
   const { testbed, place } = instance;
   if (testbedMemory(known, testbed).health === null || isRust(instance)) return false;
   const [view] = await hosts.minderOf(place).look([place.directory]);
@@ -35,7 +37,7 @@ async function sawJobsEnd({ hosts, known }: Factory, instance: Instance): Promis
 
 /** The worker as it is now; with a `bar` it may not be touched. */
 async function readWorker(
-  { api }: Factory,
+  { api }: Needs,
   instance: Instance,
 ): Promise<{ bar: Learnt | null; worker: Worker | null; seen?: Pick<Learnt, "seen"> }> {
   const none = { bar: null, worker: null };
@@ -55,14 +57,14 @@ async function readWorker(
   return { bar: null, worker, seen };
 }
 
-export async function stop(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function stop(factory: Needs, instance: Instance): Promise<Learnt> {
   // A hold may have come since the end was decided, also while this process was away.
   const { bar, seen } = await readWorker(factory, instance);
   const learnt = bar ?? (await (instance.untold === null ? stopAll : tellOwner)(factory, instance));
   return { ...learnt, ...seen };
 }
 
-async function stopAll(factory: Factory, instance: Instance): Promise<Learnt> {
+async function stopAll(factory: Needs, instance: Instance): Promise<Learnt> {
   if (isRust(instance)) {
     const stopped = await stopFormer(factory, instance);
     const isStopped = stopped.kind === "stopped" || (stopped.kind === "cannot tell" && isVouched(instance));
@@ -93,7 +95,7 @@ async function stopAll(factory: Factory, instance: Instance): Promise<Learnt> {
 }
 
 /** Adds the reason to the job's event stream, with the last lines of the agent's log. */
-async function tellOwner(factory: Factory, instance: Instance): Promise<Learnt> {
+async function tellOwner(factory: Needs, instance: Instance): Promise<Learnt> {
   const { worker, place, untold } = instance;
   if (worker === null || untold === null) return { kind: "owner told" };
   const tail = await factory.hosts.minderOf(place).tail(place.directory, limits.logTailBytes);
@@ -107,7 +109,7 @@ async function tellOwner(factory: Factory, instance: Instance): Promise<Learnt> 
   return { kind: "owner told" };
 }
 
-export async function deleteWorker(factory: Factory, instance: Instance): Promise<Learnt> {
+export async function deleteWorker(factory: Needs, instance: Instance): Promise<Learnt> {
   const before = await readWorker(factory, instance);
   if (before.bar !== null) return { ...before.bar, ...before.seen };
   const { place, cookie } = instance;
@@ -139,7 +141,7 @@ export function isVouched({ isCleared }: Instance): boolean {
 }
 
 /** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */
-function countFailedLook({ known }: Factory, instance: Instance): boolean {
+function countFailedLook({ known }: Needs, instance: Instance): boolean {
   if (!isVouched(instance)) return false;
   const record = memoryOf(known, instance);
   record.failedLooks += 1;

@@ -13,7 +13,9 @@ import { limits } from "../policy/limits.ts";
 import { advance, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, eventLine, isOurs, leaseAgeMs } from "./memory.ts";
 
-export async function create(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
+type Needs = Pick<Factory, "api" | "clock" | "config" | "known" | "store">;
+
+export async function create(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs && instance.job !== null) {
     return await renew(factory, instance, instance.job);
   }
@@ -24,7 +26,7 @@ export async function create(factory: Factory, instance: PreparingInstance): Pro
   return isLost ? await settle(factory, creating) : asked;
 }
 
-async function renew(factory: Factory, instance: PreparingInstance, job: string): Promise<Learnt> {
+async function renew(factory: Needs, instance: PreparingInstance, job: string): Promise<Learnt> {
   const leasedAt = now(factory);
   const answer = await factory.api.renew(job);
   if (answer.ok) return answer.value ? { kind: "lease renewed", leasedAt } : cannotGoOn("lease lost");
@@ -37,7 +39,7 @@ function isFinal({ refusal }: Extract<Answer<unknown>, { ok: false }>): boolean 
   return refusal === "forbidden" || refusal === "rejected" || refusal === "conflict";
 }
 
-async function askForWorker(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
+async function askForWorker(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   // A lease can grow old while this process stands still (suspended, stopped): look at it at the last moment.
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs) return waiting(0);
   const record = memoryOf(factory.known, instance);
@@ -54,7 +56,7 @@ async function askForWorker(factory: Factory, instance: PreparingInstance): Prom
 }
 
 async function readAnswer(
-  factory: Factory,
+  factory: Needs,
   instance: PreparingInstance,
   answer: Answer<Worker>,
 ): Promise<Learnt> {
@@ -74,7 +76,7 @@ async function readAnswer(
 }
 
 /** While others ask for a worker of the same target, or have been looking for theirs for longer. */
-function mustWait(factory: Factory, instance: PreparingInstance): boolean {
+function mustWait(factory: Needs, instance: PreparingInstance): boolean {
   const { known } = factory;
   const seen = { now: now(factory), startedMs: known.startedMs, server: known.server };
   let isOlder = true;
@@ -93,7 +95,7 @@ function mayBeOurs(instance: Instance, worker: Worker): boolean {
 }
 
 /** A request for a worker was sent, or may have been: finds the worker that it made, or that it made none. */
-export async function settle(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
+export async function settle(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   if (instance.isBound && instance.job !== null && stillServes(instance, factory.config)) {
     const leasedAt = now(factory);
     const renewed = await factory.api.renew(instance.job);
@@ -107,7 +109,7 @@ export async function settle(factory: Factory, instance: PreparingInstance): Pro
 }
 
 /** The lease is gone, so nothing may be asked for again: the worker is found by the job that hangs on it. */
-async function findWorker(factory: Factory, instance: PreparingInstance): Promise<Learnt> {
+async function findWorker(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   // A worker without a job's name on it could as well be the answer to another request that is under way.
   if (mustWait(factory, instance)) return waiting(limits.listWhileUnclearMs);
   const list = await factory.api.workers();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Log } from "../../lib/words/logger.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
-import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
+import { openMemory } from "../../lib/daemon/memory.ts";
 import { strike, rest, clearStrikes, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 
 let directory: string;
@@ -22,10 +22,10 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function openFactory(): Factory {
+function openFactory() {
   const say = (line: string): void => void lines.push(line);
   const log: Log = { debug: say, info: say, warn: say, error: say };
-  return { store, clock: createSettableClock(), known: openMemory(store), log } as unknown as Factory;
+  return { store, clock: createSettableClock(), known: openMemory(store), log };
 }
 
 test("strike() commits the last reason alone, however many there were before, and logs the quarantine", () => {
