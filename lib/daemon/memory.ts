@@ -85,11 +85,12 @@ export function observe(
   { known, config, clock }: Pick<Factory, "known" | "config" | "clock">,
   mode: Observation["mode"],
 ): Observation {
-  const { instances, testbeds, startedMs, leases, host, refusal, locksSeenMs, sweptMs, server } = known;
+  const { instances, testbeds, ...servers } = known;
   return {
-    ...{ config, mode, now: now({ clock }), startedMs, leases, host, refusal, locksSeenMs, sweptMs, server },
-    retryAtMs: known.retryAtMs,
-    busy: known.busy,
+    ...servers,
+    config,
+    mode,
+    now: now({ clock }),
     instances: openInstances(known),
     looks: lookup(instances, ({ look }) => look),
     resumed: lookup(instances, ({ resumed }) => resumed),
