@@ -29,7 +29,9 @@ const elsewhere: Record<string, string> = {
   "npx -y bun@1.4.5 run build": ".ci/run",
   "npx -y bun@1.4.5 run bench": "by hand: figures are no tests",
   "npx -y bun@1.4.5 run format": "by hand: it changes files",
-  "sudo install dist/buildomat-factory-sp-test /usr/local/bin/": "by hand: it changes this machine",
+  "sudo scripts/install.sh --from-checkout": "test/long/systemd.ts",
+  "curl -fsSL https://releases.example.com/factory/install.sh | sudo sh -s -- --url https://releases.example.com/factory":
+    "test/service/install.test.ts, and test/long/systemd.ts from a stick",
   "buildomat-factory-sp-test setup": "test/commands/setup.test.ts, at a terminal",
   'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/commands/clear.test.ts",
   "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/hosts/minder/elevation.test.ts has such a rule",

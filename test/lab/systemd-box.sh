@@ -31,12 +31,16 @@ mount -o remount,bind,ro proc/sys
   touch "$box/upper/first-boot"
 }
 
+# The kernel lets a user's namespace have a /proc of its own only if one can be seen whole.
+mkdir -p lab/proc
+mount -t proc proc lab/proc
+
 # The checkout, to be written to, and the only Bun: what `npx -y bun@VERSION` would fetch.
-mkdir -p checkout lab/bin "$box/checkout/upper" "$box/checkout/work"
+mkdir -p checkout lab/bin lab/fetched "$box/checkout/upper" "$box/checkout/work"
 mount -t overlay -o "lowerdir=$checkout,upperdir=$box/checkout/upper,workdir=$box/checkout/work" overlay checkout
-touch lab/bun
-mount --bind "$bun" lab/bun
-printf '#!/bin/sh\nshift 2\nexec /lab/bun "$@"\n' >lab/bin/npx
+touch lab/fetched/bun
+mount --bind "$bun" lab/fetched/bun
+printf '#!/bin/sh\nshift 2\nPATH=/lab/fetched:$PATH\nexec bun "$@"\n' >lab/bin/npx
 chmod 755 lab/bin/npx
 
 # A boot that its kernel does not tell from the one before.

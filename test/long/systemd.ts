@@ -1,12 +1,16 @@
 /** The service under a real systemd: installed, restarted, stopped, hung, rebooted and gone again. */
 import { afterAll, beforeAll, expect, setDefaultTimeout } from "bun:test";
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { generateKeyPairSync } from "node:crypto";
+import { copyFileSync, cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildExecutable } from "../../scripts/build.ts";
+import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { openPlaces } from "../../lib/update/places.ts";
+import { buildExecutable, hostTarget } from "../../scripts/build.ts";
+import { makeRelease } from "../../scripts/release.ts";
 import { testWith } from "../lab/needs.ts";
 import { openSystemdLab, type SystemdLab } from "../lab/systemd-lab.ts";
-import { openSystemdBox, type SystemdBox } from "../lab/systemd-box.ts";
+import { openSystemdBox, type RunOptions, type SystemdBox } from "../lab/systemd-box.ts";
 import { until } from "../lab/until.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -137,3 +141,129 @@ test("a second install changes and restarts nothing, and uninstall waits for the
     "config.toml\ndata.sqlite3\ndata.sqlite3.lock\nwork",
   );
 });
+
+/** A release of one target, signed by a key that nobody trusts: install.sh goes by the hashes that it holds. */
+async function makeReleaseAt(release: string): Promise<void> {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await makeRelease({
+    directory: release,
+    version: "1.2.3",
+    targets: [hostTarget()],
+    privateKeys: [privateKey.export({ format: "pem", type: "pkcs8" })],
+    channel: "stable",
+    issuedMs: Date.now(),
+    expiresDays: 1,
+    floor: null,
+    revoke: [],
+    build: (_, path) =>
+      buildExecutable({ entry: join(root, "factory.ts"), executable: path, version: "1.2.3" }),
+  });
+}
+
+test("install.sh makes a running service of a checkout, in at most ten lines, and done again changes nothing", async () => {
+  await using lab = await openSystemdLab();
+  const { box } = lab;
+  const line = `/checkout/scripts/install.sh --from-checkout ${lab.setup}`;
+  const said = await box.must(line);
+  expect(said.split("\n").length).toBeLessThanOrEqual(10);
+  expect(await box.must(`systemctl is-active ${unit}; systemctl is-enabled ${unit}`)).toBe("active\nenabled");
+  expect((await lab.ended(await lab.submit("echo first"))).state).toBe("completed");
+  const pid = await show(box, "MainPID");
+  expect(await box.must(line)).toContain("was left alone");
+  expect(await show(box, "MainPID")).toBe(pid);
+  expect(await box.must(`ls /opt/${unit}/versions | wc -l; ls /opt/${unit}`)).toBe(
+    "1\nbin\nboot\ninstall.lock\nlibexec\nversions",
+  );
+  expect(await box.must("/checkout/scripts/install.sh --uninstall --purge --yes")).toContain(
+    "Nothing of it is left",
+  );
+  expect(await box.must("ls -d /opt/build* /root/Oxide/ci/factory 2>/dev/null || echo gone")).toBe("gone");
+});
+
+test("install.sh of a release: a user's service in a home with spaces, and a sentence for what is in its way", async () => {
+  const release = join(directory, "release");
+  await makeReleaseAt(release);
+  await using lab = await openSystemdLab();
+  const { box } = lab;
+  await box.must("mkdir -p /media/stick");
+  cpSync(release, box.at("/media/stick"), { recursive: true });
+  const as = { user: "lab" };
+  await box.addUser("lab", "/home/lab of boards");
+  const install = `sh /media/stick/install.sh ${lab.setup}`;
+  const fails = async (line: string, options?: RunOptions): Promise<string> => {
+    const ran = await box.run(line, options);
+    expect(ran.exitCode).toBeGreaterThan(0);
+    return ran.stderr;
+  };
+
+  expect(await fails(install, as)).toContain("this user is not root");
+  await box.must(
+    `mkdir /mnt/a /mnt/b /mnt/c && mount -t tmpfs -o noexec tmpfs /mnt/a && mount -t tmpfs -o ro tmpfs /mnt/b &&
+     mount -t tmpfs -o size=60m tmpfs /mnt/c`,
+  );
+  expect(await fails(`${install} --prefix /mnt/a/x`)).toContain("noexec");
+  expect(await fails(`${install} --prefix /mnt/b/x`)).toContain("Read-only file system");
+  expect(await fails(`${install} --prefix /mnt/c/x`)).toContain("250 MB are needed");
+  expect(await box.must("ls -A /mnt/a /mnt/c")).toBe("/mnt/a:\n\n/mnt/c:");
+  expect(
+    await fails(
+      `mount -t tmpfs tmpfs /run/systemd/system && umount /run/systemd/system; uname() { echo SunOS; }; . /media/stick/install.sh`,
+    ),
+  ).toContain("there is no executable for SunOS");
+
+  await box.must(`${install} --user`, as);
+  expect(await box.must(`systemctl --user is-active ${unit}; ls ~/.local/opt/*/versions`, as)).toBe(
+    "active\n1.2.3",
+  );
+  const id = await lab.submit(waits);
+  await lab.says(id, "started");
+  expect((await lab.said(id))[0]).toMatch(/^0::\/user\.slice\/.*\/run-\w+\.scope$/);
+  await box.must(`systemctl --user restart ${unit}`, as);
+  await box.must(`touch ~/Oxide/ci/factory/work/grapefruit-1_1/work/go`, as);
+  expect((await lab.ended(id)).state).toBe("completed");
+  await box.must(`sh /media/stick/install.sh --user --uninstall --yes`, as);
+  expect(await box.must(`find "$HOME" -path '*${unit}*'`, as)).toBe("");
+});
+
+test("a version that does not start is left after three tries, by the boot script, and the job of the one before goes on", async () => {
+  await using lab = await openInstalled();
+  const { box } = lab;
+  const id = await lab.submit(waits);
+  await lab.says(id, "started");
+  const places = openPlaces({ prefix: box.at(`/opt/${unit}`), files: openDurableFiles() });
+  const before = String(await places.current());
+  const broken = `${places.staging}/broken`;
+  await Bun.write(broken, "#!/bin/sh\nexit 1\n");
+  await places.place({ version: "9.9.9", executable: broken, sha256: "0".repeat(64), signed: null });
+  await places.switchTo("9.9.9");
+  await box.run(`systemctl restart ${unit}`);
+  await until(
+    "the version before is active again",
+    async () => (await show(box, "ActiveState")) === "active",
+  );
+  expect(await places.current()).toBe(before);
+  expect((await places.mark("9.9.9"))?.kind).toBe("bad");
+  expect(await box.must(`${unit} service status`)).toMatch(/failed +9\.9\.9/);
+  // A running daemon hands over to another build by itself, and its job goes on.
+  const other = join(directory, "other");
+  await buildExecutable({ entry: join(root, "factory.ts"), executable: other, version: "0.2.0" });
+  copyFileSync(other, box.at("/root/other"));
+  expect(await box.must("/root/other service install --base-dir /root/base")).toContain("hands over");
+  await until("the other build runs", async () =>
+    (await box.must(`journalctl -o cat -u ${unit}`)).includes(`${unit} 0.2.0 (`),
+  );
+  await box.must("touch /root/base/work/grapefruit-1_1/work/go");
+  expect((await lab.ended(id)).state).toBe("completed");
+});
+
+testWith("arm64")(
+  "the executable for 64-bit ARM, built here, starts and says its version and target",
+  async () => {
+    const arm = join(directory, "arm");
+    await buildExecutable({ entry: join(root, "factory.ts"), executable: arm, target: "linux-arm64" });
+    const run = Bun.spawnSync(["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu", arm, "--version"]);
+    expect(run.stdout.toString()).toMatch(
+      new RegExp(`^${unit} \\d+\\.\\d+\\.\\d+ \\(\\S+, linux-arm64\\)\n$`),
+    );
+  },
+);

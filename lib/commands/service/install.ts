@@ -10,7 +10,7 @@ import { lockStore } from "../../store/store.ts";
 import { FactoryError } from "../../words/failure.ts";
 import { version } from "../../words/version.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
-import { countJobs, findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
+import { findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
 
 export async function installService(here: ThisProcess, args: ServiceArgs): Promise<number> {
   if (!here.isCompiled) {
@@ -51,6 +51,16 @@ async function placeProgram(
   // A build of this host's has no number of its own.
   const name = release ? version.version : `${version.version}-local.${sha256.slice(0, 12)}`;
   await places.settle();
+  const mark = await places.mark(name);
+  if (mark?.kind === "bad") {
+    throw new FactoryError(
+      `Cannot install ${name}: it was rolled back here: ${mark.reason || "it did not start"}`,
+      {
+        hint: `Install another version; \`${version.product} update --to ${name} --retry\` tries this one again`,
+        exitCode: 1,
+      },
+    );
+  }
   const isThere = (await places.versions()).some((each) => each.version === name && each.sha256 === sha256);
   if (!isThere) {
     let draft = executable;
@@ -86,7 +96,7 @@ async function writeChanged(
   return true;
 }
 
-type Started = "was running" | "started" | "restarted" | "later" | "no unit";
+type Started = "was running" | "started" | "hands over" | "no unit";
 
 async function startService(
   here: ThisProcess,
@@ -110,17 +120,11 @@ async function startService(
     await systemd.control("daemon-reload");
   }
   const { ActiveState: state } = await systemd.show(unit, "ActiveState");
-  const isRunning = state === "active" || state === "reloading";
-  if (isRunning && isNew && (await countJobs(here, base)) > 0) {
-    await places.switchTo(name);
-    await systemd.control("enable", unit);
-    return "later";
-  }
-  if (isNew) await places.switchTo(name);
   await systemd.control("enable", unit);
-  if (isRunning && !isNew) return "was running";
-  await systemd.control(isRunning ? "restart" : "start", unit);
-  return isRunning ? "restarted" : "started";
+  if (isNew) await places.switchTo(name);
+  if (state === "active" || state === "reloading") return isNew ? "hands over" : "was running";
+  await systemd.control("start", unit);
+  return "started";
 }
 
 function report(
@@ -128,7 +132,6 @@ function report(
   { kind, places, unit, link, base }: Installed,
   { name, isNew, isStarted }: { name: string; isNew: boolean; isStarted: Started },
 ): void {
-  const systemctl = kind === "user" ? "systemctl --user" : "systemctl";
   print(`${version.product} ${name} ${isNew ? "is installed" : "was installed already"} in ${places.prefix}`);
   if (isStarted === "no unit") {
     print(
@@ -139,8 +142,8 @@ function report(
   const what: Record<Started, string> = {
     "was running": "runs, and was left alone",
     started: "runs, and starts with this host",
-    restarted: "was restarted with it, and starts with this host",
-    later: `has jobs, and was left alone: it changes over with its next restart. \`${systemctl} restart ${unit}\` is safe: jobs run on`,
+    // It sees by the link that another version is to run.
+    "hands over": "hands over to it within seconds; its jobs run on",
     "no unit": "",
   };
   print(`${unit} ${what[isStarted]}`);
@@ -148,7 +151,8 @@ function report(
     print(`It ends when you log out, unless: sudo loginctl enable-linger ${around.env["USER"] ?? ""}`.trim());
   }
   const command = (around.env["PATH"] ?? "").split(":").includes(dirname(link)) ? version.product : link;
-  print(`Next:  ${command} check     # what would keep jobs away`);
-  print(`       ${command} status    # what each testbed does`);
-  print(`Log:   journalctl ${kind === "user" ? "--user " : ""}-f -u ${unit}`);
+  const where = base.directory === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${base.directory}`;
+  print(`Its configuration, jobs and database are in ${base.directory}`);
+  print(`Next: ${command} check${where}    # what would keep jobs away`);
+  print(`Log:  journalctl ${kind === "user" ? "--user " : ""}-f -u ${unit}`);
 }

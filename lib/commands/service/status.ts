@@ -1,4 +1,5 @@
 /** `service status`: which version runs, whether it is trusted yet, and what the service does. */
+import { readState } from "../../update/state.ts";
 import { version } from "../../words/version.ts";
 import type { ThisProcess } from "../this-process.ts";
 import { findInstalled, type ServiceArgs } from "./installed.ts";
@@ -19,6 +20,14 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
     const mark = await places.mark(name);
     if (mark?.kind === "bad") line("failed", `${name}${mark.reason === "" ? "" : `: ${mark.reason}`}`);
   }
+  const update = await readState(here.durableFiles, places.prefix);
+  if (update.nextCheckAt !== null) line("next look", `for a new version: ${update.nextCheckAt}`);
+  if (update.ready ?? update.offered)
+    line(
+      "offered",
+      `${update.ready ?? update.offered}${update.ready === null ? "" : ", ready to be started"}`,
+    );
+  if (update.failure !== null) line("update", `failed at ${update.failure.at}: ${update.failure.text}`);
   line("prefix", places.prefix);
   if (systemd === null) return 0;
   const shown = await systemd.show(

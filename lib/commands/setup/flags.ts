@@ -20,4 +20,5 @@ export const setupArgs: ArgsDef = {
     valueHint: "NAME=ULID",
     description: "a target and its ULID on the server; may be repeated",
   },
+  installing: { type: "boolean", description: "set by install.sh, which says what comes next" },
 };

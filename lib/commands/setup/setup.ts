@@ -31,6 +31,8 @@ interface SetupDoors extends Pick<ThisProcess, "self" | "files" | "http" | "prin
   around: Surroundings;
   /** Null: there is no terminal to ask at. */
   terminal: Terminal | null;
+  /** What comes next, install.sh says. */
+  isInstalling: boolean;
 }
 
 /** sp-runner's own default. */
@@ -45,7 +47,7 @@ export async function runSetup(
   const given = readGiven(args, words, around);
   const terminal = here.openTerminal();
   try {
-    return await setUp(given, { ...here, around, terminal });
+    return await setUp(given, { ...here, around, terminal, isInstalling: args["installing"] === true });
   } finally {
     terminal?.close();
   }
@@ -234,6 +236,7 @@ function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, 
     print("It has no target yet: add [target.NAME] with the id from the server's target list");
   if (idle.length > 0) print(`Written as comments, because they serve no target yet: ${idle.join(", ")}`);
   if (testbeds.length === 0) print("It has no testbed yet: add [testbed.NAME] with sp_type and targets");
+  if (doors.isInstalling) return;
   const flag = base === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${shellWord(base)}`;
   const command = self.map(shellWord).join(" ");
   print(`\nNext:\n  ${command} check${flag}    # what is still missing, and how to fix it`);

@@ -1,0 +1,281 @@
+/** scripts/install.sh over a release that is a shell script, in each shell that a lab host may have as its sh. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { hostTarget } from "../../scripts/build.ts";
+import { needOfShell, testWith } from "../lab/needs.ts";
+
+const product = "buildomat-factory-sp-test";
+const target = hostTarget();
+const root = mkdtempSync(join(tmpdir(), "install-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const script = readFileSync(join(import.meta.dir, "../../scripts/install.sh"), "utf8");
+const shells = ["dash", "bash", "busybox sh"];
+const needs = (shell: string): ReturnType<typeof testWith> =>
+  testWith(...needOfShell(shell.split(" ")[0] ?? ""));
+const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
+
+/** It notes how it was called, and is placed as the real one places itself. */
+const program = `#!/bin/sh
+case $1 in
+--version) echo "${product} 1.2.0 (abc, ${target})" ;;
+setup) shift; mkdir -p "$HOME/called" && printf '%s\\n' "$@" >"$HOME/called/setup" && mkdir -p "$3" && echo >"$3/config.toml" ;;
+service)
+  mkdir -p "$HOME/called" && printf '%s\\n' "$@" >"$HOME/called/service"
+  prefix=$(sed -n '/--prefix/{n;p;}' "$HOME/called/service")
+  mkdir -p "$prefix/versions/1.2.0" "$prefix/bin"
+  [ "$0" -ef "$prefix/bin/${product}" ] || mv "$0" "$prefix/versions/1.2.0/${product}"
+  ln -sf ../versions/1.2.0/${product} "$prefix/bin/${product}"
+  echo handed over ;;
+esac
+`;
+
+interface Scene {
+  home: string;
+  release: string;
+  /** The script that was filled in for this release. */
+  script: string;
+  run(
+    words: string[],
+    options?: { shell?: string; env?: Record<string, string>; path?: string },
+  ): { code: number; said: string };
+  called(name: "setup" | "service"): string[] | null;
+  /** Names of all files that are not of the release. */
+  files(): string[];
+}
+
+function openScene(content = program): Scene {
+  const directory = mkdtempSync(join(root, "s-"));
+  const [home, release] = [join(directory, "a home"), join(directory, "release")];
+  mkdirSync(home);
+  mkdirSync(join(release, "1.2.0"), { recursive: true });
+  const packed = gzipSync(content);
+  const path = `1.2.0/${product}-1.2.0-${target}.gz`;
+  writeFileSync(join(release, path), packed);
+  const rows = `${target} ${path} ${packed.length} ${sha256(packed)} ${sha256(content)}`;
+  const filled = join(release, "install.sh");
+  writeFileSync(
+    filled,
+    script.replace(/^# @artifacts@$/m, () => `version='1.2.0'\nartifacts='other x 1 2 3\n${rows}'`),
+  );
+  return {
+    home,
+    release,
+    script: filled,
+    run: (words, { shell = "sh", env = {}, path: search = "/usr/bin:/bin" } = {}) => {
+      const [name = "", ...more] = shell.split(" ");
+      const argv = [Bun.which(name, { PATH: "/usr/bin:/bin" }) ?? name, ...more, filled, "--user", ...words];
+      const run = Bun.spawnSync(argv, {
+        env: { PATH: search, HOME: home, ...env },
+        cwd: directory,
+        stdin: "ignore",
+      });
+      return { code: run.exitCode, said: `${run.stdout.toString()}${run.stderr.toString()}` };
+    },
+    called: (name) =>
+      existsSync(join(home, "called", name))
+        ? readFileSync(join(home, "called", name), "utf8")
+            .trim()
+            .split("\n")
+        : null,
+    files: () =>
+      [...new Bun.Glob("**").scanSync({ cwd: home, dot: true })].filter(
+        (name) => !name.startsWith("called/"),
+      ),
+  };
+}
+
+describe.each(shells)("install.sh under %s", (shell) => {
+  const test = needs(shell);
+
+  test("installs from a directory, sets up with what it was given, and hands over, in a home with spaces", () => {
+    const it = openScene();
+    const given = [
+      "--server-url",
+      "https://b.example",
+      "--token-file=/t",
+      "--target",
+      "a=1",
+      "--target",
+      "b=2",
+    ];
+    const ran = it.run(["--offline", it.release, ...given, "--base-dir", `${it.home}/the base`], { shell });
+    expect(ran.said).toContain("handed over");
+    expect(ran.code).toBe(0);
+    expect(ran.said.split("\n").length).toBeLessThanOrEqual(10);
+    expect(it.called("setup")).toEqual([
+      "--installing",
+      "--base-dir",
+      `${it.home}/the base`,
+      "--server-url",
+      "https://b.example",
+      "--token-file",
+      "/t",
+      "--target",
+      "a=1",
+      "--target",
+      "b=2",
+    ]);
+    const prefix = `${it.home}/.local/opt/${product}`;
+    const places = ["--prefix", prefix, "--base-dir", `${it.home}/the base`, "--user"];
+    const unit = existsSync("/run/systemd/system") ? [] : ["--no-unit"];
+    expect(it.called("service")).toEqual(["service", "install", "--release", ...places, ...unit]);
+    expect(readdirSync(prefix).toSorted()).toEqual(["bin", "versions"]);
+  });
+
+  test("a second run fetches nothing and asks nothing, though the release is gone", () => {
+    const it = openScene();
+    it.run(["--offline", it.release], { shell });
+    rmSync(join(it.release, "1.2.0"), { recursive: true });
+    rmSync(join(it.home, "called"), { recursive: true });
+    expect(it.run(["--offline", it.release], { shell })).toMatchObject({ code: 0 });
+    expect(it.called("setup")).toBeNull();
+    expect(it.called("service")).toContain("--release");
+  });
+
+  test.each([
+    ["cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length - 5)],
+    ["replaced", (bytes: Buffer) => gzipSync(`${bytes.length}`)],
+    ["empty", () => Buffer.alloc(0)],
+  ])("a file that was %s is refused, and nothing is left of it", (_, damage) => {
+    const it = openScene();
+    const path = join(it.release, "1.2.0", readdirSync(join(it.release, "1.2.0"))[0] ?? "");
+    writeFileSync(path, damage(readFileSync(path)));
+    expect(it.run(["--offline", it.release], { shell })).toMatchObject({
+      code: 1,
+      said: expect.stringContaining("is not what was released") as string,
+    });
+    expect(it.files()).toEqual([]);
+    expect(it.called("setup")).toBeNull();
+  });
+
+  test("an executable that is another product, another version or for another target is refused", () => {
+    for (const said of ["1.4.5", `${product} 1.2.01 (abc, ${target})`, `${product} 1.2.0 (abc, other)`]) {
+      const it = openScene(`#!/bin/sh\necho '${said}'\n`);
+      expect(it.run(["--offline", it.release], { shell })).toMatchObject({
+        code: 1,
+        said: expect.stringContaining("what was fetched is not") as string,
+      });
+      expect(it.files()).toEqual([]);
+    }
+  });
+
+  test("a dry run says what would be done, and changes nothing", () => {
+    const it = openScene();
+    const { code, said } = it.run(["--offline", it.release, "--dry-run"], { shell });
+    expect(code).toBe(0);
+    expect(said).toContain(`Would install ${it.release}/1.2.0/`);
+    expect(it.files()).toEqual([]);
+  });
+
+  test.each([
+    [["--nonsense", "x"], "unknown flag --nonsense"],
+    [["word"], 'unknown word "word"'],
+    [["--prefix"], "--prefix needs a value"],
+    [["--version", "1.3.0"], "this install.sh is of version 1.2.0"],
+    [["--uninstall"], "nothing is installed in"],
+    [["--from-checkout"], "is not a checkout"],
+    [["--prefix", "/proc/nowhere"], "cannot write to /proc/nowhere"],
+  ])("%p is refused with a sentence", (words, message) => {
+    const it = openScene();
+    expect(it.run(words, { shell })).toMatchObject({
+      code: 1,
+      said: expect.stringContaining(message) as string,
+    });
+    expect(it.files()).toEqual([]);
+  });
+
+  test("uninstall hands over, too", () => {
+    const it = openScene();
+    it.run(["--offline", it.release], { shell });
+    expect(it.run(["--uninstall", "--purge", "--yes"], { shell }).code).toBe(0);
+    expect(it.called("service")?.slice(0, 4)).toEqual(["service", "uninstall", "--purge", "--yes"]);
+  });
+});
+
+describe("a release on a server", () => {
+  /** A PATH with what install.sh needs, and one program to fetch with. */
+  function pathWith(...names: string[]): string {
+    const bin = mkdtempSync(join(root, "bin-"));
+    const usual =
+      "id uname sed grep tr cat df mkdir rmdir rm gzip chmod readlink wc dirname getconf ln mv sh cp";
+    for (const name of [...usual.split(" "), ...names]) {
+      const found = Bun.which(name, { PATH: "/usr/bin:/bin" });
+      if (found !== null) symlinkSync(found, join(bin, name));
+    }
+    return bin;
+  }
+
+  async function serve(
+    it: Scene,
+    respond = (path: string): Response => new Response(Bun.file(join(it.release, path))),
+  ): Promise<{ url: string; stop(): Promise<void> }> {
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: (request) => respond(new URL(request.url).pathname),
+    });
+    return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
+  }
+
+  /** Without blocking the server. */
+  async function run(it: Scene, words: string[], path: string): Promise<{ code: number; said: string }> {
+    const child = Bun.spawn(["/bin/sh", it.script, "--user", ...words], {
+      env: { PATH: path, HOME: it.home },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    return { code, said: out + err };
+  }
+
+  test.each([
+    ["curl and sha256sum", ["curl", "sha256sum"]],
+    ["curl and openssl", ["curl", "openssl"]],
+    ["wget and sha256sum", ["wget", "sha256sum"]],
+  ])("is fetched and verified with %s alone", async (_, names) => {
+    const it = openScene();
+    const server = await serve(it);
+    expect(await run(it, ["--url", `${server.url}/`], pathWith(...names))).toMatchObject({ code: 0 });
+    expect(it.called("service")).toContain("install");
+    await server.stop();
+  });
+
+  test.each([
+    [["sha256sum"], "neither curl nor wget is there"],
+    [["curl"], "neither sha256sum, shasum nor openssl is there"],
+  ])("with %p alone nothing is installed", async (names, message) => {
+    const it = openScene();
+    const server = await serve(it);
+    const { code, said } = await run(it, ["--url", server.url], pathWith(...names));
+    expect({ code, said }).toEqual({ code: 1, said: expect.stringContaining(message) as string });
+    expect(it.files()).toEqual([]);
+    await server.stop();
+  });
+
+  test.each([
+    ["is not there", () => new Response("no", { status: 404 })],
+    ["is another page", () => new Response("<html>Log in</html>")],
+  ])("that %s is not installed", async (_, respond) => {
+    const it = openScene();
+    const server = await serve(it, respond);
+    for (const tool of ["curl", "wget"]) {
+      expect((await run(it, ["--url", server.url], pathWith(tool, "sha256sum"))).code).toBe(1);
+      expect(it.files()).toEqual([]);
+    }
+    await server.stop();
+  });
+});
