@@ -63,7 +63,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     description: "Show the log of the job agent that runs on a testbed, or ran there last",
     args: {
       instance: { type: "positional", description: "TESTBED, or one of its instances: TESTBED/SEQ" },
-      follow: { type: "boolean", alias: "f", description: "go on until the instance ends" },
+      follow: { type: "boolean", alias: "f", description: "keep reading until the instance ends" },
       file: {
         type: "string",
         valueHint: "PATH",
@@ -75,11 +75,11 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   },
   clear: {
     description:
-      "End what is open on a testbed and vouch that nothing of it is left running; lift a quarantine",
+      "Free a stuck testbed: end its instance, vouch that nothing of it is left running, lift a quarantine",
     args: {
-      testbed: { type: "positional", description: "TESTBED" },
+      testbed: { type: "positional", description: "its name in the configuration" },
       because: { type: "string", valueHint: "TEXT", description: "the reason, which the job's owner reads" },
-      yes: { type: "boolean", description: "do not ask" },
+      yes: { type: "boolean", description: "do not ask, and vouch" },
       ...baseArgs,
     },
     run: async (here, args) => await (await import("./clear.ts")).clearTestbed(here, args),

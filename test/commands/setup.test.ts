@@ -338,7 +338,7 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   const refused = start(first.home, [...words, "--server-url", server.url]);
   await refused.answer("Token:", `not-a-token-of-this-server${enter}`);
   await refused.answer("the server refuses it", "");
-  await refused.answer("Use this token all the same? [y/N]", enter);
+  await refused.answer("Use this token anyway? [y/N]", enter);
   await refused.answer("Try another token? [Y/n]", enter);
   await refused.answer("Token:", `${token}${enter}`);
   await refused.answer("The server accepts the token", "");
@@ -350,7 +350,7 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   rmSync(first.base, { recursive: true });
 
   const hopeless = start(first.home, [...words, "--server-url", server.url], { FACTORY_TOKEN: "of-old" });
-  await hopeless.answer("Use this token all the same?", enter);
+  await hopeless.answer("Use this token anyway?", enter);
   await hopeless.answer("Try another token?", `n${enter}`);
   expect(await hopeless.exited).toBe(1);
   expect(hopeless.shown()).toContain("Nothing was changed");
@@ -359,7 +359,7 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   const insisted = start(first.home, [...words, "--server-url", server.url], {
     FACTORY_TOKEN: "not-yet-a-token-here",
   });
-  await insisted.answer("Use this token all the same?", `y${enter}`);
+  await insisted.answer("Use this token anyway?", `y${enter}`);
   await insisted.answer("Name of a testbed", enter);
   expect(await insisted.exited).toBe(0);
   rmSync(first.base, { recursive: true });

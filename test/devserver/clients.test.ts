@@ -253,7 +253,7 @@ describe("clients of the server", () => {
         const answer = await make(clients, [first, second], (line.request_body ?? {}) as never);
         const [asked] = door.asked;
         const path = asked?.url.slice("http://h".length).replace(/\?.*$/, "");
-        // A client cannot send a task that is no number.
+        // A client cannot send a task number that is not a number.
         if (second !== "abc") expect(`${asked?.method} ${path}`).toBe(nameOf(line));
         if (line.status >= 400) {
           const { message } = line.response_body as { message: string };

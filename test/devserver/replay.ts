@@ -130,7 +130,7 @@ function bodyOf(
     sent.set(body.sha256, sha256(bytes));
     return bytes;
   }
-  // A text that was recorded as one is no JSON.
+  // A body that was recorded as text is not JSON.
   const text = typeof body === "string" ? body : spacedJson(body);
   return new TextEncoder().encode(likeness.translate(text));
 }

@@ -39,7 +39,7 @@ const line = { stream: "stdout", time: "2026-01-01T00:00:00Z", payload: "x" };
 
 describe("devserver watch", () => {
   test.each([
-    ["from the newest event on, unless told otherwise", "", {}, ["seq-3 running", "seq-3 completed"]],
+    ["only events after the newest, by default", "", {}, ["seq-3 running", "seq-3 completed"]],
     ["from minseq on", "?minseq=2", {}, ["seq-1 running", "seq-2", "seq-3", "seq-3 completed"]],
     [
       "after the last event that the client has, if that is earlier",

@@ -17,7 +17,7 @@ interface Verdict {
   waited: string;
   ran: string;
   result: string;
-  /** What is not as it should be; null: nothing. */
+  /** What is not as expected; null: nothing. */
   fault: string | null;
 }
 
@@ -66,7 +66,7 @@ export async function showVerdicts(
     const { title } = run.job;
     return [title, testbed, waited, ran, result, fault ?? "yes"];
   });
-  const titles = ["job", "testbed", "waited", "ran", "result", "as it should"];
+  const titles = ["job", "testbed", "waited", "ran", "result", "as expected"];
   print(["", ...alignColumns([titles, ...rows]), ""].join("\n"));
   const wrong = judged.filter(({ fault }) => fault !== null);
   for (const { run } of wrong) {
