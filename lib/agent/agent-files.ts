@@ -49,9 +49,9 @@ export interface AgentBase {
   recordRunner(state: object): void;
   /** Text of what was last recorded so. */
   readRunnerRecord(): string | null;
-  /** What the factory wrote of the testbed, in the agent's home; null where it wrote nothing. Throws AgentError where it cannot be read. */
+  /** The factory's testbed.json in the agent's home; null if there is none. Throws AgentError if it cannot be read. */
   readTestbed(): string | null;
-  /** Makes `bin/bmat`, where whoever started the agent did not. */
+  /** Makes `bin/bmat`, if there is none yet. */
   provideBmat(command: string[]): void;
 }
 
@@ -109,7 +109,7 @@ export function openBase({ directory, home }: { directory: string; home: string 
     recordRunner: (state) =>
       attempt("write", recordPath, () => {
         const file = openSync(`${recordPath}.new`, "w");
-        // The factory's user reads it also where this agent is root, whatever umask it was given; it holds no secret.
+        // The factory's user must be able to read it, even if this agent is root, whatever its umask. It holds no secret.
         fchmodSync(file, 0o644);
         writeSynced(file, JSON.stringify(state));
         renameSync(`${recordPath}.new`, recordPath);

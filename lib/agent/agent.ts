@@ -24,11 +24,11 @@ export interface AgentOptions {
   http: Http;
   log: Log;
   /**
-   * BUILDOMAT_OPT, BUILDOMAT_NONROOT, HOME and USER are used, and BUILDOMAT_OWN_RUN: "yes" where nobody else sees what this
-   * agent puts into /var/run. Nothing else of it reaches a job.
+   * BUILDOMAT_OPT, BUILDOMAT_NONROOT, HOME and USER are used, and BUILDOMAT_OWN_RUN: "yes" if /var/run is this
+   * agent's own. Nothing else of it reaches a job.
    */
   env: Record<string, string | undefined>;
-  /** What `bin/bmat` runs, where whoever started the agent has not made one. */
+  /** What `bin/bmat` runs, if there is none yet. */
   bmat: string[];
   /** Where inputs are written; jobs know it as /input. */
   inputDirectory: string;
@@ -40,10 +40,10 @@ export interface AgentOptions {
 const exitStopped = 143;
 const idlePingMs = 1000;
 const busyPingMs = 5000;
-/** Longer than a process group's grace; whoever stops the agent waits little longer. */
+/** Longer than a process group's grace, and a little shorter than the factory waits for the agent. */
 const stopWithinMs = 7000;
 
-/** Resolves with the exit code: 1 when it cannot start or not record a job, else only when told to stop. */
+/** Resolves with the exit code: 1 if it cannot start or cannot record a job. Otherwise it ends only when `signal` aborts. */
 export async function runAgent(options: AgentOptions): Promise<number> {
   const { clock, env, log } = options;
   const directory = (env["BUILDOMAT_OPT"] ?? "/opt/buildomat").replace(/\/+$/, "");
@@ -83,7 +83,7 @@ function createAgent(options: AgentOptions, base: AgentBase): Agent {
   const identity = base.readIdentity();
   const testbed = base.readTestbed();
   const runner = readRunner(testbed);
-  /** Told to stop, or something failed that nobody has thought of. */
+  /** Aborts when the agent shall stop, or after an unexpected error. */
   const halt = new AbortController();
   let crash: { error: unknown } | null = null;
   const server: Server = {
@@ -105,7 +105,7 @@ function createAgent(options: AgentOptions, base: AgentBase): Agent {
       if (!isOutage) log.warn(`ping: ${answer.message}; tried again`);
       isOutage = true;
       refusedPings = answer.refusal === "unauthorised" ? refusedPings + 1 : 0;
-      // Asked twice, because a server that is being mended may say so once.
+      // Asked twice, because a server under repair may say so once.
       if (refusedPings >= 2) job.end("the server does not know this worker any more");
       return;
     }

@@ -1,6 +1,6 @@
 /**
  * The one job of this agent, as its pings see it (lib/agent/README.md "A job's calls in order"): taken from a ping or
- * from an agent before this one, played, ended early. It is told what each ping said, and never pings.
+ * from an agent before this one, played, ended early. It gets each ping's answer, and never pings.
  */
 import { z } from "zod";
 import type { Server } from "../server/call.ts";
@@ -30,9 +30,9 @@ export interface CurrentJobOptions extends Pick<
   testbed: string | null;
   /** The testbed's service, which runs its jobs; null: the tasks' scripts are run here. */
   runner: RunnerTestbed | null;
-  /** A ping should be made now. */
+  /** Makes a ping now. */
   askNow(): void;
-  /** Nobody has thought of this error, or the agent cannot go on. */
+  /** An unexpected error, or the agent cannot go on. */
   crash(error: unknown): void;
 }
 

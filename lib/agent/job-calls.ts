@@ -18,14 +18,14 @@ export type Conflict = "ends the job" | "passes" | "is an answer";
 type NextStep = "retry" | "doubt" | "job over" | "answer";
 
 /**
- * A call that is refused with one of these would be refused again. Another 4xx, a 404 say, comes from what stands between:
+ * A call that is refused with one of these would be refused again. Another 4xx, for example 404, comes from a proxy on the way:
  * these calls exist.
  */
 const finalStatuses: (number | null)[] = [400, 413, 422];
 
 const steps: Record<Refusal, Record<Conflict, NextStep>> = {
   "no answer": { "ends the job": "retry", passes: "retry", "is an answer": "retry" },
-  // A deleted worker, or a server that is being mended: the ping decides, because it is asked twice.
+  // A deleted worker, or a server under repair: the ping decides, because it is asked twice.
   unauthorised: { "ends the job": "doubt", passes: "doubt", "is an answer": "doubt" },
   // `not your job`: it never becomes ours again.
   forbidden: { "ends the job": "job over", passes: "job over", "is an answer": "job over" },
@@ -47,7 +47,7 @@ export interface JobCalls {
   ): Promise<Answer<T>>;
 }
 
-/** Who waits for a call, where that is another program. */
+/** The other program that waits for a call. */
 export interface Caller {
   /** Aborts when it has gone: the call is not made again. */
   signal: AbortSignal;

@@ -17,7 +17,7 @@ import { uploadOutputs } from "./outputs/upload.ts";
 
 /** What runs a job's tasks: `task/task-job.ts` or `hardware-test/hardware-test-job.ts`. */
 export interface JobKind {
-  /** Where the job's files are. `locate` and `within` are for files that this agent sees elsewhere than the job. */
+  /** Where the job's files are. `locate` and `within` are for jobs whose paths are not this agent's. */
   place: { inputDirectory: string; locate?: Locate; within?: string[] };
   /** False if somebody uses its inputs already. */
   needsInputs: boolean;
@@ -50,7 +50,7 @@ export interface JobOptions {
   log: Log;
 }
 
-/** Resolves when the server has acknowledged the job's end. Rejects with JobOver where the job is not ours any more. */
+/** Resolves when the server has acknowledged the job's end. Rejects with JobOver if the job is not ours any more. */
 export async function playJob(options: JobOptions): Promise<void> {
   const { job, clock, log } = options;
   const { api, calls } = options.access;
@@ -71,7 +71,7 @@ function recordVerdict({ base, log }: JobOptions, fault: string | null): void {
   try {
     base.recordVerdict(fault);
   } catch (error) {
-    // Only the factory's log wants it.
+    // It is only for the factory's log.
     if (!(error instanceof AgentError)) throw error;
     log.warn(error.message);
   }

@@ -25,7 +25,7 @@ const words: Record<string, [kind: string, message: string]> = {
   ECONNREFUSED: ["ConnectionRefused", "Connection refused"],
 };
 
-/** `ENOENT` and the like; null for what the operating system did not say. */
+/** For example `ENOENT`; null if the error is not the operating system's. */
 export function errorCode(error: unknown): string | null {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
 }

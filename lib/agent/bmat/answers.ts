@@ -1,5 +1,5 @@
 /**
- * What bmat is told: the job's store, the task's processes, and what the server said of the factory
+ * The agent's answers to bmat: the job's store, the task's processes, and what the server said about the factory
  * (lib/agent/README.md "bmat").
  */
 import type { Answer } from "../../server/call.ts";
@@ -30,7 +30,7 @@ export function createPuts(): Puts {
   return { last: Promise.resolve(), callers: new Set() };
 }
 
-/** Never rejects: what cannot be done is an answer too. While the server is away the answer waits, and the caller hears of it. */
+/** Never rejects: a refusal is an answer too. While the server is away the answer waits, and the caller is informed. */
 export async function answerControl(
   request: ControlRequest,
   caller: Caller,

@@ -29,7 +29,7 @@ const groups: Record<string, Record<string, BmatCommand>> = {
 
 /** Resolves with the exit code. */
 export async function runBmat(argv: string[], { clock, env }: BmatOptions): Promise<number> {
-  // Written into bin/bmat: a task without an environment knows no better where its agent is.
+  // `bin/bmat` passes it: a task with an empty environment could not find its agent otherwise.
   const [base, words] = argv[0] === "--base" ? [argv[1], argv.slice(2)] : [undefined, argv];
   try {
     const top = readOptions(words, {}, []);
@@ -58,7 +58,7 @@ export async function runBmat(argv: string[], { clock, env }: BmatOptions): Prom
   }
 }
 
-/** The real agent's place in root mode; an agent of ours listens there as well where that is its instance's own. */
+/** The real agent's place in root mode; our agent listens there too if that path is its instance's own. */
 const rootSocketPath = "/var/run/buildomat.sock";
 
 async function connect(base: string | undefined, env: BmatOptions["env"]): Promise<ControlClient> {

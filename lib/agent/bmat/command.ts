@@ -12,7 +12,7 @@ export interface Bmat {
 }
 
 export interface BmatCommand {
-  /** After its name; null where it is not shown. */
+  /** What follows its name; null if it is not shown. */
   usage: string | null;
   alias?: string;
   flags: Flags;

@@ -47,7 +47,7 @@ async function putValue({ args: [name, value], flags }: Options, { client }: Bma
   if (reply !== "Ack") throw unexpected(reply);
 }
 
-/** The server takes 10 KiB; so much more is read only to tell its user what the server says of it. */
+/** The server takes 10 KiB; more is read only so that the user gets the server's own error. */
 const longestStdinBytes = 256 * 1024;
 
 async function readStdin(): Promise<string> {

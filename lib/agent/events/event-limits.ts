@@ -7,6 +7,6 @@ export const longestEventBytes = 64 * 1024;
 export const batchEvents = 100;
 export const batchBytes = 1024 * 1024;
 
-/** Whoever puts a further event waits, and with it the process that prints. */
+/** When so many wait, a further event waits for room, and so does the process that prints. */
 export const queueEvents = 256;
 export const queueBytes = 2 * 1024 * 1024;

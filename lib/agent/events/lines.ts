@@ -22,7 +22,7 @@ export interface Lines {
 const newline = 0x0a;
 
 export function createLines(): Lines {
-  // U+FFFD for what is no UTF-8; a byte order mark is text like any other.
+  // U+FFFD for bytes that are not UTF-8; a byte order mark is text like any other.
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const held = new Uint8Array(longestEventBytes);
   let length = 0;
@@ -85,7 +85,7 @@ export function createLines(): Lines {
   };
 }
 
-/** How many of the bytes come before a last character that lacks bytes; all of them where that is no UTF-8 anyway. */
+/** How many of the bytes come before a last character that lacks bytes; all of them if it is not UTF-8 anyway. */
 function wholeCharacters(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] as number;

@@ -1,6 +1,6 @@
 /**
  * A job's events on their way to the server: in order, in batches, a new batch as soon as the last was taken. It is
- * bounded: whoever puts an event waits while it is full, and with a task's output that stalls the task's pipe. It does not
+ * bounded: while it is full, a further event waits, and that stalls the pipe of the task that prints. It does not
  * know how a batch is sent or what becomes of one that the server refuses.
  */
 import type { WorkerEvent } from "../../server/worker-side.ts";

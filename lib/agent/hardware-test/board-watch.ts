@@ -24,12 +24,12 @@ export function watchBoard(options: WatchOptions): () => Promise<BoardLook> {
   };
 }
 
-/** So long ago it was first seen idle, and never otherwise since; 0 if it is not, or that cannot be told. */
+/** How long it has been seen idle without a break; 0 if it is not idle, or unknown. */
 export function idleMs(look: BoardLook): number {
   return look.is === "idle" ? lastedMs(look.idle) : 0;
 }
 
-/** The job on it; null if there is none, or its name is not told. */
+/** The job on it; null if there is none, or its name is unknown. */
 export function jobOn(look: BoardLook): string | null {
   return look.is === "at work" ? look.board.current_job || null : null;
 }

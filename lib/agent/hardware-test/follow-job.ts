@@ -47,7 +47,7 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
       if (status === "completed") return await fetchResult(options, job);
       if (status === "failed") return await fetchBroken(options, job, error ?? null);
     } else {
-      // What comes and goes is told once.
+      // A trouble that comes and goes is reported once.
       if (trouble !== doubted) await tell("worker", `sp-runner: ${trouble}; asked again`);
       doubted = trouble;
       doubt ??= openDoubt(options, job);
@@ -62,7 +62,7 @@ export async function followJob(options: FollowOptions, job: string): Promise<Jo
   }
 }
 
-/** Why an answer says nothing of the job's state; null where it does. */
+/** Why an answer does not tell the job's state; null if it does. */
 function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string | null {
   if (!answer.ok) return saidBy(answer);
   const { status, testbed: board } = answer.value;
@@ -72,7 +72,7 @@ function troubleOf(answer: Answer<RunnerStatus>, options: FollowOptions): string
   return isKnown ? null : `it says that the job is ${status.slice(0, longestWord)}`;
 }
 
-/** What a refusal or a lost answer says, with its status where it has one. */
+/** The text of a refusal or a lost answer, with its status if it has one. */
 export function saidBy({ message, status }: Extract<Answer<unknown>, { ok: false }>): string {
   const text = message.replace(/\.$/, "");
   return status === null || text.includes(String(status)) ? text : `${text} (status ${status})`;
@@ -82,7 +82,7 @@ export function saidBy({ message, status }: Extract<Answer<unknown>, { ok: false
 type Doubt = (said: {
   /** The service does not know the job. One odd answer does not hide it. */
   isUnknown: boolean;
-  /** It tells of another board's job by this name. */
+  /** The service means another board's job of this name. */
   isOthers: boolean;
 }) => Promise<JobEnd | null>;
 

@@ -18,13 +18,13 @@ export interface HardwareTest extends JudgeOptions {
   /** How far an agent before this one came with it; null: nothing was submitted. */
   before: RunnerRecord | null;
   record(state: RunnerRecord): void;
-  /** Resolves once the server has taken what was told: the job still runs. */
+  /** Resolves once the server has taken all events so far: the job still runs. */
   taken(): Promise<void>;
 }
 
 const longestSetting = 200;
 
-/** Resolves with the true outcome. Rejects with JobOver where the job is not ours any more. */
+/** Resolves with the true outcome. Rejects with JobOver if the job is not ours any more. */
 export async function runHardwareTest(test: HardwareTest): Promise<Verdict> {
   const { before } = test;
   if (before?.phase === "ended") {
@@ -68,7 +68,7 @@ async function begin(test: HardwareTest, settings: TestSettings): Promise<TakenT
   return await submit(test, settings);
 }
 
-/** The end is on the disk before it is told: an agent that is started again goes on from there. */
+/** The end is on the disk before it is reported: an agent that is started again goes on from there. */
 async function conclude(test: HardwareTest, end: TestEnd, isAdopted: boolean): Promise<Verdict> {
   const { lines, isOver, ...verdict } = await judge(test, end, isAdopted);
   if (isOver) test.record({ phase: "ended", verdict, lines });

@@ -32,7 +32,7 @@ export async function submit(test: HardwareTest, settings: TestSettings): Promis
       ...settings,
       disable_watchdog,
     });
-    // Its name is written down, also where the job is over meanwhile: the service has it all the same.
+    // Its name is recorded even if the job is over by now: the service has the job anyway.
     if (answer.ok) return { is: "taken", job: answer.value, isAdopted: false };
     throwIfOver(test);
     if (answer.isUnsent === true) {

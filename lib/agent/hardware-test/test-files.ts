@@ -8,9 +8,9 @@ import { normalize } from "node:path";
 import { z } from "zod";
 
 export interface OutputPlace {
-  /** As the service was told. */
+  /** The path that the service was given. */
   named: string;
-  /** The same as this program sees it. */
+  /** The same directory as this program sees it. */
   seen: string;
 }
 
@@ -19,7 +19,7 @@ export const usualNames = [reportName, "test-summary.json"];
 const mostFiles = 100;
 const longestReportBytes = 1024 * 1024;
 
-/** The file that a path of the service's means, relative to the output directory; null where there is no such file in it. */
+/** The file that the service means by a path, relative to the output directory; null if it has no such file. */
 export async function findFile(place: OutputPlace, path: string): Promise<string | null> {
   const name = await relativeName(place, path);
   if (name === null) return null;
@@ -31,7 +31,7 @@ export async function findFile(place: OutputPlace, path: string): Promise<string
   }
 }
 
-/** Whether a path of the service's leads into the output directory, where a file may be yet to come. */
+/** Whether the service's path leads into the output directory: the file may come later. */
 export async function isInside(place: OutputPlace, path: string): Promise<boolean> {
   return (await relativeName(place, path)) !== null;
 }
@@ -40,7 +40,7 @@ export async function findReport(place: OutputPlace): Promise<string | null> {
   return await findFile(place, reportName);
 }
 
-/** All files that are there, in byte order, up to a bound. Links are none, and are not followed. */
+/** All files, in byte order, up to a limit. Links are not followed. */
 export async function listFiles({ seen }: OutputPlace): Promise<string[]> {
   const names: string[] = [];
   const directories = [""];
@@ -55,7 +55,7 @@ export async function listFiles({ seen }: OutputPlace): Promise<string[]> {
   return names.toSorted().slice(0, mostFiles);
 }
 
-/** What the report says; a null outcome where it tells none. Null where there is no report. */
+/** The report's outcome, null if it has none. Null if there is no report. */
 export async function readReport(place: OutputPlace): Promise<{ outcome: string | null } | null> {
   const name = await findReport(place);
   if (name === null) return null;

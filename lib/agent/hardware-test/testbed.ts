@@ -15,7 +15,7 @@ const runnerSchema = z.object({
 export type RunnerTestbed = z.output<typeof runnerSchema>;
 
 /**
- * Null where no service works on the testbed's board. Throws AgentError where that cannot be told: the tasks' scripts must
+ * Null if no service works on the testbed's board. Throws AgentError if that is not certain: the tasks' scripts must
  * not run on a host whose board a service works on.
  */
 export function readRunner(testbedJson: string | null): RunnerTestbed | null {
@@ -24,10 +24,10 @@ export function readRunner(testbedJson: string | null): RunnerTestbed | null {
   try {
     testbed = JSON.parse(testbedJson);
   } catch (error) {
-    throw new AgentError(`Cannot read testbed.json: it is no JSON`, { cause: error });
+    throw new AgentError(`Cannot read testbed.json: it is not JSON`, { cause: error });
   }
   if (typeof testbed !== "object" || testbed === null || Array.isArray(testbed)) {
-    throw new AgentError("Cannot read testbed.json: it is no object");
+    throw new AgentError("Cannot read testbed.json: it is not an object");
   }
   if (!("sp_runner_url" in testbed)) return null;
   const known = runnerSchema.safeParse(testbed);

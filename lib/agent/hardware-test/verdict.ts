@@ -1,4 +1,4 @@
-/** How a hardware test came out: by the service's word where it gave one, by what the test left in its directory otherwise. */
+/** How a hardware test came out: by the service's result if there is one, else by the files that the test left. */
 import type { RunnerResult } from "../../runner/sp-runner.ts";
 import { pause } from "./board-watch.ts";
 import type { FollowOptions, JobEnd } from "./follow-job.ts";

@@ -18,7 +18,7 @@ export interface InputDownload {
   put(stream: string, payload: string): Promise<void>;
 }
 
-/** Whether all are there. Where one cannot be, the job has been told why. */
+/** Whether all are there. If one cannot be had, an event says why. */
 export async function downloadInputs(download: InputDownload): Promise<boolean> {
   for (const { name, id } of download.job.inputs) {
     // Whatever directory is used, a job knows it by this path.
@@ -78,7 +78,7 @@ async function fetchInput(
     }
     return { ok: true, value: undefined };
   } finally {
-    // Where the disk refused, the connection would be held until its time is up.
+    // If the disk refused, the connection would stay open until its time is up.
     await parts?.return?.();
     await file.close();
   }

@@ -1,5 +1,5 @@
 /**
- * A job's input files on disk. Their names come from whoever wrote the job: a name is followed only inside the input
+ * A job's input files on disk. Their names come from the author of the job: a name is followed only inside the input
  * directory, and through no link (test/FAULTS.md F66).
  */
 import { constants } from "node:fs";
@@ -45,7 +45,7 @@ export async function openInput(inputDirectory: string, name: string): Promise<F
       parent = `${parent}/${component}`;
       await enterDirectory(parent);
     }
-    // Nothing above was a link; whoever put one there since is caught here.
+    // Nothing above was a link; one that was put there since is found here.
     if ((await realpath(parent)) !== parent) throw new InputError("a part of its name is a symbolic link");
     const path = `${parent}/${components.at(-1)}`;
     await removeOld(path);

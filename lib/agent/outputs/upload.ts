@@ -19,11 +19,11 @@ export interface Upload {
   clock: Clock;
   createUlid: () => string;
   put(stream: string, payload: string): Promise<void>;
-  /** Where a file is that the job knows as `path`. */
+  /** The real place of the file that the job names `path`. */
   locate?: Locate;
   /** Real directories; nothing outside of them is a file of the job's. */
   within?: string[];
-  /** Uploaded where they are there, whatever the rules say, and they may change; as the job knows them. */
+  /** Uploaded if they exist, whatever the rules say; they may change. Paths are the job's. */
   wanted?: string[];
   /** An agent before this one may have uploaded some: the server then refuses a second time and has the first. */
   isResumed?: boolean;

@@ -17,7 +17,7 @@ interface Branch {
   above: string[];
 }
 
-/** Where a file is that a rule knows as `path`. */
+/** The real place of the file that a rule names `path`. */
 export type Locate = (path: string) => string;
 
 interface Walk {
@@ -126,7 +126,7 @@ async function listChildren(
     const children: { name: string; bytes: Buffer; child: Branch }[] = [];
     for (const entry of await readdir(locate(directory), { withFileTypes: true })) {
       const path = join(directory, entry.name);
-      // A name that is no UTF-8 reads as one with U+FFFD, and then there is no such file: no rule can name it.
+      // A name that is not UTF-8 is read with U+FFFD in it; there is no file of that name, so no rule can name it.
       if (entry.name.includes("\ufffd") && !(await isThere(locate(path)))) continue;
       const isKnown = entry.isFile() || entry.isDirectory();
       const isDir = isKnown ? entry.isDirectory() : await isDirectory(locate(path));
@@ -139,7 +139,7 @@ async function listChildren(
   }
 }
 
-/** `place` with itself among those above what is found in it; null where it is so already. */
+/** `place` with itself among those above what is found in it; null if it is there already. */
 async function goBelow({ locate }: Walk, place: Branch, index: number): Promise<Branch | null> {
   try {
     const { dev, ino } = await stat(locate(place.path), { bigint: true });

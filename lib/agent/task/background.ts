@@ -1,7 +1,7 @@
 /**
  * The processes that a task starts beside itself with `bmat process` (lib/agent/README.md "Background processes"). They
- * end with their task. How one of them ends is told, and is no verdict on the job: the real agent's own comment says so,
- * though its code does not.
+ * end with their task. How one of them ends is reported, but does not fail the job: the real agent's own comment says so,
+ * though its code does otherwise.
  */
 import type { Clock } from "../../doors/clock.ts";
 import type { Child, Children } from "./child.ts";
@@ -17,21 +17,21 @@ export interface BackgroundOptions {
   tell: Tell;
   /** Aborts when the job is over. */
   signal: AbortSignal;
-  /** Whether processes run as whoever asked for them; else as the agent. */
+  /** Whether processes run as the user who asked for them; else as the agent. */
   asCaller: boolean;
 }
 
 export interface Background {
-  /** What cannot be done is an answer too. */
+  /** A refusal is an answer too. */
   start(request: ProcessStart): ControlReply;
-  /** Ends them all, and tells what they printed. Rejects when that cannot be told. */
+  /** Ends them all, and reports what they printed. Rejects if that cannot be reported. */
   end(): Promise<void>;
 }
 
 interface Running {
   child: Child;
   pumps: Pumps;
-  /** Resolves when its end has been told, if that is to be told. */
+  /** Resolves when its end has been reported, if it is to be reported. */
   told: Promise<void>;
 }
 
@@ -71,7 +71,7 @@ export function createBackground(options: BackgroundOptions): Background {
     running.push({ child, pumps, told });
   }
 
-  /** Nothing is said of one that the task's end ended. */
+  /** The end of one that ended with its task is not reported. */
   async function tellItsEnd(child: Child, pumps: Pumps, streams: Streams): Promise<void> {
     const exit = await child.exited;
     if (ending.signal.aborted) return;

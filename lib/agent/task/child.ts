@@ -11,7 +11,7 @@ import { endProcessGroup } from "./process-group.ts";
 import { type LaunchOptions, type Launched, type Launcher, openLauncher } from "./launch.ts";
 
 export interface Exit {
-  /** Null where a signal ended it. */
+  /** Null if a signal ended it. */
   code: number | null;
   signal: number | null;
   durationMs: number;
@@ -108,7 +108,7 @@ function openChild(
   };
 }
 
-/** Uptime goes in steps of 10 ms: the wall clock tells more, where it has not been set meanwhile. */
+/** Uptime goes in steps of 10 ms: the wall clock is more precise, unless it was set meanwhile. */
 function startMeasure(clock: Clock): () => number {
   const uptimeStep = 10;
   const wall = clock.wallMs();

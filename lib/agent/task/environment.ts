@@ -11,13 +11,13 @@ export interface TaskSurroundings {
   env: Record<string, string | undefined>;
   /** The agent's directory: `bin/bmat` is put on the PATH, and finds the agent's socket by it. */
   base: string;
-  /** Text of `$HOME/testbed.json`, null where there is none. */
+  /** Text of `$HOME/testbed.json`, null if there is none. */
   testbed: string | null;
   /** Whether programs on this host know the locale. */
   hasLocale(name: string): boolean;
 }
 
-/** What a task is told of `testbed.json`. */
+/** A task's variables, and the keys of `testbed.json` that they come from. */
 const testbedNames = {
   SP_TESTBED: "testbed",
   SP_TYPE: "sp_type",
@@ -29,7 +29,7 @@ const testbedNames = {
 
 const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
 
-/** Only this very value: anything else is root mode, in which processes run as whoever they are meant for. */
+/** Only the value "1" turns root mode off. In root mode processes run as the user that their task names. */
 export function isRootMode(env: TaskSurroundings["env"]): boolean {
   return env["BUILDOMAT_NONROOT"] !== "1";
 }

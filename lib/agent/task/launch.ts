@@ -8,7 +8,7 @@ export interface LaunchOptions {
   argv: string[];
   /** Entered as `user`. An empty one is not there. */
   cwd: string;
-  /** All of it: nothing is inherited. PATH says where a program without a slash is looked for. */
+  /** The whole environment: nothing is inherited. A program without a slash is searched for in its PATH. */
   env: Record<string, string>;
   /** Null: as this process. */
   user: TaskUser | null;
@@ -30,7 +30,7 @@ export interface Launched {
 }
 
 export interface Launcher {
-  /** Throws the operating system's error where it cannot be started. */
+  /** Throws the operating system's error if it cannot be started. */
   launch(options: LaunchOptions): Launched;
   /** Null while it runs. */
   reap(pid: number): { code: number | null; signal: number | null } | null;
@@ -41,7 +41,7 @@ export interface Launcher {
 
 const defaultPath = "/bin:/usr/bin";
 
-/** `directory` is where the source lies while it is compiled. */
+/** The source is written to `directory` while it is compiled. */
 export function openLauncher(directory: string): Launcher {
   const path = `${directory}/launch.c`;
   writeFileSync(path, source, { mode: 0o600 });
@@ -80,7 +80,7 @@ export function openLauncher(directory: string): Launcher {
         return { pid, stdout, stderr };
       },
       reap: (pid) => {
-        // Stays where somebody else has collected its end: nobody knows that it succeeded.
+        // Stays if somebody else has collected its exit code: then nobody knows that it succeeded.
         const status = new Int32Array([255 << 8]);
         if (symbols.reap(pid, status) === 0) return null;
         const [value = 0] = status;

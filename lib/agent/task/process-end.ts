@@ -20,7 +20,7 @@ export const overGraceMs = 5000;
 /** What the real agent reports for a process without an exit code. */
 const noExitCode = 2_147_483_647;
 
-/** Resolves once the process has ended and its output is told. Rejects when the job is over, with the group ended. */
+/** Resolves once the process has ended and its output is reported. Rejects when the job is over, with the group ended. */
 export async function narrate(narrated: Narrated): Promise<Exit> {
   const { child, signal } = narrated;
   const endings: Promise<void>[] = [];

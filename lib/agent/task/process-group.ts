@@ -21,13 +21,13 @@ export async function endProcessGroup(group: number, graceMs: number, clock: Clo
   await isGone(giveUpAfterMs);
 }
 
-/** False where the group has no member. */
+/** False if the group has no member. */
 function signalGroup(group: number, signal: "SIGTERM" | "SIGKILL" | 0): boolean {
   try {
     process.kill(-group, signal);
     return true;
   } catch (error) {
-    // EPERM: there, and another user's. Nobody who waits for its end is told that it came.
+    // EPERM: the group is there, but another user's.
     return errorCode(error) === "EPERM";
   }
 }

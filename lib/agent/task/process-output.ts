@@ -6,7 +6,7 @@ import { createLines } from "../events/lines.ts";
 /** Resolves when the event is queued, which can take long; rejects when the job is over. */
 export type Tell = (stream: string, payload: string) => Promise<void>;
 
-/** Which event streams a process is told in. */
+/** The event streams of a process. */
 export interface Streams {
   stdout: string;
   stderr: string;
@@ -27,7 +27,7 @@ export interface Printed {
 const quietMs = 1000;
 
 export interface Pumps {
-  /** Resolves when all output is told; rejects when it cannot be. */
+  /** Resolves when all output is reported; rejects if it cannot be. */
   drained: Promise<unknown>;
   /** Names of the pipes that are still held open. */
   open(): string[];
@@ -46,7 +46,7 @@ export function openPumps({ child, streams, clock, tell }: Printed): Pumps {
       pump.isOpen = false;
     }),
   );
-  // A failure is the job's end: seen by whoever waits, perhaps only after the process has ended.
+  // A failure is the job's end. It is seen when somebody awaits this, perhaps only after the process has ended.
   drained.catch(() => undefined);
   return {
     drained,

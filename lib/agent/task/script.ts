@@ -1,4 +1,4 @@
-/** A job's script as its shell reads it: a private file, because a script may hold secrets. It knows not what the script is for. */
+/** A job's script as its shell reads it: a private file, because a script may hold secrets. It does not know what the script is for. */
 import { closeSync, fchownSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { errorText } from "../../words/failure.ts";
 import { AgentError } from "../agent-files.ts";
@@ -6,13 +6,13 @@ import type { TaskUser } from "./launch.ts";
 
 export interface Script {
   argv: string[];
-  /** What the shell reads it from, where it may not open the file by its name. */
+  /** The shell reads the script from it if it may not open the file by name. */
   descriptor?: number;
   /** Removes it. */
   remove(): void;
 }
 
-/** `user` is who will read it. Throws AgentError where it cannot be written. */
+/** `user` will read it. Throws AgentError if it cannot be written. */
 export function writeScript(path: string, text: string, user: TaskUser | null): Script {
   const remove = (): void => rmSync(path, { force: true });
   try {

@@ -12,7 +12,7 @@ import { writeScript } from "./script.ts";
 import { runTask } from "./task.ts";
 
 export interface TaskJobOptions {
-  /** What bmat reaches of the job: here it is told which task runs. */
+  /** What bmat reaches of the job; `background` is set here while a task runs. */
   access: JobAccess;
   base: AgentBase;
   children: Children;

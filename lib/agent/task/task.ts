@@ -1,6 +1,6 @@
 /**
- * One task: its script is run and what it prints becomes events (lib/agent/README.md "A task"). It knows nothing of the server
- * but that events can be put.
+ * One task: its script is run and what it prints becomes events (lib/agent/README.md "A task"). Of the server it knows
+ * only that events can be sent.
  */
 import type { Clock } from "../../doors/clock.ts";
 import type { Task } from "../../server/worker-side.ts";
@@ -24,7 +24,7 @@ export interface TaskOptions {
   /** An event of the task, and one of the whole job. */
   tell: Tell;
   tellJob: Tell;
-  /** Resolves once the server has taken what was told: the job still runs. */
+  /** Resolves once the server has taken all events so far: the job still runs. */
   taken(): Promise<void>;
   /** Aborts when the job is over: the process group is ended. */
   signal: AbortSignal;
