@@ -94,7 +94,7 @@ export function parseConfig(source: ConfigSource): Config {
   const token = readToken(root["factory"], source, complain);
   const update = readSection(updateSchema, root["update"] ?? {}, ["update"], complain);
   const targets = readTargets(root["target"], complain);
-  const testbeds = readTestbeds(root["testbed"], { source, targets, complain });
+  const testbeds = readTestbeds(root["testbed"], targets, source, complain);
   if (problems.length > 0) throw new ConfigError(source.path, problems);
   const general = plainGeneral(section as z.output<typeof generalSchema>, workDir, source);
   return {

@@ -69,20 +69,13 @@ export function readTargets(value: unknown, complain: Complain): Target[] {
   return targets;
 }
 
-/** What a section leaves open. */
-interface TestbedSource {
-  home: string;
-  /** The default of `ssh_user`. */
-  user: string;
-}
-
-interface TestbedContext {
-  source: TestbedSource;
-  targets: Target[];
-  complain: Complain;
-}
-
-export function readTestbeds(value: unknown, { source, targets, complain }: TestbedContext): Testbed[] {
+/** `user` is the default of `ssh_user`. */
+export function readTestbeds(
+  value: unknown,
+  targets: Target[],
+  owner: { home: string; user: string },
+  complain: Complain,
+): Testbed[] {
   const targetNames = new Set(targets.map((target) => target.name));
   const nameByLowerCase = new Map<string, string>();
   const testbeds: Testbed[] = [];
@@ -103,7 +96,7 @@ export function readTestbeds(value: unknown, { source, targets, complain }: Test
     checkTargets(names, at, targetNames, complain);
     checkPlace(testbed, at, complain);
     // Not whole where something was told, and then thrown away with the rest.
-    testbeds.push(plainTestbed(name, testbed as TestbedSection, source));
+    testbeds.push(plainTestbed(name, testbed as TestbedSection, owner));
   }
   return testbeds;
 }
@@ -121,7 +114,11 @@ function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Co
   }
 }
 
-function plainTestbed(name: string, testbed: TestbedSection, { home, user }: TestbedSource): Testbed {
+function plainTestbed(
+  name: string,
+  testbed: TestbedSection,
+  { home, user }: { home: string; user: string },
+): Testbed {
   return {
     name,
     spType: testbed.sp_type,

@@ -6,7 +6,7 @@ import type { Testbed } from "../config/config.ts";
 import {
   directoryName,
   type Instance,
-  isSameHost,
+  isSameWay,
   type PreparingInstance,
   type Way,
   type WorkingInstance,
@@ -111,11 +111,6 @@ export async function arm(factory: Needs, instance: PreparingInstance | WorkingI
 function wayOf({ spRunnerUrl }: Testbed, { ssh }: Host): Way {
   if (spRunnerUrl !== null) return { way: "sp-runner", spRunnerUrl };
   return ssh === null ? { way: "local" } : { way: "ssh", ssh };
-}
-
-function isSameWay(a: Way, b: Way): boolean {
-  if (a.way === "ssh") return b.way === "ssh" && isSameHost(a.ssh, b.ssh);
-  return a.way === "sp-runner" ? b.way === a.way && a.spRunnerUrl === b.spRunnerUrl : a.way === b.way;
 }
 
 /** Nothing can take the leased job now. Those that were tried for it ask for no other one while it waits. */

@@ -151,13 +151,15 @@ export interface SshHost extends SshAddress {
   machine?: string | undefined;
 }
 
-/** Whether two lead to the same user of the same machine, by whatever way. */
-export function isSameHost(a: SshHost, b: SshHost): boolean {
+/** Whether two lead to the same service, or to the same user of the same machine, by whatever address. */
+export function isSameWay(a: Way, b: Way): boolean {
+  if (a.way === "sp-runner" && b.way === "sp-runner") return a.spRunnerUrl === b.spRunnerUrl;
+  if (a.way !== "ssh" || b.way !== "ssh") return a.way === b.way;
   const keys = ["host", "user", "uid", "machine", "elevation"] as const;
-  return keys.every((key) => a[key] === b[key]);
+  return keys.every((key) => a.ssh[key] === b.ssh[key]);
 }
 
-/** Names what isSameHost() compares, and the way there: what has one name is looked at in one command. */
+/** Names what isSameWay() compares, and the way there: what has one name is looked at in one command. */
 export function farHostName({ host, user, port, uid, machine, elevation }: SshHost): string {
   return [host, user, port ?? "", uid, machine ?? "", elevation ?? ""].join(" ");
 }
@@ -237,11 +239,9 @@ export interface RustInstance extends AnyInstance {
 export type Instance = OwnInstance | RustInstance;
 
 /** What an instance is in a phase. */
-export type InstanceIn<P extends Phase> = Instance extends infer I extends Instance
-  ? I extends { phase: infer Q }
-    ? P extends Q
-      ? I
-      : never
+export type InstanceIn<P extends Phase, I = Instance> = I extends Instance
+  ? P extends I["phase"]
+    ? I
     : never
   : never;
 
