@@ -439,7 +439,7 @@ test("reachService() says what it found of a board that can be used", async () =
   }
 });
 
-test("runCheck() tries the agent: and reports why it cannot be run", async () => {
+test("runCheck() tries the agent, and reports why it cannot be run", async () => {
   await using it = await openDesk();
   const agent = join(it.directory, "bin/agent");
   const said: string[] = [];
@@ -515,8 +515,8 @@ test("runCheck() warns if sp-runner or its configuration is missing", async () =
   rmSync(join(it.directory, "sp.toml"));
   const answer = await it.check();
   expect(faults(answer)).toEqual([
-    "warning sp-runner: sp-runner --fast of bed-1 is not there",
-    `warning sp-runner: configuration ${it.directory}/sp.toml of bed-1 is not there`,
+    "warning sp-runner: sp-runner --fast for bed-1 is missing",
+    `warning sp-runner: configuration ${it.directory}/sp.toml for bed-1 is missing`,
   ]);
   expect(answer.exitCode).toBe(0);
 });

@@ -118,16 +118,16 @@ export function judgeRunners({ runners }: Facts): Finding[] {
   if (!runners.ok) return [warning(subject, `cannot be searched for: ${runners.reason}`, null)];
   const needless = "jobs that bring their own do not need it";
   const programs = runners.value.programs.map(({ text, place, testbeds }) => {
-    const whose = `of ${testbeds.join(", ")}`;
+    const whose = `for ${testbeds.join(", ")}`;
     const hint = `Install it or correct sp_runner_path; ${needless}`;
-    if (place === null) return warning(subject, `${text} ${whose} is not there`, hint);
+    if (place === null) return warning(subject, `${text} ${whose} is missing`, hint);
     if (place.kind === "file" && place.isExecutable) return ok(subject, `${place.path} ${whose}`);
     return warning(subject, `${place.path} ${whose} is not a program that this user can run`, hint);
   });
   const configurations = runners.value.configurations.map(({ text, place, testbeds }) => {
-    const what = `configuration ${place?.path ?? text} of ${testbeds.join(", ")}`;
+    const what = `configuration ${place?.path ?? text} for ${testbeds.join(", ")}`;
     if (place?.kind === "file" && place.isReadable) return ok(subject, what);
-    const fault = place?.kind === "missing" ? "is not there" : "cannot be read by this user";
+    const fault = place?.kind === "missing" ? "is missing" : "cannot be read by this user";
     return warning(subject, `${what} ${fault}`, `Write it or correct sp_runner_config; ${needless}`);
   });
   return [...programs, ...configurations];

@@ -61,7 +61,8 @@ function judgeTestbeds(facts: Facts): Finding[] {
   const canRun = findings.some(({ mayTake }) => mayTake);
   const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
   if (canRun) return [...told, ...judgeLocks(facts)];
-  const hint = "Enable at least one [testbed.*] that serves a target with an id, on a host that answers";
+  const hint =
+    "Enable at least one [testbed.*] that serves a target with an id; its host must answer and its check succeed";
   return [...told, error("testbeds", "no testbed can take a job", hint)];
 }
 

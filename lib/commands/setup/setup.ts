@@ -235,7 +235,8 @@ function tellNext(path: string, base: string, { testbeds, targets }: NewConfig, 
   if (targets.length === 0)
     print("It has no target yet: add [target.NAME] with the id from the server's target list");
   if (idle.length > 0) print(`Written as comments, because they serve no target yet: ${idle.join(", ")}`);
-  if (testbeds.length === 0) print("It has no testbed yet: add [testbed.NAME] with sp_type and targets");
+  if (testbeds.length === 0)
+    print("It has no testbed yet: fill in [testbed.NAME], then remove the comment marks");
   if (doors.isInstalling) return;
   const flag = base === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${shellWord(base)}`;
   const command = self.map(shellWord).join(" ");
