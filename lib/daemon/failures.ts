@@ -7,18 +7,13 @@ import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { type Action, rowOf } from "../policy/action.ts";
 import { limits } from "../policy/limits.ts";
-import { backOffMs, type KnownServer, noteAnswering, noteOutage } from "../policy/server-view.ts";
+import { backOffMs, noteAnswering, noteOutage } from "../policy/server-view.ts";
 import type { Log } from "../words/logger.ts";
+import type { Memory } from "./memory.ts";
 import type { Outcome } from "./outcome.ts";
 
 export interface FailureParts {
-  known: {
-    server: KnownServer;
-    /** By action key: not again before this uptime. */
-    retryAtMs: Map<string, number>;
-    /** By action key, and "server": how often in a row, and what was logged; null: nothing. */
-    failures: Map<string, { count: number; message: string | null }>;
-  };
+  known: Pick<Memory, "server" | "retryAtMs" | "failures">;
   config: { general: Pick<Config["general"], "baseurl"> };
   clock: Pick<Clock, "uptimeMs">;
   random: Pick<Random, "fraction">;
