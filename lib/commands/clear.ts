@@ -4,13 +4,7 @@
  */
 import { mkdtempSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import {
-  type BaseArgs,
-  findBase,
-  lockDirectoryOf,
-  readConfig,
-  workDirectoryOf,
-} from "../config/locations.ts";
+import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
 import { nearestWord } from "../config/problems.ts";
 import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
 import type { Terminal } from "../doors/terminal.ts";
@@ -47,8 +41,7 @@ export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<
   const program = await programOf(here);
   const base = findBase(args, program.surroundings);
   const config = readConfig(base, program.surroundings);
-  const workDirectory = workDirectoryOf(config, base);
-  const places = { base, workDirectory, lockDirectory: lockDirectoryOf(here.around.env) };
+  const places = placesOf(config, base, here.around.env);
   const directory = mkdtempSync(`${here.temporaryDirectory}/factory-clear-`);
   const hosts = openLabHosts(config, places, program, directory);
   let store: StoreReader | null = null;
@@ -72,7 +65,7 @@ export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<
     }
     const { testbed, because = "" } = args;
     const words = open.map(({ seq }) => ({ testbed, seq, because }));
-    const takeStore = (): Store => openOwnStore(base.database, workDirectory, clock);
+    const takeStore = (): Store => openOwnStore(base.database, places.workDirectory, clock);
     return await say(
       here,
       base.database,

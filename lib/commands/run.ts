@@ -1,13 +1,7 @@
 /** The verb `run`: wires the daemon to this host, its database and its server, and ends it on a signal. */
 import { accessSync, constants, mkdirSync } from "node:fs";
 import type { Config } from "../config/config.ts";
-import {
-  type BaseArgs,
-  findBase,
-  lockDirectoryOf,
-  readConfig,
-  workDirectoryOf,
-} from "../config/locations.ts";
+import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
 import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
@@ -53,12 +47,12 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       exitCode: exitAlreadyRunning,
     });
   }
-  const workDirectory = workDirectoryOf(config, base);
+  const places = placesOf(config, base, surroundings.env);
+  const { workDirectory } = places;
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
-  const lockDirectory = lockDirectoryOf(surroundings.env);
   const store = openOwnStore(database, workDirectory, clock);
   keepConfigSummary(store, summaryOf(config), log);
-  const hosts = openLabHosts(config, { base, workDirectory, lockDirectory }, program);
+  const hosts = openLabHosts(config, places, program);
   const { baseurl } = config.general;
   const known = openMemory(store);
   const daemon = createDaemon({

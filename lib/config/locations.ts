@@ -112,3 +112,12 @@ function readCredential(env: Surroundings["env"], readText: Surroundings["readTe
 function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
+
+/** Where a factory of this host has what it writes. */
+export function placesOf(
+  config: Config,
+  base: Base,
+  env: Surroundings["env"],
+): { base: Base; workDirectory: string; lockDirectory: string } {
+  return { base, workDirectory: workDirectoryOf(config, base), lockDirectory: lockDirectoryOf(env) };
+}

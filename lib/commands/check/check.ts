@@ -1,13 +1,6 @@
 /** The `check` verb: examines everything that jobs need here, reports what it found, and changes nothing. */
 import { passedEnvironment, proxySecrets } from "../../hosts/agent-environment.ts";
-import {
-  type Base,
-  type BaseArgs,
-  findBase,
-  lockDirectoryOf,
-  readConfig,
-  workDirectoryOf,
-} from "../../config/locations.ts";
+import { type Base, type BaseArgs, findBase, placesOf, readConfig } from "../../config/locations.ts";
 import type { Config } from "../../config/config.ts";
 import { inspectFarHost, openHostMinder } from "../../hosts/wiring.ts";
 import { programOf, type ThisProcess } from "../this-process.ts";
@@ -38,9 +31,8 @@ export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boo
     reach: async (config, testbed, scratch) => {
       const { name, spRunnerUrl: baseurl } = testbed;
       if (baseurl !== null) return await reachService({ http, baseurl }, name);
-      const workDirectory = workDirectoryOf(config, base);
-      const lockDirectory = lockDirectoryOf(surroundings.env);
-      return await inspectFarHost(config, testbed, { workDirectory, lockDirectory, scratch }, program);
+      const places = placesOf(config, base, surroundings.env);
+      return await inspectFarHost(config, testbed, { ...places, scratch }, program);
     },
     isJson: args.json === true,
   });
