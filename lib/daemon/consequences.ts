@@ -15,7 +15,7 @@ import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isol
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
 import { setTrouble } from "./trouble.ts";
-import { decideEnd, isVouched } from "./wind-down.ts";
+import { decideEnd } from "./wind-down.ts";
 import { limits } from "../policy/limits.ts";
 import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
@@ -206,7 +206,7 @@ function free(
   const ranMs = ranMsOf(factory, instance);
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   // Its host answered just now.
-  if (instance.place.way === "ssh" && !isVouched(instance)) setTrouble(factory, instance.testbed, null);
+  if (instance.place.way === "ssh" && !instance.isCleared) setTrouble(factory, instance.testbed, null);
   const { isLost, line } = describeEnd(ended, record, ranMs);
   const log = logFor(factory, ended);
   if (isLost) log.warn(line);

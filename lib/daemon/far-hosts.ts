@@ -4,14 +4,14 @@
  */
 import type { Testbed } from "../config/config.ts";
 import type { Host, Reached } from "../hosts/host.ts";
-import { isAlone, isReached } from "../policy/free-testbeds.ts";
+import { isReached } from "../policy/free-testbeds.ts";
 import { reachBoard } from "./board.ts";
 import { whyUnusable } from "./isolation.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import { takeOver } from "./recover.ts";
 import { showTroubles } from "./trouble.ts";
 import { openInstances } from "./instance-memory.ts";
-import { type Factory, aloneIn } from "./memory.ts";
+import type { Factory } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "openRunner" | "store">;
@@ -77,13 +77,8 @@ async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): P
   if (!locks.ok) return locks;
   // What was open before we looked, or is now, is ours. Without isolation there is a lock of the whole host, too.
   for (const cookie of cookiesOf(factory)) cookies.add(cookie);
-  const names = isAlone(testbed, {
-    config: factory.config,
-    refusal: factory.known.refusal,
-    alone: aloneIn(factory.known),
-  })
-    ? [testbed.name, ".host"]
-    : [testbed.name];
+  const { isolate } = factory.config.general;
+  const names = [testbed.name, ...(isolate === "off" || record.isAlone ? [".host"] : [])];
   const other = locks.locks.find(
     (lock) => names.includes(lock.testbed) && lock.owner !== "dead" && !cookies.has(lock.cookie),
   );
@@ -94,7 +89,6 @@ async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): P
   // What keeps jobs from it is known before one is leased.
   const { kind, argv } = reached.host.agent;
   const external = kind === "external" ? argv[0] : undefined;
-  const { isolate } = factory.config.general;
   const probed = await minder.probe(argv.slice(0, 1), { external, isolate });
   if (!probed.ok) return probed;
   const setting = `testbed.${testbed.name}.work_dir`;

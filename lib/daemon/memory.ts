@@ -100,18 +100,13 @@ export function observe(
     elsewhere: lookup(testbeds, ({ elsewhere }) => elsewhere),
     checks: lookup(testbeds, ({ check }) => check),
     reached: lookup(testbeds, ({ reached }) => reached),
-    alone: aloneIn(known),
+    alone: lookup(testbeds, ({ isAlone }) => isAlone || null),
   };
 }
 
 /** Testbeds on which instances run that can only be taken over later. */
 export function untakenIn({ testbeds }: Pick<Memory, "testbeds">): Set<string> {
   return new Set([...testbeds].filter(([, { untaken }]) => untaken !== null).map(([name]) => name));
-}
-
-/** Testbeds on other hosts that do not isolate instances. */
-export function aloneIn({ testbeds }: Pick<Memory, "testbeds">): Pick<ReadonlySet<string>, "has"> {
-  return { has: (name) => testbeds.get(name)?.isAlone === true };
 }
 
 export function isOurs(instance: Instance, worker: Worker): boolean {

@@ -8,13 +8,20 @@ import { instanceName, type RustInstance, type WorkingInstance } from "../words/
 import type { GoSpec } from "../hosts/minder/specification.ts";
 import { Secret } from "../words/secret.ts";
 import { cannotGoOn, failed, type Learnt, refusedCall } from "./outcome.ts";
-import { memoryOf } from "./instance-memory.ts";
-import { type Factory, eventLine, isOurs } from "./memory.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Minders } from "../hosts/host.ts";
+import type { FactoryApi } from "../server/factory-side.ts";
+import { type InstanceRecords, memoryOf } from "./instance-memory.ts";
+import { eventLine, isOurs } from "./memory.ts";
 
-type Needs = Pick<Factory, "api" | "clock" | "config" | "hosts" | "known">;
-
-export async function associate(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
-  const { api, known } = factory;
+export async function associate(
+  {
+    api,
+    clock,
+    known,
+  }: { api: Pick<FactoryApi, "associate" | "worker" | "append">; clock: Clock; known: InstanceRecords },
+  instance: WorkingInstance,
+): Promise<Learnt> {
   const name = instanceName(instance);
   const { worker: id } = instance;
   const associated = await api.associate(id, name);
@@ -28,15 +35,17 @@ export async function associate(factory: Needs, instance: WorkingInstance): Prom
   if (!isOurs(instance, worker)) {
     const text = `the testbed's factory cannot start this job: its worker belongs to ${worker.private ?? "nobody"}`;
     // Once in the life of this process, and no more than tried.
-    if (!memoryOf(known, instance).isAlarmTold) await api.append(id, eventLine(factory, "worker", text));
+    if (!memoryOf(known, instance).isAlarmTold) await api.append(id, eventLine({ clock }, "worker", text));
     const why = associated.ok ? `its private is ${worker.private}` : associated.message;
     return { kind: "worker of another", why, seen };
   }
   return { kind: worker.hold ? "worker held" : "associated", seen };
 }
 
-export async function go(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
-  const { api, hosts, config } = factory;
+export async function go(
+  { api, hosts, config }: { api: Pick<FactoryApi, "worker">; hosts: Minders<"go">; config: Config },
+  instance: WorkingInstance,
+): Promise<Learnt> {
   const { worker: id } = instance;
   if (instance.bootstrap === null) {
     // It was taken over from its directory: its worker's bootstrap is only on the server.
@@ -67,7 +76,7 @@ export function goRequest(
 }
 
 export async function flush(
-  { api }: Pick<Factory, "api">,
+  { api }: { api: Pick<FactoryApi, "flush"> },
   instance: WorkingInstance | RustInstance,
 ): Promise<Learnt> {
   const answer = await api.flush(instance.worker);

@@ -44,13 +44,13 @@ async function readWorker(
   if (instance.worker === null) return none;
   const read = await api.worker(instance.worker);
   // Of a factory account that this token is not of: only its administrator can delete it.
-  if (!read.ok && read.refusal === "forbidden" && isVouched(instance)) return none;
+  if (!read.ok && read.refusal === "forbidden" && instance.isCleared) return none;
   if (!read.ok) return { ...none, bar: refusedCall("read the worker", read) };
   const worker = read.value;
   const seen = { seen: { id: instance.worker, worker } };
   if (worker?.hold === true) return { bar: { kind: "worker held" }, worker, seen };
   if (worker !== null && worker.private !== null && !isOurs(instance, worker)) {
-    if (isVouched(instance)) return { ...none, seen };
+    if (instance.isCleared) return { ...none, seen };
     const why = `the worker belongs to ${worker.private}, not to ${instanceName(instance)}`;
     return { bar: failed(why), worker, seen };
   }
@@ -67,7 +67,7 @@ export async function stop(factory: Needs, instance: Instance): Promise<Learnt> 
 async function stopAll(factory: Needs, instance: Instance): Promise<Learnt> {
   if (isRust(instance)) {
     const stopped = await stopFormer(factory, instance);
-    const isStopped = stopped.kind === "stopped" || (stopped.kind === "cannot tell" && isVouched(instance));
+    const isStopped = stopped.kind === "stopped" || (stopped.kind === "cannot tell" && instance.isCleared);
     return isStopped ? { kind: "stopped" } : failed(whyNotStopped(instance, stopped));
   }
   const { place, cookie } = instance;
@@ -76,22 +76,16 @@ async function stopAll(factory: Needs, instance: Instance): Promise<Learnt> {
   if (place.way === "sp-runner") {
     // The testbed's lock is held until the service is done with the board.
     const quiet = await minder.quiet(place.directory, words);
-    if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !isVouched(instance))) {
+    if (quiet.kind === "unkillable" || (quiet.kind === "cannot tell" && !instance.isCleared)) {
       return failed(`cannot end the agent: ${quiet.reason}`);
     }
     const board = await proveBoardIdle(factory, instance, memoryOf(factory.known, instance));
     if (board.kind === "waiting") memoryOf(factory.known, instance).failedLooks = 0;
-    if (board.kind !== "done" && (board.kind !== "failed" || !countFailedLook(factory, instance)))
-      return board;
+    if (board.kind !== "done" && !countFailedLook(factory, instance, board)) return board;
   }
-  const stopped = await minder.stop(place.directory, { ...words, isVouched: isVouched(instance) });
-  if (
-    stopped.kind === "unkillable" ||
-    (stopped.kind === "cannot tell" && !countFailedLook(factory, instance))
-  ) {
-    return failed(whyNotStopped(instance, stopped));
-  }
-  return { kind: "stopped" };
+  const stopped = await minder.stop(place.directory, { ...words, isVouched: instance.isCleared });
+  const isStopped = stopped.kind === "stopped" || countFailedLook(factory, instance, stopped);
+  return isStopped ? { kind: "stopped" } : failed(whyNotStopped(instance, stopped));
 }
 
 /** Adds the reason to the job's event stream, with the last lines of the agent's log. */
@@ -114,7 +108,7 @@ export async function deleteWorker(factory: Needs, instance: Instance): Promise<
   if (before.bar !== null) return { ...before.bar, ...before.seen };
   const { place, cookie } = instance;
   const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie ?? "");
-  const isUnseen = tidied.kind === "cannot tell" && isVouched(instance);
+  const isUnseen = tidied.kind === "cannot tell" && instance.isCleared;
   if (tidied.kind !== "tidied" && !isUnseen)
     return { ...failed(`cannot tidy up: ${tidied.reason}`), ...before.seen };
   const { bar, worker, seen } = await readWorker(factory, instance);
@@ -131,18 +125,13 @@ export async function deleteWorker(factory: Needs, instance: Instance): Promise<
 }
 
 function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; reason: string }): string {
-  const hint = kind === "cannot tell" && !isVouched(instance) ? `; ${howToClear(instance)}` : "";
+  const hint = kind === "cannot tell" && !instance.isCleared ? `; ${howToClear(instance)}` : "";
   return `cannot stop the agent: ${reason}${hint}`;
 }
 
-/** An operator vouches that nothing of it is left running. */
-export function isVouched({ isCleared }: Instance): boolean {
-  return isCleared;
-}
-
 /** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */
-function countFailedLook({ known }: Needs, instance: Instance): boolean {
-  if (!isVouched(instance)) return false;
+function countFailedLook({ known }: Needs, instance: Instance, { kind }: { kind: string }): boolean {
+  if (!instance.isCleared || (kind !== "cannot tell" && kind !== "failed")) return false;
   const record = memoryOf(known, instance);
   record.failedLooks += 1;
   return record.failedLooks > limits.looksBeforeWord;

@@ -4,7 +4,7 @@
  */
 import type { Answer } from "../server/call.ts";
 import { elapsedMs, type Instance, type PreparingInstance } from "../words/domain.ts";
-import type { Worker } from "../server/factory-side.ts";
+import type { FactoryApi, Worker } from "../server/factory-side.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
@@ -13,7 +13,9 @@ import { limits } from "../policy/limits.ts";
 import { advance, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, eventLine, isOurs, leaseAgeMs } from "./memory.ts";
 
-type Needs = Pick<Factory, "api" | "clock" | "config" | "known" | "store">;
+type Needs = Pick<Factory, "clock" | "config" | "known" | "store"> & {
+  api: Pick<FactoryApi, "renew" | "createWorker" | "worker" | "workers" | "append">;
+};
 
 export async function create(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   if (leaseAgeMs(factory, instance) > limits.leaseFreshMs && instance.job !== null) {

@@ -36,6 +36,11 @@ export type Inspected =
   /** `isServerSilent`: all else is good there, but the server does not answer. */
   | { ok: false; reason: string; isServerSilent?: true };
 
+/** Minders, for one that needs only `Calls` of them. */
+export interface Minders<Calls extends keyof Minder> {
+  minderOf(place: Place | RustPlace): Pick<Minder, Calls>;
+}
+
 export interface Hosts {
   here: Host;
   /** The agent of testbeds with an sp-runner service: no other one knows how to ask it. */
