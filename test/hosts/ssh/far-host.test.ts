@@ -1,5 +1,5 @@
 /** What `check` finds on a host behind ssh; here every word of its questions is run by each shell that such a host may have. */
-import { afterAll, afterEach, beforeEach, describe, expect } from "bun:test";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -226,4 +226,13 @@ describe.each(shells)("in %s", (...shell) => {
     const blank = { ok: false, reason: `bench-1: ${id} there says nothing; remove it` };
     expect(await hosts.reach(bed())).toMatchObject(blank);
   });
+});
+
+test("inspect() marks a host on which only the server does not answer", async () => {
+  mkdirSync(join(directory, "bin"));
+  writeFileSync(join(directory, "bin/curl"), "#!/bin/sh\nexit 7\n", { mode: 0o755 });
+  const hosts = openHosts(["/bin/sh"], { path: `${directory}/bin:/usr/bin:/bin` });
+  expect(await hosts.inspect(bed())).toMatchObject({ ok: false, isServerSilent: true });
+  chmodSync(join(directory, "agent"), 0o644);
+  expect(await hosts.inspect(bed())).not.toHaveProperty("isServerSilent");
 });
