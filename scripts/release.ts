@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { constants, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
 import own from "../package.json" with { type: "json" };
 import { tables } from "../lib/store/file.ts";
 import { type Artifact, type Manifest, manifestText, spec } from "../lib/update/manifest.ts";
@@ -24,6 +24,8 @@ const dayMs = 86_400_000;
 export interface ReleaseOptions {
   directory: string;
   version: string;
+  /** Of what is built, if that is not this checkout. */
+  commit?: string;
   targets: string[];
   /** PEM. */
   privateKeys: string[];
@@ -47,7 +49,7 @@ export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
   }
   const artifacts: Record<string, Artifact> = {};
   for (const target of options.targets) artifacts[target] = await makeArtifact(target, options);
-  const release = { version, commit: commit(), db: tables, artifacts };
+  const release = { version, commit: options.commit ?? commit(), db: tables, artifacts };
   const manifest: Manifest = {
     spec,
     product: own.name,
@@ -89,7 +91,7 @@ async function makeArtifact(
     else await build(target, executable);
     const bytes = readFileSync(executable);
     // The header holds no time, so that the same executable is packed to the same bytes.
-    const packed = gzipSync(bytes, { level: constants.Z_BEST_COMPRESSION });
+    const packed = gzipSync(bytes, { level: 6 });
     const path = `${version}/${own.name}-${version}-${target}.gz`;
     mkdirSync(join(directory, version), { recursive: true });
     writeFileSync(join(directory, path), packed);

@@ -32,6 +32,11 @@ const elsewhere: Record<string, string> = {
   "sudo scripts/install.sh --from-checkout": "test/long/systemd.ts",
   "curl -fsSL https://releases.example.com/factory/install.sh | sudo sh -s -- --url https://releases.example.com/factory":
     "test/service/install.test.ts, and test/long/systemd.ts from a stick",
+  "npx -y bun@1.4.5 run release keys new ~/factory-signing.pem": "test/update/release.test.ts",
+  "npx -y bun@1.4.5 run release ~/releases --key ~/factory-signing.pem": "test/update/release.test.ts",
+  "buildomat-factory-sp-test update": "test/long/update.ts",
+  "buildomat-factory-sp-test update --now": "test/long/update.ts",
+  "buildomat-factory-sp-test update --rollback": "test/long/update.ts",
   "buildomat-factory-sp-test setup": "test/commands/setup.test.ts, at a terminal",
   'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/commands/clear.test.ts",
   "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/hosts/minder/elevation.test.ts has such a rule",

@@ -30,7 +30,10 @@ export async function download(downloading: Downloading): Promise<string> {
   const [packed, executable] = [`${name}.part`, `${name}.executable`];
   return await withRoom(staging, async () => {
     await files.makeDirectory(staging);
-    if (await isWhole(files, executable, artifact.executable)) return executable;
+    if (await isWhole(files, executable, artifact.executable)) {
+      await files.remove(packed);
+      return executable;
+    }
     await needRoom(downloading, (await files.size(packed)) ?? 0);
     if (!(await isWhole(files, packed, artifact))) await fetchPacked(downloading, packed);
     try {

@@ -186,8 +186,16 @@ export function openUpdater(options: UpdaterOptions): Updater {
     prune: async () => {
       const lock = options.takeLock();
       if (lock === null) return;
-      const { ready } = await state();
-      await places.prune(ready === null ? [] : [ready]).finally(lock.release);
+      try {
+        const { ready } = await state();
+        await places.prune(ready === null ? [] : [ready]);
+        const left = (await files.list(staging)).filter((name) =>
+          /^[0-9a-f]{16}\.(?:part|executable)$/.test(name),
+        );
+        for (const name of left) await files.remove(`${staging}/${name}`);
+      } finally {
+        lock.release();
+      }
     },
     state,
     remember,

@@ -89,7 +89,11 @@ async function answer(
   }
   response.writeHead(status, { ...range, "content-length": body.byteLength });
   if (fault?.kind !== "cut" && fault?.kind !== "silent") return void response.end(body);
-  response.write(body.subarray(0, fault.afterBytes), () => {
-    if (fault.kind === "cut") response.socket?.destroy();
-  });
+  // In pieces, as from a network: a client may lose what comes with the break.
+  for (let at = 0; at < fault.afterBytes; at += 100_000) {
+    await new Promise((resolve) =>
+      response.write(body.subarray(at, Math.min(at + 100_000, fault.afterBytes)), resolve),
+    );
+  }
+  if (fault.kind === "cut") response.socket?.end();
 }

@@ -84,7 +84,7 @@ test.each(["", "file://"])(
 
 test("download() goes on behind each cut, wherever it is", async () => {
   mirror.setFault((_, count) =>
-    count < 8 ? { kind: "cut", afterBytes: 1 + ((count * 7919) % 400_000) } : null,
+    count < 8 ? { kind: "cut", afterBytes: 1 + ((count * 790_919) % 2_500_000) } : null,
   );
   const got = async (left: number): Promise<string> =>
     await get().catch((error: unknown) => {
@@ -92,7 +92,7 @@ test("download() goes on behind each cut, wherever it is", async () => {
       throw error;
     });
   expect(isRight(await got(8))).toBe(true);
-  expect(mirror.asked.at(-1)).toMatch(/^x\.gz bytes=\d+-$/);
+  expect(mirror.asked.some((each) => /^x\.gz bytes=\d+-$/.test(each))).toBe(true);
 });
 
 test("download() begins again where a mirror knows no ranges", async () => {

@@ -19,6 +19,7 @@ async function release(changes: Partial<ReleaseOptions> = {}): Promise<string> {
   await makeRelease({
     directory,
     version: "1.0.0",
+    commit: "0a1b2c3d4e5f",
     targets: ["linux-x64", "darwin-arm64"],
     privateKeys: [pair.privateKey.export({ format: "pem", type: "pkcs8" })],
     channel: "stable",
