@@ -8,7 +8,7 @@ import type { End } from "../words/end-cause.ts";
 import { Secret } from "../words/secret.ts";
 import { endedBy, endRules, endText, toldOwner } from "../policy/end-causes.ts";
 import { isHere } from "../policy/free-testbeds.ts";
-import { noteWorker } from "../policy/server-view.ts";
+import { updateWorker } from "../policy/server-view.ts";
 import { describeEnd } from "./end-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
 import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
@@ -42,7 +42,7 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
   const instance = record.row;
   const { way } = instance.place;
   const testbed = configured(factory, instance);
-  if (learnt.seen !== undefined) noteWorker(known.server, learnt.seen.id, learnt.seen.worker);
+  if (learnt.seen !== undefined) updateWorker(known.server, learnt.seen.id, learnt.seen.worker);
   switch (learnt.kind) {
     case "done":
     case "waiting":

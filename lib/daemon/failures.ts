@@ -7,7 +7,7 @@ import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { type Action, rowOf } from "../policy/action.ts";
 import { limits } from "../policy/limits.ts";
-import { backOffMs, noteAnswering, noteOutage } from "../policy/server-view.ts";
+import { backOffMs, recordAnswer, recordSilence } from "../policy/server-view.ts";
 import type { Log } from "../words/logger.ts";
 import type { Memory } from "./memory.ts";
 import type { Outcome } from "./outcome.ts";
@@ -38,7 +38,7 @@ function recordOutage(
     log.error(`the server ${config.general.baseurl} (general.baseurl) does not answer: ${reason}`);
     known.failures.set("server", { count: 1, message: reason });
   }
-  noteOutage(known.server, clock.uptimeMs(), random.fraction());
+  recordSilence(known.server, clock.uptimeMs(), random.fraction());
   known.retryAtMs.set(rowOf(action).key(action), known.server.retryAtMs);
 }
 
@@ -81,5 +81,5 @@ function recordSuccess(
   } else if (isLogged) log.info(`${action.kind}: recovered`, about(action));
   if (isServerWide !== true) return;
   if (known.failures.delete("server")) log.info("the server answers again");
-  noteAnswering(known.server, nowMs);
+  recordAnswer(known.server, nowMs);
 }

@@ -2,7 +2,7 @@
 import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import { limits } from "../policy/limits.ts";
-import { noteList, noteWorker } from "../policy/server-view.ts";
+import { replaceList, updateWorker } from "../policy/server-view.ts";
 import { done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
 import { howToClear } from "./rust-instances.ts";
 import { commitTroubles } from "./trouble.ts";
@@ -26,7 +26,7 @@ export function takeIn(factory: Needs, found: Found): Outcome {
     case "token refused":
       return waiting(limits.pingWhileRefusedMs);
     case "listed":
-      noteList(known.server, found.workers, found.askedAtMs, openInstances(known));
+      replaceList(known.server, found.workers, found.askedAtMs, openInstances(known));
       learnSeqs(
         factory,
         found.workers.map((worker) => worker.private),
@@ -50,7 +50,7 @@ export function takeIn(factory: Needs, found: Found): Outcome {
       return waiting(limits.heldMs);
     case "stranger deleted": {
       const { id, private: name } = found.worker;
-      noteWorker(known.server, id, null);
+      updateWorker(known.server, id, null);
       log.warn(`deleted a worker of no instance of ours (${name ?? "not associated"})`, { worker: id });
       return done;
     }

@@ -60,7 +60,7 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
 }
 
 /** Takes a good list in. `open` are the open instances, `askedAtMs` the moment before it was asked for. */
-export function noteList(
+export function replaceList(
   server: KnownServer,
   workers: Worker[],
   askedAtMs: number,
@@ -93,7 +93,7 @@ function firstListedMs(server: KnownServer, worker: Worker, askedAtMs: number): 
 }
 
 /** Takes in one worker as just read; null: it is deleted. A list asked for before this read is older than it. */
-export function noteWorker(server: KnownServer, id: string, worker: Worker | null): void {
+export function updateWorker(server: KnownServer, id: string, worker: Worker | null): void {
   if (worker === null) server.list?.workers.delete(id);
   else server.list?.workers.set(id, worker);
 }
@@ -107,14 +107,14 @@ export function isOutage(answer: Answer<unknown>): boolean {
   return answer.status === null || gatewayStatuses.includes(answer.status);
 }
 
-export function noteAnswering(server: KnownServer, nowMs: number): void {
+export function recordAnswer(server: KnownServer, nowMs: number): void {
   server.answeringSinceMs ??= nowMs;
   server.failuresInARow = 0;
   server.retryAtMs = Number.NEGATIVE_INFINITY;
 }
 
 /** `fraction` is from 0 to 1: jitter, so that factories do not come back all at once. */
-export function noteOutage(server: KnownServer, nowMs: number, fraction: number): void {
+export function recordSilence(server: KnownServer, nowMs: number, fraction: number): void {
   server.answeringSinceMs = null;
   // Calls that were under way together fail together: they count once.
   if (nowMs < server.retryAtMs) return;

@@ -5,7 +5,7 @@ import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 import { at, gimlet, instanceOf, sidecar, workerOf, type Said } from "../policy/scenes.ts";
-import { noteList } from "../../lib/policy/server-view.ts";
+import { replaceList } from "../../lib/policy/server-view.ts";
 import { advance, setView, hintAt, openInstances, remember } from "../../lib/daemon/instance-memory.ts";
 import { nextSeq, learnSeqs } from "../../lib/daemon/testbed-memory.ts";
 
@@ -235,7 +235,7 @@ describe("advance()", () => {
     const ended = it.instance();
     if (ended !== undefined) advance(it.factory, ended, { phase: "destroyed", endedMs: 1 });
     expect([...known.instances].map(([name, { resumed }]) => [name, resumed])).toEqual([["b/7", 2]]);
-    noteList(known.server, [], 2, openInstances(known));
+    replaceList(known.server, [], 2, openInstances(known));
     expect([...known.server.recordedMs.keys()]).toEqual(["b/7"]);
   });
 });

@@ -5,10 +5,10 @@ import {
   backOffMs,
   isOutage,
   newServerView,
-  noteAnswering,
-  noteList,
-  noteOutage,
-  noteWorker,
+  recordAnswer,
+  replaceList,
+  recordSilence,
+  updateWorker,
   workerView,
 } from "../../lib/policy/server-view.ts";
 import { instanceOf, nowMs, workerOf } from "./scenes.ts";
@@ -21,12 +21,12 @@ const refused = (refusal: Refusal, status: number | null): Answer<never> => ({
   message: "no",
 });
 
-describe("noteList()", () => {
+describe("replaceList()", () => {
   test("keeps the list, and no other one is wanted", () => {
     const server = newServerView();
     expect(server.isListWanted).toBe(true);
     expect(server.areWorkersBornHeld).toBe(false);
-    noteList(server, [workerOf()], nowMs, [running]);
+    replaceList(server, [workerOf()], nowMs, [running]);
     expect(server.isListWanted).toBe(false);
     expect(server.list?.askedAtMs).toBe(nowMs);
     expect(server.list?.workers.get("worker-a")).toEqual(workerOf());
@@ -35,7 +35,7 @@ describe("noteList()", () => {
   test("takes a worker for gone after two lists 10 s apart without it, not after one", () => {
     const server = newServerView();
     const viewAt = (askedAtMs: number, workers = [workerOf({ id: "other" })]): string => {
-      noteList(server, workers, askedAtMs, [running]);
+      replaceList(server, workers, askedAtMs, [running]);
       return workerView(running, server);
     };
     expect(viewAt(nowMs)).toBe("missing");
@@ -46,47 +46,47 @@ describe("noteList()", () => {
 
   test("F13 begins anew when a list has the worker again", () => {
     const server = newServerView();
-    noteList(server, [], nowMs, [running]);
-    noteList(server, [workerOf()], nowMs + 5000, [running]);
-    noteList(server, [], nowMs + 20_000, [running]);
+    replaceList(server, [], nowMs, [running]);
+    replaceList(server, [workerOf()], nowMs + 5000, [running]);
+    replaceList(server, [], nowMs + 20_000, [running]);
     expect(workerView(running, server)).toBe("missing");
   });
 
   test("proves nothing of a worker that was recorded after the list was asked for", () => {
     const server = newServerView();
     server.recordedMs.set("a/7", nowMs);
-    noteList(server, [], nowMs, [running]);
+    replaceList(server, [], nowMs, [running]);
     expect(workerView(running, server)).toBe("unseen");
     expect(server.missingSinceMs.size).toBe(0);
-    noteList(server, [], nowMs + 15_000, [running]);
+    replaceList(server, [], nowMs + 15_000, [running]);
     expect(workerView(running, server)).toBe("missing");
   });
 
   test("does not count instances without a worker as missing", () => {
     const server = newServerView();
-    noteList(server, [], nowMs, [instanceOf({ phase: "creating" }), instanceOf({ phase: "preparing" })]);
+    replaceList(server, [], nowMs, [instanceOf({ phase: "creating" }), instanceOf({ phase: "preparing" })]);
     expect(server.missingSinceMs.size).toBe(0);
   });
 
   test("remembers since when each worker is listed, and forgets those that are not", () => {
     const server = newServerView();
-    noteList(server, [workerOf({ id: "x" }), workerOf({ id: "y" })], nowMs, []);
-    noteList(server, [workerOf({ id: "x" }), workerOf({ id: "z" })], nowMs + 3000, []);
+    replaceList(server, [workerOf({ id: "x" }), workerOf({ id: "y" })], nowMs, []);
+    replaceList(server, [workerOf({ id: "x" }), workerOf({ id: "z" })], nowMs + 3000, []);
     expect([...server.firstListedMs]).toEqual([
       ["x", nowMs],
       ["z", nowMs + 3000],
     ]);
-    noteList(server, [workerOf({ id: "y" })], nowMs + 6000, []);
+    replaceList(server, [workerOf({ id: "y" })], nowMs + 6000, []);
     expect(server.firstListedMs.get("y")).toBe(nowMs + 6000);
   });
 
   test("counts an unassociated worker anew after a request for a worker was settled, and no other one", () => {
     const server = newServerView();
     const workers = [workerOf({ id: "orphan", private: null }), workerOf({ id: "lost", private: "a/3" })];
-    noteList(server, workers, nowMs, []);
+    replaceList(server, workers, nowMs, []);
     server.lastSettledMs = nowMs;
-    noteList(server, workers, nowMs + 3000, []);
-    noteList(server, workers, nowMs + 6000, []);
+    replaceList(server, workers, nowMs + 3000, []);
+    replaceList(server, workers, nowMs + 6000, []);
     expect([...server.firstListedMs]).toEqual([
       ["orphan", nowMs + 3000],
       ["lost", nowMs],
@@ -94,23 +94,23 @@ describe("noteList()", () => {
   });
 });
 
-describe("noteWorker()", () => {
+describe("updateWorker()", () => {
   test("is newer than the list: a hold, a deletion or a recycling is seen at once", () => {
     const server = newServerView();
-    noteList(server, [workerOf()], nowMs, [running]);
+    replaceList(server, [workerOf()], nowMs, [running]);
     expect(workerView(running, server)).toBe("offline");
-    noteWorker(server, "worker-a", workerOf({ hold: true }));
+    updateWorker(server, "worker-a", workerOf({ hold: true }));
     expect(workerView(running, server)).toBe("held");
-    noteWorker(server, "worker-a", workerOf({ recycle: true }));
+    updateWorker(server, "worker-a", workerOf({ recycle: true }));
     expect(workerView(running, server)).toBe("recycle");
-    noteWorker(server, "worker-a", null);
+    updateWorker(server, "worker-a", null);
     expect(workerView(running, server)).toBe("missing");
   });
 
   test("invents no list where there is none", () => {
     const server = newServerView();
-    noteWorker(server, "worker-a", workerOf());
-    noteWorker(server, "worker-a", null);
+    updateWorker(server, "worker-a", workerOf());
+    updateWorker(server, "worker-a", null);
     expect(server.list).toBeNull();
   });
 });
@@ -126,7 +126,7 @@ describe("isOutage()", () => {
   });
 });
 
-describe("noteOutage() and noteAnswering()", () => {
+describe("recordSilence() and recordAnswer()", () => {
   test("back off from 1 s to 30 s, each a quarter shorter or longer at most", () => {
     const bounds = Array.from({ length: 8 }, (_, count) => [backOffMs(count, 0), backOffMs(count, 1)]);
     const middles = [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
@@ -136,22 +136,22 @@ describe("noteOutage() and noteAnswering()", () => {
 
   test("calls that fail together count once", () => {
     const server = newServerView();
-    for (let call = 0; call < 64; call += 1) noteOutage(server, nowMs, 0.5);
+    for (let call = 0; call < 64; call += 1) recordSilence(server, nowMs, 0.5);
     expect(server.failuresInARow).toBe(1);
     expect(server.retryAtMs).toBe(nowMs + 1000);
-    noteOutage(server, nowMs + 1000, 0.5);
+    recordSilence(server, nowMs + 1000, 0.5);
     expect(server.retryAtMs).toBe(nowMs + 3000);
   });
 
   test("tell since when the server has answered without a break", () => {
     const server = newServerView();
     expect(server.answeringSinceMs).toBeNull();
-    noteAnswering(server, nowMs);
-    noteAnswering(server, nowMs + 5000);
+    recordAnswer(server, nowMs);
+    recordAnswer(server, nowMs + 5000);
     expect(server.answeringSinceMs).toBe(nowMs);
-    noteOutage(server, nowMs + 6000, 0);
+    recordSilence(server, nowMs + 6000, 0);
     expect(server.answeringSinceMs).toBeNull();
-    noteAnswering(server, nowMs + 9000);
+    recordAnswer(server, nowMs + 9000);
     expect(server.answeringSinceMs).toBe(nowMs + 9000);
     expect(server.failuresInARow).toBe(0);
     expect(server.retryAtMs).toBe(Number.NEGATIVE_INFINITY);
