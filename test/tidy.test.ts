@@ -100,6 +100,7 @@ test("every test file lies in the folder that mirrors its source's, or is a suit
     "preflight",
     "private-network",
     "readme",
+    "readme-tables",
     "takeover",
     "test-run",
   ];
