@@ -325,7 +325,7 @@ describe("a task", () => {
     const { done, over } = play(daemon);
     const pid = await until("the daemon runs", () => {
       const path = join(directory, "pid");
-      return existsSync(path) && Number(readFileSync(path, "utf8"));
+      return existsSync(path) && (Number(readFileSync(path, "utf8")) || null);
     });
     over();
     await done.catch((error: unknown) => expect(error).toBeInstanceOf(JobOver));
