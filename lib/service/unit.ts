@@ -52,7 +52,8 @@ function settings({ kind, bootScript, baseDirectory, elevates }: UnitOptions): S
     service("Type=notify"),
     service(`ExecStart=${word(bootScript)} run --base-dir ${word(baseDirectory)}`),
     service("Restart=always"),
-    service("RestartSec=2"),
+    // So long no daemon runs at a change of versions.
+    service("RestartSec=1"),
     service("TimeoutStartSec=120"),
     service("TimeoutStopSec=30"),
     service("WatchdogSec=60"),

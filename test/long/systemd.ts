@@ -88,14 +88,16 @@ test("a restart and a stop of the service leave its jobs alone, and nothing of t
   );
 });
 
-test("a daemon that hangs is ended by the watchdog and started again, and its job goes on", async () => {
+test("a daemon that hangs is ended by the watchdog and started again, and its job goes on, even without a scope", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   await box.must(`mkdir /etc/systemd/system/${unit}.service.d &&
     printf '[Service]\\nWatchdogSec=3\\n' >/etc/systemd/system/${unit}.service.d/short.conf &&
     systemctl daemon-reload && systemctl restart ${unit}`);
+  await box.must("chmod 644 /usr/bin/systemd-run");
   const id = await lab.submit(waits);
   await lab.says(id, "started");
+  expect((await lab.said(id))[0]).toBe(`0::/system.slice/${unit}.service`);
   const pid = await show(box, "MainPID");
   await box.must(`kill -STOP ${pid}`);
   await until(
@@ -129,8 +131,22 @@ test("a second install changes and restarts nothing, and uninstall waits for the
   expect(await box.must("/root/factory service install --base-dir /root/base")).toContain("was left alone");
   expect([await box.must(list), await show(box, "MainPID")]).toEqual(before);
 
+  // What another installation holds while it is at work.
+  const hold = `import { lockStore } from "/checkout/lib/store/file.ts";
+    lockStore("/opt/${unit}/install"); console.log("held"); await Bun.sleep(600_000)`;
+  const holder = await box.must(`/lab/fetched/bun -e '${hold}' >/tmp/held 2>&1 & echo $!`);
+  await until("it is held", async () => (await box.must("cat /tmp/held")) === "held");
+  const refused = await box.run("/root/factory service install --base-dir /root/base");
+  expect(refused).toMatchObject({ exitCode: 75 });
+  expect(refused.stderr).toContain("another installation is at work there");
+  await box.must(`kill ${holder}`);
+
   const id = await lab.submit(waits);
   await lab.says(id, "started");
+  await box.must(`systemctl stop ${unit}`);
+  const early = await box.run(`${unit} service uninstall --yes --base-dir /root/base`);
+  expect(early.stderr).toContain("1 job is left to the next start");
+  await box.must(`systemctl start ${unit}`);
   const uninstalled = box.must(`${unit} service uninstall --yes --base-dir /root/base`);
   await until("it drains", async () => (await box.must(`journalctl -o cat -u ${unit}`)).includes("draining"));
   await box.must("touch /root/base/work/grapefruit-1_1/work/go");
@@ -221,6 +237,11 @@ test("install.sh of a release: a user's service in a home with spaces, and a sen
   await box.must(`systemctl --user restart ${unit}`, as);
   await box.must(`touch ~/Oxide/ci/factory/work/grapefruit-1_1/work/go`, as);
   expect((await lab.ended(id)).state).toBe("completed");
+  await box.reboot();
+  await until("the user's service is back", async () => {
+    const { stdout } = await box.run(`systemctl --user is-active ${unit}`, as);
+    return stdout === "active\n";
+  });
   await box.must(`sh /media/stick/install.sh --user --uninstall --yes`, as);
   expect(await box.must(`find "$HOME" -path '*${unit}*'`, as)).toBe("");
 });

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { hostTarget } from "../../scripts/build.ts";
 import { needOfShell, testWith } from "../lab/needs.ts";
+import { openSession } from "../lab/pty.ts";
 
 const product = "buildomat-factory-sp-test";
 const target = hostTarget();
@@ -203,6 +204,44 @@ describe.each(shells)("install.sh under %s", (shell) => {
     expect(it.run(["--uninstall", "--purge", "--yes"], { shell }).code).toBe(0);
     expect(it.called("service")?.slice(0, 4)).toEqual(["service", "uninstall", "--purge", "--yes"]);
   });
+});
+
+describe("install.sh on a host that the release is not for", () => {
+  test.each([
+    ["SunOS", "i86pc", "there is no executable for SunOS"],
+    ["Linux", "riscv64", "there is no executable for this CPU, riscv64"],
+    ["Darwin", "arm64", "release 1.2.0 has nothing for darwin-arm64"],
+  ])("%s on %s is refused with a sentence", (system, cpu, message) => {
+    const it = openScene();
+    const bin = mkdtempSync(join(root, "bin-"));
+    writeFileSync(
+      join(bin, "uname"),
+      `#!/bin/sh\ncase $1 in -s) echo ${system} ;; -m) echo ${cpu} ;; esac\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    const ran = it.run(["--offline", it.release], { path: `${bin}:/usr/bin:/bin` });
+    expect(ran.said).toContain(message);
+    expect(ran.code).toBe(1);
+    expect(it.files()).toEqual([]);
+  });
+});
+
+test("install.sh from a pipe asks at the terminal", async () => {
+  const it = openScene(
+    program.replace("setup) shift;", "setup) shift; printf 'Server: '; read -r answer; echo \"[$answer]\";"),
+  );
+  const session = openSession(
+    ["/bin/sh", "-c", `cat '${it.script}' | sh -s -- --user --offline '${it.release}'`],
+    {
+      cwd: it.home,
+      env: { PATH: "/usr/bin:/bin", HOME: it.home },
+    },
+  );
+  await session.answer("Server: ", "b.example\n");
+  expect(await session.exited).toBe(0);
+  expect(session.shown()).toContain("[b.example]");
 });
 
 describe("a release on a server", () => {

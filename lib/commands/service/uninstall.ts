@@ -50,15 +50,16 @@ async function askWhetherSure(
 async function endService(here: ThisProcess, { systemd, unit, kind, base }: Installed): Promise<void> {
   if (systemd === null) return;
   const { durableFiles: files, clock, around, uid, print } = here;
-  await systemd.control("disable", unit);
   const { MainPID: pid = "0" } = await systemd.show(unit, "MainPID");
-  const jobs = pid === "0" ? 0 : await countJobs(here, base);
+  const jobs = await countJobs(here, base);
   if (jobs > 0) {
+    if (pid === "0") throw refuseWithoutDaemon(jobs, unit);
     print(`${jobs} ${jobs === 1 ? "job runs" : "jobs run"}: waiting until nothing does`);
     const owner =
       kind === "user"
         ? `${around.env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`}/systemd/user`
         : "/run/systemd/system";
+    await systemd.control("disable", unit);
     // Once drained, it must not be started again.
     await files.makeDirectory(`${owner}/${unit}.d`);
     await files.write(`${owner}/${unit}.d/drain.conf`, "[Service]\nRestart=no\n", 0o644);
@@ -67,7 +68,15 @@ async function endService(here: ThisProcess, { systemd, unit, kind, base }: Inst
     while ((await systemd.show(unit, "MainPID"))["MainPID"] === pid) await clock.sleep(pollMs);
     await files.remove(`${owner}/${unit}.d`);
   }
-  await systemd.control("stop", unit);
+  await systemd.control("disable", "--now", unit);
+}
+
+/** Nobody would end them, and their workers stay on the server. */
+function refuseWithoutDaemon(jobs: number, unit: string): FactoryError {
+  return new FactoryError(
+    `Cannot uninstall: ${jobs} ${jobs === 1 ? "job is" : "jobs are"} left to the next start of ${unit}`,
+    { hint: "Start it and uninstall then, which waits for them; `clear` ends what cannot end", exitCode: 1 },
+  );
 }
 
 /** What the program made, and its configuration. False: the directory holds something else, and stays. */
