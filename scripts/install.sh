@@ -227,6 +227,7 @@ case $said in
 *) die "what was fetched is not $product $version for $target: $said" ;;
 esac
 
+[ -z "$url" ] || [ -f "$base/config.toml" ] || set -- "$@" --update-url "$url"
 if [ -f "$base/config.toml" ]; then
   [ "$#" = 0 ] || say "$base/config.toml stays as it is"
 elif [ -t 1 ]; then

@@ -221,10 +221,11 @@ export const testbedSchema = z.strictObject({
   ),
 });
 
-const updateUrl = textAs<string>((text) => {
+/** http, https or a directory; no slash at its end. */
+export function readMirrorUrl(text: string): Parsed<string> {
   if (/^(?:file:\/\/)?\/[^\p{Cc}?#]*$/u.test(text)) return { value: text.replace(/\/+$/, "") };
   return readHttpUrl(text);
-});
+}
 
 /** Minutes of the day, in this host's own time. */
 export interface DayWindow {
@@ -246,7 +247,7 @@ export const updateSchema = z.strictObject({
       ? { value: text }
       : { wrong: `${showValue(text)} is not a mode`, mend: 'Write "auto", "notify" or "off"' },
   ).default("notify"),
-  url: updateUrl.optional(),
+  url: textAs(readMirrorUrl).optional(),
   channel: textLike(/^[a-z0-9-]{1,32}$/, "is not a channel", 'Write a name, as in "stable"').default(
     "stable",
   ),

@@ -440,7 +440,9 @@ test("composeConfig() without a testbed shows an example that serves the given t
       { name: "sp-gimlet", id: gimlet },
       { name: "lab", id: grapefruit },
     ],
+    updateUrl: "https://m.example.com/factory",
   });
+  expect(text).toContain('[update]\nurl = "https://m.example.com/factory"\nmode = "notify"\n');
   expect(text).toContain(`# [testbed.NAME]\n# sp_type = "gimlet"\n# targets = [ "sp-gimlet", "lab" ]\n`);
 });
 
@@ -452,7 +454,9 @@ test("composeConfig() writes a testbed that serves no target as a comment", () =
     spConfig: null,
     testbeds: [{ name: "bed.1", spType: "psc", targets: [] }],
     targets: [],
+    updateUrl: null,
   });
+  expect(text).not.toContain("[update]");
   expect(text).toContain(`# [testbed."bed.1"]\n# sp_type = "psc"\n# targets = []\n`);
 });
 

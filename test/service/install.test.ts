@@ -289,6 +289,8 @@ describe("a release on a server", () => {
     const it = openScene();
     const server = await serve(it);
     expect(await run(it, ["--url", `${server.url}/`], pathWith(...names))).toMatchObject({ code: 0 });
+    // The factory looks for new versions where it came from.
+    expect(it.called("setup")?.slice(-2)).toEqual(["--update-url", server.url]);
     expect(it.called("service")).toContain("install");
     await server.stop();
   });

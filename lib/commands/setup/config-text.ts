@@ -24,9 +24,11 @@ export interface NewConfig {
   spConfig: string | null;
   testbeds: NewTestbed[];
   targets: NewTarget[];
+  /** Where new versions come from; null: nowhere. */
+  updateUrl: string | null;
 }
 
-export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: NewConfig): string {
+export function composeConfig({ baseurl, token, testbeds, targets, updateUrl, ...jobs }: NewConfig): string {
   const secret = "file" in token ? line("token_file", token.file) : line("token", token.value.reveal());
   const sections = [
     "# The factory's configuration, written by `setup`. `check` says what is wrong with it and how to fix it.",
@@ -38,9 +40,13 @@ export function composeConfig({ baseurl, token, testbeds, targets, ...jobs }: Ne
       : [exampleSection(targets, jobs)]),
     "# Targets, each with its ULID, which the server's administrator sees in GET /0/admin/targets",
     ...targets.map(({ name, id }) => `[target.${tomlKey(name)}]\n${line("id", id)}`),
+    ...(updateUrl === null ? [] : [updateSection(updateUrl)]),
   ];
   return `${sections.join("\n\n")}\n`;
 }
+
+const updateSection = (url: string): string =>
+  `# New versions: mode "notify" logs that there is one, "auto" installs it; jobs run on.\n[update]\n${line("url", url)}\n${line("mode", "notify")}`;
 
 type JobKeys = Pick<NewConfig, "spRunner" | "spConfig">;
 

@@ -3,7 +3,13 @@ import { resolve } from "node:path";
 import type { Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { showValue } from "../../config/problems.ts";
-import { findTokenFault, isTargetName, readHttpUrl, type Parsed } from "../../config/schema.ts";
+import {
+  findTokenFault,
+  isTargetName,
+  readHttpUrl,
+  readMirrorUrl,
+  type Parsed,
+} from "../../config/schema.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { parseUlid } from "../../words/ulid.ts";
@@ -17,6 +23,7 @@ export interface Given {
   spRunner: string | null;
   spConfig: string | null;
   targets: NewTarget[];
+  updateUrl: string | null;
 }
 
 /** `words`: the command line, in which `--target` may occur several times. Throws FactoryError. */
@@ -26,6 +33,7 @@ export function readGiven(args: Record<string, unknown>, words: string[], around
   const url = flag("server-url");
   const spRunner = flag("sp-runner");
   const spConfig = flag("sp-config");
+  const updateUrl = flag("update-url");
   const targets: NewTarget[] = [];
   for (const text of targetWords(words)) targets.push(must("--target", readTarget(text, targets)));
   return {
@@ -35,6 +43,7 @@ export function readGiven(args: Record<string, unknown>, words: string[], around
     spRunner: spRunner === null ? null : must("--sp-runner", readProgram(spRunner, around)),
     spConfig: spConfig === null ? null : must("--sp-config", readPath(spConfig, around)),
     targets,
+    updateUrl: updateUrl === null ? null : must("--update-url", readMirrorUrl(updateUrl)),
   };
 }
 

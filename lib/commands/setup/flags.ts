@@ -20,5 +20,6 @@ export const setupArgs: ArgsDef = {
     valueHint: "NAME=ULID",
     description: "a target and its ULID on the server; may be repeated",
   },
+  "update-url": { type: "string", valueHint: "URL", description: "where new versions come from" },
   installing: { type: "boolean", description: "set by install.sh, which says what comes next" },
 };

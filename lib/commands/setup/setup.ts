@@ -135,7 +135,7 @@ async function gather(
     questions === null
       ? likelyTestbeds(found.testbeds, targets)
       : await askTestbeds(found.testbeds, targets, { questions, print });
-  return { baseurl, token, spRunner, spConfig, targets, testbeds };
+  return { baseurl, token, spRunner, spConfig, targets, testbeds, updateUrl: given.updateUrl };
 }
 
 /** The given or typed token, after the server was asked about it. Null: the user gave up. */
