@@ -11,7 +11,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { type DurableFiles, openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { lockStore } from "../../lib/store/file.ts";
+import { openPlaces } from "../../lib/update/places.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
 import { openStaticMirror } from "../lab/static-mirror.ts";
 import { openUpdateLab, saying, started, type UpdateLab } from "../lab/update-lab.ts";
@@ -155,9 +157,12 @@ test("what was rolled back is tried again with --retry, and an older version wit
 
 test("two at once: the second one is told so", async () => {
   await lab.release("1.1.0");
-  const [one, other] = [lab.updater().prepare(newest), complaint(lab.updater().prepare(newest))];
-  expect(await other).toContain("another update or installation is under way");
-  expect(await one).toBe("1.1.0");
+  const other = lockStore(join(lab.prefix, "install"));
+  expect(await complaint(lab.updater().prepare(newest))).toContain(
+    "another update or installation is under way",
+  );
+  other?.release();
+  expect(await lab.updater().prepare(newest)).toBe("1.1.0");
 });
 
 test("a prefix that cannot be written is noticed before anything is fetched, in words that help", async () => {
@@ -171,6 +176,67 @@ test("a prefix that cannot be written is noticed before anything is fetched, in 
   const asked = lab.updater({ files, url: mirror.url }).prepare(newest);
   expect(await complaint(asked)).toContain("The file system is read-only");
   expect(mirror.asked).toEqual([]);
+});
+
+const disturbing: (keyof DurableFiles)[] = [
+  "makeDirectory",
+  "write",
+  "setLink",
+  "rename",
+  "setMode",
+  "openAt",
+  "unpack",
+];
+
+/** From its call number `call` on, each change fails as the system refuses it. */
+function failingFrom(call: number, code: string): { files: DurableFiles; hasFailed(): boolean } {
+  let count = 0;
+  const files = new Proxy(openDurableFiles(), {
+    get: (real, name: keyof DurableFiles) => {
+      if (!disturbing.includes(name) || (count += 1) < call) return real[name];
+      return () => Promise.reject(Object.assign(new Error(`${code}: refused`), { code, syscall: "write" }));
+    },
+  });
+  return { files, hasFailed: () => count >= call };
+}
+
+test.each([
+  ["ENOSPC", "The disk is full"],
+  ["EROFS", "read-only"],
+])(
+  "%s at any change leaves a version that starts, says so in words that help, and the next try succeeds",
+  async (code, words) => {
+    await lab.release("1.1.0");
+    for (let call = 1; ; call += 1) {
+      const { files, hasFailed } = failingFrom(call, code);
+      const places = openPlaces({ prefix: lab.prefix, files });
+      const updater = lab.updater({ files, places });
+      const work = updater.prepare(newest).then(async () => await updater.switchTo("1.1.0"));
+      if (!hasFailed()) await Promise.allSettled([work]);
+      if (!hasFailed()) break;
+      // What only remembers the switch may be lost: the link counts.
+      if ((await lab.places.current()) === "1.0.0")
+        expect([call, await complaint(work)]).toEqual([call, expect.stringContaining(words)]);
+      else await work.catch(() => undefined);
+      expect([saying("1.0.0"), saying("1.1.0")]).toContain(started(lab));
+    }
+    expect(started(lab)).toBe(saying("1.1.0"));
+    expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "trial" });
+  },
+);
+
+test("a roll-back works on a full disk", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  await updater.prepare(newest);
+  await updater.switchTo("1.1.0");
+  const full = {
+    ...openDurableFiles(),
+    write: () => Promise.reject(Object.assign(new Error("ENOSPC"), { code: "ENOSPC", syscall: "write" })),
+  };
+  await openPlaces({ prefix: lab.prefix, files: full }).rollBack("it crashed");
+  expect(started(lab)).toBe(saying("1.0.0"));
+  expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
 });
 
 test("without update.url nothing is asked, and the message says what to set", async () => {
