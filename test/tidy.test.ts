@@ -118,7 +118,7 @@ test("scripts that people start may be executed", () => {
 /** What must not be written where: the file, the breach, and the rule that must find it. */
 const planted: [path: string, breach: string, rule: string][] = [
   ["lib/config/toml-lines.ts", 'export { readFileSync } from "node:fs";', "no-restricted-imports"],
-  ["lib/status/snapshot.ts", 'export { openClock } from "../doors/clock.ts";', "no-restricted-imports"],
+  ["lib/status/testbed-states.ts", 'export { openClock } from "../doors/clock.ts";', "no-restricted-imports"],
   ["lib/store/store.ts", 'export { readFileSync } from "node:fs";', "no-restricted-imports"],
   ["lib/store/store.ts", 'export { openClock } from "../doors/clock.ts";', "no-restricted-imports"],
   ["lib/server/factory-side.ts", 'export { Database } from "bun:sqlite";', "no-restricted-imports"],

@@ -1,7 +1,7 @@
 /** The verb `status`: what the database and the configuration say of each testbed, whether a factory runs or not. */
 import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
-import { chooseShown } from "../status/shown-testbeds.ts";
-import { describeTestbeds } from "../status/snapshot.ts";
+import { chooseShown } from "../status/shown-config.ts";
+import { describeTestbeds } from "../status/testbed-states.ts";
 import { statusJson, statusTable } from "../status/table.ts";
 import { isFactoryRunning } from "../store/store.ts";
 import type { Health, Trouble } from "../words/domain.ts";

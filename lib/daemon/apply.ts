@@ -3,7 +3,7 @@ import type { ActionKind, ActionOf, Action } from "../policy/action.ts";
 import type { Instance } from "../words/domain.ts";
 import { follow } from "./consequences.ts";
 import { reach } from "./far-hosts.ts";
-import { takeIn } from "./findings.ts";
+import { takeIn } from "./server-findings.ts";
 import { lookAtHost } from "./isolation.ts";
 import { failed, type Found, type Learnt, type Outcome } from "./outcome.ts";
 import { arm, begin, letLapse } from "./prepare.ts";

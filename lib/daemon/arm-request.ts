@@ -6,7 +6,7 @@ import { instanceName, type OwnInstance } from "../words/domain.ts";
 import type { Host } from "../hosts/host.ts";
 import type { ArmSpec } from "../hosts/minder/specification.ts";
 import { factoryMark } from "./recover.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 
 export function armRequest(
   config: Config,

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { Testbed } from "../config/config.ts";
 import type { Instance, OwnInstance } from "../words/domain.ts";
 import { errorText } from "../words/failure.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import {
   askForBoard,
   confirmMs,

@@ -6,7 +6,7 @@ import { type Instance, isRust } from "../words/domain.ts";
 import { errorText, isRefusedBySystem } from "../words/failure.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import { plan } from "../policy/plan.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { type Action, actionKey, rowOf } from "../policy/action.ts";
 import { chooseStartable } from "../policy/lanes.ts";
 import { takenBy } from "../policy/free-testbeds.ts";

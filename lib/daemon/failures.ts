@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { type Action, rowOf } from "../policy/action.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { backOffMs, recordAnswer, recordSilence } from "../policy/server-view.ts";
 import type { Log } from "../words/logger.ts";
 import type { Memory } from "./memory.ts";

@@ -2,8 +2,8 @@
 import { type Instance, instanceName } from "../words/domain.ts";
 import type { InstanceMemory } from "./instance-memory.ts";
 import type { Memory } from "./memory.ts";
-import { stateOf } from "../status/snapshot.ts";
-import { limits } from "../policy/limits.ts";
+import { stateOf } from "../status/testbed-states.ts";
+import { limits } from "../policy/times-and-limits.ts";
 
 /** Null: there was nothing to take over. */
 export function describeTakenOver(instances: Instance[]): string | null {

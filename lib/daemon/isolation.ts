@@ -10,7 +10,7 @@ import { isPassing } from "../store/store.ts";
 import { inOne, judgeRoom } from "../hosts/work-directory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import type { Factory } from "./memory.ts";
 import { strike, nextSeq, testbedMemory } from "./testbed-memory.ts";
 

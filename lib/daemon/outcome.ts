@@ -54,7 +54,7 @@ export type Learnt = (
 
 export type View = Pick<MinderView, "state" | "reason" | "output">;
 
-/** What a question to the server or to a host found. Nothing follows from it before findings.ts has taken it in. */
+/** What a question to the server or to a host found. Nothing follows from it before server-findings.ts has taken it in. */
 export type Found = (
   | Outcome
   | { kind: "token refused" }

@@ -18,7 +18,7 @@ import { armRequest } from "./arm-request.ts";
 import { isAtFault } from "./isolation.ts";
 import { cannotGoOn, done, failed, type Learnt, type Outcome } from "./outcome.ts";
 import { hostOf, reachedHost } from "./far-hosts.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { memoryOf, remember } from "./instance-memory.ts";
 import { type Factory, logFor, leaseAgeMs } from "./memory.ts";
 import { rest, nextSeq, testbedMemory } from "./testbed-memory.ts";

@@ -14,7 +14,7 @@ import { placeSchema } from "../store/row.ts";
 import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { blockHost } from "./isolation.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { advance, memoryOf, openInstances, remember } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";

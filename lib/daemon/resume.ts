@@ -6,7 +6,7 @@ import type { WorkingInstance } from "../words/domain.ts";
 import { armRequest } from "./arm-request.ts";
 import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { goRequest } from "./start.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { type Factory, isOurs } from "./memory.ts";
 
 type Needs = Pick<Factory, "api" | "config" | "hosts" | "known">;

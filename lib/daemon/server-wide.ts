@@ -1,9 +1,9 @@
-/** Questions to the server or to a host as a whole, about no one instance. What follows from the answers is in findings.ts. */
+/** Questions to the server or to a host as a whole, about no one instance. What follows from the answers is in server-findings.ts. */
 import type { Answer } from "../server/call.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName, isRust } from "../words/domain.ts";
 import { isStillAtWork } from "../hosts/minder/glance.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { done, failed, type Found, refusedCall, type View } from "./outcome.ts";
 import { lookAtFormer } from "./rust-instances.ts";
 import { openInstances, isTaken } from "./instance-memory.ts";

@@ -4,7 +4,7 @@
  */
 import type { Host } from "../hosts/host.ts";
 import { dayMs } from "../words/duration.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import type { EndedInstance } from "../store/history.ts";
 import { done, failed, type Outcome } from "./outcome.ts";
 import type { Factory } from "./memory.ts";

@@ -8,7 +8,7 @@ import { type Instance, instanceName, type PreparingInstance } from "../words/do
 import { isPassing } from "../store/store.ts";
 import { cannotGoOn, done, type Learnt, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { advance, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, leaseAgeMs } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";

@@ -2,7 +2,7 @@
 import type { Clock } from "../doors/clock.ts";
 import type { Reached } from "../hosts/host.ts";
 import type { Minder } from "../hosts/minder/minder.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import type { Check } from "../policy/observation.ts";
 import type { Store } from "../store/store.ts";
 import { type Health, type Instance, parseInstanceName, type Trouble } from "../words/domain.ts";

@@ -9,9 +9,10 @@ import { endRules } from "../policy/end-causes.ts";
 import { proveBoardIdle } from "./board.ts";
 import { howToClear, stopFormer } from "./rust-instances.ts";
 import { failed, type Learnt, refusedCall } from "./outcome.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { memoryOf } from "./instance-memory.ts";
-import { type Factory, eventLine, isOurs } from "./memory.ts";
+import { type Factory, isOurs } from "./memory.ts";
+import { tellOwner } from "./tell-owner.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "api" | "clock" | "files" | "hosts" | "known" | "log" | "openRunner">;
@@ -86,21 +87,6 @@ async function stopAll(factory: Needs, instance: Instance): Promise<Learnt> {
   const stopped = await minder.stop(place.directory, { ...words, isVouched: instance.isCleared });
   const isStopped = stopped.kind === "stopped" || countFailedLook(factory, instance, stopped);
   return isStopped ? { kind: "stopped" } : failed(whyNotStopped(instance, stopped));
-}
-
-/** Adds the reason to the job's event stream, with the last lines of the agent's log. */
-async function tellOwner(factory: Needs, instance: Instance): Promise<Learnt> {
-  const { worker, place, untold } = instance;
-  if (worker === null || untold === null) return { kind: "owner told" };
-  const tail = await factory.hosts.minderOf(place).tail(place.directory, limits.logTailBytes);
-  const lines = tail.ok && tail.text.trim() !== "" ? tail.text.trim().split("\n") : [];
-  const payload = [
-    `the testbed's factory ends this job: ${untold}`,
-    ...lines.map((line) => `agent.log: ${line}`),
-  ];
-  const answer = await factory.api.append(worker, eventLine(factory, "worker", payload.join("\n")));
-  if (!answer.ok && answer.refusal === "no answer") return refusedCall("tell the job's owner", answer);
-  return { kind: "owner told" };
 }
 
 export async function deleteWorker(factory: Needs, instance: Instance): Promise<Learnt> {

@@ -9,7 +9,7 @@ import { stillServes } from "../policy/free-testbeds.ts";
 import { settlesUntilMs } from "../policy/strangers.ts";
 import { isOutage } from "../policy/server-view.ts";
 import { cannotGoOn, type Learnt, refusedCall, waiting } from "./outcome.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { advance, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, eventLine, isOurs, leaseAgeMs } from "./memory.ts";
 

@@ -8,7 +8,7 @@ import type { End } from "../words/end-cause.ts";
 import { fieldsOf, type LogFields } from "../words/logger.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { PendingLease } from "./observation.ts";
-import type { StepOn } from "./steps.ts";
+import type { StepOn } from "./steps-by-worker-state.ts";
 
 export type Action =
   | { kind: "list workers" }

@@ -1,8 +1,8 @@
 /** When this host, other hosts and services are looked at: what is wrong there is to be known before a job is leased. */
 import type { Testbed } from "../config/config.ts";
-import { type Agenda, atOnceMs } from "./agenda.ts";
+import { type Agenda, atOnceMs } from "./action-queue.ts";
 import { isHere, isReached, type Taken } from "./free-testbeds.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 
 export function planHosts(seen: Observation, taken: Taken, agenda: Agenda): void {

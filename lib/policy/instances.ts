@@ -1,4 +1,4 @@
-/** The next step of each open instance: the table of steps.ts, and what the table cannot say. */
+/** The next step of each open instance: the table of steps-by-worker-state.ts, and what the table cannot say. */
 import {
   type AgentView,
   farHostName,
@@ -11,13 +11,13 @@ import {
 } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Action } from "./action.ts";
-import { type Agenda, atOnceMs } from "./agenda.ts";
+import { type Agenda, atOnceMs } from "./action-queue.ts";
 import { wantsCheck } from "./free-testbeds.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 import { workerView } from "./server-view.ts";
-import { steps } from "./steps.ts";
-import { jobTimeoutAt, lookDueMs, passedTimeout } from "./timeouts.ts";
+import { steps } from "./steps-by-worker-state.ts";
+import { jobTimeoutAt, lookDueMs, passedTimeout } from "./job-timeouts.ts";
 
 export type OpenInstance = Instance & { phase: OpenPhase };
 

@@ -3,7 +3,7 @@
  * that lists, leases and the testbeds of this host never wait for it.
  */
 import { type Action, type Lane, rowOf } from "./action.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 
 /**
  * What of `planned` may be begun beside what is under way: in its order, but what may wait for another host last. What was

@@ -4,12 +4,12 @@
  */
 import { isOpen } from "../words/domain.ts";
 import type { Plan } from "./action.ts";
-import { type Agenda, atOnceMs, openAgenda } from "./agenda.ts";
+import { type Agenda, atOnceMs, openAgenda } from "./action-queue.ts";
 import { takenBy } from "./free-testbeds.ts";
 import { planHosts } from "./hosts.ts";
 import { type OpenInstance, planInstances, planLooks } from "./instances.ts";
-import { planLeases } from "./leases.ts";
-import { limits } from "./limits.ts";
+import { planLeases } from "./lease-requests.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 import { judgeStrangers } from "./strangers.ts";
 

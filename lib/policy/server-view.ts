@@ -6,7 +6,7 @@ import type { Answer } from "../server/call.ts";
 import { type Instance, instanceName, type WorkerView } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
 import type { ServerView } from "./observation.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 
 export interface KnownServer extends ServerView {
   list: { askedAtMs: number; workers: Map<string, Worker> } | null;

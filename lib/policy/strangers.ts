@@ -1,7 +1,7 @@
 /** Workers of ours that belong to no open instance: which of them are to be deleted, and when a request for one is given up. */
 import type { Instance } from "../words/domain.ts";
 import type { Worker } from "../server/factory-side.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 
 /** `isAnyUnconfirmed`: another list must confirm one. `settledMs`: before this uptime none is confirmed. */

@@ -2,7 +2,7 @@
 import { alignColumns } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import { localTime, wrap } from "../words/log-line.ts";
-import type { TestbedStatus } from "./snapshot.ts";
+import type { TestbedStatus } from "./testbed-states.ts";
 
 export interface FactoryStatus {
   isRunning: boolean;

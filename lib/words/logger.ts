@@ -6,7 +6,7 @@ import { createConsola, type ConsolaReporter } from "consola";
 import type { Clock } from "../doors/clock.ts";
 import { type Instance, instanceName } from "./domain.ts";
 import { type LogEntry, peopleLine } from "./log-line.ts";
-import type { Secret } from "./secret.ts";
+import { redactor, type Secret } from "./secret.ts";
 
 /** What a line is about; shown with it. */
 export interface LogFields {
@@ -67,22 +67,6 @@ export function openLog({ clock, format, level, secrets, write }: LogOptions): L
     warn: (message, fields) => consola.warn({ message, args: [fields ?? {}] }),
     error: (message, fields) => consola.error({ message, args: [fields ?? {}] }),
   };
-}
-
-/** Replaces secrets as they are, and as URLs, JSON and HTTP's basic authentication write them. */
-export function redactor(secrets: Secret[]): (text: string) => string {
-  const forms = secrets
-    .map((secret) => secret.reveal())
-    .filter((text) => text !== "")
-    .flatMap((text) => [
-      text,
-      encodeURIComponent(text),
-      JSON.stringify(text).slice(1, -1),
-      ...["base64", "base64url"].map((form) => Buffer.from(text).toString(form as BufferEncoding)),
-    ]);
-  // The longest first: a form may begin with another one.
-  const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
-  return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
 }
 
 /** A log that adds `fields` to every line. */

@@ -23,3 +23,19 @@ export class Secret {
     return "***";
   }
 }
+
+/** Replaces secrets as they are, and as URLs, JSON and HTTP's basic authentication write them. */
+export function redactor(secrets: Secret[]): (text: string) => string {
+  const forms = secrets
+    .map((secret) => secret.reveal())
+    .filter((text) => text !== "")
+    .flatMap((text) => [
+      text,
+      encodeURIComponent(text),
+      JSON.stringify(text).slice(1, -1),
+      ...["base64", "base64url"].map((form) => Buffer.from(text).toString(form as BufferEncoding)),
+    ]);
+  // The longest first: a form may begin with another one.
+  const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
+  return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
+}

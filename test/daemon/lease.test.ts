@@ -1,6 +1,6 @@
 /** From a lease to a running agent: what is asked of the server, in which order, and what is never done. */
 import { describe, expect, test } from "bun:test";
-import { takeIn } from "../../lib/daemon/findings.ts";
+import { takeIn } from "../../lib/daemon/server-findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import type { PreparingInstance } from "../../lib/words/domain.ts";

@@ -1,6 +1,6 @@
 /** What is learnt of the server and remembered of instances: answers that are late, lost or wrong. */
 import { describe, expect, test } from "bun:test";
-import { takeIn } from "../../lib/daemon/findings.ts";
+import { takeIn } from "../../lib/daemon/server-findings.ts";
 import { deleteStranger, look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { AgentView, Instance, Place, SshHost, WorkerView } from "../../lib/words/domain.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { actionKey } from "../../lib/policy/action.ts";
-import { jobTimeoutAt, passedTimeout } from "../../lib/policy/timeouts.ts";
+import { jobTimeoutAt, passedTimeout } from "../../lib/policy/job-timeouts.ts";
 import { chooseStartable } from "../../lib/policy/lanes.ts";
 import type { Observation } from "../../lib/policy/observation.ts";
 import { settlesUntilMs } from "../../lib/policy/strangers.ts";

@@ -5,10 +5,10 @@ import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
-import { limits } from "../../lib/policy/limits.ts";
+import { limits } from "../../lib/policy/times-and-limits.ts";
 import type { Look, Observation, ServerView } from "../../lib/policy/observation.ts";
 import { whyNotFree } from "../../lib/policy/free-testbeds.ts";
-import { steps } from "../../lib/policy/steps.ts";
+import { steps } from "../../lib/policy/steps-by-worker-state.ts";
 import {
   agentViews,
   at,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Answer, Refusal } from "../../lib/server/call.ts";
-import { limits } from "../../lib/policy/limits.ts";
+import { limits } from "../../lib/policy/times-and-limits.ts";
 import {
   backOffMs,
   isOutage,

@@ -1,6 +1,6 @@
 /** The table and the document of `status`. */
 import { expect, test } from "bun:test";
-import type { TestbedStatus } from "../../lib/status/snapshot.ts";
+import type { TestbedStatus } from "../../lib/status/testbed-states.ts";
 import { statusJson, statusTable } from "../../lib/status/table.ts";
 
 const sinceMs = Date.UTC(2026, 10, 24, 2, 35, 4);

@@ -1,8 +1,8 @@
 /** The program's own log: what a line says to people and to programs, and that no secret leaves through it. */
 import { expect, test } from "bun:test";
-import { type Log, type LogOptions, logAbout, openLog, redactor } from "../../lib/words/logger.ts";
+import { type Log, type LogOptions, logAbout, openLog } from "../../lib/words/logger.ts";
 import { wrap } from "../../lib/words/log-line.ts";
-import { Secret } from "../../lib/words/secret.ts";
+import { redactor, Secret } from "../../lib/words/secret.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const secret = 'tok"en/of the lab~~~?>';

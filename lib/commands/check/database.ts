@@ -6,7 +6,7 @@ import type { Health } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
 import { isFactoryRunning, openStoreForReading, type StoreReader } from "../../store/store.ts";
-import { limits } from "../../policy/limits.ts";
+import { limits } from "../../policy/times-and-limits.ts";
 
 export interface Quarantine {
   strikes: number;

@@ -3,8 +3,7 @@ import { refuseOpenTls, type Surroundings } from "../../config/locations.ts";
 import { requestFor } from "../../server/call.ts";
 import { judgePing } from "../check/judge-server.ts";
 import type { Http } from "../../doors/http.ts";
-import { redactor } from "../../words/logger.ts";
-import type { Secret } from "../../words/secret.ts";
+import { redactor, type Secret } from "../../words/secret.ts";
 
 /** Short, because a person waits. */
 const timeoutMs = 10_000;

@@ -8,8 +8,8 @@ import type { Processes, RunResult, Run } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";
 import { longestAnswerBytes } from "../minder/transport.ts";
 import { quoteCommand, sshArgv, type SshFiles, withoutBreaks } from "./argv.ts";
-import { type Line, openLine, type Pace } from "./line.ts";
-import lineScript from "./line.sh" with { type: "text" };
+import { type Line, openLine, type Pace } from "./lifeline.ts";
+import lineScript from "./lifeline.sh" with { type: "text" };
 
 export interface Connection {
   /** The words reach the program there as they are. Exit code 255 is ssh's own failure. The environment is the login's. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { AgentView, OpenPhase, WorkerView } from "../../lib/words/domain.ts";
-import { type Step, steps } from "../../lib/policy/steps.ts";
+import { type Step, steps } from "../../lib/policy/steps-by-worker-state.ts";
 import { agentViews, hasWorker, openPhases, workerViews } from "./scenes.ts";
 
 interface Cell {

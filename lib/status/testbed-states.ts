@@ -12,7 +12,7 @@ import {
   type Moment,
   type Trouble,
 } from "../words/domain.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 
 /** A testbed in one word. The daemon records the first four and `unavailable`; while no daemon runs, they are as it left them. */
 export type TestbedState =

@@ -2,11 +2,11 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { limits } from "../../lib/policy/limits.ts";
+import { limits } from "../../lib/policy/times-and-limits.ts";
 
 const root = join(import.meta.dir, "../..");
 const readText = (path: string): string => readFileSync(join(root, path), "utf8");
-const file = "lib/policy/limits.ts";
+const file = "lib/policy/times-and-limits.ts";
 const sources = [...new Bun.Glob("lib/**/*.ts").scanSync({ cwd: root })].filter((path) => path !== file);
 
 /** Numbers of a file's own: a constant, or one too large to be a unit (`/ 1000`) or a place in a text. */

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Config, Testbed } from "../../lib/config/config.ts";
 import type { Health, Phase, Trouble } from "../../lib/words/domain.ts";
-import { describeTestbeds, type TestbedStatus } from "../../lib/status/snapshot.ts";
+import { describeTestbeds, type TestbedStatus } from "../../lib/status/testbed-states.ts";
 import { instanceOf, type Said } from "../policy/scenes.ts";
 
 const wallMs = 1_700_000_100_000;

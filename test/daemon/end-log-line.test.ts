@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeEnd } from "../../lib/daemon/end-line.ts";
+import { describeEnd } from "../../lib/daemon/end-log-line.ts";
 import type { EndRecord } from "../../lib/hosts/minder/minder-answer.ts";
 import { readTidy } from "../../lib/hosts/minder/answer-parser.ts";
 import type { EndCause } from "../../lib/words/end-cause.ts";

@@ -1,7 +1,7 @@
 /** What follows from what the server or a host as a whole was found to say: here alone it goes into memory and store. */
 import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
-import { limits } from "../policy/limits.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import { replaceList, updateWorker } from "../policy/server-view.ts";
 import { done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
 import { howToClear } from "./rust-instances.ts";

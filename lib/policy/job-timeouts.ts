@@ -1,7 +1,7 @@
 /** The timeouts of an instance whose agent is alive: start_timeout, job_timeout, silence_timeout. Pure. */
 import { elapsedMs, type Instance, type Moment, type WorkerView } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Look, Observation } from "./observation.ts";
 
 /** The timeout that an instance has passed whose agent is alive; null: it has passed none. */

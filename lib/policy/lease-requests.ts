@@ -1,7 +1,7 @@
 /** Which leased job goes to which free testbed, and which targets are asked for next. */
 import type { Testbed } from "../config/config.ts";
 import { elapsedMs, type Instance } from "../words/domain.ts";
-import { type Agenda, atOnceMs } from "./agenda.ts";
+import { type Agenda, atOnceMs } from "./action-queue.ts";
 import {
   canServe,
   isAlone,
@@ -11,7 +11,7 @@ import {
   targetIds,
   whyNotFree,
 } from "./free-testbeds.ts";
-import { limits } from "./limits.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 
 export function planLeases(open: readonly Instance[], seen: Observation, taken: Taken, agenda: Agenda): void {

@@ -1,7 +1,7 @@
 /**
  * One long-lived command on a host behind ssh, over its shared connection: it runs our commands, one exchange each, and
  * reports what changes in instance directories, while nothing there polls. What it reports is a hint: a look proves it.
- * The far end is line.sh. It knows no minder.
+ * The far end is lifeline.sh. It knows no minder.
  */
 import type { Clock } from "../../doors/clock.ts";
 import type { RunResult, Talk } from "../../doors/processes.ts";
