@@ -41,7 +41,7 @@ const table: { [K in ActionKind]: Do<ActionOf<K>> } = {
   sweep,
   "take over": (factory, { at }) => takeOverLater(factory, at),
   reach: (factory, { testbed }) => reach(factory, testbed),
-  check: (factory, { testbed }) => check(factory, testbed),
+  check: question((factory, { testbed }) => check(factory, testbed)),
   begin: (factory, action) => begin(factory, action.lease, action.testbed),
   "let lapse": (factory, action) => letLapse(factory, action.lease),
   "delete stranger": question((factory, { worker }) => deleteStranger(factory, worker)),

@@ -11,6 +11,7 @@ import { isHere } from "../policy/free-testbeds.ts";
 import { updateWorker } from "../policy/server-view.ts";
 import { describeEnd } from "./end-log-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
+import { takeCheck } from "./server-findings.ts";
 import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
@@ -43,12 +44,13 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
   const { way } = instance.place;
   const testbed = configured(factory, instance);
   if (learnt.seen !== undefined) updateWorker(known.server, learnt.seen.id, learnt.seen.worker);
+  if (learnt.mayBeArmed === true) record.armedMs = factory.clock.uptimeMs();
   switch (learnt.kind) {
     case "done":
     case "waiting":
     case "failed":
     case "outage": {
-      const { seen: _, ...outcome } = learnt;
+      const { seen: _, mayBeArmed: __, ...outcome } = learnt;
       return outcome;
     }
     case "cannot go on":
@@ -69,6 +71,13 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
       // The next job waits until this host answers.
       if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
       return failed(`cannot arm: ${learnt.reason}`);
+    case "checked again": {
+      const { checked, isLeased } = learnt;
+      if (checked !== null) takeCheck(factory, { ...checked, instance: name });
+      if (!isLeased) return await end(factory, instance, { cause: "lease lost" });
+      if (checked === null || checked.isPassed) return done;
+      return await end(factory, instance, { cause: "check failed", detail: checked.said });
+    }
     case "lease renewed":
       advance(factory, instance, { leasedAt: learnt.leasedAt });
       return done;

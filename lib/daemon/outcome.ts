@@ -1,4 +1,5 @@
 /** How an action ended: what a step of an instance learnt, and, for the loop, whether and when it may be tried again. */
+import type { Testbed } from "../config/config.ts";
 import type { EndRecord, TestbedLock, MinderView } from "../hosts/minder/minder-answer.ts";
 import { isOutage } from "../policy/server-view.ts";
 import type { Answer } from "../server/call.ts";
@@ -28,6 +29,7 @@ export type Learnt = (
   | { kind: "not ready"; reason: string }
   /** Whether a minder is armed is not known. */
   | { kind: "host does not answer"; reason: string }
+  | { kind: "checked again"; checked: Checked | null; isLeased: boolean }
   | { kind: "lease renewed"; leasedAt: Moment }
   | { kind: "worker made"; worker: Worker }
   | { kind: "worker held" }
@@ -50,9 +52,20 @@ export type Learnt = (
 ) & {
   /** The worker as the step read it last. */
   seen?: { id: string; worker: Worker | null };
+  /** A minder was told to arm: it may have, whatever it answered. */
+  mayBeArmed?: true;
 };
 
 export type View = Pick<MinderView, "state" | "reason" | "output">;
+
+/** `said`: the command, and how it ended, for people; `instance`: that it was run for. */
+export interface Checked {
+  kind: "checked";
+  testbed: Testbed;
+  isPassed: boolean;
+  said: string;
+  instance: string | null;
+}
 
 /** What a question to the server or to a host found. Nothing follows from it before server-findings.ts has taken it in. */
 export type Found = (
@@ -64,6 +77,7 @@ export type Found = (
   | { kind: "looked"; at: string; instances: Instance[]; views: Map<string, View>; begunMs: number }
   /** `ours`: cookies of the instances that were open before the look. */
   | { kind: "locks seen"; locks: TestbedLock[]; ours: string[] }
+  | Checked
   | { kind: "list is old" }
   | { kind: "stranger deleted"; worker: Worker }
 ) & { isTokenGood?: boolean };

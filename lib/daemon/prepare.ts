@@ -12,6 +12,7 @@ import {
   type WorkingInstance,
 } from "../words/domain.ts";
 import type { Host } from "../hosts/host.ts";
+import type { ArmResult } from "../hosts/minder/minder-answer.ts";
 import type { PendingLease } from "../policy/observation.ts";
 import { stillServes } from "../policy/free-testbeds.ts";
 import { armRequest } from "./arm-request.ts";
@@ -93,7 +94,10 @@ export async function arm(factory: Needs, instance: PreparingInstance | WorkingI
     return { kind: "not ready", reason: "its host is configured otherwise by now" };
   }
   const armed = await minder.arm(armRequest(factory.config, reached.host, instance, testbed));
-  memoryOf(factory.known, instance).armedMs = factory.clock.uptimeMs();
+  return { ...whatArmed(armed, ssh), mayBeArmed: true };
+}
+
+function whatArmed(armed: ArmResult, ssh: Host["ssh"]): Learnt {
   switch (armed.kind) {
     case "armed":
       return armed;

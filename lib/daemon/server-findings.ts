@@ -3,9 +3,9 @@ import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { replaceList, updateWorker } from "../policy/server-view.ts";
-import { done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
+import { type Checked, done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
 import { howToClear } from "./rust-instances.ts";
-import { commitTroubles } from "./trouble.ts";
+import { commitTroubles, showTroubles } from "./trouble.ts";
 import { advance, setView, openInstances } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
@@ -44,6 +44,9 @@ export function takeIn(factory: Needs, found: Found): Outcome {
       return takeViews(factory, found);
     case "locks seen":
       takeLocks(factory, found);
+      return done;
+    case "checked":
+      takeCheck(factory, found);
       return done;
     case "list is old":
       known.server.isListWanted = true;
@@ -141,6 +144,21 @@ function takeViews(
   }
   for (const { instance, why, isNew } of unseen) if (isNew) logFor(factory, instance).warn(why);
   return done;
+}
+
+export function takeCheck(
+  factory: Pick<Factory, "clock" | "known" | "log" | "store">,
+  { testbed, isPassed, said, instance }: Checked,
+): void {
+  const { known, clock, log } = factory;
+  const record = testbedMemory(known, testbed.name);
+  const wasPassed = (record.check?.fault ?? null) === null;
+  record.check = { atMs: clock.uptimeMs(), fault: isPassed ? null : `its check fails: ${said}`, instance };
+  // Its words may differ each time: logged once until it succeeds.
+  const about = { testbed: testbed.name };
+  if (!isPassed && wasPassed) log.warn(`no job is taken for it until its check succeeds: ${said}`, about);
+  if (isPassed && !wasPassed) log.info("its check succeeds again", about);
+  showTroubles(factory, [testbed]);
 }
 
 function takeLocks(

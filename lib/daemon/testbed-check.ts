@@ -4,20 +4,23 @@
  */
 import type { Testbed } from "../config/config.ts";
 import { runBoardCheck } from "../hosts/board-check.ts";
-import { type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
+import type { Instance, PreparingInstance } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
-import { cannotGoOn, done, type Learnt, type Outcome } from "./outcome.ts";
-import { showTroubles } from "./trouble.ts";
+import { type Checked, done, type Found, type Learnt } from "./outcome.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { advance, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, leaseAgeMs } from "./memory.ts";
-import { testbedMemory } from "./testbed-memory.ts";
 
-type Needs = Pick<Factory, "api" | "clock" | "config" | "hosts" | "known" | "log" | "processes" | "store">;
+type Runner = Pick<Factory, "hosts" | "processes">;
+type Needs = Runner & Pick<Factory, "api" | "clock" | "config" | "known" | "store">;
 
-export async function check(factory: Needs, testbed: Testbed): Promise<Outcome> {
-  await runCheck(factory, testbed, null);
-  return done;
+export async function check(runner: Runner, testbed: Testbed): Promise<Found> {
+  return (await runCheck(runner, testbed)) ?? done;
+}
+
+async function runCheck({ hosts, processes }: Runner, testbed: Testbed): Promise<Checked | null> {
+  const result = await runBoardCheck(processes, testbed, hosts.here);
+  return result === null ? null : { kind: "checked", testbed, ...result, instance: null };
 }
 
 /** For an armed instance. If it fails, the job is untouched: another testbed may take it. */
@@ -25,30 +28,11 @@ export async function checkAgain(factory: Needs, instance: PreparingInstance): P
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return done;
   const ended = new AbortController();
-  const [fault, isLeased] = await Promise.all([
-    runCheck(factory, testbed, instanceName(instance)).finally(() => ended.abort()),
+  const [checked, isLeased] = await Promise.all([
+    runCheck(factory, testbed).finally(() => ended.abort()),
     keepLease(factory, instance, ended.signal),
   ]);
-  if (!isLeased) return cannotGoOn("lease lost");
-  return fault === null ? done : cannotGoOn("check failed", fault);
-}
-
-/** The command, and how it failed, for people; null: it succeeded. */
-async function runCheck(factory: Needs, testbed: Testbed, instance: string | null): Promise<string | null> {
-  const { processes, known, clock, log } = factory;
-  const { name } = testbed;
-  const result = await runBoardCheck(processes, testbed, factory.hosts.here);
-  if (result === null) return null;
-  const fault = result.isPassed ? null : `its check fails: ${result.said}`;
-  const record = testbedMemory(known, name);
-  const isNew = (record.check?.fault ?? null) === null;
-  record.check = { atMs: clock.uptimeMs(), fault, instance };
-  // Its words may differ each time: logged once until it succeeds.
-  if (fault !== null && isNew)
-    log.warn(`no job is taken for it until its check succeeds: ${result.said}`, { testbed: name });
-  if (fault === null && !isNew) log.info("its check succeeds again", { testbed: name });
-  showTroubles(factory, [testbed]);
-  return result.isPassed ? null : result.said;
+  return { kind: "checked again", checked, isLeased };
 }
 
 /** Until `ended`; false: the server no longer leases the job to us. */
