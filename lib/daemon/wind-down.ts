@@ -61,8 +61,9 @@ async function readWorker(
 export async function stop(factory: Needs, instance: Instance): Promise<Learnt> {
   // A hold may have come since the end was decided, also while this process was away.
   const { bar, seen } = await readWorker(factory, instance);
-  const learnt = bar ?? (await (instance.untold === null ? stopAll : tellOwner)(factory, instance));
-  return { ...learnt, ...seen };
+  if (bar !== null) return { ...bar, ...seen };
+  // Stopping takes a while: a list that comes meanwhile is newer than what was read.
+  return await (instance.untold === null ? stopAll : tellOwner)(factory, instance);
 }
 
 async function stopAll(factory: Needs, instance: Instance): Promise<Learnt> {
@@ -95,8 +96,7 @@ export async function deleteWorker(factory: Needs, instance: Instance): Promise<
   const { place, cookie } = instance;
   const tidied = await factory.hosts.minderOf(place).tidy(place.directory, cookie ?? "");
   const isUnseen = tidied.kind === "cannot tell" && instance.isCleared;
-  if (tidied.kind !== "tidied" && !isUnseen)
-    return { ...failed(`cannot tidy up: ${tidied.reason}`), ...before.seen };
+  if (tidied.kind !== "tidied" && !isUnseen) return failed(`cannot tidy up: ${tidied.reason}`);
   const { bar, worker, seen } = await readWorker(factory, instance);
   if (bar !== null) return { ...bar, ...seen };
   if (worker !== null) {
@@ -106,8 +106,8 @@ export async function deleteWorker(factory: Needs, instance: Instance): Promise<
       return { ...refusedCall("delete the worker", answer), ...seen };
   }
   const { left, end = null } = tidied.kind === "tidied" ? tidied : { left: null };
-  const gone = instance.worker === null ? {} : { seen: { id: instance.worker, worker: null } };
-  return { kind: "deleted", record: end, left, ...gone };
+  const deleted = worker === null ? seen : { seen: { id: worker.id, worker: null } };
+  return { kind: "deleted", record: end, left, ...deleted };
 }
 
 function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; reason: string }): string {

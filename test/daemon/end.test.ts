@@ -40,6 +40,22 @@ describe("a hold", () => {
     expect(it.count(/^delete worker-a/)).toBe(1);
   });
 
+  test("that a list shows while the agent is being stopped is not forgotten when it has stopped", async () => {
+    await using it = openRunning();
+    await it.runUntil(() => it.count(/^look/) > 0);
+    it.fate = async (call) => {
+      if (!call.startsWith("stop")) return;
+      hold(it);
+      const lists = it.count(/^list/);
+      while (it.count(/^list/) < lists + 2) await it.clock.sleep(100);
+    };
+    it.agents.set("a_7", "done");
+    await it.runUntil(() => it.instance()?.phase === "stopped");
+    await it.run(1_000);
+    // Before the end was decided, and before the agent was stopped.
+    expect(it.count(/^read/)).toBe(2);
+  });
+
   test("of a worker of no instance that came after the list keeps it", async () => {
     await using it = openStage();
     it.workers.set("worker-a", workerOf({ private: null }));
@@ -66,6 +82,14 @@ test("what keeps an instance on another host from its end is looked at, and show
   await it.runUntil(() => it.count(/^stop/) > 0);
   await it.run(2_000);
   expect(it.store.troubles().get("a")?.reason).toContain(reason);
+});
+
+test("a cleared instance leaves the worker of another one as the list has it", async () => {
+  await using it = openStage({ rows: [instanceOf({ phase: "stopped", isCleared: true })] });
+  it.workers.set("worker-a", workerOf({ private: "b/1", online: true }));
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.count(/^delete/)).toBe(0);
+  expect(it.factory.known.server.list?.workers.has("worker-a")).toBe(true);
 });
 
 test("a worker of no instance that was associated after the list is not deleted", async () => {
