@@ -47,7 +47,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 for (const shell of ["dash", "bash", "busybox"]) {
   testWith(...needOfShell(shell))(
-    `install.sh that was cut short at any byte does nothing under ${shell}`,
+    `F102 install.sh that was cut short at any byte does nothing under ${shell}`,
     () => {
       const sh = [Bun.which(shell) ?? shell, ...(shell === "busybox" ? ["sh"] : [])];
       const run = (words: string): { stdout: Buffer; stderr: Buffer } =>

@@ -64,7 +64,7 @@ async function openInstalled(): Promise<SystemdLab> {
 const show = async (box: SystemdBox, property: string): Promise<string> =>
   await box.must(`systemctl show ${unit} --property=${property} --value`);
 
-test("a restart and a stop of the service leave its jobs alone, and nothing of them in the unit", async () => {
+test("F98 a restart and a stop of the service leave its jobs alone, and nothing of them in the unit", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   const id = await lab.submit(waits);
@@ -88,7 +88,7 @@ test("a restart and a stop of the service leave its jobs alone, and nothing of t
   );
 });
 
-test("a daemon that hangs is ended by the watchdog and started again, and its job goes on, even without a scope", async () => {
+test("F99 a daemon that hangs is ended by the watchdog and started again, and its job goes on, even without a scope", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   await box.must(`mkdir /etc/systemd/system/${unit}.service.d &&
@@ -110,7 +110,7 @@ test("a daemon that hangs is ended by the watchdog and started again, and its jo
   expect(await box.must(`journalctl --no-pager -o cat -u ${unit}`)).toMatch(/[Ww]atchdog timeout/);
 });
 
-test("after a reboot in mid-job the service is back, the job failed with a reason, and the next one runs", async () => {
+test("F100 after a reboot in mid-job the service is back, the job failed with a reason, and the next one runs", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   const id = await lab.submit(waits);
@@ -246,7 +246,7 @@ test("install.sh of a release: a user's service in a home with spaces, and a sen
   expect(await box.must(`find "$HOME" -path '*${unit}*'`, as)).toBe("");
 });
 
-test("a version that does not start is left after three tries, by the boot script, and the job of the one before goes on", async () => {
+test("F101 a version that does not start is left after three tries, by the boot script, and the job of the one before goes on", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   const id = await lab.submit(waits);

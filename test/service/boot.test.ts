@@ -70,7 +70,7 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
     expect(prefix.links()).toEqual(["1.1.0", "1.0.0"]);
   });
 
-  test("gives a new version three starts, and then goes back to the one before, once and for all", () => {
+  test("F101 gives a new version three starts, and then goes back to the one before, once and for all", () => {
     const prefix = openPrefix(shell, ["1.0.0.good", "1.1.0+3"]);
     const started = [1, 2, 3, 4, 5].map(
       () => `${prefix.start().said.split("|")[0]} ${prefix.marks().join(" ")}`,

@@ -150,7 +150,7 @@ describe.each(shells)("install.sh under %s", (shell) => {
     ["cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length - 5)],
     ["replaced", (bytes: Buffer) => gzipSync(`${bytes.length}`)],
     ["empty", () => Buffer.alloc(0)],
-  ])("a file that was %s is refused, and nothing is left of it", (_, damage) => {
+  ])("F103 a file that was %s is refused, and nothing is left of it", (_, damage) => {
     const it = openScene();
     const path = join(it.release, "1.2.0", readdirSync(join(it.release, "1.2.0"))[0] ?? "");
     writeFileSync(path, damage(readFileSync(path)));
