@@ -115,7 +115,11 @@ async function isVouchedFor(
   return false;
 }
 
-const vouching = "nothing of it is left running where this program cannot look";
+/** The word that is recorded vouches for it either way. */
+const vouchOf = (canTell: boolean): string =>
+  canTell
+    ? "count it as ended if its host can no longer be asked"
+    : "vouch that nothing of it is left running where this program cannot look";
 
 async function isConfirmed(
   testbed: string,
@@ -125,12 +129,11 @@ async function isConfirmed(
 ): Promise<boolean> {
   if (terminal === null) {
     throw new FactoryError(`Cannot clear ${testbed} without --yes: there is no terminal to ask at`, {
-      hint: canTell ? "--yes ends what is shown above" : `--yes also vouches that ${vouching}`,
+      hint: `--yes means: end what is shown above, and ${vouchOf(canTell)}`,
     });
   }
   try {
-    const question = canTell ? "End this?" : `End this, and vouch that ${vouching}?`;
-    return await openQuestions(terminal, print).isWanted(question, false);
+    return await openQuestions(terminal, print).isWanted(`End this, and ${vouchOf(canTell)}?`, false);
   } finally {
     terminal.close();
   }

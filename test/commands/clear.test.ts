@@ -77,6 +77,7 @@ test.concurrent("while no factory runs the word is recorded, and the next start 
   expect(complaint(it)).toBe("Cannot clear bed-1: --because TEXT is missing");
   expect((await clear(it, ["--because", because]))[0]).toBe(2);
   expect(complaint(it)).toBe("Cannot clear bed-1 without --yes: there is no terminal to ask at");
+  expect(complaint(it, 1)).toContain("count it as ended if its host can no longer be asked");
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect(code).toBe(0);
   expect(said).toMatch(
@@ -146,7 +147,10 @@ test.concurrent("at a terminal it asks, and changes something only after a yes",
   const ask = async (answer: string): Promise<[number, string | undefined]> => {
     const words = ["--because", because, "--base-dir", it.base];
     const session = openSession([...program, ...words], { cwd: "/", env });
-    await session.answer("End this? [y/N] ", `${answer}\r`);
+    await session.answer(
+      "End this, and count it as ended if its host can no longer be asked? [y/N] ",
+      `${answer}\r`,
+    );
     return [await session.exited, session.shown().trim().split("\n").at(-1)];
   };
   expect(await ask("")).toEqual([1, "Nothing was changed"]);
@@ -174,7 +178,7 @@ test.skipIf(process.getuid?.() !== 0)(
       second.log().some(({ message }) => message.includes("clear bed-1 --because TEXT")),
     );
     expect((await clear(it, ["--because", because], inContainer))[0]).toBe(2);
-    expect(complaint(it, 1)).toContain("--yes also vouches that nothing of it is left running");
+    expect(complaint(it, 1)).toContain("vouch that nothing of it is left running");
     const [code, said] = await clear(it, ["--yes", "--because", because], inContainer);
     expect(said).toContain("processes   this host: cannot tell: ");
     expect(code).toBe(0);
