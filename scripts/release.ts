@@ -186,6 +186,8 @@ async function main(words: string[]): Promise<void> {
       "What is built would not trust this key: `keys new` adds one to lib/update/trusted-keys.json",
     );
   }
+  if (commit().endsWith("-dirty"))
+    console.error("Warning: this tree differs from its commit, and the release says so");
   mkdirSync(first, { recursive: true });
   const epoch = process.env["SOURCE_DATE_EPOCH"];
   const manifest = await makeRelease({
