@@ -23,6 +23,7 @@ import { limits } from "../policy/times-and-limits.ts";
 import { memoryOf, remember } from "./instance-memory.ts";
 import { type Factory, logFor, leaseAgeMs } from "./memory.ts";
 import { rest, nextSeq, testbedMemory } from "./testbed-memory.ts";
+import { justBegun } from "../words/just-begun.ts";
 
 type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "openRunner" | "store">;
 
@@ -36,6 +37,7 @@ export function begin(
   if (host === null) return failed("its host is not reached any more");
   const seq = nextSeq(factory, testbed.name);
   const instance = store.begin({
+    ...justBegun,
     testbed: testbed.name,
     seq,
     phase: "preparing",
@@ -49,22 +51,12 @@ export function begin(
       agent: host.agent.kind,
       ...wayOf(testbed, host),
     },
-    isCleared: false,
     leasedAt: lease.askedAt,
-    createSentAt: null,
     worker: null,
-    bootstrap: null,
-    wentAt: null,
-    isOnline: false,
-    isFlushed: false,
     startTimeoutMs: testbed.startTimeoutMs,
     jobTimeoutMs: testbed.jobTimeoutMs,
     silenceTimeoutMs: testbed.silenceTimeoutMs,
-    endReason: null,
-    endCause: null,
-    untold: null,
     begunMs: clock.wallMs(),
-    endedMs: null,
   });
   // Only now: a lease that could not be written down is still one.
   known.leases = known.leases.filter(({ job }) => job !== lease.job);

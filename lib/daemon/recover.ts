@@ -18,6 +18,7 @@ import { limits } from "../policy/times-and-limits.ts";
 import { advance, memoryOf, openInstances, remember } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
+import { justBegun } from "../words/just-begun.ts";
 
 type Taking = Pick<Factory, "config" | "known" | "log" | "store">;
 type Needs = Pick<Factory, "clock" | "config" | "files" | "hosts" | "known" | "log" | "store">;
@@ -151,18 +152,10 @@ function readIntent(
     if (factory !== mark || !directory.endsWith(`/${directoryName(intent)}`)) return null;
     return {
       ...intent,
-      isCleared: false,
+      ...justBegun,
       // Without a worker it was never told to go; a request for one may have been sent.
       ...(worker === null ? { phase: "creating", worker } : { phase: "starting", worker }),
       createSentAt: worker === null ? intent.leasedAt : null,
-      bootstrap: null,
-      wentAt: null,
-      isOnline: false,
-      isFlushed: false,
-      endReason: null,
-      endCause: null,
-      untold: null,
-      endedMs: null,
     };
   } catch {
     return null;

@@ -75,15 +75,27 @@ async function holdsBootstrap(
   );
 }
 
+/** What there is to see of an agent without a minder. */
+export type RustView = Pick<MinderView, "state" | "reason" | "output" | "process" | "minder">;
+
+const unknown = "cannot tell";
+const nothingSeen: RustView = {
+  state: unknown,
+  reason: null,
+  output: null,
+  process: unknown,
+  minder: "dead",
+};
+
 export async function lookAtFormer(
   { hosts }: Pick<Factory, "hosts">,
   instances: RustInstance[],
-): Promise<Map<string, MinderView>> {
+): Promise<Map<string, RustView>> {
   const here = instances.filter((instance) => whyHidden(instance) === null);
   const seen = await hosts.here.minder.lookAtFormer(here.map(({ place }) => place.directory));
-  const views = new Map<string, MinderView>();
+  const views = new Map<string, RustView>();
   for (const instance of instances) {
-    const view = seen[here.indexOf(instance)] ?? nothingSeen(instance.place.directory);
+    const view = seen[here.indexOf(instance)] ?? nothingSeen;
     views.set(instanceName(instance), { ...view, reason: whyHidden(instance) ?? view.reason });
   }
   return views;
@@ -116,20 +128,4 @@ function whyHidden({ place, isCleared }: RustInstance): string | null {
 /** For people: what they can say where we cannot look. */
 export function howToClear({ testbed }: Instance): string {
   return `once nothing of it runs any more: clear ${testbed} --because TEXT`;
-}
-
-function nothingSeen(directory: string): MinderView {
-  const unknown = "cannot tell";
-  return {
-    directory,
-    state: unknown,
-    reason: null,
-    went: true,
-    process: unknown,
-    minder: "dead",
-    hasJob: false,
-    exit: null,
-    logBytes: 0,
-    output: null,
-  };
 }

@@ -6,6 +6,7 @@ import type { Database } from "bun:sqlite";
 import type { RustInstance, RustPlace } from "../words/domain.ts";
 import { Secret } from "../words/secret.ts";
 import { insert } from "./row.ts";
+import { justBegun } from "../words/just-begun.ts";
 
 interface RustRow {
   testbed_name: string;
@@ -47,6 +48,7 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
     };
     const phase = phases[row.state] ?? "running";
     insert(database, {
+      ...justBegun,
       testbed: row.testbed_name,
       seq: row.seq,
       // `created` too: whether its agent was started is not known, so it counts as started.
@@ -56,20 +58,13 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
       isBound: false,
       cookie: null,
       place,
-      isCleared: false,
       leasedAt: { bootId: "", uptimeMs: 0 },
-      createSentAt: null,
       worker: row.worker,
       bootstrap: new Secret(row.bootstrap),
-      wentAt: null,
-      isOnline: false,
       isFlushed: row.flushed !== 0,
       startTimeoutMs: 300_000,
       jobTimeoutMs: null,
       silenceTimeoutMs: null,
-      endReason: null,
-      endCause: null,
-      untold: null,
       begunMs: nowMs,
       endedMs: row.state === "destroyed" ? nowMs : null,
     });
