@@ -1,6 +1,6 @@
 /**
- * The configuration file: TOML text to a checked, plain Config, or an error that tells everything that is wrong.
- * Pure: what it needs from the host (environment, home, a token file's text) is given in.
+ * Turns the text of config.toml into a checked, plain Config, or into one error that lists everything that is wrong.
+ * Pure: the caller passes what it needs from the host (environment, home, a token file's text).
  */
 import { posix } from "node:path";
 import { parse, TomlError } from "smol-toml";
@@ -21,41 +21,41 @@ export type { SpType } from "./schema.ts";
 export type { Target, Testbed } from "./testbeds.ts";
 
 export interface Config {
-  /** The file it was read from. */
+  /** The file that the configuration was read from. */
   path: string;
   general: {
-    /** http or https, without a slash at the end. */
+    /** An http or https URL without a slash at the end. */
     baseurl: string;
-    /** Absolute; null: `work/` beside the database. */
+    /** An absolute path; null: `work/` beside the database. */
     workDir: string | null;
-    /** Run the agent as root, through `pfexec` or `sudo -n`. */
+    /** Whether agents on this host run as root, through `pfexec` or `sudo -n`. */
     elevate: boolean;
-    /** The same on other hosts; null: as the host's system wants it, on for illumos. */
+    /** The same for other hosts; null: only on illumos. */
     elevateElsewhere: boolean | null;
     /** An absolute path, or `builtin`; null: beside the executable, else built-in. */
     agent: string | null;
     pollIntervalMs: number;
     bindJob: boolean;
     isolate: "auto" | "off";
-    /** Finished instance directories are kept this long, and up to this much in all. */
+    /** Finished instance directories are kept for this long, and up to this total size. */
     keepDays: number;
     keepBytes: number;
-    /** What agents and their tasks get, on every host. A value may be a secret. */
+    /** Variables for agents and their tasks on every host. A value may be a secret. */
     agentEnvironment: Record<string, string>;
   };
   update: {
-    /** `auto` installs a new version, `notify` logs that there is one, `off` does not ask. */
+    /** `auto` installs a new version, `notify` only logs it, `off` does not look for one. */
     mode: "auto" | "notify" | "off";
-    /** http, https or a path, without a slash at the end; null: nowhere. */
+    /** An http or https URL or a path, without a slash at the end; null: no mirror is set. */
     url: string | null;
     channel: string;
     /** When a new version may be started; null: at any time. */
     window: DayWindow | null;
-    /** The only version that is installed. */
+    /** The only version that may be installed. */
     pin: string | null;
   };
   token: Secret;
-  /** Where the token was read from, if that is a file of its own; may be relative to the working directory. */
+  /** The file that `token_file` names; may be relative to the working directory. */
   tokenFile: string | null;
   /** In the file's order. */
   testbeds: Testbed[];
@@ -69,19 +69,19 @@ export interface ConfigSource extends TokenSource {
   env: Record<string, string | undefined>;
   /** The default of `ssh_user`. */
   user: string;
-  /** As `process.platform` says. */
+  /** The value of `process.platform`. */
   platform: string;
-  /** What a relative path in `BUILDOMAT_AGENT_PATH` or `BUILDOMAT_WORK_DIR` is relative to. */
+  /** Relative paths in `BUILDOMAT_AGENT_PATH` and `BUILDOMAT_WORK_DIR` start here. */
   workingDirectory: string;
 }
 
-/** Throws a ConfigError that lists every problem, or a FactoryError where the text is no TOML; both mean exit code 2. */
+/** Throws a ConfigError that lists every problem, or a FactoryError if the text is not TOML. Both mean exit code 2. */
 export function parseConfig(source: ConfigSource): Config {
   const root = parseToml(source);
   const lineOf = locateToml(source.text);
   const problems: ConfigProblem[] = [];
-  const complain: Complain = (path, wrong, mend) => {
-    problems.push({ line: lineOf(path), key: keyText(path), wrong, mend });
+  const complain: Complain = (path, wrong, fix) => {
+    problems.push({ line: lineOf(path), key: keyText(path), wrong, fix });
   };
 
   checkRoot(root, complain);
@@ -113,20 +113,20 @@ function parseToml({ text, path }: ConfigSource): Table {
     return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    // The message quotes the lines around the fault, and one of them may hold the token.
+    // The message quotes the lines around the fault: hide the token if one of them holds it.
     let message = error.message.trimEnd();
     for (const [, value = ""] of text.matchAll(/\btoken["']?\s*=\s*(?:"""|'''|["'])?\s*([^\r\n]+)/g)) {
       message = message.replaceAll(value, "***");
     }
-    // As may the address of a proxy.
+    // The address of a proxy may hold a password.
     message = message.replaceAll(/\/\/[^\s/"']*@/g, "//***@");
     throw new FactoryError(`Cannot read ${path}:${error.line}: ${message}`, {
-      hint: "Mend the marked place: the file is no TOML as it is",
+      hint: "Fix the marked line: the file is not valid TOML",
     });
   }
 }
 
-/** A path of the environment, as the Rust factory reads it too; null where it is not set. */
+/** A path from a variable that the Rust factory reads too; null if it is unset or empty. */
 function pathFromEnvironment(name: string, { env, workingDirectory }: ConfigSource): string | null {
   const path = env[name];
   return path === undefined || path === "" ? null : posix.resolve(workingDirectory, path);
@@ -137,11 +137,11 @@ function chooseWorkDir(configured: string | undefined, source: ConfigSource): st
   return pathFromEnvironment("BUILDOMAT_WORK_DIR", source);
 }
 
-const environmentProblem = (key: string, wrong: string, mend: string): ConfigProblem => ({
+const environmentProblem = (key: string, wrong: string, fix: string): ConfigProblem => ({
   line: null,
   key,
   wrong,
-  mend,
+  fix,
 });
 
 function plainGeneral(

@@ -1,6 +1,4 @@
-/** How each key of the configuration is written, for messages. */
-
-/** A value of the right form for each key, as it is written in the file. */
+/** A correct value for each key, as it is written in the file. Messages show it. */
 export const examples: Record<string, string> = {
   baseurl: `"https://buildomat.example.org"`,
   work_dir: `"/var/lib/buildomat-factory"`,

@@ -1,20 +1,20 @@
-/** Paths as a configuration names them. */
+/** Paths in a configuration file. */
 import { posix } from "node:path";
 import { showValue } from "./problems.ts";
 
-/** With `~` as `home`; without `.`, `..` or a slash at the end. */
+/** Replaces `~` by `home` and removes `.`, `..` and a slash at the end. */
 export function expandHome(path: string, home: string): string {
   const expanded = posix.normalize(path === "~" || path.startsWith("~/") ? home + path.slice(1) : path);
   return expanded === "/" ? expanded : expanded.replace(/\/+$/, "");
 }
 
-/** Whether a path is at or under a directory that is a job's own inside an instance: what is there, an agent cannot see. */
+/** Whether a path is in /work or /input. Each instance has its own, so an agent cannot see the host's. */
 export function isHiddenInInstance(path: string): boolean {
   return /^\/(?:work|input)(?:\/|$)/.test(posix.normalize(path));
 }
 
-/** What is wrong and how to mend it. */
+/** What is wrong and how to fix it. */
 export const hiddenDirectory = (path: string): [string, string] => [
-  `${showValue(path)} cannot be seen from inside an instance, which has a /work and /input of its own`,
-  "Choose a directory that is neither at nor under /work or /input",
+  `${showValue(path)} cannot be used: each job has its own /work and /input`,
+  "Choose a directory outside /work and /input",
 ];

@@ -1,12 +1,12 @@
 /**
- * The base directory: where the configuration, the database and the directories beside them are, and the configuration
- * as it is read there. What the process knows of itself is given in.
+ * Decides where the configuration, the database and the directories beside them are, and reads the configuration there.
+ * The caller passes the environment, the user and a function that reads files.
  */
 import { dirname, isAbsolute, resolve } from "node:path";
 import { type Config, parseConfig, type Testbed } from "./config.ts";
 import { FactoryError } from "../words/failure.ts";
 
-/** The flags that say where everything is. */
+/** The flags that choose these places. */
 export interface BaseArgs {
   config?: string;
   database?: string;
@@ -20,7 +20,7 @@ export interface Surroundings {
   user: string;
   platform: string;
   workingDirectory: string;
-  /** Throws as node:fs does. */
+  /** Throws like readFileSync of node:fs. */
   readText(path: string): string;
 }
 
@@ -41,7 +41,7 @@ export function findBase(args: BaseArgs, { env, home }: Pick<Surroundings, "env"
   };
 }
 
-/** Throws FactoryError or ConfigError, with all that is wrong. */
+/** Throws a ConfigError that lists every problem, or another FactoryError. */
 export function readConfig({ config: path }: Base, surroundings: Surroundings): Config {
   const { env, readText } = surroundings;
   refuseOpenTls(env);
@@ -54,16 +54,16 @@ export function readConfig({ config: path }: Base, surroundings: Surroundings): 
   });
 }
 
-/** Before anything is asked of the server. Throws FactoryError. */
+/** Call this before the first request to the server. Throws FactoryError. */
 export function refuseOpenTls(env: Surroundings["env"]): void {
   if (env["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0") return;
   throw new FactoryError(
     "Cannot start: NODE_TLS_REJECT_UNAUTHORIZED=0 would let anybody pose as the server",
-    { hint: "Unset it; a private certificate authority goes into NODE_EXTRA_CA_CERTS" },
+    { hint: "Unset it; for a private certificate authority, set NODE_EXTRA_CA_CERTS" },
   );
 }
 
-/** For who can do without: none where the configuration cannot be used. */
+/** For callers that can do without testbeds: empty if the configuration cannot be used. */
 export function readTestbeds(base: Base, surroundings: Surroundings): Testbed[] {
   try {
     return readConfig(base, surroundings).testbeds;
@@ -72,12 +72,12 @@ export function readTestbeds(base: Base, surroundings: Surroundings): Testbed[] 
   }
 }
 
-/** Where instance directories are. */
+/** The directory that holds the instance directories. */
 export function workDirectoryOf({ general }: Config, { database }: Base): string {
   return general.workDir ?? `${dirname(database)}/work`;
 }
 
-/** Where the testbeds' locks are, shared by all factories of a host. */
+/** The directory of the testbeds' locks, which all factories of a host share. */
 export function lockDirectoryOf(env: Surroundings["env"]): string {
   const directory = env["FACTORY_LOCK_DIR"] ?? "/var/lock/buildomat-factory-sp-test";
   if (isAbsolute(directory)) return directory;
@@ -90,14 +90,14 @@ function readUserFile(path: string, readText: Surroundings["readText"]): string 
   } catch (error) {
     throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, {
       hint: isMissing(error)
-        ? "`setup` writes one; -f or --base-dir names another"
-        : "It must be a file that this user may read",
+        ? "Write one with `setup`, or name another with -f or --base-dir"
+        : "It must be a file that this user can read",
       cause: error,
     });
   }
 }
 
-/** systemd hands a unit's secrets over as files (systemd.exec, LoadCredential). */
+/** systemd passes a unit's secrets as files (systemd.exec, LoadCredential). */
 function readCredential(env: Surroundings["env"], readText: Surroundings["readText"]): string | null {
   const directory = env["CREDENTIALS_DIRECTORY"];
   if (directory === undefined) return null;
@@ -113,7 +113,7 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
-/** Where a factory of this host has what it writes. */
+/** Everything that a factory on this host writes is in these places. */
 export function placesOf(
   config: Config,
   base: Base,

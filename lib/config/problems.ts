@@ -1,25 +1,25 @@
-/** What is wrong with a configuration, and how all of it is told at once. It knows no key by name. */
+/** Problems of a configuration and the one message that lists them all. It does not know any key by name. */
 import type { TomlPath } from "./toml-lines.ts";
 import { FactoryError } from "../words/failure.ts";
 
 export interface ConfigProblem {
-  /** Counted from 1; null where the fault is in no file, but in the environment. */
+  /** Counted from 1; null if the problem is in the environment, not in a file. */
   line: number | null;
-  /** As in `general.baseurl`. */
+  /** For example `general.baseurl`. */
   key: string;
-  /** What is wrong, with the value where it is no secret. */
+  /** What is wrong, with the value unless it may be a secret. */
   wrong: string;
   /** What to do about it. */
-  mend: string;
+  fix: string;
 }
 
-/** Notes a problem with the key at `path`. */
-export type Complain = (path: TomlPath, wrong: string, mend: string) => void;
+/** Adds a problem with the key at `path`. */
+export type Complain = (path: TomlPath, wrong: string, fix: string) => void;
 
-/** A file with a hundred thousand wrong lines is told by its first ones. */
+/** Keeps the message readable if a file has thousands of wrong lines. */
 const maxShown = 100;
 
-/** Every problem of one configuration file. Its message is the whole list, for people. */
+/** All problems of one configuration file. The message lists them for people. */
 export class ConfigError extends FactoryError {
   override name = "ConfigError";
   readonly problems: ConfigProblem[];
@@ -33,21 +33,21 @@ export class ConfigError extends FactoryError {
 
 function describe(path: string, problems: ConfigProblem[]): string {
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const lines = problems.slice(0, maxShown).map(({ line, key, wrong, mend }) => {
+  const lines = problems.slice(0, maxShown).map(({ line, key, wrong, fix }) => {
     const place = line === null ? "environment" : `${path}:${line}`;
-    return `  ${place}: ${key}: ${wrong}\n    ${mend}`;
+    return `  ${place}: ${key}: ${wrong}\n    ${fix}`;
   });
   if (problems.length > maxShown) lines.push(`  and ${problems.length - maxShown} more`);
   return `Cannot use ${path}: ${count}\n${lines.join("\n")}`;
 }
 
-/** A path as it could be written in the file. */
+/** A path as TOML writes it, for example `testbed.a.targets[0]`. */
 export function keyText(path: TomlPath): string {
   const parts = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${tomlKey(part)}`));
   return parts.join("").slice(1);
 }
 
-/** One part of a key, quoted where TOML needs it. */
+/** One part of a key, quoted if TOML requires it. */
 export function tomlKey(name: string): string {
   return /^[A-Za-z0-9_-]+$/.test(name) ? name : quote(name);
 }
@@ -59,7 +59,7 @@ export function showValue(value: unknown): string {
   return kindOf(value);
 }
 
-/** JSON's quoting, and the control characters beyond ASCII that a terminal would act on. */
+/** Quotes like JSON, and also escapes the control characters beyond ASCII that a terminal would act on. */
 export function quote(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
@@ -75,10 +75,10 @@ export function kindOf(value: unknown): string {
   return `a ${typeof value}`;
 }
 
-/** Comparing ten thousand misspelt words with as many known ones would take minutes. */
+/** Without a limit, comparing ten thousand misspelt words with ten thousand known ones would take minutes. */
 const maxCompared = 200;
 
-/** The known word that a misspelt one is nearest to; null where none is near enough to be meant. */
+/** The known word nearest to a misspelt one; null if none is near enough. */
 export function nearestWord(word: string, known: Iterable<string>): string | null {
   if (word.length > 64) return null;
   let nearest: string | null = null;
@@ -92,7 +92,7 @@ export function nearestWord(word: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours; `limit` where there are that many or more. */
+/** Counts insertions, deletions, replacements and swaps of neighbours, up to `limit`. */
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit;
   let older: number[] = [];

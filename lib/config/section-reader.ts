@@ -1,4 +1,4 @@
-/** Reads one section by its schema, telling each of its problems with line and mend, and going on with what is right. */
+/** Reads one section by its schema: reports each problem with its fix, and goes on with the correct keys. */
 import type { z } from "zod";
 import type { TomlPath } from "./toml-lines.ts";
 import { keyText, kindOf, nearestWord, showValue, type Complain } from "./problems.ts";
@@ -7,21 +7,21 @@ import { keepKeys, sectionKeys } from "./schema.ts";
 
 export type Table = Record<string, unknown>;
 
-/** Tells keys and sections that belong to no known section. */
+/** Reports keys and sections at the top of the file that are not known. */
 export function checkRoot(root: Table, complain: Complain): void {
   const known = "The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]";
   for (const [name, value] of Object.entries(root)) {
     if (Object.hasOwn(sectionKeys, name)) continue;
     const near = nearestWord(name, Object.keys(sectionKeys));
-    const mend = near === null ? known : `Did you mean ${near}? ${known}`;
-    if (isTable(value)) complain([name], "unknown section", mend);
-    else complain([name], "unknown key", belongsElsewhere(name) ?? mend);
+    const fix = near === null ? known : `Did you mean ${near}? ${known}`;
+    if (isTable(value)) complain([name], "unknown section", fix);
+    else complain([name], "unknown key", belongsElsewhere(name) ?? fix);
   }
 }
 
 /**
- * What is right in a section, so that its other keys can still be checked against each other. Whatever is wrong has
- * been told by then: where nothing was, the value is whole.
+ * Returns the correct keys of a section, so that the caller can check them against each other. It reports every wrong
+ * key; if it reports none, the returned section is complete.
  */
 export function readSection<S extends z.ZodObject>(
   schema: S,
@@ -59,18 +59,18 @@ function complainOf(issue: z.core.$ZodIssue, section: Table, at: TomlPath, compl
   const path = issue.path as TomlPath;
   if (issue.code === "unrecognized_keys") {
     for (const name of issue.keys) {
-      complain([...at, ...path, name], "unknown key", mendUnknown(name, [...at, ...path]));
+      complain([...at, ...path, name], "unknown key", fixUnknownKey(name, [...at, ...path]));
     }
     return;
   }
   const value = path.reduce<unknown>((inside, part) => (inside as Table)[part], section);
   const name = String(path.findLast((part) => typeof part === "string"));
   const example = `${name} = ${examples[name]}`;
-  const [wrong, mend] =
+  const [wrong, fix] =
     value === undefined
       ? ["it is missing", `Add ${example} to [${keyText(at)}]`]
       : wordIssue(issue, value, `Write it as in ${example}`);
-  complain([...at, ...path], wrong, mend);
+  complain([...at, ...path], wrong, fix);
 }
 
 const typeNames: Record<string, string> = {
@@ -82,18 +82,18 @@ const typeNames: Record<string, string> = {
   object: "a table",
 };
 
-/** What is wrong and how to mend it. A value of the wrong type is not shown: it may be a token. */
+/** What is wrong and how to fix it. It does not show a value of the wrong type, which may be a token. */
 function wordIssue(issue: z.core.$ZodIssue, value: unknown, rewrite: string): [string, string] {
   switch (issue.code) {
     case "custom":
-      return [issue.message, String(issue.params?.["mend"])];
+      return [issue.message, String(issue.params?.["fix"])];
     case "too_small":
       if (Array.isArray(value)) return ["it is empty", rewrite];
       return [`${showValue(value)} is too small`, `Write at least ${issue.minimum}`];
     case "too_big":
       return [`${showValue(value)} is too large`, `Write at most ${issue.maximum}`];
     case "invalid_type": {
-      // A fraction, or TOML's nan or inf: its type alone would say nothing.
+      // For a fraction, nan or inf, the type alone ("a number") would not explain the problem.
       const isNumber = typeof value === "number" && /^(?:int|number)$/.test(issue.expected);
       const given = isNumber ? showValue(value) : kindOf(value);
       return [`must be ${typeNames[issue.expected] ?? issue.expected}, not ${given}`, rewrite];
@@ -103,7 +103,7 @@ function wordIssue(issue: z.core.$ZodIssue, value: unknown, rewrite: string): [s
   }
 }
 
-function mendUnknown(name: string, section: TomlPath): string {
+function fixUnknownKey(name: string, section: TomlPath): string {
   const isInner = section.at(-1) === "keep" && section.length === 2 && section[0] === "general";
   const known = isInner ? keepKeys : (sectionKeys[String(section[0])] ?? []);
   const near = nearestWord(name, known);
@@ -118,7 +118,7 @@ function belongsElsewhere(name: string): string | null {
   return homes.length === 0 ? null : `It belongs under ${headers.join(" or ")}`;
 }
 
-/** The sections under a common name; none where it is no table, which is told. */
+/** The sections below a common name, such as `target`. If the value is not a table, it reports that and returns none. */
 export function entriesOf(value: unknown, section: string, complain: Complain): [string, unknown][] {
   if (isTable(value)) return Object.entries(value);
   if (value !== undefined) {

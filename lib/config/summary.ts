@@ -1,16 +1,16 @@
-/** What a running factory has read of its configuration, kept beside its rows: the file may have been changed since. Pure. */
+/** What a running factory read from its configuration. The store keeps it, because the file may change later. Pure. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Config, Target, Testbed } from "./config.ts";
 
-/** What is shown of a testbed. */
+/** The fields of a testbed that `status` shows. */
 export type ShownTestbed = Pick<
   Testbed,
   "name" | "spType" | "targets" | "enabled" | "host" | "spRunnerUrl" | "note"
 >;
 
 export interface ConfigSummary {
-  /** Of everything that was read, the token too. */
+  /** Covers everything that was read, including the token. */
   hash: string;
   testbeds: (ShownTestbed & { hash: string })[];
   targets: Target[];
@@ -45,7 +45,7 @@ const summarySchema = z.object({
   targets: z.array(z.object({ name: z.string(), id: z.string().nullable() })),
 });
 
-/** Null: another version wrote it, in another form. */
+/** Null if another version wrote it in another form. */
 export function parseSummary(text: string): ConfigSummary | null {
   try {
     return summarySchema.parse(JSON.parse(text));
@@ -54,7 +54,7 @@ export function parseSummary(text: string): ConfigSummary | null {
   }
 }
 
-/** By testbed: how the file differs now from what was read. A testbed that is only in one of them is `added` or `removed`. */
+/** How each testbed in the file differs from what was read. Unchanged ones are left out. */
 export function compareSummaries(
   read: ConfigSummary,
   now: ConfigSummary,
@@ -69,7 +69,7 @@ export function compareSummaries(
   return { testbeds, isChanged: read.hash !== now.hash };
 }
 
-/** Cut short: it tells versions apart and says nothing of a token. */
+/** Cut short: enough to notice a change, and the token cannot be derived from it. */
 function hashOf(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 16);
 }

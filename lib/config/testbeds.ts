@@ -8,28 +8,28 @@ import type { TomlPath } from "./toml-lines.ts";
 import { parseUlid } from "../words/ulid.ts";
 
 export interface Testbed {
-  /** A letter or digit, then letters, digits, `.`, `_` and `-`: it names directories, locks and workers. */
+  /** Letters, digits, `.`, `_` and `-`, with a letter or digit first: directories, locks and workers carry it. */
   name: string;
   spType: SpType;
-  /** Names of `Config.targets`, each once, at least one. */
+  /** Names from `Config.targets`, at least one, without repeats. */
   targets: string[];
-  /** Where the agent runs, over ssh; null: on this host. */
+  /** The agent runs there, over ssh; null: on this host. */
   host: string | null;
   sshUser: string;
-  /** Null: what the user's own ssh configuration says. */
+  /** Null: the user's own ssh configuration decides. */
   sshPort: number | null;
   sshKey: string | null;
-  /** Type and key, as in a known_hosts line; null: the key seen first is kept. */
+  /** Type and key, as in a known_hosts line; null: trust the first key seen. */
   hostKey: string | null;
   /** On `host`; may begin with `~/`. */
   agentPath: string | null;
   /** On `host`; may begin with `~/`. */
   workDir: string | null;
-  /** Set: jobs go to this sp-runner service, and `host` is null. */
+  /** If set, jobs go to this sp-runner service and `host` is null. */
   spRunnerUrl: string | null;
   testType: string;
   disableWatchdog: boolean;
-  /** A path or a command line. `~` in it and in `spRunnerConfig` is the home of the agent's user, on its host. */
+  /** A path or a command line. `~` here and in `spRunnerConfig` is the home of the agent's user on its host. */
   spRunnerPath: string;
   spRunnerConfig: string;
   baseline: string;
@@ -37,14 +37,14 @@ export interface Testbed {
   startTimeoutMs: number;
   jobTimeoutMs: number | null;
   silenceTimeoutMs: number | null;
-  /** A command line that must succeed before a lease is taken for this testbed. */
+  /** A command line that must succeed before the factory takes a lease for this testbed. */
   check: string | null;
   note: string;
 }
 
 export interface Target {
   name: string;
-  /** The server's ULID; null: the target cannot be asked for. */
+  /** The server's ULID; null: the factory cannot ask for leases of this target. */
   id: string | null;
 }
 
@@ -53,8 +53,8 @@ export function readTargets(value: unknown, complain: Complain): Target[] {
   const nameOfId = new Map<string, string>();
   for (const [name, section] of entriesOf(value, "target", complain)) {
     if (!isTargetName(name)) {
-      const mend = "Name it with up to 128 characters, none of them a space or control character";
-      complain(["target", name], "this name cannot be used", mend);
+      const fix = "Use up to 128 characters, without spaces or control characters";
+      complain(["target", name], "this name cannot be used", fix);
     }
     const target = readSection(targetSchema, section, ["target", name], complain);
     const id = target.id ?? parseUlid(name);
@@ -82,8 +82,8 @@ export function readTestbeds(
   for (const [name, section] of entriesOf(value, "testbed", complain)) {
     const at = ["testbed", name];
     if (!isTestbedName(name)) {
-      const form = "letters, digits, dots, underscores and hyphens, a letter or digit first";
-      complain(at, "this name cannot be used", `Name it with up to 64 ${form}`);
+      const form = "letters, digits, dots, underscores and hyphens; begin with a letter or digit";
+      complain(at, "this name cannot be used", `Use up to 64 ${form}`);
     }
     const twin = nameByLowerCase.get(name.toLowerCase());
     if (twin !== undefined) {
@@ -95,7 +95,7 @@ export function readTestbeds(
     const names = isTable(section) && Array.isArray(section["targets"]) ? section["targets"] : [];
     checkTargets(names, at, targetNames, complain);
     checkPlace(testbed, at, complain);
-    // Not whole where something was told, and then thrown away with the rest.
+    // Incomplete if a problem was reported; parseConfig() then throws and nobody sees it.
     testbeds.push(plainTestbed(name, testbed as TestbedSection, owner));
   }
   return testbeds;
@@ -103,14 +103,14 @@ export function readTestbeds(
 
 type TestbedSection = z.output<typeof testbedSchema>;
 
-/** Where and how the testbed's jobs run must have one answer. */
+/** There must be one answer to where a testbed's jobs run. */
 function checkPlace(testbed: Partial<TestbedSection>, at: TomlPath, complain: Complain): void {
   if (testbed.work_dir !== undefined && isHiddenInInstance(testbed.work_dir)) {
     complain([...at, "work_dir"], ...hiddenDirectory(testbed.work_dir));
   }
   if (testbed.host !== undefined && testbed.sp_runner_url !== undefined) {
-    const mend = "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner";
-    complain([...at, "sp_runner_url"], "host is set as well", mend);
+    const fix = "Keep host to run an agent over ssh, or sp_runner_url to give jobs to an sp-runner";
+    complain([...at, "sp_runner_url"], "host is also set", fix);
   }
 }
 
@@ -145,13 +145,13 @@ function plainTestbed(
   };
 }
 
-/** Each name must be that of a [target.*] section. */
+/** Each name must have a [target.*] section. */
 function checkTargets(names: unknown[], at: TomlPath, known: Set<string>, complain: Complain): void {
   for (const [index, name] of names.entries()) {
     if (typeof name !== "string" || known.has(name)) continue;
     const near = nearestWord(name, known);
     const header = `[target.${tomlKey(name)}]`;
-    const mend = near === null ? `Add ${header}` : `Did you mean "${near}"? Else add ${header}`;
-    complain([...at, "targets", index], `there is no ${header} section`, mend);
+    const fix = near === null ? `Add ${header}` : `Did you mean "${near}"? If not, add ${header}`;
+    complain([...at, "targets", index], `there is no ${header} section`, fix);
   }
 }

@@ -1,4 +1,4 @@
-/** Finds the one token that a configuration gives: in the file, in a file that it names, or as systemd's credential. */
+/** Finds the token: in config.toml, in a file that it names, or in systemd's credential. */
 import { expandHome } from "./home-paths.ts";
 import { showValue, type Complain } from "./problems.ts";
 import { factorySchema, findTokenFault } from "./schema.ts";
@@ -7,9 +7,9 @@ import { errorText } from "../words/failure.ts";
 
 export interface TokenSource {
   home: string;
-  /** The text of systemd's credential `factory-token`; null where there is none. */
+  /** The text of systemd's credential `factory-token`; null if there is none. */
   systemdCredential?: string | null;
-  /** The file's text; throws an Error where it cannot be read. */
+  /** Returns the file's text; throws an Error if it cannot be read. */
   readTokenFile(path: string): string;
 }
 
@@ -29,8 +29,8 @@ export function readToken(
     const at = has("token") ? "token" : "token_file";
     complain(["factory", at], `${given.join(" and ")} are set`, "Keep one of them");
   } else if (given.length === 0) {
-    const mend = `Add token = "..." or token_file = "..." to [factory]`;
-    complain(["factory", "token"], "there is no token", mend);
+    const fix = `Add token = "..." or token_file = "..." to [factory]`;
+    complain(["factory", "token"], "there is no token", fix);
   }
   if (credential !== null) return { text: checkToken(credential, credentialName, complain), file: null };
   if (factory.token_file === undefined) return { text: factory.token ?? "", file: null };
@@ -38,8 +38,8 @@ export function readToken(
   try {
     return { text: checkToken(source.readTokenFile(path), path, complain), file: path };
   } catch (error) {
-    const mend = "Write the token into that file, readable by the factory's user alone, or name another file";
-    complain(["factory", "token_file"], `cannot read ${showValue(path)}: ${errorText(error)}`, mend);
+    const fix = "Write the token to that file, readable only by the factory's user, or name another file";
+    complain(["factory", "token_file"], `cannot read ${showValue(path)}: ${errorText(error)}`, fix);
     return { text: "", file: path };
   }
 }
@@ -47,8 +47,8 @@ export function readToken(
 function checkToken(text: string, origin: string, complain: Complain): string {
   const fault = findTokenFault(text);
   if (fault !== null) {
-    const mend = "Write the token alone into it, on one line";
-    complain(["factory", "token_file"], `no token in ${origin}: ${fault}`, mend);
+    const fix = "It must contain only the token, on one line";
+    complain(["factory", "token_file"], `no token in ${origin}: ${fault}`, fix);
   }
   return text.trim();
 }

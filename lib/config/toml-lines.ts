@@ -1,23 +1,23 @@
 /**
- * Finds the line on which a TOML text says a key, because smol-toml tells positions only for what it cannot parse.
- * It judges nothing: a text that is no TOML gives lines that may be wrong, never an exception.
+ * Finds the line of each key in a TOML text, because smol-toml gives positions only for what it cannot parse.
+ * It does not validate: for a text that is not TOML the lines may be wrong, but it never throws.
  */
 
 export type TomlPath = (string | number)[];
 
-/** Deeper nesting than any configuration has; what is beneath shares the line of what is above. */
+/** Deeper than any real configuration. Anything nested deeper gets the line of the value that contains it. */
 const maxDepth = 32;
 
 /**
- * A function from a key's path, array elements by index, to its line, counted from 1: that of the nearest parent
- * where the key itself is not in the text, and 1 where not even a parent is.
+ * Returns a function from a key's path (array elements by index) to its line, counted from 1. If the key is not in the
+ * text, it returns the line of the nearest parent, or else 1.
  */
 export function locateToml(text: string): (path: TomlPath) => number {
   const lines = new Map<string, number>();
   let at = text.charCodeAt(0) === 0xfeff ? 1 : 0;
   let line = 1;
   let counted = 0;
-  /** The value being read is nested deeper than is followed: it is left at the end of the line. */
+  /** The value is nested deeper than `maxDepth`: skip the rest of its line. */
   let isTooDeep = false;
 
   const peek = (): string => text[at] ?? "";
@@ -38,14 +38,14 @@ export function locateToml(text: string): (path: TomlPath) => number {
     at += found.length;
     return found;
   }
-  /** As `skip`, but for what must end: where it does not, the rest of the text belongs to it. */
+  /** Like `skip`, for a text with an end mark. Without the mark, it reaches to the end of the file. */
   const skipPast = (pattern: RegExp): void => {
     if (skip(pattern) === "") at = text.length;
   };
   const skipBlank = (): string => skip(/(?:\s|#[^\n]*)*/y);
   const skipSpace = (): string => skip(/[ \t]*/y);
 
-  /** A bare, quoted or dotted key; empty where there is none. */
+  /** A bare, quoted or dotted key; empty if there is none. */
   function readKey(): string[] {
     const parts: string[] = [];
     do {

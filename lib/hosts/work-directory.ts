@@ -23,7 +23,7 @@ export interface SeenDirectory {
 export interface Fault {
   message: string;
   /** What to do about it: a sentence. */
-  mend: string;
+  fix: string;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface Fault {
  */
 export function faultOf(seen: SeenDirectory, uid: number | null, setting: string): Fault | null {
   const { path, kind, mode, uid: owner, isWritable } = seen;
-  const fault = (message: string, mend: string): Fault => ({ message: `${path} ${message}`, mend });
+  const fault = (message: string, fix: string): Fault => ({ message: `${path} ${message}`, fix });
   if (kind === "link") return fault("is a symbolic link", `Name the directory itself in ${setting}`);
   if (kind === "missing") {
     if (isWritable) return null;
@@ -40,8 +40,8 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   }
   if (kind !== "directory") return fault("is no directory", `Set ${setting} to one`);
   if (uid !== null && owner !== uid) {
-    const mend = `Run as that user, or chown ${uid} ${path}, or set ${setting}`;
-    return fault(`belongs to user ${owner}, not to ${uid}`, mend);
+    const fix = `Run as that user, or chown ${uid} ${path}, or set ${setting}`;
+    return fault(`belongs to user ${owner}, not to ${uid}`, fix);
   }
   if ((mode & 0o022) !== 0)
     return fault(`can be written by others (mode ${octal(mode)})`, `chmod go-w ${path}`);
@@ -49,8 +49,8 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   // Root may write wherever anybody may.
   if (uid !== 0 && (mode & 0o300) !== 0o300)
     return fault("cannot be written by this user", `chmod u+wx ${path}`);
-  const mend = `Its file system may be read-only: mount it for writing, or set ${setting}`;
-  return fault("cannot be written, though its mode allows it", mend);
+  const fix = `Its file system may be read-only: mount it for writing, or set ${setting}`;
+  return fault("cannot be written, though its mode allows it", fix);
 }
 
 /** Whether jobs start with so many bytes free. The message also says how many, if nothing is wrong. */
@@ -61,17 +61,17 @@ export interface Room extends Fault {
 /** `place`: where; null if that is said beside it. */
 export function judgeRoom(freeBytes: number, place: string | null, setting: string): Room {
   const shown = `${showBytes(freeBytes)} free${place === null ? "" : ` in ${place}`}`;
-  const mend = `Make room, lower general.keep, or set ${setting} to a larger disk`;
+  const fix = `Make room, lower general.keep, or set ${setting} to a larger disk`;
   if (freeBytes >= leastFreeBytes) {
-    return { is: freeBytes < fewFreeBytes ? "little" : "enough", message: shown, mend };
+    return { is: freeBytes < fewFreeBytes ? "little" : "enough", message: shown, fix };
   }
   const message = `${shown}; no job starts with less than ${showBytes(leastFreeBytes)}`;
-  return { is: "too little", message, mend };
+  return { is: "too little", message, fix };
 }
 
 /** In one line. */
-export function inOne({ message, mend }: Fault): string {
-  return `${message}; ${mend.charAt(0).toLowerCase()}${mend.slice(1)}`;
+export function inOne({ message, fix }: Fault): string {
+  return `${message}; ${fix.charAt(0).toLowerCase()}${fix.slice(1)}`;
 }
 
 export function octal(mode: number): string {

@@ -1,4 +1,4 @@
-/** What the user can mend: a message without a stack, with a hint, and exit code 2. */
+/** What the user can fix: a message without a stack, with a hint, and exit code 2. */
 export class FactoryError extends Error {
   override name = "FactoryError";
   readonly hint: string | undefined;

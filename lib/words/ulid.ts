@@ -7,7 +7,7 @@ import type { Random } from "../doors/random.ts";
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Upper case, `I` and `L` read as 1, `O` as 0; null where the text is no ULID. */
+/** Upper case, `I` and `L` read as 1, `O` as 0; null where the text is not a ULID. */
 export function parseUlid(text: string): string | null {
   const upper = text.toUpperCase().replace(/[IL]/g, "1").replace(/O/g, "0");
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(upper) ? upper : null;

@@ -527,7 +527,7 @@ test("runCheck() reports all mistakes of an unusable configuration, and nothing 
   const answer = await it.check();
   expect(faults(answer)).toEqual([
     expect.stringMatching(/^error configuration: \S+config.toml:5: general.isolate: /),
-    expect.stringMatching(/^error configuration: \S+config.toml:16: target.other.id: "01M85" is no ULID$/),
+    expect.stringMatching(/^error configuration: \S+config.toml:16: target.other.id: "01M85" is not a ULID$/),
   ]);
   expect(answer.findings.length).toBe(2);
   expect(answer.exitCode).toBe(1);

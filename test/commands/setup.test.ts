@@ -125,7 +125,7 @@ test("setup asks for everything that was not given, and a factory can run what i
   const session = start(home);
   await session.answer("Base directory [", enter);
   await session.answer("URL of the buildomat server", `ftp://x${enter}`);
-  await session.answer("no http or https URL", "");
+  await session.answer("is not an http or https URL", "");
   await session.answer("URL of the buildomat server", `${server.url}/${enter}`);
   // A slip, taken back with Ctrl+U.
   await session.answer("Token:", `slip-of-a-token\x15${token}${enter}`);
@@ -277,7 +277,7 @@ test("setup takes the token from FACTORY_TOKEN, and refuses wrong flags before i
     [["--token-file", "none"], token, "Cannot read --token-file"],
     [["--target", "sp-gimlet"], token, `has no "="`],
     [["--target", `a=${gimlet}`, "--target", `b=${gimlet}`], token, "already"],
-    [[], "two words", "Cannot use FACTORY_TOKEN: there is a space"],
+    [[], "two words", "Cannot use FACTORY_TOKEN: it contains a space"],
   ];
   for (const [more, value, fault] of faults) {
     const { code, told } = await run(home, [...words, ...more], { FACTORY_TOKEN: value });

@@ -28,7 +28,7 @@ function failureOf(text: string, over: Partial<ConfigSource> = {}): FactoryError
   throw new Error("the configuration was accepted");
 }
 
-/** A whole file whose testbed `a` begins on line 6, with the given lines from line 9 on. */
+/** A complete file. Its testbed `a` begins on line 6, and the given lines on line 9. */
 const withTestbed = (lines: string): string => `[general]
 baseurl = "http://localhost:8000"
 [factory]
@@ -66,7 +66,7 @@ enabled = false
 `;
 
 describe("parseConfig()", () => {
-  test("takes the Rust factory's example as it is", () => {
+  test("accepts the Rust factory's example unchanged", () => {
     const config = read(rustExample);
     expect(
       config.testbeds.map(({ name, spType, targets, enabled }) => ({ name, spType, targets, enabled })),
@@ -88,7 +88,7 @@ describe("parseConfig()", () => {
     ]);
   });
 
-  test("takes a file that the Rust factory runs jobs with: targets by ULID, every key of its own", () => {
+  test("accepts a file for the Rust factory, with targets by ULID and every key that it has", () => {
     const config = read(`
 [general]
 baseurl = "http://buildomat.example.org:8000"
@@ -262,7 +262,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     ]);
   });
 
-  test("takes the least and the most that it says it takes", () => {
+  test("accepts the limits that its messages name", () => {
     const text = withTestbed(`start_timeout = "1000ms"\njob_timeout = "365d"\nssh_port = 65535\nnote = ""`);
     const [testbed] = read(text).testbeds;
     expect(testbed).toMatchObject({ startTimeoutMs: 1000, jobTimeoutMs: 365 * 86_400_000, sshPort: 65_535 });
@@ -271,7 +271,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     expect(failureOf(withTestbed("").replace("abc123", `${token}x`)).message).toContain("longer than 4096");
   });
 
-  test("reads [update], whose mirror may be a server or a directory", () => {
+  test("reads [update] with a server or a directory as mirror", () => {
     const update = (lines: string): Config["update"] => read(`${withTestbed("")}\n[update]\n${lines}`).update;
     expect(
       update(`mode = "auto"\nurl = "https://m.example/f/"\nwindow = "22:30-05:00"\npin = "1.2.0-rc1"`),
@@ -288,11 +288,11 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
 
   test.each([
     [`mode = "on"`, "is not a mode"],
-    [`url = "ftp://x"`, "no http or https URL"],
-    [`url = "https://u:p@x"`, "would be shown in logs"],
-    [`url = "stick"`, "no http or https URL"],
-    [`window = "24:00-05:00"`, "is not a time of the day"],
-    [`window = "05:00-05:00"`, "is not a time of the day"],
+    [`url = "ftp://x"`, "is not an http or https URL"],
+    [`url = "https://u:p@x"`, "would appear in logs"],
+    [`url = "stick"`, "is not an http or https URL"],
+    [`window = "24:00-05:00"`, "is not a time window"],
+    [`window = "05:00-05:00"`, "is not a time window"],
     [`pin = "latest"`, "is not a version"],
     [`channel = "a/b"`, "is not a channel"],
     [`token = "x"`, "unknown key"],
@@ -300,12 +300,12 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     expect(failureOf(`${withTestbed("")}\n[update]\n${line}`).message).toContain(wrong);
   });
 
-  test("elevates by itself on illumos alone", () => {
+  test("elevates by default only on illumos", () => {
     expect(read(withTestbed(""), { platform: "sunos" }).general.elevate).toBe(true);
     expect(read(withTestbed(""), { platform: "darwin" }).general.elevate).toBe(false);
   });
 
-  test("takes agent and work directory from the environment where the file names none", () => {
+  test("takes agent and work directory from the environment if the file does not name them", () => {
     const env = { BUILDOMAT_AGENT_PATH: "bin/agent", BUILDOMAT_WORK_DIR: "/srv/work" };
     const { general } = read(withTestbed(""), { env });
     expect(general.agent).toBe("/run/factory/bin/agent");
@@ -314,7 +314,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     expect(read(text, { env }).general).toMatchObject({ agent: "builtin", workDir: "/var/w" });
   });
 
-  test("takes the token from a file, or from systemd, and trims it", () => {
+  test("reads the token from a file or from systemd, and trims it", () => {
     const text = withTestbed("").replace(`token = "abc123"`, `token_file = "~/token"`);
     const config = read(text, {
       readTokenFile: (path) => (path === "/home/lab/token" ? "  filetoken\n" : ""),
@@ -324,7 +324,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     expect(read(bare, { systemdCredential: "credential\n" }).token.reveal()).toBe("credential");
   });
 
-  test("tells every problem of a file at once, in the file's order", () => {
+  test("lists every problem of a file at once, in the file's order", () => {
     const text = `top = 1
 [general]
 baseurl = "ftp://x"
@@ -359,13 +359,13 @@ id = "nope"
     expect(failure.message).toBe(`Cannot use config.toml: 21 problems
   config.toml:1: top: unknown key
     The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
-  config.toml:3: general.baseurl: "ftp://x" is no http or https URL
-    Write scheme, host and port alone, as in "https://buildomat.example.org"
+  config.toml:3: general.baseurl: "ftp://x" is not an http or https URL
+    Write only scheme, host and port, as in "https://buildomat.example.org"
   config.toml:4: general.pol_interval: unknown key
     Did you mean poll_interval?
   config.toml:5: general.token: unknown key
     It belongs under [factory]
-  config.toml:6: general.keep.size: "lots" is no size
+  config.toml:6: general.keep.size: "lots" is not a size
     Write a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, as in "10GB"
   config.toml:6: general.keep.dayz: unknown key
     Did you mean days?
@@ -373,7 +373,7 @@ id = "nope"
     Write it as in use_privilege_elevation = false
   config.toml:9: factory.token: must be a string, not a number
     Write it as in token = "..."
-  config.toml:11: testbed.a.sp_type: "gimlt" is no known type
+  config.toml:11: testbed.a.sp_type: "gimlt" is not a known type
     Write one of gimlet, grapefruit, sidecar, psc; did you mean "gimlet"?
   config.toml:12: testbed.a.targets: it is empty
     Write it as in targets = ["sp-gimlet"]
@@ -382,13 +382,13 @@ id = "nope"
   config.toml:14: testbed.A: [testbed.a] differs only in upper and lower case
     Rename one of the two
   config.toml:18: testbed.A.targets[1]: there is no [target.sp-gimle] section
-    Did you mean "sp-gimlet"? Else add [target.sp-gimle]
-  config.toml:20: testbed.A.host: "-oProxyCommand=x" is no host name
-    Write a name or address, or a Host of your ssh configuration, as in "lab-3.example.org"
-  config.toml:21: testbed.A.sp_runner_url: a user name or password in a URL would be shown in logs
-    Write scheme, host and port alone, as in "https://buildomat.example.org"
+    Did you mean "sp-gimlet"? If not, add [target.sp-gimle]
+  config.toml:20: testbed.A.host: "-oProxyCommand=x" is not a host name
+    Write a host name, an address, or a Host from your ssh configuration, as in "lab-3.example.org"
+  config.toml:21: testbed.A.sp_runner_url: a user name or password in a URL would appear in logs
+    Write only scheme, host and port, as in "https://buildomat.example.org"
   config.toml:22: testbed."x/y": this name cannot be used
-    Name it with up to 64 letters, digits, dots, underscores and hyphens, a letter or digit first
+    Use up to 64 letters, digits, dots, underscores and hyphens; begin with a letter or digit
   config.toml:22: testbed."x/y".sp_type: it is missing
     Add sp_type = "gimlet" to [testbed."x/y"]
   config.toml:23: testbed."x/y".targets: must be an array, not a string
@@ -397,11 +397,11 @@ id = "nope"
     Write it as in start_timeout = "5m"
   config.toml:25: testbeds: unknown section
     Did you mean testbed? The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
-  config.toml:27: target.sp-gimlet.id: "nope" is no ULID
+  config.toml:27: target.sp-gimlet.id: "nope" is not a ULID
     Write the 26 characters that the server's administrator sees for the target, as in "01HGYSTRYRBS0DG7J6E22ZS3M5"`);
   });
 
-  test("tells the first hundred problems and how many more there are", () => {
+  test("lists the first hundred problems and how many more there are", () => {
     const lines = Array.from({ length: 130 }, (_, index) => `unknown${index} = 1`);
     const { message } = failureOf(withTestbed(lines.join("\n")));
     expect(message.split("\n")).toHaveLength(1 + 2 * 100 + 1);
@@ -409,7 +409,7 @@ id = "nope"
     expect(message).toEndWith("\n  and 30 more");
   });
 
-  test("F64 reads ten thousand testbeds, and finds the one that is wrong", () => {
+  test("F64 reads ten thousand testbeds and finds the wrong one", () => {
     const testbeds = Array.from(
       { length: 10_000 },
       (_, index) => `[testbed.bed-${index}]\nsp_type = "gimlet"\ntargets = ["t"]\n`,
@@ -424,14 +424,14 @@ id = "nope"
     Rename one of the two`);
   });
 
-  test("refuses a work directory in the environment that jobs could not see", () => {
+  test("refuses a work directory in the environment that jobs cannot see", () => {
     expect(failureOf(withTestbed(""), { env: { BUILDOMAT_WORK_DIR: "/work/x" } }).message)
       .toBe(`Cannot use config.toml: 1 problem
-  environment: BUILDOMAT_WORK_DIR: "/work/x" cannot be seen from inside an instance, which has a /work and /input of its own
-    Choose a directory that is neither at nor under /work or /input`);
+  environment: BUILDOMAT_WORK_DIR: "/work/x" cannot be used: each job has its own /work and /input
+    Choose a directory outside /work and /input`);
   });
 
-  test("takes names that JavaScript's objects have of their own as names", () => {
+  test("accepts names such as constructor, which JavaScript objects have themselves", () => {
     const names = ["constructor", "toString", "hasOwnProperty", "valueOf"];
     const sections = names.map(
       (name) => `[testbed.${name}]\nsp_type = "psc"\ntargets = ["__proto__", "${name}"]`,
@@ -458,15 +458,20 @@ id = "nope"
   });
 });
 
-describe("a problem is told with line, key and mend:", () => {
-  const host = `a name or address, or a Host of your ssh configuration, as in "lab-3.example.org"`;
-  const url = `Write scheme, host and port alone, as in "https://buildomat.example.org"`;
+describe("a problem is reported with line, key and fix:", () => {
+  const host = `a host name, an address, or a Host from your ssh configuration, as in "lab-3.example.org"`;
+  const url = `Write only scheme, host and port, as in "https://buildomat.example.org"`;
   const path = `Begin it with "/", or with "~/" for the home directory`;
   const unit = (example: string): string => `Write a number and one of ms, s, m, h, d, as in "${example}"`;
-  const cases: [what: string, lines: string, told: string, mend: string][] = [
-    ["a duration without a unit", `job_timeout = "90"`, `job_timeout: "90" is no duration`, unit("2h")],
-    ["a duration with an unknown unit", `job_timeout = "9w"`, `job_timeout: "9w" is no duration`, unit("2h")],
-    ["a negative duration", `job_timeout = "-9s"`, `job_timeout: "-9s" is no duration`, unit("2h")],
+  const cases: [what: string, lines: string, wrong: string, fix: string][] = [
+    ["a duration without a unit", `job_timeout = "90"`, `job_timeout: "90" is not a duration`, unit("2h")],
+    [
+      "a duration with an unknown unit",
+      `job_timeout = "9w"`,
+      `job_timeout: "9w" is not a duration`,
+      unit("2h"),
+    ],
+    ["a negative duration", `job_timeout = "-9s"`, `job_timeout: "-9s" is not a duration`, unit("2h")],
     [
       "a duration of nothing",
       `start_timeout = "0s"`,
@@ -479,20 +484,20 @@ describe("a problem is told with line, key and mend:", () => {
       `silence_timeout: "999d" is too long`,
       `Write at most "365d"`,
     ],
-    ["an option as host", `host = "-G"`, `host: "-G" is no host name`, `Write ${host}`],
-    ["a host with a space", `host = "a b"`, `host: "a b" is no host name`, `Write ${host}`],
-    ["an empty host", `host = ""`, `host: "" is no host name`, `Write ${host}`],
+    ["an option as host", `host = "-G"`, `host: "-G" is not a host name`, `Write ${host}`],
+    ["a host with a space", `host = "a b"`, `host: "a b" is not a host name`, `Write ${host}`],
+    ["an empty host", `host = ""`, `host: "" is not a host name`, `Write ${host}`],
     [
       "a host with its user",
       `host = "u@h"`,
       `host: "u@h" has a user in it`,
-      "Write the host alone, and the user as ssh_user",
+      "Write only the host here, and the user as ssh_user",
     ],
     [
       "an option as user",
       `ssh_user = "-l"`,
-      `ssh_user: "-l" is no user name`,
-      `Write the name of an account on the host, as in "lab"`,
+      `ssh_user: "-l" is not a user name`,
+      `Write the name of an account on that host, as in "lab"`,
     ],
     ["a port of zero", "ssh_port = 0", "ssh_port: 0 is too small", "Write at least 1"],
     [
@@ -507,36 +512,36 @@ describe("a problem is told with line, key and mend:", () => {
       "ssh_port: must be a number, not a string",
       "Write it as in ssh_port = 22",
     ],
-    ["a relative key path", `ssh_key = "id_rsa"`, `ssh_key: "id_rsa" is no absolute path`, path],
-    ["another user's home", `ssh_key = "~bob/id"`, `ssh_key: "~bob/id" is no absolute path`, path],
+    ["a relative key path", `ssh_key = "id_rsa"`, `ssh_key: "id_rsa" is not an absolute path`, path],
+    ["another user's home", `ssh_key = "~bob/id"`, `ssh_key: "~bob/id" is not an absolute path`, path],
     [
       "a host key without its type",
       `host_key = "AAAA"`,
-      `host_key: "AAAA" is no public host key`,
-      `Write type and key as ssh-keyscan prints them behind the host's name, as in "ssh-ed25519 AAAAC3Nza..."`,
+      `host_key: "AAAA" is not a public host key`,
+      `Write the key's type and the key, as ssh-keyscan prints them after the host's name: "ssh-ed25519 AAAAC3Nza..."`,
     ],
     [
       "two host keys",
       `host_key = "ssh-rsa AAAAAAAAAAAAAAAAAAAA\\nssh-rsa B"`,
-      `host_key: "ssh-rsa AAAAAAAAAAAAAAAAAAAA\\nssh-rsa B" is no public host key`,
-      `Write type and key as ssh-keyscan prints them behind the host's name, as in "ssh-ed25519 AAAAC3Nza..."`,
+      `host_key: "ssh-rsa AAAAAAAAAAAAAAAAAAAA\\nssh-rsa B" is not a public host key`,
+      `Write the key's type and the key, as ssh-keyscan prints them after the host's name: "ssh-ed25519 AAAAC3Nza..."`,
     ],
     [
       "a remote directory in /input",
       `work_dir = "/var/../input"`,
-      `work_dir: "/var/../input" cannot be seen from inside an instance, which has a /work and /input of its own`,
-      "Choose a directory that is neither at nor under /work or /input",
+      `work_dir: "/var/../input" cannot be used: each job has its own /work and /input`,
+      "Choose a directory outside /work and /input",
     ],
     [
       "an sp-runner and a host",
       `host = "h"\nsp_runner_url = "http://h:1"`,
-      "sp_runner_url: host is set as well",
-      "Keep host to run an agent over ssh, or sp_runner_url to hand jobs to an sp-runner",
+      "sp_runner_url: host is also set",
+      "Keep host to run an agent over ssh, or sp_runner_url to give jobs to an sp-runner",
     ],
     [
       "a URL of another scheme",
       `sp_runner_url = "file:///x"`,
-      `sp_runner_url: "file:///x" is no http or https URL`,
+      `sp_runner_url: "file:///x" is not an http or https URL`,
       url,
     ],
     [
@@ -554,57 +559,57 @@ describe("a problem is told with line, key and mend:", () => {
     [
       "a URL with a line break",
       `sp_runner_url = "http://h\\n"`,
-      "sp_runner_url: a URL has no spaces or control characters",
+      "sp_runner_url: a URL cannot have spaces or control characters",
       url,
     ],
     [
       "a URL without slashes",
       `sp_runner_url = "http:h"`,
-      `sp_runner_url: "http:h" is no http or https URL`,
+      `sp_runner_url: "http:h" is not an http or https URL`,
       url,
     ],
     [
       "a URL behind other text",
       `sp_runner_url = "xhttp://h"`,
-      `sp_runner_url: "xhttp://h" is no http or https URL`,
+      `sp_runner_url: "xhttp://h" is not an http or https URL`,
       url,
     ],
     [
       "a URL with a user",
       `sp_runner_url = "http://u@h"`,
-      "sp_runner_url: a user name or password in a URL would be shown in logs",
+      "sp_runner_url: a user name or password in a URL would appear in logs",
       url,
     ],
     [
       "a URL with a password",
       `sp_runner_url = "http://:p@h"`,
-      "sp_runner_url: a user name or password in a URL would be shown in logs",
+      "sp_runner_url: a user name or password in a URL would appear in logs",
       url,
     ],
-    ["a host with two users", `host = "a@b@c"`, `host: "a@b@c" is no host name`, `Write ${host}`],
+    ["a host with two users", `host = "a@b@c"`, `host: "a@b@c" is not a host name`, `Write ${host}`],
     [
       "a host key behind its host",
       `host_key = "h ssh-ed25519 AAAAAAAAAAAAAAAAAAAA"`,
-      `host_key: "h ssh-ed25519 AAAAAAAAAAAAAAAAAAAA" is no public host key`,
-      `Write type and key as ssh-keyscan prints them behind the host's name, as in "ssh-ed25519 AAAAC3Nza..."`,
+      `host_key: "h ssh-ed25519 AAAAAAAAAAAAAAAAAAAA" is not a public host key`,
+      `Write the key's type and the key, as ssh-keyscan prints them after the host's name: "ssh-ed25519 AAAAC3Nza..."`,
     ],
     [
       "a command of two lines",
       `check = "a\\nb"`,
       `check: "a\\nb" is not one line of text`,
-      "Write a command line that ends with 0 when the testbed is ready",
+      "Write a command line that exits with 0 when the testbed is ready",
     ],
     [
       "a command behind a line break",
       `check = "\\nb"`,
       `check: "\\nb" is not one line of text`,
-      "Write a command line that ends with 0 when the testbed is ready",
+      "Write a command line that exits with 0 when the testbed is ready",
     ],
     [
       "an account with a backslash",
       `ssh_user = 'A\\b'`,
-      `ssh_user: "A\\\\b" is no user name`,
-      `Write the name of an account on the host, as in "lab"`,
+      `ssh_user: "A\\\\b" is not a user name`,
+      `Write the name of an account on that host, as in "lab"`,
     ],
     [
       "a millisecond too little",
@@ -616,12 +621,12 @@ describe("a problem is told with line, key and mend:", () => {
       "an empty command",
       `check = " "`,
       `check: " " is not one line of text`,
-      "Write a command line that ends with 0 when the testbed is ready",
+      "Write a command line that exits with 0 when the testbed is ready",
     ],
     [
       "a note with an escape sequence",
       `note = "\\u001b[2J"`,
-      `note: "\\u001b[2J" has line breaks or control characters`,
+      `note: "\\u001b[2J" contains line breaks or control characters`,
       "Write one line of text",
     ],
     [
@@ -651,97 +656,97 @@ describe("a problem is told with line, key and mend:", () => {
       "It belongs under [general]",
     ],
   ];
-  test.each(cases)("%s", (_what, lines, told, mend) => {
+  test.each(cases)("%s", (_what, lines, wrong, fix) => {
     const line = 8 + lines.split("\n").length;
     expect(failureOf(withTestbed(lines)).message).toBe(`Cannot use config.toml: 1 problem
-  config.toml:${line}: testbed.a.${told}
-    ${mend}`);
+  config.toml:${line}: testbed.a.${wrong}
+    ${fix}`);
   });
 
   const names = [".", "..", ".a", "-a", "a/b", "a b", "a\\tb", "é", "a".repeat(65), "", "a\\u0000"];
   test.each(names)("a testbed named %j", (name) => {
-    const [told] = failureOf(`${withTestbed("")}[testbed."${name}"]\nsp_type = "psc"\ntargets = ["t"]`)
+    const [wrong] = failureOf(`${withTestbed("")}[testbed."${name}"]\nsp_type = "psc"\ntargets = ["t"]`)
       .message.split("\n")
       .slice(1);
-    expect(told).toMatch(/^ {2}config\.toml:10: testbed\.\S.*: this name cannot be used$/);
+    expect(wrong).toMatch(/^ {2}config\.toml:10: testbed\.\S.*: this name cannot be used$/);
   });
 
-  const variables: [line: string, told: string, mend: string][] = [
+  const variables: [line: string, wrong: string, fix: string][] = [
     [
       `"9A" = "x"`,
-      "it is not the name of a variable",
-      "Write letters, digits and underscores, no digit first",
+      "it cannot be a variable's name",
+      "Use letters, digits and underscores; do not begin with a digit",
     ],
     [
       `"A B" = "x"`,
-      "it is not the name of a variable",
-      "Write letters, digits and underscores, no digit first",
+      "it cannot be a variable's name",
+      "Use letters, digits and underscores; do not begin with a digit",
     ],
     [`A = 5`, "must be a string, not a number", `Write A = "..."`],
-    [`A = "hide\\nme"`, "it has a line break or zero byte in it", "Write one line of text"],
-    [`HOME = "hide"`, "the factory or a shell sets this variable itself", "Remove it"],
-    [`BUILDOMAT_OPT = "hide"`, "the factory or a shell sets this variable itself", "Remove it"],
+    [`A = "hide\\nme"`, "it contains a line break or a zero byte", "Write one line of text"],
+    [`HOME = "hide"`, "the factory or a shell sets this variable", "Remove it"],
+    [`BUILDOMAT_OPT = "hide"`, "the factory or a shell sets this variable", "Remove it"],
     [
       `NODE_TLS_REJECT_UNAUTHORIZED = "0"`,
       "it would let anybody pose as the server",
-      "Remove it; a private certificate authority goes into NODE_EXTRA_CA_CERTS",
+      "Remove it; for a private certificate authority, set NODE_EXTRA_CA_CERTS",
     ],
   ];
-  test.each(variables)("a variable of agents: %s", (line, told, mend) => {
+  test.each(variables)("a variable of agents: %s", (line, wrong, fix) => {
     const text = withTestbed("").replace("[factory]", `[general.agent_environment]\n${line}\n[factory]`);
     const { message } = failureOf(text);
-    expect(message).toContain(`: ${told}\n    ${mend}`);
+    expect(message).toContain(`: ${wrong}\n    ${fix}`);
     expect(message).toMatch(/config\.toml:\d+: general\.agent_environment\.("?)[A-Z0-9_ ]+\1: /);
     expect(message).not.toContain("hide");
   });
 
-  test("text that is not TOML, without the account in a proxy's address", () => {
+  test("text that is not TOML, without the password in a proxy's address", () => {
     const text = `[general]\nagent_environment = { HTTPS_PROXY = "http://lab:pass@proxy:3128"\n`;
     const { message } = failureOf(text);
     expect(message).toContain("http://***@proxy:3128");
     expect(message).not.toContain("pass");
   });
 
-  const general: [lines: string, told: string, mend: string][] = [
+  const general: [lines: string, wrong: string, fix: string][] = [
     [
       `work_dir = "/work"`,
-      `work_dir: "/work" cannot be seen from inside an instance, which has a /work and /input of its own`,
-      "Choose a directory that is neither at nor under /work or /input",
+      `work_dir: "/work" cannot be used: each job has its own /work and /input`,
+      "Choose a directory outside /work and /input",
     ],
     [
       `work_dir = "/input/x/"`,
-      `work_dir: "/input/x" cannot be seen from inside an instance, which has a /work and /input of its own`,
-      "Choose a directory that is neither at nor under /work or /input",
+      `work_dir: "/input/x" cannot be used: each job has its own /work and /input`,
+      "Choose a directory outside /work and /input",
     ],
-    [`work_dir = "work"`, `work_dir: "work" is no absolute path`, path],
+    [`work_dir = "work"`, `work_dir: "work" is not an absolute path`, path],
     [
       `agent = "x~/agent"`,
-      `agent: "x~/agent" is no absolute path`,
+      `agent: "x~/agent" is not an absolute path`,
       `Write the agent's path from "/" or "~/", or "builtin" for the built-in agent`,
     ],
     [
       `agent = "agent"`,
-      `agent: "agent" is no absolute path`,
+      `agent: "agent" is not an absolute path`,
       `Write the agent's path from "/" or "~/", or "builtin" for the built-in agent`,
     ],
-    [`isolate = "on"`, `isolate: "on" is no way of isolation`, `Write "auto" or "off"`],
+    [`isolate = "on"`, `isolate: "on" is not a known mode`, `Write "auto" or "off"`],
     [`poll_interval = "1ms"`, `poll_interval: "1ms" is too short`, `Write at least "50ms"`],
     [`keep.days = -1`, "keep.days: -1 is too small", "Write at least 0"],
     [`keep.days = nan`, "keep.days: must be a number, not NaN", "Write it as in days = 14"],
     [
       `keep.size = "-1GB"`,
-      `keep.size: "-1GB" is no size`,
+      `keep.size: "-1GB" is not a size`,
       `Write a number and one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, as in "10GB"`,
     ],
   ];
-  test.each(general)("general: %s", (lines, told, mend) => {
+  test.each(general)("general: %s", (lines, wrong, fix) => {
     const text = withTestbed("").replace("[factory]", `${lines}\n[factory]`);
     expect(failureOf(text).message).toBe(`Cannot use config.toml: 1 problem
-  config.toml:3: general.${told}
-    ${mend}`);
+  config.toml:3: general.${wrong}
+    ${fix}`);
   });
 
-  const tokens: [what: string, lines: string, over: Partial<ConfigSource>, told: string, mend: string][] = [
+  const tokens: [what: string, lines: string, over: Partial<ConfigSource>, wrong: string, fix: string][] = [
     [
       "no token",
       "",
@@ -753,7 +758,7 @@ describe("a problem is told with line, key and mend:", () => {
       "a short token",
       `token = "ab "`,
       {},
-      "4: factory.token: a token has at least 3 characters",
+      "4: factory.token: it is shorter than 3 characters",
       "Write the token as the server printed it",
     ],
     [
@@ -767,14 +772,14 @@ describe("a problem is told with line, key and mend:", () => {
       "a broken token",
       `token = "abc def"`,
       {},
-      "4: factory.token: there is a space or line break within the token",
+      "4: factory.token: it contains a space or a line break",
       "Write the token as the server printed it",
     ],
     [
       "a token with a foreign letter",
       `token = "abcé"`,
       {},
-      "4: factory.token: there are characters in it that no HTTP header can carry",
+      "4: factory.token: it contains characters that an HTTP header cannot carry",
       "Write the token as the server printed it",
     ],
     [
@@ -796,33 +801,33 @@ describe("a problem is told with line, key and mend:", () => {
       `token_file = "~/t"`,
       {},
       `4: factory.token_file: cannot read "/home/lab/t": no file at /home/lab/t in this test`,
-      "Write the token into that file, readable by the factory's user alone, or name another file",
+      "Write the token to that file, readable only by the factory's user, or name another file",
     ],
     [
       "a token file with two lines",
       `token_file = "/t"`,
       { readTokenFile: () => "abc\ndef\n" },
-      "4: factory.token_file: no token in /t: there is a space or line break within the token",
-      "Write the token alone into it, on one line",
+      "4: factory.token_file: no token in /t: it contains a space or a line break",
+      "It must contain only the token, on one line",
     ],
     [
       "an empty credential",
       "",
       { systemdCredential: "" },
       "3: factory.token_file: no token in systemd's credential factory-token: it is empty",
-      "Write the token alone into it, on one line",
+      "It must contain only the token, on one line",
     ],
   ];
-  test.each(tokens)("%s", (_what, lines, over, told, mend) => {
+  test.each(tokens)("%s", (_what, lines, over, wrong, fix) => {
     const text = withTestbed("").replace(`token = "abc123"`, lines);
     expect(failureOf(text, over).message).toBe(`Cannot use config.toml: 1 problem
-  config.toml:${told}
-    ${mend}`);
+  config.toml:${wrong}
+    ${fix}`);
   });
 
-  test("a token of which only the first character is wrong", () => {
+  test("a token with only its first character wrong", () => {
     const text = withTestbed("").replace("abc123", "éabc");
-    expect(failureOf(text).message).toContain("factory.token: there are characters in it");
+    expect(failureOf(text).message).toContain("factory.token: it contains characters");
   });
 
   test.each(["a b", " a", "a\\tb", "\\u202ea", "", "a".repeat(129)])("a target named %j", (name) => {
@@ -832,15 +837,15 @@ describe("a problem is told with line, key and mend:", () => {
     expect(told).toMatch(/^ {2}config\.toml:9: target\..*: this name cannot be used$/);
   });
 
-  test("an unknown key, without hiding what is wrong with the others", () => {
+  test("an unknown key, together with the problems of other keys", () => {
     const text = withTestbed(`hots = "x"\nwork_dir = "/work"`).replace(`["t"]`, `["t", "u"]`);
     expect(failureOf(text).message).toBe(`Cannot use config.toml: 3 problems
   config.toml:8: testbed.a.targets[1]: there is no [target.u] section
     Add [target.u]
   config.toml:9: testbed.a.hots: unknown key
     Did you mean host?
-  config.toml:10: testbed.a.work_dir: "/work" cannot be seen from inside an instance, which has a /work and /input of its own
-    Choose a directory that is neither at nor under /work or /input`);
+  config.toml:10: testbed.a.work_dir: "/work" cannot be used: each job has its own /work and /input
+    Choose a directory outside /work and /input`);
   });
 
   test("an unknown key of a testbed that has a section's name", () => {
@@ -856,7 +861,7 @@ describe("a problem is told with line, key and mend:", () => {
     Keep one of the two sections`);
   });
 
-  test("sections that are missing or no sections", () => {
+  test("sections that are missing or are not sections", () => {
     expect(failureOf("").message).toBe(`Cannot use config.toml: 2 problems
   config.toml:1: general: the section is missing
     Add [general] with baseurl = "https://buildomat.example.org"
@@ -873,7 +878,7 @@ describe("a problem is told with line, key and mend:", () => {
   });
 });
 
-describe("a text that is no TOML is told as smol-toml tells it", () => {
+describe("a text that is not TOML is reported in smol-toml's words", () => {
   test("with line, column and source, and without the token", () => {
     const text = `[general]\nbaseurl = "http://h"\nbaseurl = "http://i"\n[factory]\ntoken = "tok-en-1"\n`;
     expect(failureOf(text).message)
@@ -896,7 +901,7 @@ describe("a text that is no TOML is told as smol-toml tells it", () => {
     }
   });
 
-  test("a testbed that is there twice", () => {
+  test("a testbed that is defined twice", () => {
     expect(failureOf(withTestbed("[testbed.a]")).message)
       .toBe(`Cannot read config.toml:9: Invalid TOML document: trying to redefine an already defined table or value
 
@@ -906,11 +911,11 @@ describe("a text that is no TOML is told as smol-toml tells it", () => {
   });
 });
 
-test("any mutation of a configuration is a Config, or a FactoryError that does not show the token", () => {
+test("any change to a configuration gives a Config, or a FactoryError that does not show the token", () => {
   const base = rustExample
     .replace("[factory]", "keep = { days = 1 }\n$&")
     .replace("enabled = true", `$&\nhost = "h"\ncheck = "true"\njob_timeout = "2h"\n# end`);
-  // Deterministic: a failure can be repeated.
+  // Deterministic, so that a failure can be repeated.
   let seed = 20_240_817;
   const below = (limit: number): number => {
     seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fffffff;
@@ -971,7 +976,7 @@ test("any mutation of a configuration is a Config, or a FactoryError that does n
       counts.accepted++;
     } catch (error) {
       if (!(error instanceof FactoryError))
-        throw new Error(`not told: ${JSON.stringify(text)}`, { cause: error });
+        throw new Error(`not a FactoryError: ${JSON.stringify(text)}`, { cause: error });
       expect(error.exitCode).toBe(2);
       const isTokenWhole = text.includes(`\n${tokenLine}\n`) && text.split("your-factory-token").length === 2;
       if (isTokenWhole) expect(error.message).not.toContain("your-factory-token");

@@ -89,7 +89,7 @@ test("locateToml() finds every key that smol-toml reads, also after a byte order
   }
 });
 
-test("locateToml() finds what follows a nested value", () => {
+test("locateToml() finds the keys after a nested value", () => {
   const lineOf = locateToml(`a = [
   [1, [2, { b = [3], c = { d = 4 } },
     5],
@@ -109,7 +109,7 @@ e = { f = { g = 1 },
   expect(lineOf(["k", "l"])).toBe(10);
 });
 
-test("locateToml() gives what is nested too deep the line of what holds it, and goes on behind it", () => {
+test("locateToml() gives a value that is nested too deep the line of its parent, and goes on after it", () => {
   const lineOf = locateToml(
     `a = ${"[".repeat(60)} 1 ${"]".repeat(60)}\nb = ${"{x=".repeat(60)}1${"}".repeat(60)}\nc = 1`,
   );
@@ -118,7 +118,7 @@ test("locateToml() gives what is nested too deep the line of what holds it, and 
   expect(lineOf(["c"])).toBe(3);
 });
 
-test("locateToml() reads a megabyte of anything without an exception", () => {
+test("locateToml() reads a megabyte of any text without an exception", () => {
   for (const piece of [
     "[",
     "{",

@@ -138,7 +138,7 @@ describe("check of a testbed behind ssh", () => {
     );
   });
 
-  test.concurrent("check tells that testbed-id is gone there, and what it says mends it, also where a job was leased", async () => {
+  test.concurrent("check tells that testbed-id is gone there, and what it says fixes it, also where a job was leased", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");

@@ -252,7 +252,7 @@ describe("a testbed behind ssh", () => {
     await using other = await openSshLab({ ...options, machine: {} });
     const refused = other.start();
     await other.submit("id -u");
-    await until("it is told, with the mend", () =>
+    await until("it is told, with the fix", () =>
       refused.log().some(({ message }) => message.includes('lab ALL=(root) NOPASSWD: /bin/sh" with visudo')),
     );
     refused.kill("SIGTERM");
@@ -291,7 +291,7 @@ describe("a testbed behind ssh", () => {
     expect(readdirSync(join(lab.work, ".agent", copies[0] ?? ""))).toEqual(["buildomat-factory-sp-test"]);
   });
 
-  test.concurrent("a copy that nobody asked for in a month goes when another one comes; one in use stays, and is mended", async () => {
+  test.concurrent("a copy that nobody asked for in a month goes when another one comes; one in use stays, and is fixed", async () => {
     await using lab = await openSshLab({ agent: "builtin", isCompiled: true });
     const agents = join(lab.work, ".agent");
     const age = (name: string): void => utimesSync(join(agents, name), new Date(0), new Date(0));

@@ -252,7 +252,7 @@ describe("the file", () => {
     expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 6 }]);
   });
 
-  test("in a directory that is not there is the user's to mend", () => {
+  test("in a directory that is not there is the user's to fix", () => {
     path = `${directory}/missing/data.sqlite3`;
     const failure = failureOf(() => open());
     expect(failure.message).toContain(path);
@@ -262,7 +262,7 @@ describe("the file", () => {
     expect(existsSync(`${directory}/missing`)).toBe(false);
   });
 
-  test("F25 that is a directory, or no database, is the user's to mend, and is left as it is", () => {
+  test("F25 that is a directory, or no database, is the user's to fix, and is left as it is", () => {
     mkdirSync(path);
     expect(failureOf(() => open()).message).toContain(path);
     rmSync(path, { recursive: true });
@@ -638,12 +638,12 @@ describe("lockStore()", () => {
     lock?.release();
   });
 
-  test("of a file that is no database is the user's to mend", () => {
+  test("of a file that is no database is the user's to fix", () => {
     writeFileSync(`${path}.lock`, "no database at all ".repeat(100));
     expect(failureOf(() => lockStore(path)).message).toContain(`${path}.lock`);
   });
 
-  testAsMortal(import.meta.path, "in a directory that cannot be written is the user's to mend", () => {
+  testAsMortal(import.meta.path, "in a directory that cannot be written is the user's to fix", () => {
     chmodSync(directory, 0o500);
     expect(failureOf(() => lockStore(path)).message).toContain(path);
     expect(failureOf(() => open()).message).toContain(path);

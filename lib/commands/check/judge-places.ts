@@ -91,7 +91,7 @@ export function judgeWork({ workDirectory, uid }: Facts): Finding[] {
   const subject = "work directory";
   return judgeLook(subject, workDirectory, (place) => {
     const fault = faultOf(place, uid, "general.work_dir");
-    if (fault !== null) return [error(subject, fault.message, fault.mend)];
+    if (fault !== null) return [error(subject, fault.message, fault.fix)];
     const { path, kind } = place;
     if (kind === "missing") return [ok(subject, `${path} will be created at the first start`)];
     return [ok(subject, `only this user can write ${path}`)];
@@ -127,9 +127,9 @@ export function judgeFreeSpace({ freeBytes, workDirectory }: Facts): Finding[] {
   const subject = "disk space";
   if (!freeBytes.ok) return [warning(subject, `cannot be measured: ${freeBytes.reason}`, null)];
   const place = workDirectory.ok ? workDirectory.value.path : null;
-  const { is, message, mend } = judgeRoom(freeBytes.value, place, "general.work_dir");
+  const { is, message, fix } = judgeRoom(freeBytes.value, place, "general.work_dir");
   if (is === "enough") return [ok(subject, message)];
-  return [is === "little" ? warning(subject, message, mend) : error(subject, message, mend)];
+  return [is === "little" ? warning(subject, message, fix) : error(subject, message, fix)];
 }
 
 function judgeLook<T>(subject: string, look: Seen<T>, judge: (value: T) => Finding[]): Finding[] {

@@ -47,8 +47,8 @@ export function judge(facts: Facts): Finding[] {
 /** Without a usable configuration only its mistakes are reported. */
 export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
   if (thrown instanceof ConfigError) {
-    return thrown.problems.map(({ line, key, wrong, mend }) =>
-      error("configuration", `${line === null ? "environment" : `${path}:${line}`}: ${key}: ${wrong}`, mend),
+    return thrown.problems.map(({ line, key, wrong, fix }) =>
+      error("configuration", `${line === null ? "environment" : `${path}:${line}`}: ${key}: ${wrong}`, fix),
     );
   }
   if (!(thrown instanceof FactoryError)) throw thrown;

@@ -52,26 +52,26 @@ export function readTarget(text: string, others: NewTarget[]): Parsed<NewTarget>
   const at = text.lastIndexOf("=");
   const name = text.slice(0, Math.max(at, 0)).trim();
   const id = parseUlid(text.slice(at + 1).trim());
-  const mend = "Write it as in sp-grapefruit=01M850P0K099E9F8GHWJ7VBZWM";
-  if (at < 0) return { wrong: `${showValue(text)} has no "="`, mend };
-  if (!isTargetName(name)) return { wrong: `${showValue(name)} cannot be a target's name`, mend };
-  if (id === null) return { wrong: `${showValue(text.slice(at + 1))} is not a ULID`, mend };
+  const fix = "Write it as in sp-grapefruit=01M850P0K099E9F8GHWJ7VBZWM";
+  if (at < 0) return { wrong: `${showValue(text)} has no "="`, fix };
+  if (!isTargetName(name)) return { wrong: `${showValue(name)} cannot be a target's name`, fix };
+  if (id === null) return { wrong: `${showValue(text.slice(at + 1))} is not a ULID`, fix };
   const twin = others.find((other) => other.name === name || other.id === id);
   if (twin !== undefined) {
-    return { wrong: `${twin.name}=${twin.id} is given already`, mend: "Name each target once" };
+    return { wrong: `${twin.name}=${twin.id} is given already`, fix: "Name each target once" };
   }
   return { value: { name, id } };
 }
 
 /** A path, or a command line. Only a relative path is made absolute. */
 export function readProgram(text: string, { workingDirectory }: Surroundings): Parsed<string> {
-  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
+  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", fix: "Write it on one line" };
   return { value: /^[^\s/~][^\s]*\//.test(text) ? `${workingDirectory}/${text}` : text };
 }
 
 /** An absolute path; a path from `~` stays as it is. */
 export function readPath(text: string, { workingDirectory }: Surroundings): Parsed<string> {
-  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", mend: "Write it on one line" };
+  if (/\p{Cc}/u.test(text)) return { wrong: "it has control characters", fix: "Write it on one line" };
   return { value: /^~(?:\/|$)/.test(text) ? text : resolve(workingDirectory, text) };
 }
 
@@ -82,7 +82,7 @@ export function absolutePath(text: string, { home, workingDirectory }: Surroundi
 /** A typed token. */
 export function readTypedToken(text: string): Parsed<Secret> {
   const fault = findTokenFault(text);
-  return fault === null ? { value: new Secret(text.trim()) } : { wrong: fault, mend: "Paste only the token" };
+  return fault === null ? { value: new Secret(text.trim()) } : { wrong: fault, fix: "Paste only the token" };
 }
 
 export function secretOf(token: NewConfig["token"], { readText }: Surroundings): Secret {
@@ -98,18 +98,18 @@ export function warnOfToken(token: NewConfig["token"], around: Surroundings): st
 }
 
 function readToken(tokenFile: string | null, around: Surroundings): NewConfig["token"] | null {
-  const mend = "It must contain only the token, on one line";
+  const fix = "It must contain only the token, on one line";
   if (tokenFile !== null) {
     const file = absolutePath(tokenFile, around);
     const text = readTokenFile(file, around);
     const fault = findTokenFault(text);
-    if (fault !== null) throw new FactoryError(`Cannot use --token-file ${file}: ${fault}`, { hint: mend });
+    if (fault !== null) throw new FactoryError(`Cannot use --token-file ${file}: ${fault}`, { hint: fix });
     return { file };
   }
   const text = around.env["FACTORY_TOKEN"] ?? "";
   if (text === "") return null;
   const fault = findTokenFault(text);
-  if (fault !== null) throw new FactoryError(`Cannot use FACTORY_TOKEN: ${fault}`, { hint: mend });
+  if (fault !== null) throw new FactoryError(`Cannot use FACTORY_TOKEN: ${fault}`, { hint: fix });
   return { value: new Secret(text.trim()) };
 }
 
@@ -133,5 +133,5 @@ function targetWords(words: string[]): string[] {
 
 function must<T>(flag: string, parsed: Parsed<T>): T {
   if ("value" in parsed) return parsed.value;
-  throw new FactoryError(`Cannot use ${flag}: ${parsed.wrong}`, { hint: parsed.mend });
+  throw new FactoryError(`Cannot use ${flag}: ${parsed.wrong}`, { hint: parsed.fix });
 }

@@ -21,7 +21,7 @@ export function openQuestions(terminal: Terminal, print: (line: string) => void)
         if (answer === undefined) continue;
         const parsed = read(answer);
         if ("value" in parsed) return parsed.value;
-        print(`  ${parsed.wrong}\n  ${parsed.mend}`);
+        print(`  ${parsed.wrong}\n  ${parsed.fix}`);
       }
     },
     isWanted: async (question, usual) => {

@@ -55,23 +55,23 @@ function readServed(text: string, targets: NewTarget[]): Parsed<string[]> {
   const meant = near === null ? "" : `; did you mean ${near}?`;
   return {
     wrong: `${showValue(unknown)} is not one of the targets${meant}`,
-    mend: `Write one or more of ${known.join(", ")}; if empty, the section is written as a comment`,
+    fix: `Write one or more of ${known.join(", ")}; if empty, the section is written as a comment`,
   };
 }
 
 function readName(text: string, testbeds: NewTestbed[]): Parsed<string | null> {
   if (text === "") return { value: null };
-  const mend = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
-  if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, mend };
+  const fix = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
+  if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, fix };
   const twin = testbeds.find(({ name }) => name.toLowerCase() === text.toLowerCase());
   return twin === undefined
     ? { value: text }
-    : { wrong: `${twin.name} is taken`, mend: "Give each testbed its own name" };
+    : { wrong: `${twin.name} is taken`, fix: "Give each testbed its own name" };
 }
 
 function readType(text: string): Parsed<SpType> {
   const value = readSpType(text);
   return value === null
-    ? { wrong: `${showValue(text)} is not a known type`, mend: `Write one of ${spTypes.join(", ")}` }
+    ? { wrong: `${showValue(text)} is not a known type`, fix: `Write one of ${spTypes.join(", ")}` }
     : { value };
 }

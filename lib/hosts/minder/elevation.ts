@@ -1,6 +1,6 @@
 /**
  * A transport with root's power: what it runs, it runs through sudo or pfexec. Whether that was given is told in one
- * message, with the mend. It knows nothing of what is run.
+ * message, with the fix. It knows nothing of what is run.
  */
 import type { Transport } from "./transport.ts";
 
@@ -19,7 +19,7 @@ export function openElevated({ transport, platform, user }: ElevationOptions): T
   const isIllumos = platform === "sunos" || platform === "illumos";
   // Never asks: nobody is there to answer.
   const words = isIllumos ? ["pfexec"] : ["sudo", "-n", "--"];
-  const mend = isIllumos
+  const fix = isIllumos
     ? `give ${user} a profile with all privileges (usermod -P +"Primary Administrator" ${user})`
     : `add the line "${user} ALL=(root) NOPASSWD: ${elevatedShell}" with visudo -f /etc/sudoers.d/buildomat-factory-sp-test`;
   return async (argv, stdin, timeoutMs) => {
@@ -29,7 +29,7 @@ export function openElevated({ transport, platform, user }: ElevationOptions): T
       ? result.exitCode !== 0 && /^(?:sudo|pfexec): |sudoers/m.test(said)
       : /not found|ENOENT/.test(said);
     if (!isRefused) return result;
-    const reason = `${words[0]} does not let ${user} run ${elevatedShell} as root (${said.split("\n").at(-1)}), which general.use_privilege_elevation asks for; ${mend}, or set it to false`;
+    const reason = `${words[0]} does not let ${user} run ${elevatedShell} as root (${said.split("\n").at(-1)}), which general.use_privilege_elevation asks for; ${fix}, or set it to false`;
     return { ok: false, reason };
   };
 }

@@ -129,22 +129,22 @@ export function openConnection({
   };
 }
 
-/** What ssh says in many lines, in one, with the mend. */
+/** What ssh says in many lines, in one, with the fix. */
 function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: string): string {
   const lines = said.split("\n").map((line) => line.trim().slice(0, 300));
   const lineWith = (signs: RegExp): string | undefined => lines.find((line) => signs.test(line));
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
     const name = port === null ? host : `[${host}]:${port}`;
-    const mend = hostKey === null ? `run ssh-keygen -R '${name}'` : "correct host_key";
-    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, ${mend}`;
+    const fix = hostKey === null ? `run ssh-keygen -R '${name}'` : "correct host_key";
+    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, ${fix}`;
   }
   const refusal = lineWith(/Permission denied|Too many authentication failures/);
   if (refusal !== undefined) {
     // Why a key was not even tried stands in a line before.
     const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
-    const mend = flaw === undefined ? "see ssh_user and ssh_key" : mendOf(flaw);
+    const fix = flaw === undefined ? "see ssh_user and ssh_key" : fixOf(flaw);
     const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
-    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; ${mend}`;
+    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; ${fix}`;
   }
   if (lineWith(/Session open refused by peer/) !== undefined) {
     return `cannot reach ${host} over ssh: it opens no session; see MaxSessions in its sshd_config`;
@@ -153,7 +153,7 @@ function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: s
   return `cannot reach ${host} over ssh: ${last}${hintOn(last, host)}`;
 }
 
-function mendOf(flaw: string): string {
+function fixOf(flaw: string): string {
   const [, open] = /^Permissions \d+ for '(.*)' are too open/.exec(flaw) ?? [];
   return open === undefined ? "correct ssh_key" : `chmod 600 ${open}`;
 }

@@ -10,7 +10,7 @@ function roomThere(testbed: Testbed, { freeBytes, workDirectory }: Survey): Room
   return freeBytes === null ? null : judgeRoom(freeBytes, workDirectory, workSetting(testbed));
 }
 
-/** What is wrong with the work directory there, with the mend; null: nothing that a look can tell. */
+/** What is wrong with the work directory there, with the fix; null: nothing that a look can tell. */
 export function faultThere(testbed: Testbed, survey: Survey): string | null {
   const { place, uid } = survey;
   const fault = place === null ? null : faultOf(place, uid, workSetting(testbed));
@@ -49,7 +49,7 @@ export function triedThere(testbed: Testbed, survey: Survey, agent: string | nul
 export function remarksOn(testbed: Testbed, survey: Survey): string[] {
   const faults: Fault[] = [];
   if (!survey.hasBash)
-    faults.push({ message: "there is no /bin/bash: jobs are bash scripts", mend: "Install it" });
+    faults.push({ message: "there is no /bin/bash: jobs are bash scripts", fix: "Install it" });
   const room = roomThere(testbed, survey);
   if (room?.is === "little") faults.push(room);
   return faults.map(inOne);

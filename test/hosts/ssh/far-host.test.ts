@@ -103,7 +103,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(await openHosts(words).reach(bed())).toMatchObject({ ok: true, host: { workDirectory: where } });
   });
 
-  test("inspect() names a work directory that others can write, with the mend", async () => {
+  test("inspect() names a work directory that others can write, with the fix", async () => {
     mkdirSync(work);
     chmodSync(work, 0o1777);
     expect(await inspect(openHosts(words))).toBe(
@@ -111,7 +111,7 @@ describe.each(shells)("in %s", (...shell) => {
     );
   });
 
-  testAsRoot("inspect() names a work directory of another user's, with the mend", async () => {
+  testAsRoot("inspect() names a work directory of another user's, with the fix", async () => {
     mkdirSync(work, { mode: 0o700 });
     chownSync(work, 1234, 1234);
     expect(await inspect(openHosts(words))).toBe(
@@ -137,7 +137,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
   });
 
-  test("inspect() names a work directory that cannot be made, with the mend", async () => {
+  test("inspect() names a work directory that cannot be made, with the fix", async () => {
     writeFileSync(join(directory, "file"), "");
     work = join(directory, "file/far");
     expect(await inspect(openHosts(words))).toBe(
@@ -145,7 +145,7 @@ describe.each(shells)("in %s", (...shell) => {
     );
   });
 
-  test("inspect() names a disk that is full, with the mend", async () => {
+  test("inspect() names a disk that is full, with the fix", async () => {
     const edit = (script: string): string =>
       script.replace('df -Pk "$near"', "printf '%s\\n' head '/dev/my disk 9000 8990 10 100% /mnt'");
     expect(await inspect(openHosts(words, { edit }))).toBe(

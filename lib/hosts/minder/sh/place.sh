@@ -2,7 +2,7 @@
 
 # are_places_safe WORK LOCKS OWNER: the first the owner's (if none is named, ours) and written by nobody else; the second
 # sticky, whichever of the lab's users came first and made it, or written by root or the owner alone. Else says in $reason
-# which is not, and the mend.
+# which is not, and the fix.
 are_places_safe() {
   reason='' place_owner=${3:-$uid}
   [ -d "$1" ] || mkdir -p "$1" 2>/dev/null
