@@ -99,6 +99,8 @@ with_places() {
 }
 
 if [ "$uninstall" = yes ]; then
+  [ -e "$bin" ] || [ ! -e "$prefix/libexec/boot" ] ||
+    die "the installation in $prefix is damaged" 'Install it again, which puts it right, and uninstall then'
   [ -e "$bin" ] || die "nothing is installed in $prefix" '--prefix and --user say which installation is meant'
   [ "$dry" = no ] || { say "Would remove the service, $prefix$([ "$purge" = no ] || say " and $base")" && exit 0; }
   set -- service uninstall

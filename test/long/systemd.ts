@@ -190,6 +190,15 @@ test("install.sh makes a running service of a checkout, in at most ten lines, an
   expect(await box.must(`ls /opt/${unit}/versions | wc -l; ls /opt/${unit}`)).toBe(
     "1\nbin\nboot\ninstall.lock\nlibexec\nversions",
   );
+  // What is damaged is put right.
+  const placed = `/opt/${unit}/versions/*/${unit}`;
+  await box.must(`cd /opt/${unit}/versions/*; rm ${unit}; head -c 1000 /lab/fetched/bun >${unit}`);
+  await box.must(line);
+  expect(await box.must(`${placed} --version`)).toStartWith(unit);
+  await box.must(`rm ${placed}`);
+  const damaged = await box.run("/checkout/scripts/install.sh --uninstall --yes");
+  expect(damaged.stderr).toContain("is damaged");
+  await box.must(line);
   expect(await box.must("/checkout/scripts/install.sh --uninstall --purge --yes")).toContain(
     "Nothing of it is left",
   );

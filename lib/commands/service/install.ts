@@ -61,7 +61,10 @@ async function placeProgram(
       },
     );
   }
-  const isThere = (await places.versions()).some((each) => each.version === name && each.sha256 === sha256);
+  const placed = places.executableOf(name);
+  const isKnown = (await places.versions()).some((each) => each.version === name && each.sha256 === sha256);
+  const isThere = isKnown && (await files.size(placed)) !== null && (await files.sha256(placed)) === sha256;
+  if (isKnown && !isThere) await files.remove(dirname(placed));
   if (!isThere) {
     let draft = executable;
     if (!executable.startsWith(`${places.staging}/`)) {
