@@ -62,7 +62,9 @@ test("an update in mid-job, and a version that never gets ready, lose no job", a
   await lab.says(id, "started");
 
   expect(await box.must(update)).toContain("1.1.0 can be installed");
-  expect(await box.must(`${update} --now`)).toContain("its jobs run on");
+  const shown = await box.must(`script -qec '${update} --now' /dev/null`);
+  expect(shown).toContain("its jobs run on");
+  expect(shown).toMatch(/(\d+\.\d) of \1 MB, 0 s left/);
   await until("1.1.0 has proved itself", async () => (await marks()).includes("1.1.0.good"));
   expect(await current()).toContain("/1.1.0/");
 
