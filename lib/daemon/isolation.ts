@@ -102,22 +102,19 @@ function whyTooLong(factory: Needs, { name: testbed }: Testbed): string | null {
   return `the path ${path} is longer than a socket's may be (${limits.socketPathBytes} bytes); choose a shorter general.work_dir`;
 }
 
-/** What an instance needs of its host. */
-export interface Need {
-  /** Where it is not isolated: the host's own /work and /input. */
-  usesHost: boolean;
-  /** Which of the agents that the probe was asked about. */
-  agent: number;
-  workDirectory: string;
-  /** What names the work directory in the configuration. */
-  setting: string;
-}
-
-/** Why no instance can be armed on a host; null: one can. */
+/**
+ * Why no instance can be armed on a host; null: one can. `usesHost`: without isolation it uses the host's own /work and /input;
+ * `agent`: which of those that the probe was asked about; `setting` names the work directory in the configuration.
+ */
 export function whyUnusable(
   { config }: Pick<Factory, "config">,
   { unusable, unshared, isolation, freeBytes, agentFaults }: HostView,
-  { usesHost, agent, workDirectory, setting }: Need,
+  {
+    usesHost,
+    agent,
+    workDirectory,
+    setting,
+  }: { usesHost: boolean; agent: number; workDirectory: string; setting: string },
 ): string | null {
   const isAlone = usesHost && (config.general.isolate === "off" || isolation.kind === "refused");
   const room = freeBytes === null ? null : judgeRoom(freeBytes, workDirectory, setting);
