@@ -56,7 +56,7 @@ function markReached(factory: Needs, testbed: Testbed, reached: Reached): void {
   showTroubles(factory, [testbed]);
 }
 
-/** What is there already: instances that only their directories still tell of, and other factories' locks. */
+/** What is there already: instances that have a directory but no row, and other factories' locks. */
 async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): Promise<Reached> {
   if (!reached.ok) return reached;
   const { minder, workDirectory } = reached.host;

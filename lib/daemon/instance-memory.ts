@@ -43,7 +43,7 @@ export class InstanceMemory {
   isFromEarlierBoot = false;
   /** When this process decided its end. */
   endsAtMs: number | null = null;
-  /** An operator cleared it: how many looks could not tell whether anything of it is left. */
+  /** Since an operator cleared it: how many looks could not find out whether anything of it is left. */
   failedLooks = 0;
 
   constructor(row: Instance) {

@@ -28,7 +28,7 @@ export async function lookAtHost(factory: Needs): Promise<Outcome> {
   return done;
 }
 
-/** Nothing can be begun on this host, for a reason that no look is needed for. The next look tells whether it still holds. */
+/** Nothing can be begun on this host, and no look is needed to know why. The next look shows whether that is still so. */
 export function blockHost(factory: Needs, fault: string): void {
   const testbeds = factory.config.testbeds.filter((testbed) => testbed.enabled && isHere(testbed));
   const faults = new Map(testbeds.map(({ name }) => [name, fault] as const));
@@ -77,7 +77,7 @@ async function learnHost(factory: Needs): Promise<void> {
   known.host = { atMs: clock.uptimeMs(), fault, faults };
 }
 
-/** Once each, and once when it is over. */
+/** Each fault once, and once when it is over. */
 function logFaults({ known, log }: Needs, fault: string | null, faults: ReadonlyMap<string, string>): void {
   const before = known.host?.fault ?? null;
   // Only the room that is left may differ with each look.
@@ -143,7 +143,7 @@ export function isAtFault({ known }: Pick<Factory, "known">, testbed: string): b
   return known.host?.faults.has(testbed) === true || known.testbeds.get(testbed)?.reached?.ok === false;
 }
 
-/** Told when it changes: the reason itself may name an instance's directory. */
+/** Logged only when isolation is refused or possible again: the reason may name an instance's directory, and differ each time. */
 export function recordRefusal({ known, log }: Pick<Factory, "known" | "log">, refusal: string | null): void {
   if (refusal !== null && known.refusal === null) {
     log.warn(

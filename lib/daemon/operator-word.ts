@@ -1,6 +1,6 @@
 /**
  * An operator's word that nothing of an instance is left running: what it changes, and how the loop takes it up. It ends the
- * instance; wind-down.ts believes it only where nothing can be told.
+ * instance; wind-down.ts relies on it only if nothing else can be found out.
  */
 import { type Changes, type Instance, instanceName } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";

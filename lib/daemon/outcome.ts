@@ -10,9 +10,9 @@ import type { Secret } from "../words/secret.ts";
 
 export type Outcome =
   | { kind: "done" }
-  /** Nothing is wrong; not again before so long. */
+  /** Not an error; tried again after `ms`. */
   | { kind: "waiting"; ms: number }
-  /** Something of the world's is wrong: told once, tried again after a growing while. */
+  /** Something outside this program is wrong: logged once, tried again after a growing back-off. */
   | { kind: "failed"; reason: string }
   /** The server as a whole does not answer: no call to it for a while. */
   | { kind: "outage"; reason: string };
@@ -52,7 +52,7 @@ export type Learnt = (
 ) & {
   /** The worker as the step read it last. */
   seen?: { id: string; worker: Worker | null };
-  /** A minder was told to arm: it may have, whatever it answered. */
+  /** A minder was asked to arm: it may have done so, whatever it answered. */
   mayBeArmed?: true;
 };
 

@@ -78,7 +78,7 @@ function countAnew(factory: Needs, instance: Instance): void {
   }
 }
 
-/** Makes rows of instances of ours on the minder's host that no row tells of. */
+/** Makes rows for instances of ours on the minder's host that have none. */
 export async function takeOver(factory: Taking, minder: Minder, recalled: Recalled[]): Promise<void> {
   const mark = factoryMark(factory.config);
   const ours = recalled
@@ -87,7 +87,7 @@ export async function takeOver(factory: Taking, minder: Minder, recalled: Recall
   await takeOverEach(factory, minder, ours);
 }
 
-/** What could not be taken over while an older instance of its testbed was open, now that none is. */
+/** Takes over what had to wait for the end of an older instance of its testbed. */
 export async function takeOverLater(factory: Taking, testbed: string): Promise<Outcome> {
   const record = testbedMemory(factory.known, testbed);
   const waiting = record.untaken;

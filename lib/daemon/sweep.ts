@@ -35,7 +35,7 @@ export async function sweep(factory: Needs): Promise<Outcome> {
   return first === undefined ? done : failed(first);
 }
 
-/** What could not be removed, for people; it holds nobody up. */
+/** What could not be removed, for people. It delays nothing else. */
 async function sweepHost(factory: Needs, host: Host): Promise<string[]> {
   const { store, config, clock, log, known } = factory;
   const { workDirectory } = host;

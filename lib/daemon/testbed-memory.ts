@@ -17,14 +17,14 @@ export class TestbedMemory {
   rest: { count: number; untilMs: number; reason: string } | null = null;
   /** Instances that run there, found at the start, while the database has an older one open. */
   untaken: { minder: Minder; instances: Instance[] } | null = null;
-  /** Who holds its lock on this host, if that is no instance of ours. */
+  /** Who holds its lock on this host, if not an instance of ours. */
   elsewhere: string | null = null;
   check: Check | null = null;
   /** How its host or its service was last reached. */
   reached: (Reached & { atMs: number }) | null = null;
   /** Its host, another one, refuses to isolate instances. */
   isAlone = false;
-  /** Its directories on another host were looked through for instances that no row tells of. */
+  /** Its directories on another host were searched for instances that have no row. */
   isRecalled = false;
   /** When its service was last told to recover the board. */
   recoveringSinceMs = Number.NEGATIVE_INFINITY;

@@ -101,7 +101,7 @@ export async function deleteWorker(factory: Needs, instance: Instance): Promise<
   if (bar !== null) return { ...bar, ...seen };
   if (worker !== null) {
     const answer = await factory.api.deleteWorker(worker.id);
-    // A conflict says that there is no such worker: what was wanted.
+    // A conflict means that the worker is already gone.
     if (!answer.ok && answer.refusal !== "conflict")
       return { ...refusedCall("delete the worker", answer), ...seen };
   }
@@ -115,7 +115,7 @@ function whyNotStopped(instance: Instance, { kind, reason }: { kind: string; rea
   return `cannot stop the agent: ${reason}${hint}`;
 }
 
-/** A look that could tell nothing. Whether an operator's word counts now: not at once, for a host may be back in a moment. */
+/** Counts a look that found nothing out. True: the operator's word counts now. Not at once, because a host may soon be back. */
 function countFailedLook({ known }: Needs, instance: Instance, { kind }: { kind: string }): boolean {
   if (!instance.isCleared || (kind !== "cannot tell" && kind !== "failed")) return false;
   const record = memoryOf(known, instance);

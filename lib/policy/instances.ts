@@ -41,7 +41,7 @@ function planInstance(instance: OpenInstance, seen: Observation, agenda: Agenda)
   }
   if (step === "wait" || step === "look") return;
   if (step === "flush" && instance.isFlushed) return;
-  // What an earlier process prepared may have been held since: the first list tells.
+  // What an earlier process prepared may have been held since: the first list shows it.
   const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
   if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
   if (step === "create" && wantsCheck(instance, seen))

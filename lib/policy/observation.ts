@@ -75,7 +75,7 @@ export interface Observation {
   rests: Lookup<{ untilMs: number; reason: string }>;
   /** Testbeds on which an instance runs that can only be taken over once an older one of theirs has ended. */
   untaken: Pick<ReadonlySet<string>, "has" | "keys">;
-  /** By testbed: who holds its lock, where that is no open instance of ours. */
+  /** By testbed: who holds its lock, if not an open instance of ours. */
   elsewhere: Lookup<string>;
   locksSeenMs: number | null;
   /** What the last look at this host found; null: none yet. */

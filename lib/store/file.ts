@@ -103,7 +103,7 @@ export async function isFactoryRunning(
   }
 }
 
-/** Opens the file for writing; makes it where there is none. */
+/** Opens the file for writing; creates it if it does not exist. */
 export function openDatabase(path: string): Database {
   try {
     return new Database(path, { create: true, strict: true });

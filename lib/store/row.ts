@@ -119,7 +119,7 @@ function storedPlace({ place, isCleared }: Instance): object {
   return { ...rest, way: isCleared ? "cleared" : at };
 }
 
-/** What is stored beside `cleared` tells which way it was; of the Rust factory's rows nothing does. */
+/** The fields beside `cleared` show which way it was; in the Rust factory's rows none does. */
 function readPlace(cookie: string, { way, ...rest }: Record<string, unknown>): Place | RustPlace {
   if (cookie === "") return rustPlaceSchema.parse({ ...rest, way: way === "cleared" ? "unknown" : way });
   const before =

@@ -32,7 +32,7 @@ export interface Store {
   endedAmong(directoryNames: string[]): EndedInstance[];
   /** Forgets up to `most` that ended before this wall-clock ms, but each testbed's last; returns how many. */
   prune(beforeMs: number, most: number): number;
-  /** The largest seq of a testbed among the rows; 0 where there are none. */
+  /** The largest seq of a testbed among the rows; 0 if it has none. */
   largestSeq(testbed: string): number;
   /** Commits a new instance. Throws where its testbed has an open one. */
   begin(instance: Instance): Instance;
