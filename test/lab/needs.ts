@@ -20,6 +20,8 @@ const path = `${process.env["PATH"]}:/usr/sbin:/sbin`;
 
 /** What an executable for another CPU is started with. */
 const crossLibraries = ["libc.so.6", "libstdc++.so.6"].map((name) => `/usr/aarch64-linux-gnu/lib/${name}`);
+/** A user's systemd is started by PAM. */
+const pamPlaces = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64", "/usr/lib"];
 
 const needs = {
   root: { isMet: () => process.getuid?.() === 0, fix: "run the tests as root" },
@@ -29,21 +31,28 @@ const needs = {
   },
   bash: programs("bash", "bash"),
   busybox: programs("busybox", "busybox"),
+  curl: programs("curl", "curl"),
   dash: programs("dash", "dash"),
   fish: programs("fish", "fish"),
   ksh93: programs("ksh93u+m", "ksh93"),
+  openssl: programs("openssl", "openssl"),
   ps: programs("procps", "ps"),
   sshd: programs("openssh-client openssh-server", "sshd", "ssh", "ssh-keygen"),
   sudo: programs("sudo", "sudo"),
   systemd: {
-    isMet: () => process.getuid?.() === 0 && existsSync("/lib/systemd/systemd"),
-    fix: "apt-get install systemd dbus, and run the tests as root",
+    isMet: () =>
+      process.getuid?.() === 0 &&
+      existsSync("/lib/systemd/systemd") &&
+      Bun.which("dbus-daemon") !== null &&
+      pamPlaces.some((place) => existsSync(`${place}/security/pam_systemd.so`)),
+    fix: "apt-get install systemd dbus libpam-systemd, and run the tests as root",
   },
   arm64: {
     isMet: () => [...crossLibraries, "/usr/bin/qemu-aarch64-static"].every((path) => existsSync(path)),
     fix: "apt-get install qemu-user-static libc6-arm64-cross libstdc++6-arm64-cross",
   },
   tcsh: programs("tcsh", "tcsh"),
+  wget: programs("wget", "wget"),
   zsh: programs("zsh", "zsh"),
 } satisfies Record<string, Need>;
 

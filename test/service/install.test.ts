@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { hostTarget } from "../../scripts/build.ts";
-import { needOfShell, testWith } from "../lab/needs.ts";
+import { type NeedName, needOfShell, testWith } from "../lab/needs.ts";
 import { openSession } from "../lab/pty.ts";
 
 const product = "buildomat-factory-sp-test";
@@ -281,19 +281,23 @@ describe("a release on a server", () => {
     return { code, said: out + err };
   }
 
-  test.each([
-    ["curl and sha256sum", ["curl", "sha256sum"]],
-    ["curl and openssl", ["curl", "openssl"]],
-    ["wget and sha256sum", ["wget", "sha256sum"]],
-  ])("is fetched and verified with %s alone", async (_, names) => {
-    const it = openScene();
-    const server = await serve(it);
-    expect(await run(it, ["--url", `${server.url}/`], pathWith(...names))).toMatchObject({ code: 0 });
-    // The factory looks for new versions where it came from.
-    expect(it.called("setup")?.slice(-2)).toEqual(["--update-url", server.url]);
-    expect(it.called("service")).toContain("install");
-    await server.stop();
-  });
+  for (const [fetcher, hasher] of [
+    ["curl", "sha256sum"],
+    ["curl", "openssl"],
+    ["wget", "sha256sum"],
+  ] as const) {
+    const needed: NeedName[] = hasher === "openssl" ? [fetcher, hasher] : [fetcher];
+    testWith(...needed)(`is fetched and verified with ${fetcher} and ${hasher} alone`, async () => {
+      const it = openScene();
+      const server = await serve(it);
+      const path = pathWith(fetcher, hasher);
+      expect(await run(it, ["--url", `${server.url}/`], path)).toMatchObject({ code: 0 });
+      // The factory looks for new versions where it came from.
+      expect(it.called("setup")?.slice(-2)).toEqual(["--update-url", server.url]);
+      expect(it.called("service")).toContain("install");
+      await server.stop();
+    });
+  }
 
   test.each([
     [["sha256sum"], "neither curl nor wget is there"],
@@ -307,7 +311,7 @@ describe("a release on a server", () => {
     await server.stop();
   });
 
-  test.each([
+  testWith("curl", "wget").each([
     ["is not there", () => new Response("no", { status: 404 })],
     ["is another page", () => new Response("<html>Log in</html>")],
   ])("that %s is not installed", async (_, respond) => {
