@@ -6,7 +6,8 @@
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
-import { FactoryError } from "../words/failure.ts";
+import { errorText, FactoryError, isRefusedBySystem } from "../words/failure.ts";
+import { asFactoryError } from "./download.ts";
 import type { Places } from "./places.ts";
 import { judgeTrial } from "./trial.ts";
 import type { Updater } from "./updater.ts";
@@ -83,7 +84,10 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     const { isStarting, isServerDown, unseen } = options.look();
     handOverSinceMs ??= clock.uptimeMs();
     if (isStarting && clock.uptimeMs() - handOverSinceMs < longestWaitMs) return;
-    await updater.remember({ before: { version: to, isServerDown, unseen } });
+    await updater.remember({ before: { version: to, isServerDown, unseen } }).catch((error: unknown) => {
+      // A full disk must not keep it from the version before.
+      if (!isRefusedBySystem(error)) throw error;
+    });
     log.info(`handing over to ${to}; agents are left running`);
     options.handOver();
   }
@@ -132,15 +136,19 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     return from < to ? minute >= from && minute < to : minute >= from || minute < to;
   }
 
-  await reportRollBack(options);
+  let isReported = false;
   while (!signal.aborted) {
     try {
+      if (!isReported) await reportRollBack(options);
+      isReported = true;
       await tick();
       isTroubled = false;
     } catch (error) {
       // The mirror's and the disk's faults end nothing here; one is logged when it begins, and each check tells its own.
-      if (!(error instanceof FactoryError)) throw error;
-      if (!isTroubled) log.warn(`${error.message}${error.hint === undefined ? "" : `; ${error.hint}`}`);
+      const shown = asFactoryError(error, places.prefix);
+      if (!(shown instanceof FactoryError) && !isRefusedBySystem(error)) throw error;
+      const hint = shown instanceof FactoryError && shown.hint !== undefined ? `; ${shown.hint}` : "";
+      if (!isTroubled && !signal.aborted) log.warn(`update: ${errorText(shown)}${hint}`);
       isTroubled = true;
     }
     await clock.sleep(tickMs, signal);

@@ -13,7 +13,8 @@ const answerSchema = z.object({
   commit: z.string(),
   target: z.string(),
 });
-const longestMs = 30_000;
+/** It reads the whole database, on a host that may have much to do. */
+const longestMs = 120_000;
 const mostBytes = 65_536;
 
 /** What the new version prints. */
@@ -27,6 +28,7 @@ export interface SelfTest {
   env: Record<string, string>;
   expected: Omit<Version, "product">;
   processes: Pick<Processes, "run">;
+  signal: AbortSignal;
 }
 
 /** Null: it is what it should be. `isItsFault`: not this host's, so that it need not be tried again. */
@@ -36,9 +38,11 @@ export async function runSelfTest({
   env,
   expected,
   processes,
+  signal,
 }: SelfTest): Promise<{ error: FactoryError; isItsFault: boolean } | null> {
   const argv = [executable, "self-test", "--json", ...args];
-  const ran = await processes.run({ argv, env, cwd: "/", timeoutMs: longestMs, maxBytes: mostBytes });
+  const ran = await processes.run({ argv, env, cwd: "/", timeoutMs: longestMs, maxBytes: mostBytes, signal });
+  signal.throwIfAborted();
   const fail = (
     why: string,
     hint: string,

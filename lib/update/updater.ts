@@ -155,10 +155,28 @@ export function openUpdater(options: UpdaterOptions): Updater {
       executable,
       expected: { version, commit, target },
       processes: options.processes,
+      signal,
     });
     if (failed === null) return;
-    if (failed.isItsFault && version !== running) await places.markBad(version, failed.error.message);
+    if (failed.isItsFault && version !== running && (await isHostSound())) {
+      await places.markBad(version, failed.error.message);
+    }
     throw failed.error;
+  }
+
+  /** A version is not blamed for a configuration or database that the running one could not start with, either. */
+  async function isHostSound(): Promise<boolean> {
+    const argv = [places.executableOf(running), "self-test", "--json", ...options.selfTest.args];
+    const { env } = options.selfTest;
+    const ran = await options.processes.run({
+      argv,
+      env,
+      cwd: "/",
+      timeoutMs: 120_000,
+      maxBytes: 65_536,
+      signal,
+    });
+    return ran.ok && ran.exitCode === 0;
   }
 
   /** What the system refuses is said for people, and every failure is remembered if there is room for it. */

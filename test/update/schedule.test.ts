@@ -4,6 +4,7 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../lib/config/config.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { openPlaces } from "../../lib/update/places.ts";
 import { type DaemonLook, runSchedule, type ScheduleOptions } from "../../lib/update/schedule.ts";
 import { createSettableClock, type SettableClock } from "../lab/settable-clock.ts";
 import { until } from "../lab/until.ts";
@@ -204,6 +205,29 @@ test("the version before says that a newer one was rolled back, once", async () 
   await pass(10 * minute);
   expect(lines.filter((line) => line.includes("did not prove itself"))).toEqual([]);
   expect(await lab.places.current()).toBe("1.0.0");
+});
+
+const full = (): Promise<never> =>
+  Promise.reject(Object.assign(new Error("ENOSPC: no space left"), { code: "ENOSPC", syscall: "write" }));
+
+test("a full disk ends no daemon, and is logged once", async () => {
+  await onTrial();
+  const places = openPlaces({ prefix: lab.prefix, files: { ...openDurableFiles(), rename: full } });
+  start({}, { running: "1.1.0", places });
+  await pass(10 * minute);
+  expect(lines.filter((line) => line.includes("The disk is full"))).toHaveLength(1);
+  await stops.pop()?.();
+  start({}, { running: "1.1.0" });
+  await pass(3 * minute);
+  expect(await lab.places.mark("1.1.0")).toEqual({ kind: "good" });
+});
+
+test("a full disk does not keep a version from the one before", async () => {
+  await onTrial();
+  await lab.places.rollBack("it crashed");
+  start({}, { running: "1.1.0", updater: { ...lab.updater(), remember: full } });
+  await pass(minute);
+  expect(handedOver).toBeGreaterThan(0);
 });
 
 test("versions that nothing needs are removed, but not while a job of an older one runs", async () => {

@@ -11,6 +11,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { openClock } from "../../lib/doors/clock.ts";
+import { openProcesses } from "../../lib/doors/processes.ts";
 import { type DurableFiles, openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { lockStore } from "../../lib/store/file.ts";
 import { openPlaces } from "../../lib/update/places.ts";
@@ -115,6 +117,27 @@ test.each(broken)(
     expect(await lab.updater().prepare(newest)).toBe("1.1.1");
   },
 );
+
+test("a version is not blamed for a configuration with which the running one cannot start, either", async () => {
+  writeFileSync(lab.places.bin, "#!/bin/sh\nexit 2\n");
+  await lab.release("1.1.0", "#!/bin/sh\necho 'Cannot use config.toml' >&2; exit 2\n");
+  expect(await complaint(lab.updater().prepare(newest))).toContain("Cannot use config.toml");
+  expect(await lab.places.mark("1.1.0")).toBeNull();
+});
+
+test("who stops an update in its self-test blames no version", async () => {
+  await lab.release("1.1.0", "#!/bin/sh\nexec sleep 60\n");
+  const stop = new AbortController();
+  const processes = openProcesses({ clock: openClock() });
+  const run: typeof processes.run = (asked) => {
+    stop.abort();
+    return processes.run(asked);
+  };
+  const stopped = lab.updater({ signal: stop.signal, processes: { run } }).prepare(newest);
+  expect(stopped).rejects.toThrow();
+  await stopped.catch(() => undefined);
+  expect(await lab.places.mark("1.1.0")).toBeNull();
+});
 
 test("a host that starts no files in the prefix is not the version's fault", async () => {
   await lab.release("1.1.0");
