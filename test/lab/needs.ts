@@ -30,6 +30,7 @@ const needs = {
     fix: "run the tests where `unshare --pid --fork --mount-proc true` is allowed",
   },
   bash: programs("bash", "bash"),
+  binutils: programs("binutils", "strip"),
   busybox: programs("busybox", "busybox"),
   curl: programs("curl", "curl"),
   dash: programs("dash", "dash"),
@@ -37,6 +38,7 @@ const needs = {
   ksh93: programs("ksh93u+m", "ksh93"),
   openssl: programs("openssl", "openssl"),
   ps: programs("procps", "ps"),
+  script: programs("bsdutils", "script"),
   sshd: programs("openssh-client openssh-server", "sshd", "ssh", "ssh-keygen"),
   sudo: programs("sudo", "sudo"),
   systemd: {

@@ -12,7 +12,7 @@ import { until } from "../lab/until.ts";
 import { signing } from "../lab/update-lab.ts";
 
 setDefaultTimeout(180_000);
-const test = testWith("systemd");
+const test = testWith("systemd", "script");
 const directory = mkdtempSync(join(tmpdir(), "update-systemd-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 

@@ -24,6 +24,7 @@ import { makeRelease } from "../../scripts/release.ts";
 import { atStart, buildVersion, type Change, common } from "../lab/built-versions.ts";
 import { type Lab, openLab } from "../lab/lab.ts";
 import { openStaticMirror, type StaticMirror } from "../lab/static-mirror.ts";
+import { testWith } from "../lab/needs.ts";
 import { signing } from "../lab/update-lab.ts";
 import { until } from "../lab/until.ts";
 
@@ -190,7 +191,7 @@ test.each([
   60_000,
 );
 
-test.each([
+testWith("binutils").each([
   ["1.5.0", "is cut short", (path: string) => truncateSync(path, 60_000_000)],
   ["1.6.0", "is stripped", (path: string) => void Bun.spawnSync(["strip", path])],
 ])(
