@@ -15,37 +15,46 @@ import { limits } from "./times-and-limits.ts";
 import type { Observation } from "./observation.ts";
 
 export function planLeases(open: readonly Instance[], seen: Observation, taken: Taken, agenda: Agenda): void {
-  const usable = usableTestbeds(seen, taken, agenda);
+  const notTaken = seen.config.testbeds.filter((testbed) => {
+    agenda.wakeAt(notBeforeMs(testbed, seen));
+    return whyNotFree(testbed, seen, taken) === null;
+  });
+  const usable = notTaken.filter((testbed) => isReady(testbed, seen, agenda));
   for (const testbed of usable) {
     if (isChecked(testbed, seen) || seen.mode === "drain") continue;
     const check = seen.checks.get(testbed.name);
     agenda.add({ kind: "check", testbed }, check === undefined ? atOnceMs : check.atMs + limits.checkMs);
   }
   const free = new Set(usable.filter((testbed) => isChecked(testbed, seen)));
-  giveLeases(open, free, seen, agenda);
+  const soon = notTaken.filter((testbed) => !free.has(testbed) && isChecked(testbed, seen));
+  giveLeases(open, { free, soon }, seen, agenda);
   ask(free, seen, agenda);
 }
 
-/** Those on which a job could be begun now, their checks aside. */
-function usableTestbeds(seen: Observation, taken: Taken, agenda: Agenda): Testbed[] {
-  return seen.config.testbeds.filter((testbed) => {
-    const key = `testbed ${testbed.name}`;
-    agenda.wakeAt(notBeforeMs(testbed, seen));
-    if (whyNotFree(testbed, seen, taken) !== null || seen.busy.has(key)) return false;
-    const retryAtMs = seen.retryAtMs.get(key) ?? atOnceMs;
-    agenda.wakeAt(retryAtMs);
-    return retryAtMs <= seen.now.uptimeMs;
-  });
+/** Whether an action of it could begin now: none is under way, and none is tried again in a moment. */
+function isReady({ name }: Testbed, { busy, retryAtMs, now }: Observation, agenda: Agenda): boolean {
+  const key = `testbed ${name}`;
+  if (busy.has(key)) return false;
+  const readyMs = retryAtMs.get(key) ?? atOnceMs;
+  agenda.wakeAt(readyMs);
+  return readyMs <= now.uptimeMs;
 }
 
 /** Begins each leased job on a testbed, and takes that from those that are free. */
-function giveLeases(open: readonly Instance[], free: Set<Testbed>, seen: Observation, agenda: Agenda): void {
+function giveLeases(
+  open: readonly Instance[],
+  { free, soon }: { free: Set<Testbed>; soon: readonly Testbed[] },
+  seen: Observation,
+  agenda: Agenda,
+): void {
   const jobs = new Set(open.map(({ job }) => job));
   for (const lease of seen.leases) {
     const ageMs = elapsedMs(lease.askedAt, seen.now) ?? Number.POSITIVE_INFINITY;
     const isWanted = seen.mode === "run" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
     const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
     if (testbed === undefined) {
+      // The job is kept for us all the same: what failed may go better in a moment, for example a write to the database.
+      if (isWanted && soon.some((each) => canServe(each, lease, seen.config))) continue;
       agenda.add({ kind: "let lapse", lease });
       continue;
     }

@@ -1,5 +1,7 @@
 /** From a lease to a running agent: what is asked of the server, in which order, and what is never done. */
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { takeIn } from "../../lib/daemon/server-findings.ts";
 import { look } from "../../lib/daemon/server-wide.ts";
 import { apply } from "../../lib/daemon/apply.ts";
@@ -23,6 +25,20 @@ function openArmed(leaseAgeMs: number): { it: Stage; instance: PreparingInstance
 }
 
 describe("a lease", () => {
+  test("that cannot be written down because another program writes the database is begun in a moment", async () => {
+    await using it = openStage();
+    await it.runUntil(() => it.count(/^lease/) > 0);
+    const other = new Database(join(it.directory, "data.sqlite3"));
+    it.queue.push("job-1");
+    it.fate = (call) =>
+      call === "lease" && it.queue.length > 0 ? void other.run("BEGIN IMMEDIATE") : undefined;
+    await it.runUntil(() => it.said.some((line) => line.includes("cannot write the database")));
+    it.fate = () => undefined;
+    other.close();
+    await it.run(5_000);
+    expect(it.count(/^go /)).toBe(1);
+  });
+
   test.each([
     [0, []],
     [45_000, []],

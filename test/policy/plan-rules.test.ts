@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import type { AgentView, Instance, Place, SshHost, WorkerView } from "../../lib/words/domain.ts";
 import { plan } from "../../lib/policy/plan.ts";
-import { actionKey } from "../../lib/policy/action.ts";
+import { actionKey, type Plan } from "../../lib/policy/action.ts";
 import { jobTimeoutAt, passedTimeout } from "../../lib/policy/job-timeouts.ts";
 import { chooseStartable } from "../../lib/policy/lanes.ts";
 import type { Observation } from "../../lib/policy/observation.ts";
@@ -21,6 +21,7 @@ import {
   nowMs,
   sceneOf,
   serverOf,
+  sidecar,
   testbedOf,
   workerOf,
   rustInstanceOf,
@@ -70,6 +71,19 @@ test("a lease that the server has forgotten by now begins nothing", () => {
   expect(ageOf(60_000)).toContain("begin");
   expect(ageOf(60_001)).toEqual(["let lapse"]);
   expect(kindsOf(sceneOf({ leases: [leaseOf({ askedAt: at(nowMs, "boot-0") })] }))).toEqual(["let lapse"]);
+});
+
+test("a lease waits for a testbed of which an action is under way or tried again in a moment, and lapses with its life", () => {
+  const later = new Map([["testbed a", nowMs + 500]]);
+  const leased = (askedMs: number, over: Partial<Observation> = {}): Plan =>
+    plan(sceneOf({ leases: [leaseOf({ askedAt: at(askedMs) })], retryAtMs: later, ...over }));
+  expect(leased(nowMs - 60_000).actions).toEqual([]);
+  expect(leased(nowMs - 60_000).wakeAtMs).toBe(nowMs + 500);
+  expect(leased(nowMs - 60_000, { busy: new Set(["testbed a"]), retryAtMs: new Map() }).actions).toEqual([]);
+  expect(leased(nowMs - 60_001).actions.map(({ kind }) => kind)).toEqual(["let lapse"]);
+  expect(leased(nowMs, { mode: "drain" }).actions.map(({ kind }) => kind)).toEqual(["let lapse"]);
+  const other = [leaseOf({ target: sidecar })];
+  expect(kindsOf(sceneOf({ leases: other, retryAtMs: later }))).toEqual(["let lapse"]);
 });
 
 test("two leases that nothing can take lapse at once, and the next is asked for beside them", () => {
