@@ -3,7 +3,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeLeft, describeTakenOver } from "../../lib/daemon/hand-over.ts";
+import { describeLeft, describeTakenOver, standingOf } from "../../lib/daemon/hand-over.ts";
+import { openMemory } from "../../lib/daemon/memory.ts";
+import type { AgentView } from "../../lib/words/domain.ts";
 import { type FactoryProcess, must, openLab } from "../lab/lab.ts";
 import { instanceOf } from "../policy/scenes.ts";
 import { until } from "../lab/until.ts";
@@ -24,6 +26,30 @@ test("describeTakenOver() and describeLeft() name ten instances at most", () => 
   expect(describeLeft(some.slice(0, 1), false)).toBe(
     "stopped: 1 instance left to the next start: b0/1 (running); goodbye",
   );
+});
+
+test("standingOf() says what a new version is measured by", () => {
+  const of = (instances: Parameters<typeof instanceOf>[0][], views: Record<string, AgentView> = {}) => {
+    const none = { health: () => new Map(), troubles: () => new Map() };
+    const store = { ...none, open: () => instances.map(instanceOf) } as unknown as Parameters<
+      typeof openMemory
+    >[0];
+    const known = openMemory(store);
+    for (const [name, view] of Object.entries(views))
+      Object.assign(known.instances.get(name) ?? {}, { look: { view } });
+    return standingOf(known, 1000);
+  };
+  const [one, two] = [
+    { testbed: "a", seq: 1, begunMs: 999 },
+    { testbed: "b", seq: 1, begunMs: 1000 },
+  ];
+  expect(of([])).toEqual({ unseen: [], isServerDown: true, isStarting: false, hasOlder: false });
+  expect(of([one, two], { "a/1": "alive", "b/1": "cannot tell" })).toMatchObject({
+    unseen: ["b/1"],
+    hasOlder: true,
+  });
+  expect(of([two])).toMatchObject({ unseen: ["b/1"], hasOlder: false });
+  expect(of([{ ...two, phase: "created" }])).toMatchObject({ unseen: [], isStarting: true });
 });
 
 test("a restart says in one line what it took over, and every run says goodbye and what it leaves", async () => {
