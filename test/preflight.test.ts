@@ -104,7 +104,7 @@ test.concurrent("an agent of buildomat's main line without elevation: check says
   it.configure({ agent });
   const checked = it.start({ command: ["check"] });
   expect(await checked.exited).toBe(1);
-  const reason = `the agent ${agent} is of buildomat's main line and needs root`;
+  const reason = `the agent ${agent} is from buildomat's main line and needs root`;
   expect(await checked.stdout()).toContain(reason);
   await expectFound(it, reason, () => {
     writeFileSync(`${agent}.new`, stub, { mode: 0o755 });

@@ -140,7 +140,7 @@ test("an agent behind ssh gets general.agent_environment alone, and check tries 
     expect.objectContaining({
       severity: "error",
       subject: "testbed.bed-1",
-      message: expect.stringContaining(`bench-1: an agent there does not reach ${network.url}`),
+      message: expect.stringContaining(`bench-1: an agent there cannot reach ${network.url}`),
     }),
   );
   const file = join(lab.base, "config.toml");
@@ -149,7 +149,7 @@ test("an agent behind ssh gets general.agent_environment alone, and check tries 
   const findings = await check(lab, { ...env, PATH: path });
   expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
   expect(findings).toContainEqual(
-    expect.objectContaining({ severity: "ok", message: "bench-1: the server answers there" }),
+    expect.objectContaining({ severity: "ok", message: "bench-1: it reaches the server" }),
   );
   const factory = lab.start({ env });
   const id = await lab.submit("echo hello");

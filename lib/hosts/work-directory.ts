@@ -36,9 +36,9 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   if (kind === "link") return fault("is a symbolic link", `Name the directory itself in ${setting}`);
   if (kind === "missing") {
     if (isWritable) return null;
-    return fault("is not there and cannot be made by this user", `Make it, or set ${setting}`);
+    return fault("is not there and cannot be created by this user", `Make it, or set ${setting}`);
   }
-  if (kind !== "directory") return fault("is no directory", `Set ${setting} to one`);
+  if (kind !== "directory") return fault("is not a directory", `Set ${setting} to one`);
   if (uid !== null && owner !== uid) {
     const fix = `Run as that user, or chown ${uid} ${path}, or set ${setting}`;
     return fault(`belongs to user ${owner}, not to ${uid}`, fix);

@@ -1,34 +1,34 @@
 /**
- * The words of the factory: testbed, instance, worker, agent, and what is true in each state of them.
- * No file that these words do not need may be imported here.
+ * The factory's terms: testbed, instance, worker, agent, and what is true in each of their states.
+ * Import only what these types need.
  */
 import type { EndCause } from "./end-cause.ts";
 import type { Secret } from "./secret.ts";
 
-/** How far an instance has come. It only moves down this list; a crash resumes at the phase that was committed. */
+/** How far an instance has come. It only moves down this list; after a crash it resumes at its last committed phase. */
 export type Phase =
-  /** A job is leased and bound to a testbed; a minder may be armed; the server knows of nothing. */
+  /** A job is leased and bound to a testbed. A minder may be armed. The server does not know the testbed yet. */
   | "preparing"
-  /** A worker was asked for, and it is not known whether the server made it. */
+  /** We asked for a worker and do not know yet whether the server created it. */
   | "creating"
-  /** The worker is ours; it may be associated. */
+  /** We have a worker; it may be associated. */
   | "created"
-  /** The worker is associated, not held and wanted; the minder may have been told to go. */
+  /** The worker is associated, not held, and wanted. The minder may have the go signal. */
   | "starting"
-  /** The agent went: it runs, or has run. */
+  /** The agent was started: it runs, or has run. */
   | "running"
-  /** The end is decided; the agent is being stopped. */
+  /** The instance is ending; its agent is being stopped. */
   | "destroying"
-  /** Nothing of the instance is alive, proved; the worker may still be there. */
+  /** It is proved that nothing of the instance is alive. The worker may still exist. */
   | "stopped"
-  /** The worker is deleted and the testbed free. */
+  /** The worker is deleted and the testbed is free. */
   | "destroyed"
-  /** It ended before it had a worker; the job is untouched and the testbed free. */
+  /** It ended before it had a worker: the job is untouched and the testbed is free. */
   | "dropped";
 
 export type OpenPhase = Exclude<Phase, "destroyed" | "dropped">;
 
-/** All of them, in their order. */
+/** All phases, in order. */
 export const phases = [
   "preparing",
   "creating",
@@ -45,13 +45,13 @@ export function isOpen(phase: Phase): phase is OpenPhase {
   return phase !== "destroyed" && phase !== "dropped";
 }
 
-/** Phases only move forward, and only what has no worker can be dropped. */
+/** Phases only move forward, and only an instance without a worker can be dropped. */
 export function canMove(from: Phase, to: Phase): boolean {
   if (to === "dropped") return from === "preparing" || from === "creating";
   return isOpen(from) && phases.indexOf(to) > phases.indexOf(from);
 }
 
-/** The state that the Rust factory's table has for a phase; null where it would have no row. */
+/** The phase's state in the Rust factory's table; null if that table would have no row. */
 export function rustState(phase: Phase): "created" | "running" | "destroying" | "destroyed" | null {
   switch (phase) {
     case "preparing":
@@ -71,17 +71,17 @@ export function rustState(phase: Phase): "created" | "running" | "destroying" | 
   }
 }
 
-/** What the server's last good list says of an instance's worker. */
+/** An instance's worker in the server's last good list. */
 export type WorkerView =
-  /** No list has been asked for since the worker was recorded. */
+  /** No list has been requested since the worker was recorded. */
   | "unseen"
-  /** The last list lacks it; one list proves nothing. */
+  /** It is not in the last list, which alone proves nothing. */
   | "missing"
-  /** Two lists, asked for at least 10 s apart, lack it. */
+  /** It is not in two lists that were requested at least 10 s apart. */
   | "gone"
-  /** It is associated with something else than this instance. */
+  /** It is associated with something other than this instance. */
   | "foreign"
-  /** An operator, or the server, keeps it as it is. */
+  /** An operator or the server holds it, so that it can be examined. */
   | "held"
   /** The server wants it deleted. */
   | "recycle"
@@ -90,29 +90,29 @@ export type WorkerView =
   /** Its agent has bootstrapped at least once. */
   | "online";
 
-/** What the minder last said of an instance's agent. Only `dead` and `exited` prove that it does not run. */
+/** An instance's agent in the minder's last answer. Only `dead` and `exited` prove that it does not run. */
 export type AgentView =
   /** Not asked yet. */
   | "unseen"
-  /** The minder's place could not be reached or read. */
+  /** The minder's host or directory could not be reached or read. */
   | "cannot tell"
   /** There is no minder and never was an agent. */
   | "absent"
-  /** A minder holds the testbed and waits to be told to go. */
+  /** A minder holds the testbed and waits for the go signal. */
   | "armed"
   | "alive"
-  /** The server has acknowledged the job's end (job-done.json); the agent itself never exits. */
+  /** The server has acknowledged the job's end (job-done.json). The agent itself does not exit. */
   | "done"
-  /** The agent ended by itself, without the job's end. */
+  /** The agent ended by itself before its job did. */
   | "exited"
-  /** It went, and neither it nor its minder is alive. */
+  /** It was started, and now neither it nor its minder is alive. */
   | "dead";
 
 /** How an agent is reached. */
 export type Way =
   | { way: "local" }
   | { way: "ssh"; ssh: SshHost }
-  /** The service that works on the board; the agent is on this host. */
+  /** The URL of the service that controls the board; the agent runs on this host. */
   | { way: "sp-runner"; spRunnerUrl: string };
 
 interface Located {
@@ -121,37 +121,37 @@ interface Located {
   agent: "external" | "built-in";
 }
 
-/** Where and how an instance's agent runs. Recorded once: what runs is found again by this, not by today's configuration. */
+/** Where and how an instance's agent runs. Recorded once, so that a changed configuration does not lose a running agent. */
 export type Place = Located & Way;
 export type SshPlace = Extract<Place, { way: "ssh" }>;
 
-/** The Rust factory did not record where its agents run, and how to get there: `at` is what can be guessed. */
+/** The Rust factory did not record where its agents run or how to reach them: `at` is our guess. */
 export interface RustPlace extends Located {
   way: "rust";
   at: "local" | "ssh" | "sp-runner" | "unknown";
 }
 
-/** What the system's ssh is told. Null: as the user's own ssh configuration says. */
+/** Arguments for the system's ssh. Null: the user's own ssh configuration decides. */
 export interface SshAddress {
   host: string;
   user: string;
   port: number | null;
   key: string | null;
-  /** Type and key; null: the one seen first. */
+  /** Type and key; null: trust the first key seen. */
   hostKey: string | null;
 }
 
-/** An address and what is learnt when it is reached: who we are there, and which machine it is. */
+/** An address, and what connecting to it showed: which user we are there, and which machine it is. */
 export interface SshHost extends SshAddress {
-  /** What makes agents root there: a program, or that `user` is root; null: they run as `user`. */
+  /** How agents become root there: by a program, or because `user` is root; null: they run as `user`. */
   elevation: "sudo" | "pfexec" | "root" | null;
-  /** The number of `user` there. */
+  /** The uid of `user` there. */
   uid: number;
-  /** What `testbed-id` in its work directory says; rows of an early version do not have it, or an empty one. */
+  /** The content of `testbed-id` in its work directory; missing or empty in rows of early versions. */
   machine?: string | undefined;
 }
 
-/** Whether two lead to the same service, or to the same user of the same machine, by whatever address. */
+/** Whether both lead to the same service, or to the same user of the same machine. */
 export function isSameWay(a: Way, b: Way): boolean {
   if (a.way === "sp-runner" && b.way === "sp-runner") return a.spRunnerUrl === b.spRunnerUrl;
   if (a.way !== "ssh" || b.way !== "ssh") return a.way === b.way;
@@ -159,7 +159,7 @@ export function isSameWay(a: Way, b: Way): boolean {
   return keys.every((key) => a.ssh[key] === b.ssh[key]);
 }
 
-/** Names what isSameWay() compares, and the way there: what has one name is looked at in one command. */
+/** A name from what isSameWay() compares, and the port. Instances with the same name are checked by one command. */
 export function farHostName({ host, user, port, uid, machine, elevation }: SshHost): string {
   return [host, user, port ?? "", uid, machine ?? "", elevation ?? ""].join(" ");
 }
@@ -172,18 +172,18 @@ export interface Moment {
 
 interface AnyInstance {
   testbed: string;
-  /** Counts the instances of a testbed; never used twice, also after a lost database. */
+  /** Counts the instances of a testbed. No number is used twice, not even after a lost database. */
   seq: number;
   phase: Phase;
   /** ULID of the target. */
   target: string;
   /** ULID of the leased job; null for a row of the Rust factory, which did not record it. */
   job: string | null;
-  /** The job is named at the worker's creation (general.bind_job). */
+  /** The request for the worker names the job (general.bind_job). */
   isBound: boolean;
-  /** An operator vouches that nothing of it is left running where we cannot look. */
+  /** An operator vouches that nothing of it is left running. */
   isCleared: boolean;
-  /** When the lease was last asked for or renewed: the moment before the request was sent. */
+  /** The moment before we sent the last request for the lease, or for its renewal. */
   leasedAt: Moment;
   createSentAt: Moment | null;
   worker: string | null;
@@ -194,24 +194,24 @@ interface AnyInstance {
   startTimeoutMs: number;
   jobTimeoutMs: number | null;
   silenceTimeoutMs: number | null;
-  /** Why it was or is being ended, for people; null while it lives. */
+  /** Why it ends or ended, for people; null while it runs. */
   endReason: string | null;
-  /** The same as a value; null, too, for what an older version or the Rust factory ended. */
+  /** The same as a value; also null if an older version or the Rust factory ended it. */
   endCause: EndCause | null;
-  /** What the job's owner is still to be told, because the lab failed the job; null when told or nothing to tell. */
+  /** A message for the job's owner, because the lab failed the job; null if there is none or it was sent. */
   untold: string | null;
-  /** Wall-clock ms: for showing only. */
+  /** Wall-clock ms, only for display. */
   begunMs: number;
   endedMs: number | null;
 }
 
 interface Own extends AnyInstance {
-  /** Random; in the arguments of every process of ours, so that a pid alone proves nothing. */
+  /** Random, in the arguments of each of our processes: identifies them, because a pid may be reused. */
   cookie: string;
   place: Place;
 }
 
-/** Its minder is not told to go, because it has no worker. */
+/** It has no worker, so its minder does not get the go signal. */
 export interface PreparingInstance extends Own {
   phase: "preparing" | "creating";
   worker: null;
@@ -228,7 +228,7 @@ export interface EndingInstance extends Own {
 
 export type OwnInstance = PreparingInstance | WorkingInstance | EndingInstance;
 
-/** The Rust factory began it: its agent has no minder and no cookie. */
+/** The Rust factory started it: its agent has no minder and no cookie. */
 export interface RustInstance extends AnyInstance {
   phase: "running" | "destroying" | "stopped" | "destroyed";
   cookie: null;
@@ -238,7 +238,7 @@ export interface RustInstance extends AnyInstance {
 
 export type Instance = OwnInstance | RustInstance;
 
-/** What an instance is in a phase. */
+/** The type of an instance in a phase. */
 export type InstanceIn<P extends Phase, I = Instance> = I extends Instance
   ? P extends I["phase"]
     ? I
@@ -249,7 +249,7 @@ export function isRust(instance: Instance): instance is RustInstance {
   return instance.cookie === null;
 }
 
-/** What may change of an instance. */
+/** The fields of an instance that may change. */
 export type Changes = Partial<Omit<AnyInstance, "testbed" | "seq"> & { place: Place | RustPlace }>;
 
 /** `<testbed>/<seq>`: the worker's `private`, and how people name an instance. */
@@ -257,7 +257,7 @@ export function instanceName({ testbed, seq }: { testbed: string; seq: number })
   return `${testbed}/${seq}`;
 }
 
-/** The instance that a worker's `private` names; null where it names none. */
+/** The instance that a worker's `private` names; null if it does not name one. */
 export function parseInstanceName(text: string): { testbed: string; seq: number } | null {
   const match = /^([^/]+)\/([1-9]\d{0,14})$/.exec(text);
   return match === null ? null : { testbed: match[1] ?? "", seq: Number(match[2]) };
@@ -268,26 +268,26 @@ export function directoryName({ testbed, seq }: { testbed: string; seq: number }
   return `${testbed}_${seq}`;
 }
 
-/** What the lab has against a testbed; apart from what the operator wants of it. */
+/** A testbed's recent failures. */
 export interface Health {
-  /** Failures of the lab in a row; a job that the lab did not fail sets it back to 0. */
+  /** Failures in a row that were the lab's fault; any other end of a job sets it back to 0. */
   strikes: number;
-  /** No lease for it before this. */
+  /** It gets no lease before this moment. */
   retryAt: Moment;
-  /** The last failure's. */
+  /** Of the last failure. */
   reason: string;
 }
 
-/** What keeps jobs from a testbed: its host, its agent, its sp-runner service or its check. */
+/** Why a testbed gets no jobs: its host, its agent, its sp-runner service or its check. */
 export interface Trouble {
   reason: string;
   /** Wall-clock ms. */
   sinceMs: number;
-  /** How often its board was told to recover since it was last available. */
+  /** Attempts to recover its board since it was last available. */
   recoveries: number;
 }
 
-/** Ms from `moment` to now; null when the machine was booted since: how long that took is not known. */
+/** Ms from `moment` to now; null if the machine was rebooted since then: the time is not known. */
 export function elapsedMs(moment: Moment, now: Moment): number | null {
   return moment.bootId === now.bootId ? now.uptimeMs - moment.uptimeMs : null;
 }

@@ -3,7 +3,7 @@
 export const dayMs = 86_400_000;
 const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: dayMs };
 
-/** 1000 and 1024 are both in use for sizes; each has its own unit, so that neither has to be guessed. */
+/** kB means 1000 and KiB 1024: both are in use, and each has its own unit. */
 const unitBytes: Record<string, number> = {
   B: 1,
   kB: 1e3,
@@ -17,12 +17,12 @@ const unitBytes: Record<string, number> = {
   TiB: 1024 ** 4,
 };
 
-/** Milliseconds of "500ms", "90s", "5m", "2h" or "1d", fractions allowed; null where the text is none of these. */
+/** Milliseconds of "500ms", "90s", "5m", "2h" or "1d"; fractions are allowed. Null for any other text. */
 export function parseDurationMs(text: string): number | null {
   return measure(text, unitMs);
 }
 
-/** Bytes of "10GB", "500MB" or "4GiB", fractions allowed; null where the text is none of these. */
+/** Bytes of "10GB", "500MB" or "4GiB"; fractions are allowed. Null for any other text. */
 export function parseBytes(text: string): number | null {
   return measure(text, unitBytes);
 }

@@ -1,11 +1,11 @@
-/** Why an instance ends. What follows from each cause, and its text for people, is in `lib/policy/end-causes.ts`. */
+/** Why an instance ends. `lib/policy/end-causes.ts` has the consequences of each cause and its text for people. */
 
 export const endCauses = [
   /** The server has acknowledged the job's end. */
   "job done",
-  /** The server has no such worker any more. */
+  /** The server no longer has the worker. */
   "worker gone",
-  /** The server wants the worker deleted: the job was cancelled, or it is over. */
+  /** The server wants the worker deleted: the job was cancelled or is over. */
   "worker recycled",
   /** The agent ended by itself before its job did. */
   "agent exited",
@@ -23,7 +23,7 @@ export const endCauses = [
   "job silent",
   /** An operator vouches that nothing of it is left running. */
   "cleared",
-  // The testbed cannot be got ready for its job.
+  // From here: the testbed cannot be made ready for its job.
   "not configured",
   "target not served",
   /** The minder found that another factory holds the testbed or its host. */
@@ -32,16 +32,16 @@ export const endCauses = [
   "name taken",
   "preflight failed",
   "check failed",
-  /** The lease ended while the testbed was being got ready. */
+  /** The lease ended while the testbed was being made ready. */
   "not ready in time",
-  // The server gives no worker for its job.
+  // From here: the server does not give a worker for the job.
   "lease lost",
   "lease not renewed",
   "job taken",
   "worker refused",
-  /** The server answered with a worker that another instance has. */
+  /** The server answered with a worker that belongs to another instance. */
   "worker of another",
-  /** The answer to the request was lost, and no worker came of it. */
+  /** The answer to the request was lost, and there is no worker from it. */
   "request lost",
 ] as const;
 
@@ -49,6 +49,6 @@ export type EndCause = (typeof endCauses)[number];
 
 export interface End {
   cause: EndCause;
-  /** Completes the text: a limit that passed, what another program said. */
+  /** Completes the text, for example with the limit that passed or with another program's message. */
   detail?: string;
 }

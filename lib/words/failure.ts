@@ -1,4 +1,4 @@
-/** What the user can fix: a message without a stack, with a hint, and exit code 2. */
+/** An error that the user can fix: shown as a message and a hint without a stack. Exit code 2. */
 export class FactoryError extends Error {
   override name = "FactoryError";
   readonly hint: string | undefined;
@@ -11,12 +11,12 @@ export class FactoryError extends Error {
   }
 }
 
-/** The text of whatever was thrown. */
+/** The message of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Whether the system refused what was asked of it, as a full disk does: no fault of this program's. */
+/** Whether the system refused a request, for example because the disk is full: not a fault of this program. */
 export function isRefusedBySystem(error: unknown): boolean {
   return error instanceof Error && "syscall" in error && "code" in error;
 }

@@ -1,4 +1,4 @@
-/** A line of a log as people read it: local time with its date, wrapped, and nothing in it that steers a terminal. */
+/** A log line for people: local time with its date, wrapped, without control characters for the terminal. */
 
 export interface LogEntry {
   /** Wall-clock ms. */
@@ -9,16 +9,16 @@ export interface LogEntry {
   fields: Record<string, unknown>;
 }
 
-/** As wide as a terminal usually is at least. */
+/** Most terminals are at least this wide. */
 const width = 120;
 const marks: Record<string, string> = { warn: "warning: ", error: "error: ", debug: "debug: " };
 
-/** One line, or more where it is long: the later ones are indented. */
+/** One line, or several if the entry is long; all but the first are indented. */
 export function peopleLine({ timeMs, level, message, fields }: LogEntry): string {
   const { testbed, instance, ...others } = fields;
   const named = testbed ?? instance;
   const subject = typeof named === "string" && !message.startsWith(`${named}: `) ? `${named}: ` : "";
-  // Ids are needed to act on what went wrong, or if nothing else says what the line is about.
+  // Show ids if something went wrong, or if nothing else says what the line is about.
   const isIdShown = instance === undefined || level === "warn" || level === "error" || level === "debug";
   const ids = isIdShown ? Object.entries(others).map(([name, value]) => ` ${name}=${showField(value)}`) : [];
   const time = localTime(timeMs);
@@ -26,20 +26,20 @@ export function peopleLine({ timeMs, level, message, fields }: LogEntry): string
   return `${time} ${wrap(harmless(text), width - time.length - 1).join(`\n${" ".repeat(time.length + 1)}`)}\n`;
 }
 
-/** `2026-11-24 02:35:04` where this host is. */
+/** This host's local time, for example `2026-11-24 02:35:04`. */
 export function localTime(ms: number): string {
   const date = new Date(ms);
   return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** Control characters would steer the terminal; line breaks and tabs may. */
+/** Removes the control characters that a terminal would act on; line breaks and tabs stay. */
 export function harmless(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{Cc}/gu, (sign) =>
     sign === "\r" ? "" : `\\x${sign.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }
 
-/** Lines of at most `columns`, broken at spaces; a word that is longer is broken where it must be. */
+/** Lines of at most `columns`, broken at spaces. A longer word is broken inside. */
 export function wrap(text: string, columns: number): string[] {
   return text
     .replaceAll("\t", "    ")

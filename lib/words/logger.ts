@@ -1,6 +1,6 @@
 /**
- * The program's own log: for people on a terminal, one JSON object a line otherwise, always on standard error.
- * Everything that leaves through it is searched for known secrets first.
+ * The program's own log, on standard error: readable lines on a terminal, else one JSON object a line.
+ * It removes known secrets from each line.
  */
 import { createConsola, type ConsolaReporter } from "consola";
 import type { Clock } from "../doors/clock.ts";
@@ -8,7 +8,7 @@ import { type Instance, instanceName } from "./domain.ts";
 import { type LogEntry, peopleLine } from "./log-line.ts";
 import { redactor, type Secret } from "./secret.ts";
 
-/** What a line is about; shown with it. */
+/** What a line is about; shown on the line. */
 export interface LogFields {
   testbed?: string;
   instance?: string;
@@ -17,7 +17,7 @@ export interface LogFields {
   target?: string;
 }
 
-/** What a log line about an instance names. */
+/** The fields of a log line about an instance. */
 export function fieldsOf(instance: Instance): LogFields {
   const { testbed, worker, job } = instance;
   return {
@@ -51,9 +51,9 @@ export function openLog({ clock, format, level, secrets, write }: LogOptions): L
   const show = format === "json" ? jsonLine : peopleLine;
   const reporter: ConsolaReporter = {
     log: (entry) => {
-      // consola puts the message before the arguments; ours is always the fields alone.
+      // consola puts the message before the arguments; we always pass one argument, the fields.
       const [message, fields] = entry.args as [string, LogFields];
-      // Before a line is wrapped or escaped: a secret that was broken in two would not be found.
+      // Before the line is wrapped or escaped: a secret that is broken in two would not be found.
       const clean = Object.fromEntries(
         Object.entries(fields).map(([name, value]) => [name, redact(String(value))]),
       );

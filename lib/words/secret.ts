@@ -1,4 +1,4 @@
-/** A text that must not be shown: printing, logging or serialising it gives `***`. */
+/** A secret text. Printing, logging or serialising it gives `***`. */
 export class Secret {
   readonly #value: string;
 
@@ -6,7 +6,7 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The text itself, for the one place that must send it. */
+  /** The text itself, only for the code that must send or store it. */
   reveal(): string {
     return this.#value;
   }
@@ -24,7 +24,7 @@ export class Secret {
   }
 }
 
-/** Replaces secrets as they are, and as URLs, JSON and HTTP's basic authentication write them. */
+/** Replaces secrets, also in the forms that URLs, JSON and HTTP's basic authentication give them. */
 export function redactor(secrets: Secret[]): (text: string) => string {
   const forms = secrets
     .map((secret) => secret.reveal())
@@ -35,7 +35,7 @@ export function redactor(secrets: Secret[]): (text: string) => string {
       JSON.stringify(text).slice(1, -1),
       ...["base64", "base64url"].map((form) => Buffer.from(text).toString(form as BufferEncoding)),
     ]);
-  // The longest first: a form may begin with another one.
+  // Longest first, because one form may begin with another.
   const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
   return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
 }

@@ -1,5 +1,5 @@
 /**
- * ULIDs as the server takes and prints them: 48 bits of milliseconds, 80 of chance, 26 characters
+ * ULIDs as the server accepts and prints them: 48 bits of milliseconds and 80 random bits in 26 characters
  * (lib/devserver/README.md "Conventions").
  */
 import type { Clock } from "../doors/clock.ts";
@@ -7,13 +7,13 @@ import type { Random } from "../doors/random.ts";
 
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/** Upper case, `I` and `L` read as 1, `O` as 0; null where the text is not a ULID. */
+/** The ULID in upper case, with `I` and `L` read as 1 and `O` as 0; null if the text is not a ULID. */
 export function parseUlid(text: string): string | null {
   const upper = text.toUpperCase().replace(/[IL]/g, "1").replace(/O/g, "0");
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(upper) ? upper : null;
 }
 
-/** A function that makes ULIDs, each greater than the one before, also within one millisecond. */
+/** Returns a function that makes ULIDs, each greater than the one before, even within one millisecond. */
 export function createUlids({ clock, random }: { clock: Clock; random: Random }): () => string {
   let last = 0n;
   return () => {

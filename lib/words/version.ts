@@ -1,4 +1,4 @@
-/** Which build this is. scripts/build.ts compiles the values in; run from source they say so. */
+/** Which build this is. scripts/build.ts compiles the values in; a run from source has `development`. */
 import manifest from "../../package.json" with { type: "json" };
 
 declare const BUILD_COMMIT: string | undefined;
@@ -8,9 +8,9 @@ declare const BUILD_TARGET: string | undefined;
 export interface Version {
   product: string;
   version: string;
-  /** The commit's hash, with `-dirty` where the tree had changes; `development` when run from source. */
+  /** The commit's hash, with `-dirty` if the tree had changes; `development` if run from source. */
   commit: string;
-  /** As in `linux-x64`; `development` when run from source. */
+  /** For example `linux-x64`; `development` if run from source. */
   target: string;
 }
 

@@ -422,7 +422,7 @@ test("triedThere() says what was found of a host behind ssh", () => {
     /^ssh logs in as lab; \S+ \S+ free in \/w; bash is there; the agent is \/opt\/agent$/,
   );
   expect(triedThere(testbedOf(), { ...survey, freeBytes: null, hasBash: false }, null)).toBe(
-    "ssh logs in as lab; /w; this program is copied there as the agent",
+    "ssh logs in as lab; /w; this program is copied there to run as the agent",
   );
 });
 

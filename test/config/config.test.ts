@@ -831,10 +831,10 @@ describe("a problem is reported with line, key and fix:", () => {
   });
 
   test.each(["a b", " a", "a\\tb", "\\u202ea", "", "a".repeat(129)])("a target named %j", (name) => {
-    const [told] = failureOf(withTestbed(`[target."${name}"]`))
+    const [problem] = failureOf(withTestbed(`[target."${name}"]`))
       .message.split("\n")
       .slice(1);
-    expect(told).toMatch(/^ {2}config\.toml:9: target\..*: this name cannot be used$/);
+    expect(problem).toMatch(/^ {2}config\.toml:9: target\..*: this name cannot be used$/);
   });
 
   test("an unknown key, together with the problems of other keys", () => {

@@ -72,7 +72,7 @@ test("what keeps an instance on another host from its end is looked at, and show
   const place = { ...instanceOf().place, way: "ssh", ssh } as const;
   await using it = openRunning({ place });
   await it.runUntil(() => it.count(/^look/) > 0);
-  const reason = "another machine answers as bench-1";
+  const reason = "bench-1 is not the machine that";
   it.fate = (call) => {
     if (call.startsWith("look")) return [{ state: "cannot tell", reason, output: null }];
     return call.startsWith("stop") ? { kind: "cannot tell", reason } : undefined;

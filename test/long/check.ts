@@ -60,9 +60,9 @@ describe("check of a testbed behind ssh", () => {
     expect(await checked(lab)).toContain(said);
   });
 
-  test.concurrent("a host that opens no session is told, with where to look", async () => {
+  test.concurrent("a host that does not open a session is reported, with where to look", async () => {
     await using lab = await openSshLab({ config: ["MaxSessions 0"] });
-    expect(await checked(lab)).toContain("it opens no session; see MaxSessions in its sshd_config");
+    expect(await checked(lab)).toContain("it does not open a session; see MaxSessions in its sshd_config");
   });
 
   test.concurrent("a jump host whose key is not known is told, with what to do", async () => {
@@ -71,7 +71,7 @@ describe("check of a testbed behind ssh", () => {
     const known = ["HostName 127.0.0.1", "User root", `Port ${port}`, `IdentityFile ${userKey}`];
     const jump = ["ProxyJump jump", "Host jump", ...known, `UserKnownHostsFile ${lab.directory}/none`, ""];
     appendFileSync(join(lab.directory, "ssh_config"), jump.join("\n"));
-    expect(await checked(lab)).toContain("run ssh bench-1 by hand: a jump host");
+    expect(await checked(lab)).toContain("run ssh bench-1 by hand: the key of a jump host");
   });
 
   test.concurrent("on a terminal nothing that ssh runs can ask there", async () => {
@@ -134,7 +134,7 @@ describe("check of a testbed behind ssh", () => {
     );
     rmSync(lab.work, { recursive: true });
     expect(await checked(lab)).toBe(
-      `error: bench-1: ${lab.work} is not there and cannot be made by this user; make it, or set testbed.bed-1.work_dir`,
+      `error: bench-1: ${lab.work} is not there and cannot be created by this user; make it, or set testbed.bed-1.work_dir`,
     );
   });
 
@@ -145,10 +145,10 @@ describe("check of a testbed behind ssh", () => {
     rmSync(join(lab.work, "testbed-id"));
     const id = await lab.submit("true");
     await until("it is told", () =>
-      factory.log().some(({ message }) => message.includes("another machine answers")),
+      factory.log().some(({ message }) => message.includes("is not the machine that")),
     );
     const said = await checked(lab);
-    expect(said).toMatch(/^error: another machine answers as bench-1 than .* is missing or empty\)/);
+    expect(said).toMatch(/^error: bench-1 is not the machine .* is missing or empty\)/);
     const [, machine = ""] = /; if it is the right one, write (\S+) into that file there$/.exec(said) ?? [];
     expect(existsSync(join(lab.work, "testbed-id"))).toBe(false);
     writeFileSync(join(lab.work, "testbed-id"), machine);

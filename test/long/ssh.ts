@@ -184,7 +184,7 @@ describe("a testbed behind ssh", () => {
     await until("it is told", () =>
       factory
         .log()
-        .some(({ message }) => message.includes("the host key of bench-1 is not the one that is known")),
+        .some(({ message }) => message.includes("the host key of bench-1 is not the expected one")),
     );
     factory.kill("SIGTERM");
     expect(await factory.exited).toBe(0);
@@ -199,7 +199,7 @@ describe("a testbed behind ssh", () => {
     await Bun.write(join(lab.work, "testbed-id"), "0123456789abcdef\n");
     const second = lab.start();
     await until("it is told", () =>
-      second.log().some(({ message }) => message.includes("another machine answers as bench-1")),
+      second.log().some(({ message }) => message.includes("bench-1 is not the machine that")),
     );
     second.kill("SIGTERM");
     expect(await second.exited).toBe(0);
@@ -357,11 +357,11 @@ describe("a testbed behind ssh", () => {
     must(await lab.user.cancel(id));
     expect((await lab.ended(id)).cancelled).toBe(true);
     await until("it is told", () =>
-      factory.log().some(({ message }) => message.includes("another machine answers as bench-1")),
+      factory.log().some(({ message }) => message.includes("bench-1 is not the machine that")),
     );
     await until("status shows it", async () => {
       const status = lab.start({ command: ["status"] });
-      return (await status.stdout()).includes("another machine answers as bench-1");
+      return (await status.stdout()).includes("bench-1 is not the machine that");
     });
     expect(processesNaming(`${lab.work}/bed-1_1`).length).toBeGreaterThan(0);
     expect(await lab.factoryApi.workers()).toMatchObject({ value: [{ recycle: true }] });

@@ -195,5 +195,5 @@ function split(line = ""): [string, string] {
 }
 
 function notUnderstood(lines: string[]): string {
-  return `the minder's answer is not understood: ${JSON.stringify(lines.slice(0, 2).join("\n").slice(0, 200))}`;
+  return `cannot understand the minder's answer: ${JSON.stringify(lines.slice(0, 2).join("\n").slice(0, 200))}`;
 }

@@ -29,7 +29,7 @@ export function openElevated({ transport, platform, user }: ElevationOptions): T
       ? result.exitCode !== 0 && /^(?:sudo|pfexec): |sudoers/m.test(said)
       : /not found|ENOENT/.test(said);
     if (!isRefused) return result;
-    const reason = `${words[0]} does not let ${user} run ${elevatedShell} as root (${said.split("\n").at(-1)}), which general.use_privilege_elevation asks for; ${fix}, or set it to false`;
+    const reason = `${words[0]} does not let ${user} run ${elevatedShell} as root (${said.split("\n").at(-1)}), but general.use_privilege_elevation requires it; ${fix}, or set it to false`;
     return { ok: false, reason };
   };
 }

@@ -32,7 +32,7 @@ umask 077
 mkdir -p "$1" && cat >"$2.$$" || exit
 if [ "$(($(wc -c <"$2.$$")))" -eq "$3" ]; then chmod 700 "$2.$$" && mv "$2.$$" "$2"; else
   rm -f "$2.$$"
-  echo "the minder's script was cut short on its way" >&2
+  echo "the minder's script was cut short" >&2
   exit 1
 fi`;
 

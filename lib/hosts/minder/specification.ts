@@ -73,7 +73,8 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
   if (name.length > 120) return { ok: false, reason: `the testbed's name ${spec.testbed} is too long` };
   if (!/^[0-9a-f]{16,64}$/.test(spec.cookie)) throw new Error("a cookie is 16 to 64 hex digits");
   const badName = Object.keys(spec.environment).find((key) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key));
-  if (badName !== undefined) return { ok: false, reason: `${badName} is no name of an environment variable` };
+  if (badName !== undefined)
+    return { ok: false, reason: `${badName} cannot be the name of an environment variable` };
   const words: (readonly [string, string])[] = [
     ["instance", spec.instance],
     ["about", `"instance":${JSON.stringify(spec.instance)}`],
@@ -106,7 +107,7 @@ export function armText(spec: ArmSpec, elevation?: Elevation): Text {
       const what = word === "environment" ? value.slice(0, value.indexOf("=")) : `the ${word}`;
       // A variable's value may be a secret.
       const shown = word === "environment" ? "" : `: ${JSON.stringify(value)}`;
-      return { ok: false, reason: `${what} has a line break or a zero byte in it${shown}` };
+      return { ok: false, reason: `${what} contains a line break or a zero byte${shown}` };
     }
   }
   const lines = words.map(([word, value]) => `${word} ${value}\n`);

@@ -41,7 +41,7 @@ elif [ "$5" = copy ]; then
   mkdir -p "$1" && cat >"$copy" || exit 1
   case $(sum_of "$copy") in
   "$wanted"*) ;;
-  *) echo "the copy was cut short, or no program there tells a SHA-256" >&2; exit 1 ;;
+  *) echo "the copy was cut short, or the host has no program for SHA-256" >&2; exit 1 ;;
   esac
   chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
   for each in "\${1%/*}"/*; do
@@ -51,10 +51,10 @@ fi`;
 
 /** Why it would not run there; null: it would, as far as can be told from here. */
 export function whyNotCopied({ system, cpu }: Survey, executable: Executable | null): string | null {
-  const missing = "there is no buildomat-agent on its PATH, and agent_path names none";
+  const missing = "there is no buildomat-agent on its PATH, and agent_path is not set";
   if (executable === null) return `${missing}; only the built executable can be copied`;
   if (executable.system === system && executable.cpu === cpu) return null;
-  return `${missing}; this program is for ${executable.system} on ${executable.cpu} and it is ${system} on ${cpu}`;
+  return `${missing}; this program is for ${executable.system} on ${executable.cpu}, but the host is ${system} on ${cpu}`;
 }
 
 /** Where a copy is, if it is there. */
@@ -84,5 +84,5 @@ export async function copyAgent(
     timeoutMs: copyTimeoutMs,
   });
   if (copied.ok) return { ok: true, path };
-  return { ok: false, reason: `this program could not be copied there as its agent: ${copied.reason}` };
+  return { ok: false, reason: `cannot copy this program there as the agent: ${copied.reason}` };
 }

@@ -136,7 +136,7 @@ function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: s
   if (/REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed/.test(said)) {
     const name = port === null ? host : `[${host}]:${port}`;
     const fix = hostKey === null ? `run ssh-keygen -R '${name}'` : "correct host_key";
-    return `the host key of ${host} is not the one that is known: another machine may answer there; if it is the right one, ${fix}`;
+    return `the host key of ${host} is not the expected one: it may be another machine; if it is the right one, ${fix}`;
   }
   const refusal = lineWith(/Permission denied|Too many authentication failures/);
   if (refusal !== undefined) {
@@ -144,10 +144,10 @@ function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: s
     const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
     const fix = flaw === undefined ? "see ssh_user and ssh_key" : fixOf(flaw);
     const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
-    return `ssh to ${host} is refused (${why}): a key that needs no passphrase must be accepted there; ${fix}`;
+    return `ssh to ${host} is refused (${why}): the host must accept a key without a passphrase; ${fix}`;
   }
   if (lineWith(/Session open refused by peer/) !== undefined) {
-    return `cannot reach ${host} over ssh: it opens no session; see MaxSessions in its sshd_config`;
+    return `cannot reach ${host} over ssh: it does not open a session; see MaxSessions in its sshd_config`;
   }
   const last = (lines.findLast((line) => line !== "") ?? otherwise).replace(/^ssh: /, "");
   return `cannot reach ${host} over ssh: ${last}${hintOn(last, host)}`;
@@ -163,5 +163,5 @@ function hintOn(last: string, host: string): string {
   if (last.includes("Could not resolve")) return "; correct host";
   // What a jump host's own ssh says is lost: a shared connection that persists throws it away.
   if (!last.includes("exchange_identification: Connection closed")) return "";
-  return `; run ssh ${host} by hand: a jump host before it may not be known yet, or refuse the key`;
+  return `; run ssh ${host} by hand: the key of a jump host may not be known yet, or the jump host refuses yours`;
 }

@@ -41,7 +41,7 @@ export interface SshHosts {
   watch(place: SshPlace, cookie: string, onChange: () => void): { close(): void };
 }
 
-const reachHint = "a private certificate authority and a proxy go into general.agent_environment";
+const reachHint = "set a proxy or a private certificate authority in general.agent_environment";
 const defaultWorkDirectory = "~/.local/state/buildomat-factory";
 const knownSchema = z.object({ host: z.string(), workDirectory: z.string(), machine: z.string() });
 type KnownMachine = z.infer<typeof knownSchema>;
@@ -89,7 +89,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     if (seen.machine === null) {
       return {
         ok: false,
-        reason: `${address.host}: ${seen.workDirectory}/testbed-id there says nothing; remove it`,
+        reason: `${address.host}: ${seen.workDirectory}/testbed-id there is empty; remove it`,
       };
     }
     await noteMachine(machineFile(testbed), machineText(address, seen));
@@ -141,13 +141,13 @@ export function openSshHosts(options: SshOptions): SshHosts {
       return {
         ok: false,
         isServerSilent: true,
-        reason: `${host}: an agent there does not reach ${baseurl}: ${trial.reason}; ${reachHint}`,
+        reason: `${host}: an agent there cannot reach ${baseurl}: ${trial.reason}; ${reachHint}`,
       };
     }
     const tried =
       trial.kind === "reached"
-        ? `${host}: the server answers there`
-        : `${host}: not tried whether the server answers there, which has neither curl nor wget`;
+        ? `${host}: it reaches the server`
+        : `${host}: cannot try whether it reaches the server: it has neither curl nor wget`;
     return {
       ok: true,
       remarks: remarksOn(testbed, seen).map((remark) => `${host}: ${remark}`),
@@ -179,7 +179,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
   ): string | null {
     // Where the configuration names another directory by now, that one is got to know.
     if (before?.workDirectory !== workDirectory || before.machine === machine) return null;
-    const what = `another machine answers as ${testbed.host} than the one that this testbed hung on`;
+    const what = `${testbed.host} is not the machine that this testbed was attached to before`;
     const name = `${workDirectory}/testbed-id`;
     if (machine !== null) {
       return `${what} (${name} differs); if it is the right one, remove ${machineFile(testbed)}`;
@@ -197,7 +197,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
       return { ok: true, agent: { kind: "external", argv: [seen.agent], bmat: [seen.agent] } };
     }
     if (testbed.agentPath === null) return null;
-    return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there, or cannot be run` };
+    return { ok: false, reason: `its agent_path ${testbed.agentPath} is not there or cannot be run` };
   }
 
   async function agentAt(

@@ -18,7 +18,7 @@ export function guarded({ run }: Connection, { host, machine }: SshHost, directo
     const words = ["sh", "-c", guardScript, "sh", directory, machine ?? "", ...minderPath, ...argv];
     const result = await run(words, stdin, timeoutMs);
     if (!result.ok || result.exitCode !== 254 || !result.stderr.includes("another-machine")) return result;
-    const reason = `another machine answers as ${host} than the one that this was begun on: ${directory}/testbed-id there is not ${machine}; if it is the right one, its disk restored, and nothing of this runs elsewhere, write that into it`;
+    const reason = `${host} is not the machine that this instance started on: ${directory}/testbed-id there is not ${machine}; if it is the same machine with a restored disk, and the instance does not run elsewhere, write that id into the file`;
     return { ok: false, reason };
   };
 }

@@ -29,19 +29,20 @@ export function whyUnfit(
   const need = !isElevated
     ? "root, which general.use_privilege_elevation = true gives"
     : system !== "Linux"
-      ? "isolation, which only Linux has"
+      ? "isolation, which exists only on Linux"
       : isolate === "off"
         ? 'isolation; set general.isolate = "auto"'
         : null;
   if (need === null) return null;
-  return `the agent ${agent} is of buildomat's main line and needs ${need}; or use another agent`;
+  return `the agent ${agent} is from buildomat's main line and needs ${need}; or use another agent`;
 }
 
 /** What was tried there and is right. `agent`: what runs jobs there; null: a copy of this program. */
 export function triedThere(testbed: Testbed, survey: Survey, agent: string | null): string {
   const { user, workDirectory, hasBash } = survey;
   const room = roomThere(testbed, survey)?.message ?? workDirectory;
-  const program = agent === null ? "this program is copied there as the agent" : `the agent is ${agent}`;
+  const program =
+    agent === null ? "this program is copied there to run as the agent" : `the agent is ${agent}`;
   return [`ssh logs in as ${user}`, room, ...(hasBash ? ["bash is there"] : []), program].join("; ");
 }
 

@@ -241,7 +241,7 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
 function resultOf({ out, err }: Pending): RunResult {
   const last = /^exit (\d{1,3})$/.exec(out.lines.at(-1) ?? "");
   const isWhole = [out, err].every(({ lines, seen, count }) => lines.length === count && seen === count);
-  if (!isWhole || last === null) return { ok: false, reason: "the answer was torn on its way" };
+  if (!isWhole || last === null) return { ok: false, reason: "the answer was cut short" };
   return {
     ok: true,
     exitCode: Number(last[1]),

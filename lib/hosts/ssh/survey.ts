@@ -21,7 +21,7 @@ export interface Survey {
   workDirectory: string;
   /** Random, kept in the work directory: the same address with another id is another machine. Null: none was given yet. */
   machine: string | null;
-  /** The agent that was asked for; else one on the PATH; null: it is not there, or cannot be run. */
+  /** The agent that was asked for; else one on the PATH; null: it does not exist or cannot be run. */
   agent: string | null;
   /** It is one of buildomat's main line; false where nobody looked. */
   isMainLine: boolean;
@@ -49,7 +49,7 @@ case $work in "~" | "~/"*) work=$HOME\${work#?} ;; esac
 case $agent in "~/"*) agent=$HOME\${agent#?} ;; esac
 [ -z "$id" ] || mkdir -p "$work" 2>/dev/null
 if [ -L "$work" ] || { [ ! -d "$work" ] && { [ -n "$id" ] || [ -e "$work" ]; }; }; then
-  echo "the work directory $work cannot be made there, or is a link" >&2
+  echo "the work directory $work cannot be created there, or is a link" >&2
   exit 1
 fi
 there=

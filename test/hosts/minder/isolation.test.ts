@@ -95,7 +95,7 @@ describe("probe()", () => {
     expect(readText("/proc/self/mountinfo")).toBe(mounts);
   });
 
-  test("tells what makes every job fail", async () => {
+  test("reports what would make every job fail", async () => {
     lab = openLab();
     mkdirSync(lab.work);
     chmodSync(lab.work, 0o770);
@@ -106,7 +106,7 @@ describe("probe()", () => {
 });
 
 describe.each(refusals)("namespaces that are refused %s", (_, refusal) => {
-  test("are told by probe(), and arm() does without them, one instance at a time", async () => {
+  test("are reported by probe(), and arm() runs one instance at a time without them", async () => {
     const { inner, end } = await openRefusing(refusal);
     const { minder } = inner;
     expect(await minder.probe()).toMatchObject({
@@ -119,12 +119,14 @@ describe.each(refusals)("namespaces that are refused %s", (_, refusal) => {
     const spec = inner.spec({ agent, bmat: ["/bin/true"] });
     const armed = await minder.arm(spec);
     expect(armed).toEqual({ kind: "armed", refusal: expect.stringMatching(refusal.reason) });
-    // Whoever asks again is told the same.
+    // A second request gets the same answer.
     expect(await minder.arm(spec)).toEqual(armed);
     const second = inner.spec({ testbed: "other", agent });
     expect(await minder.arm(second)).toEqual({
       kind: "elsewhere",
-      owner: expect.stringMatching(/^board\/1 in .*one such instance at a time on a host$/),
+      owner: expect.stringMatching(
+        /^board\/1 in .*without isolation: a host runs only one such instance at a time$/,
+      ),
       isHost: true,
     });
     await run(inner, spec);

@@ -118,9 +118,9 @@ test("the agent and the work directory may be in the host's /opt/buildomat thems
 });
 
 const needsRoot =
-  /^the agent \S+ is of buildomat's main line and needs root, which general\.use_privilege_elevation = true gives; or use another agent/;
+  /^the agent \S+ is from buildomat's main line and needs root, which general\.use_privilege_elevation = true gives; or use another agent/;
 const needsIsolation =
-  /^the agent \S+ is of buildomat's main line and needs isolation; allow namespaces, with general\.isolate = "auto"; or use another agent/;
+  /^the agent \S+ is from buildomat's main line and needs isolation; allow namespaces, with general\.isolate = "auto"; or use another agent/;
 
 test("arm() and probe() refuse a main-line agent where it would not find its files", async () => {
   lab = openLab();

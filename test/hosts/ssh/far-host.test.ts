@@ -134,14 +134,14 @@ describe.each(shells)("in %s", (...shell) => {
       );
     }
     rmSync(work, { recursive: true });
-    expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be made by this user; /);
+    expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be created by this user; /);
   });
 
   test("inspect() names a work directory that cannot be made, with the fix", async () => {
     writeFileSync(join(directory, "file"), "");
     work = join(directory, "file/far");
     expect(await inspect(openHosts(words))).toBe(
-      `bench-1: ${work} is not there and cannot be made by this user; make it, or set testbed.bed-1.work_dir`,
+      `bench-1: ${work} is not there and cannot be created by this user; make it, or set testbed.bed-1.work_dir`,
     );
   });
 
@@ -164,7 +164,7 @@ describe.each(shells)("in %s", (...shell) => {
         expect.stringMatching(
           /^bench-1: ssh logs in as \S+; 97 MiB free in \S+\/far; the agent is \S+\/agent$/,
         ),
-        "bench-1: the server answers there",
+        "bench-1: it reaches the server",
       ],
       remarks: [
         "bench-1: there is no /bin/bash: jobs are bash scripts; install it",
@@ -201,7 +201,7 @@ describe.each(shells)("in %s", (...shell) => {
     const id = join(work, "testbed-id");
     const machine = readFileSync(id, "utf8").trim();
     const known = join(directory, "machines/bed-1");
-    const gone = `another machine answers as bench-1 than the one that this testbed hung on, or its disk is not mounted (${id} is missing or empty); if it is the right one, write ${machine} into that file there`;
+    const gone = `bench-1 is not the machine that this testbed was attached to before, or its disk is not mounted (${id} is missing or empty); if it is the right one, write ${machine} into that file there`;
     writeFileSync(id, "");
     expect(await inspect(hosts)).toBe(gone);
     rmSync(id);
@@ -217,13 +217,13 @@ describe.each(shells)("in %s", (...shell) => {
     writeFileSync(id, `${machine}\n`);
     expect(await hosts.reach(bed())).toMatchObject({ ok: true });
     writeFileSync(id, "another\n");
-    const other = `another machine answers as bench-1 than the one that this testbed hung on (${id} differs); if it is the right one, remove ${known}`;
+    const other = `bench-1 is not the machine that this testbed was attached to before (${id} differs); if it is the right one, remove ${known}`;
     expect(await hosts.reach(bed())).toEqual({ ok: false, reason: other });
     expect(await inspect(hosts)).toBe(other);
     rmSync(known);
     expect(await inspect(hosts)).toBeNull();
     writeFileSync(id, "\n");
-    const blank = { ok: false, reason: `bench-1: ${id} there says nothing; remove it` };
+    const blank = { ok: false, reason: `bench-1: ${id} there is empty; remove it` };
     expect(await hosts.reach(bed())).toMatchObject(blank);
   });
 });

@@ -230,12 +230,12 @@ test.each([
   ["torn", ["MARK out 1 1 aMARK out 1 2 b", "MARK out 1 3 exit 0", "MARK end out 1 3"]],
   ["in another order", ["MARK out 1 2 b", "MARK out 1 1 a", "MARK out 1 3 exit 0", "MARK end out 1 3"]],
   ["after the last", ["MARK out 1 1 exit 0", "MARK out 1 2 a", "MARK end out 1 2"]],
-])("an answer with a line that is %s is no answer", async (_, lines) => {
+])("an answer with a line that is %s is refused", async (_, lines) => {
   const { line, said, print } = openSimulated();
   const result = line.run(["true"], "", 10_000);
   await until("it is asked", () => requests(said).length === 1);
   print(...lines, "MARK end err 1 0");
-  expect(await result).toEqual({ ok: false, reason: "the answer was torn on its way" });
+  expect(await result).toEqual({ ok: false, reason: "the answer was cut short" });
   await line.close();
 });
 

@@ -84,7 +84,7 @@ test("F52 nothing is asked of another machine that answers at the address, whate
     writeFileSync(join(work, "testbed-id"), id);
     const refused = {
       ok: false as const,
-      reason: expect.stringContaining("another machine answers as bench-1"),
+      reason: expect.stringContaining("bench-1 is not the machine that"),
     };
     expect(await minder.locks()).toEqual(refused);
     expect(await hosts.minderOf(place).locks()).toEqual(refused);
@@ -252,7 +252,7 @@ test("inspect() names an agent of buildomat's main line where agents are not roo
     }).inspect(bed);
     return seen.ok ? "" : seen.reason;
   };
-  const what = `bench-1: the agent ${agentPath} is of buildomat's main line and needs`;
+  const what = `bench-1: the agent ${agentPath} is from buildomat's main line and needs`;
   expect(await inspected({})).toStartWith(
     `${what} root, which general.use_privilege_elevation = true gives;`,
   );

@@ -116,7 +116,7 @@ mind() {
   fi
   if [ "$isolate" = off ]; then
     [ "$uses_host" = no ] || take_host
-    start_first "$@" || give_up "failed cannot start its first process: $trouble"
+    start_first "$@" || give_up "failed cannot start the agent's first process: $trouble"
   fi
   cd /
   attend
@@ -144,7 +144,7 @@ take_host() {
   take_lock .host
   host_result=$? my_host_lock=$my_lock my_lock=$testbed_lock
   case $host_result in
-  1) my_host_lock='' && give_up "host-elsewhere $holder, not isolated: one such instance at a time on a host" ;;
+  1) my_host_lock='' && give_up "host-elsewhere $holder, without isolation: a host runs only one such instance at a time" ;;
   2) my_host_lock='' && give_up "failed $holder" ;;
   esac
 }
@@ -165,7 +165,7 @@ join_or_clear() {
     read_instance "$directory"
     settle_unstarted
     if [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
-      report "taken $directory is another instance's; an instance directory is never used again"
+      report "taken $directory belongs to another instance; an instance directory is never used twice"
       exit 0
     fi
     if [ "$went" = yes ] || { [ -z "$claimed" ] && [ -e "$directory/minder/armed" ] &&
@@ -176,7 +176,7 @@ join_or_clear() {
     fi
     # Made, and its maker killed before it could write anything; this removes only what is empty.
     if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ] && ! rmdir "$directory" 2>/dev/null; then
-      report "taken $directory is there already; an instance directory is never used again"
+      report "taken $directory already exists; an instance directory is never used twice"
       exit 0
     fi
     # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is
@@ -193,7 +193,7 @@ join_or_clear() {
       fi
     fi
     if [ "$waited" -gt 20000 ]; then
-      report "failed $directory is there already, and who made it cannot be told; an instance directory is never used again"
+      report "failed $directory already exists, and its owner is not known; an instance directory is never used twice"
       exit 0
     fi
     [ ! -d "$directory" ] || pause
@@ -215,7 +215,7 @@ reopen() {
     report "taken $directory is not there"
     exit 0
   elif [ -n "$cookie" ] && [ "$cookie" != "$wanted" ]; then
-    report "taken $directory is another instance's"
+    report "taken $directory belongs to another instance"
     exit 0
   elif [ -e "$directory/opt/etc/job-done.json" ]; then
     trouble='its job is done'

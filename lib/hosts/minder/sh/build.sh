@@ -6,10 +6,10 @@ build() {
   socket=$directory/opt/run/buildomat.sock
   # sun_path is 104 bytes on some systems, its final zero included.
   [ "${#socket}" -le 103 ] ||
-    give_up "failed the path $socket is longer than a socket's may be (103 bytes); choose a shorter general.work_dir"
+    give_up "failed the path $socket is too long for a socket (at most 103 bytes); choose a shorter general.work_dir"
   read_free_space "$directory"
   [ -z "$free_kb" ] || [ "$free_kb" -ge 65536 ] ||
-    give_up "failed only $free_kb KB are free in $work; 64 MB are needed"
+    give_up "failed only $free_kb KB are free in $work; an instance needs 64 MB"
   mkfifo minder/gate minder/events &&
     printf '%s\n' "$testbed_json" >home/testbed.json &&
     printf '%s\n' "$intent_json" >minder/intent.json &&
@@ -44,7 +44,7 @@ is_agent_fit() {
     return 0
   fi
   is_main_line "$1" || return 0
-  reason="the agent $1 is of buildomat's main line and needs $reason; or use another agent, for example the built-in one"
+  reason="the agent $1 is from buildomat's main line and needs $reason; or use another agent, for example the built-in one"
   return 1
 }
 

@@ -8,7 +8,7 @@ find_former() {
   reason='its processes cannot be searched for on this host'
   if [ "$stray_proof" = yes ] && [ "$uid" != 0 ] && is_agent_hidden; then
     stray_proof=no
-    reason="process $seen_pid is an agent of another user, and whose it is only root can read"
+    reason="process $seen_pid is an agent of another user, and only root can see which instance it belongs to"
   fi
 }
 

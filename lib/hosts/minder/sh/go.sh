@@ -18,7 +18,7 @@ go() {
   fi
   if [ ! -d "$directory/minder" ]; then
     if is_locked_elsewhere; then
-      answer "cannot-tell $directory is gone, and $holder lives"
+      answer "cannot-tell $directory is gone, but $holder is alive"
     else
       answer expired
     fi
@@ -39,7 +39,7 @@ go() {
     # It lasts before anything is started, as does who it is: whoever reads `go` never starts another one.
     if ! make_last "$directory/minder/claim" "$directory/minder/minder" "$directory/minder/identity.json" \
       "$directory/minder"; then
-      answer "cannot-tell cannot make the mark in $directory last"
+      answer "cannot-tell cannot write the mark in $directory to the disk"
     else
       if [ ! -e "$directory/minder/started" ] && [ -p "$directory/minder/gate" ]; then
         printf 'go\n' 1<>"$directory/minder/gate"

@@ -90,7 +90,7 @@ take_lock() {
     each_lock "$1" '*' meet
     if [ "$is_seen" = no ]; then
       rm -f "$my_lock"
-      holder="cannot see the locks in $locks"
+      holder="cannot read the locks in $locks"
       return 2
     fi
     if [ -n "$holder" ] || [ "$waited" -gt 3000 ]; then

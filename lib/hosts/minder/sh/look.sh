@@ -29,7 +29,7 @@ look_at() {
 
   if [ ! -d "$directory" ]; then
     if is_locked_elsewhere; then
-      reason="the directory is gone, but a live process holds its testbed"
+      reason="the directory is gone, but a running process holds its testbed"
     elif [ -e "$directory" ]; then
       reason="it is not a directory"
     else

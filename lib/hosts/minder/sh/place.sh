@@ -9,7 +9,7 @@ are_places_safe() {
   [ -d "$2" ] || mkdir -m 1777 "$2" 2>/dev/null
   for place in "work directory $1" "lock directory $2"; do
     [ ! -L "/${place#*/}" ] || reason="the $place is a symbolic link; name the directory itself"
-    [ -d "/${place#*/}" ] || reason="the $place is not there and cannot be made"
+    [ -d "/${place#*/}" ] || reason="the $place is not there and cannot be created"
   done
   [ -d "$2" ] || reason="$reason; as root: mkdir -p -m 1777 $2"
   [ -z "$reason" ] || return 1
