@@ -15,7 +15,7 @@ import { takeCheck } from "./server-findings.ts";
 import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
-import { setTrouble } from "./trouble.ts";
+import { commitTroubles } from "./trouble.ts";
 import { decideEnd } from "./wind-down.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
@@ -215,7 +215,8 @@ function free(
   const ranMs = ranMsOf(factory, instance);
   const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
   // Its host answered just now.
-  if (instance.place.way === "ssh" && !instance.isCleared) setTrouble(factory, instance.testbed, null);
+  if (instance.place.way === "ssh" && !instance.isCleared)
+    commitTroubles(factory, new Map([[instance.testbed, null]]));
   const { isLost, line } = describeEnd(ended, record, ranMs);
   const log = logFor(factory, ended);
   if (isLost) log.warn(line);

@@ -8,13 +8,13 @@ import { type Changes, type Instance, instanceName, isOpen } from "../words/doma
 import { type TestbedRecords, testbedMemory } from "./testbed-memory.ts";
 
 /** A look, and what the next one is compared with. */
-export interface KnownLook extends Look {
+interface KnownLook extends Look {
   /** As the minder gave it. */
   output: string | null;
 }
 
 /** The board of an instance, and its job's absence from the service, if the agent did not see the job's end. */
-export interface BoardMemory {
+interface BoardMemory {
   idle: IdleSpan | null;
   absent: IdleSpan | null;
   isAtWork: boolean;

@@ -76,7 +76,7 @@ async function holdsBootstrap(
 }
 
 /** What there is to see of an agent without a minder. */
-export type RustView = Pick<MinderView, "state" | "reason" | "output" | "process" | "minder">;
+type RustView = Pick<MinderView, "state" | "reason" | "output" | "process" | "minder">;
 
 const unknown = "cannot tell";
 const nothingSeen: RustView = {

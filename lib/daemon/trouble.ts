@@ -10,12 +10,7 @@ import { testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "clock" | "known" | "store">;
 
-/** Commits what keeps jobs from a testbed; null: nothing does. */
-export function setTrouble(factory: Needs, name: string, reason: string | null): void {
-  commitTroubles(factory, new Map([[name, reason]]));
-}
-
-/** The same, from what the last looks found. */
+/** Commits what keeps jobs from each testbed, as the last looks found it. */
 export function showTroubles(factory: Needs, testbeds: Iterable<Testbed>): void {
   const { known } = factory;
   const reasonOf = (testbed: Testbed): string | null => {
@@ -30,7 +25,7 @@ export function showTroubles(factory: Needs, testbeds: Iterable<Testbed>): void 
   commitTroubles(factory, new Map([...testbeds].map((testbed) => [testbed.name, reasonOf(testbed)])));
 }
 
-/** In one transaction: a fault of this host can concern a thousand testbeds. */
+/** Null: nothing keeps jobs from it. In one transaction: a fault of this host can concern a thousand testbeds. */
 export function commitTroubles(
   { known, store, clock }: Pick<Factory, "known" | "store" | "clock">,
   reasons: ReadonlyMap<string, string | null>,
