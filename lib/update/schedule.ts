@@ -11,6 +11,7 @@ import { asFactoryError } from "./download.ts";
 import type { Places } from "./places.ts";
 import { judgeTrial } from "./trial.ts";
 import type { Updater } from "./updater.ts";
+import { compareVersions } from "./version-order.ts";
 
 const tickMs = 2_000;
 /** The start's own work comes first, and the hosts of a lab do not ask all at once. */
@@ -56,6 +57,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
   /** The version of which a line was logged. */
   let loggedOf: string | null = null;
   let isTroubled = false;
+  let isLeaving = false;
 
   async function tick(): Promise<void> {
     const current = await places.current();
@@ -63,14 +65,17 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     handOverSinceMs = null;
     const isTrusted = await judge();
     if (isTrusted && !isSettled && !options.look().hasOlder) {
-      await updater.prune();
+      // What cannot be removed now is left to the next start: it must not be in the way of a check.
       isSettled = true;
+      await updater.prune();
     }
     if (!isTrusted || settings.mode === "off" || settings.url === null) return;
     if (clock.uptimeMs() >= checkAtMs) await checkNow();
     const { ready } = await updater.state();
-    if (settings.mode !== "auto" || ready === null || ready === running || !isInWindow()) return;
-    if ((await places.mark(ready))?.kind === "bad") await updater.remember({ ready: null });
+    if (settings.mode !== "auto" || ready === null || !isInWindow()) return;
+    // Since it was made ready, a newer one may have been installed by hand, or another one pinned.
+    const isWanted = compareVersions(ready, running) > 0 && (settings.pin ?? ready) === ready;
+    if (!isWanted || (await places.mark(ready))?.kind === "bad") await updater.remember({ ready: null });
     else await updater.switchTo(ready);
   }
 
@@ -84,11 +89,10 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     const { isStarting, isServerDown, unseen } = options.look();
     handOverSinceMs ??= clock.uptimeMs();
     if (isStarting && clock.uptimeMs() - handOverSinceMs < longestWaitMs) return;
-    await updater.remember({ before: { version: to, isServerDown, unseen } }).catch((error: unknown) => {
-      // A full disk must not keep it from the version before.
-      if (!isRefusedBySystem(error)) throw error;
-    });
     log.info(`handing over to ${to}; agents are left running`);
+    // A full disk must not keep a version running that was rolled back.
+    await attempt(() => updater.remember({ before: { version: to, isServerDown, unseen } }));
+    isLeaving = true;
     options.handOver();
   }
 
@@ -136,21 +140,24 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     return from < to ? minute >= from && minute < to : minute >= from || minute < to;
   }
 
-  let isReported = false;
-  while (!signal.aborted) {
+  /** The mirror's and the disk's faults end nothing here: one is logged when it begins, and each check reports its own. */
+  async function attempt(work: () => Promise<void>): Promise<void> {
     try {
-      if (!isReported) await reportRollBack(options);
-      isReported = true;
-      await tick();
+      await work();
       isTroubled = false;
     } catch (error) {
-      // The mirror's and the disk's faults end nothing here; one is logged when it begins, and each check tells its own.
       const shown = asFactoryError(error, places.prefix);
-      if (!(shown instanceof FactoryError) && !isRefusedBySystem(error)) throw error;
-      const hint = shown instanceof FactoryError && shown.hint !== undefined ? `; ${shown.hint}` : "";
-      if (!isTroubled && !signal.aborted) log.warn(`update: ${errorText(shown)}${hint}`);
+      const hint = shown instanceof FactoryError ? shown.hint : undefined;
+      if (!(shown instanceof FactoryError) && !isRefusedBySystem(shown)) throw error;
+      if (!isTroubled && !signal.aborted)
+        log.warn(`update: ${errorText(shown)}${hint === undefined ? "" : `; ${hint}`}`);
       isTroubled = true;
     }
+  }
+
+  await attempt(() => reportRollBack(options));
+  while (!signal.aborted) {
+    if (!isLeaving) await attempt(tick);
     await clock.sleep(tickMs, signal);
   }
 }

@@ -121,7 +121,11 @@ export function openUpdater(options: UpdaterOptions): Updater {
     try {
       await places.settle();
       const offer = await check(wish);
-      if (offer === null) return null;
+      if (offer === null) {
+        // What waits for its window may have been revoked.
+        await remember({ ready: null });
+        return null;
+      }
       const { version } = offer.release;
       const isThere = (await places.versions()).some(
         (each) => each.version === version && each.sha256 === offer.artifact.executable.sha256,

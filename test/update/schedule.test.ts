@@ -256,3 +256,39 @@ test("a mirror that is away is logged when it goes, not at each check, and ends 
   await pass(30 * hour);
   expect(lines.filter((line) => line.includes("it is not there")).length).toBeGreaterThan(0);
 });
+
+test.each(["ENOSPC", "EROFS", "EACCES"])(
+  "a prefix that refuses every write (%s) ends no daemon: it is logged, and the version before runs on after a roll-back",
+  async (code) => {
+    await onTrial();
+    await lab.updater().remember({ before: { version: "1.1.0", isServerDown: false, unseen: [] } });
+    await lab.places.rollBack("");
+    const refuse = (): Promise<never> =>
+      Promise.reject(Object.assign(new Error(code), { code, syscall: "open" }));
+    const files = { ...openDurableFiles(), write: refuse, remove: refuse, rename: refuse };
+    const places = openPlaces({ prefix: lab.prefix, files });
+    start({ mode: "auto" }, { places, updater: lab.updater({ clock, files, places }) });
+    await pass(30 * minute);
+    expect(lines.filter((line) => line.includes("Cannot write"))).not.toEqual([]);
+    expect(lines.filter((line) => line.includes("1.1.0 was rolled back"))).toHaveLength(1);
+  },
+);
+
+test("what was made ready before a newer version was installed by hand is not started", async () => {
+  await onTrial();
+  await lab.places.markGood("1.1.0");
+  await lab.updater().remember({ ready: "1.0.0" });
+  start({ mode: "auto", url: "/nowhere" }, { running: "1.1.0" });
+  await pass(5 * minute);
+  expect(await lab.places.current()).toBe("1.1.0");
+});
+
+test("what was revoked while it waited for its window is not started", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  await lab.release("1.0.0", undefined, { revoke: [{ version: "1.1.0", reason: "it loses logs" }] });
+  expect(await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false })).toBeNull();
+  start({ mode: "auto", url: "/nowhere" });
+  await pass(5 * minute);
+  expect(await lab.places.current()).toBe("1.0.0");
+});
