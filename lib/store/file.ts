@@ -1,15 +1,15 @@
 /**
- * The database file: opening, locking and migrating it, and what its errors mean. What is in the rows is store/row.ts's.
+ * Opens, locks and migrates the database file, and explains its errors. row.ts knows the content of rows.
  */
 import { Database, SQLiteError } from "bun:sqlite";
 import { errorText, FactoryError } from "../words/failure.ts";
 
-/** The whole loop stands still for so long when another program, such as `sqlite3`, writes the file. */
+/** The daemon's whole loop waits for up to this time while another program, such as `sqlite3`, writes the file. */
 export const busyTimeoutMs = 250;
 
 /**
- * Versions of our own tables; the Rust factory's user_version stays as it knows it. Append only. One that only adds (see
- * README.md) lets the version before go on with the file, so that an update can be rolled back.
+ * Versions of our own tables; the Rust factory's user_version does not change. Append only. After a migration that only
+ * adds (see README.md), the previous version can still use the file, so an update can be rolled back.
  */
 const migrations = [
   `CREATE TABLE factory_instance (
@@ -25,20 +25,20 @@ const migrations = [
    CREATE TABLE factory_health (
      testbed_name TEXT PRIMARY KEY, strikes INTEGER NOT NULL, retry_at TEXT NOT NULL, reason TEXT NOT NULL
    ) STRICT;`,
-  // The Rust factory's rows have no cookie; nothing in its file keeps two of one testbed from being open.
+  // The Rust factory's rows have no cookie, and its file may have two open rows of one testbed.
   `DROP INDEX factory_instance_open;
    CREATE UNIQUE INDEX factory_instance_open ON factory_instance (testbed_name)
      WHERE phase NOT IN ('destroyed', 'dropped') AND cookie <> '';`,
   `CREATE TABLE factory_trouble (
      testbed_name TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, recoveries INTEGER NOT NULL
    ) STRICT;`,
-  // What an operator says while a factory runs.
+  // Written by the command `clear` while a factory runs.
   `CREATE TABLE factory_word (
      testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, because TEXT NOT NULL, is_obeyed INTEGER, answer TEXT,
      PRIMARY KEY (testbed_name, seq)
    ) STRICT;`,
   "CREATE TABLE factory_reading (id INTEGER PRIMARY KEY CHECK (id = 1), reading TEXT NOT NULL) STRICT;",
-  // What is pruned by age is found without going through all rows.
+  // Finds rows to prune by age without a scan of the whole table.
   "CREATE INDEX factory_instance_ended ON factory_instance (ended_ms) WHERE ended_ms IS NOT NULL;",
   "ALTER TABLE factory_instance ADD COLUMN end_cause TEXT;",
 ];
@@ -51,10 +51,10 @@ export function isAdditive(migration: string): boolean {
   );
 }
 
-/** Programs that know no more than these migrate a file that says less. */
+/** `factory_schema` is never below this: older programs would run these migrations again. */
 const knownToAll = 6;
 
-/** What this program makes of a file, and what another one must know at least to go on with it then. */
+/** `writes`: the version that this program migrates a file to. `reads`: the version that a program must know to use it then. */
 export const tables = {
   writes: migrations.length,
   reads: Math.max(knownToAll, migrations.findLastIndex((migration) => !isAdditive(migration)) + 1),
@@ -69,11 +69,11 @@ const rustSchema = `
   );
   CREATE INDEX instance_active ON instance (state) WHERE state NOT IN ('destroyed');`;
 
-/** Holds a lock that ends with the process, so that no second factory writes `path`. Null: another one holds it. */
+/** Takes a lock that ends with the process, so that only one factory writes `path`. Null: another factory holds it. */
 export function lockStore(path: string): { release(): void } | null {
   const lock = openDatabase(`${path}.lock`);
   try {
-    // Who only asks (isFactoryRunning) is in the way for a moment.
+    // isFactoryRunning() may hold a read lock for a moment.
     lock.run("PRAGMA busy_timeout = 250");
     lock.run("BEGIN EXCLUSIVE");
     return { release: () => lock.close() };
@@ -84,7 +84,7 @@ export function lockStore(path: string): { release(): void } | null {
   }
 }
 
-/** Asks without being in the factory's way. The lock's file is made by the first factory. */
+/** Whether a factory holds the lock of `path`. It does not disturb that factory, and does not create the lock's file. */
 export async function isFactoryRunning(
   path: string,
   isThere: (path: string) => Promise<boolean>,
@@ -112,7 +112,7 @@ export function openDatabase(path: string): Database {
   }
 }
 
-/** Opens a file that is there, for reading only. */
+/** Opens an existing file for reading only. */
 export function openReadOnly(path: string): Database {
   try {
     const database = new Database(path, { readonly: true, strict: true });
@@ -126,13 +126,13 @@ export function openReadOnly(path: string): Database {
 export function cannotOpen(path: string, error: unknown): FactoryError {
   return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
     hint: /not a database|malformed|damaged/.test(errorText(error))
-      ? "Move it aside, do not delete it: running agents are found again without it; or name another file with -d"
-      : "Its directory must exist and be writable by this user, on a local disk with room; -d names another file",
+      ? "Move it aside, but keep it; running agents are found again without it. Or name another file with -d"
+      : "Its directory must exist, be writable by this user and be on a local disk with room; or name another file with -d",
     cause: error,
   });
 }
 
-/** Throws what cannot be read of the file `path`, named, where something in it is damaged. */
+/** Throws a FactoryError that names `path` if the file is damaged. */
 export function examine(database: Database, path: string): void {
   try {
     const { quick_check: found } = database
@@ -149,8 +149,8 @@ export function hasTable(database: Database, name: string): boolean {
 }
 
 /**
- * `least`: what a program must know to go on with the file. It is the number by which programs before the first addition refuse
- * a file; `version` counts what was only added, too.
+ * `least` is the version that a program must know to use the file; programs from before `factory_additions` check only this
+ * number. `version` also counts migrations that only added.
  */
 function versionsOf(database: Database): { version: number; least: number } {
   const numberIn = (table: string): number =>
@@ -166,7 +166,7 @@ const tooNew = (path: string): FactoryError =>
     hint: "Install that version, or name another file with -d",
   });
 
-/** Whether this program could go on with the file: reads it whole, and writes nothing. Throws a FactoryError if it could not. */
+/** Throws a FactoryError if this program cannot use the file. It reads the whole file and writes nothing. */
 export function tryReading(path: string): { least: number } {
   const database = openReadOnly(path);
   try {
@@ -181,10 +181,10 @@ export function tryReading(path: string): { least: number } {
 
 export function migrate(database: Database, path: string): void {
   try {
-    // At a start nothing else waits for it yet.
+    // At the start nothing waits for the daemon's loop yet, so wait longer for other programs.
     database.run("PRAGMA busy_timeout = 5000");
     database.run("PRAGMA journal_mode = WAL");
-    // Every commit is on the disk before the effect that it announces.
+    // Each commit must be on the disk before the action that it records.
     database.run("PRAGMA synchronous = FULL");
     database.transaction(() => {
       if (!hasTable(database, "instance")) {
@@ -199,7 +199,7 @@ export function migrate(database: Database, path: string): void {
       }
       const { version, least } = versionsOf(database);
       if (least > migrations.length) throw tooNew(path);
-      // A start with nothing to change writes nothing: it works on a full disk, too.
+      // If nothing changes, write nothing, so that a start also works on a full disk.
       if (version >= migrations.length) return;
       for (const migration of migrations.slice(version)) database.run(migration);
       database.run("DELETE FROM factory_schema");
@@ -212,10 +212,10 @@ export function migrate(database: Database, path: string): void {
   }
 }
 
-/** SQLite's own codes for what passes: another writer, a full disk, a file system that is read-only for a while. */
+/** SQLite's codes for errors that may pass: another writer, a full disk, a file system that is read-only for a while. */
 const passingCodes = ["SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY"];
 
-/** Whether an error of the store's says that nothing was written and that it may go better later. */
+/** Whether the store wrote nothing and a later attempt may succeed. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof SQLiteError)) return false;
   return passingCodes.some((code) => error.code?.startsWith(code) === true);

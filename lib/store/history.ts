@@ -1,7 +1,7 @@
-/** Rows of instances that ended: found by the directories that are left of them, and pruned by age. */
+/** Rows of ended instances: finds them by their directories, and prunes them by age. */
 import type { Database } from "bun:sqlite";
 
-/** What removing an instance's directory takes. */
+/** What is needed to remove an instance's directory. */
 export interface EndedInstance {
   testbed: string;
   seq: number;
@@ -13,7 +13,7 @@ export interface EndedInstance {
   endedMs: number;
 }
 
-/** Those of the directories `<testbed>_<seq>` that ended, the one that ended last first. */
+/** The ended instances of the directories `<testbed>_<seq>`, the latest end first. */
 export function endedAmong(database: Database, directoryNames: string[]): EndedInstance[] {
   const keys = directoryNames.flatMap((name) => {
     const match = /^(.+)_([1-9]\d{0,14})$/.exec(name);
@@ -31,8 +31,8 @@ export function endedAmong(database: Database, directoryNames: string[]): EndedI
 }
 
 /**
- * Deletes up to `most` rows that ended before `beforeMs` (wall clock), and theirs in the Rust factory's table, from which they
- * would come back. Each testbed's largest seq stays, so that none is used twice. Returns how many.
+ * Deletes up to `most` rows that ended before `beforeMs` (wall clock), here and in the Rust factory's table, from which they
+ * would return at the next start. Each testbed keeps its largest seq, so that no seq is used twice. Returns the count.
  */
 export function pruneEnded(database: Database, beforeMs: number, most: number): number {
   return database.transaction(() => {

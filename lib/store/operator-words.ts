@@ -1,6 +1,6 @@
 /**
- * What an operator says of a testbed while a factory runs: left in the database by the command `clear`, and answered by the
- * factory. The only rows that a second process writes.
+ * An operator's statements about a testbed: the command `clear` writes them to the database while a factory runs, and the
+ * factory answers them there. A second process writes only these rows.
  */
 import { Database } from "bun:sqlite";
 import { FactoryError } from "../words/failure.ts";
@@ -9,7 +9,7 @@ import { cannotOpen, hasTable } from "./file.ts";
 /** "Nothing of this instance is left running, because ..." */
 export interface OperatorWord {
   testbed: string;
-  /** 0: no instance was open; only what the lab has against the testbed is to be forgotten. */
+  /** 0: no instance was open; the statement only clears the testbed's failures. */
   seq: number;
   because: string;
 }
@@ -20,7 +20,7 @@ export interface WordAnswer {
   text: string;
 }
 
-/** Those that are not answered yet. */
+/** The statements without an answer. */
 export function readWords(database: Database): OperatorWord[] {
   return database
     .query<OperatorWord, []>(
@@ -36,22 +36,22 @@ export function answerWord(database: Database, { testbed, seq }: OperatorWord, a
 }
 
 export interface WordWriter {
-  /** Commits what is said of one testbed, and forgets what was said of it before. */
+  /** Commits statements and deletes older ones about the same testbeds. */
   leave(words: OperatorWord[]): void;
-  /** The answers, once all are there; they are forgotten then. */
+  /** The answers, once all statements have one; null before. Deletes what it returns. */
   takeAnswers(testbed: string): WordAnswer[] | null;
   close(): void;
 }
 
-/** Writes beside a factory that runs. Throws FactoryError where that cannot be. */
+/** For writing while a factory runs. Throws FactoryError if that is impossible. */
 export function openWordWriter(path: string): WordWriter {
   const database = orFail(path, () => new Database(path, { readwrite: true, strict: true }));
   const attempt = <T>(action: () => T): T => orFail(path, action);
   attempt(() => database.run("PRAGMA busy_timeout = 5000"));
   if (!attempt(() => hasTable(database, "factory_word"))) {
     database.close();
-    throw new FactoryError("Cannot tell the running factory: it is an older version of this program", {
-      hint: "Stop it first (job agents run on), then say this again",
+    throw new FactoryError("Cannot reach the running factory: it is an older version of this program", {
+      hint: "Stop it first (job agents keep running), then repeat this command",
     });
   }
   const forget = (testbed: string): void => {

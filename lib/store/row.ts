@@ -1,4 +1,4 @@
-/** An instance as columns of its row, and back. */
+/** Turns an instance into the columns of its row, and back. */
 import type { Database } from "bun:sqlite";
 import { z } from "zod";
 import {
@@ -62,20 +62,20 @@ const rowSchema = z.object({
     }),
   ),
   end_reason: z.string().nullable(),
-  // A read-only look at an older file finds no such column; a newer version may have further causes.
+  // An older file that is only read lacks this column, and a newer version may have written other causes.
   end_cause: z.enum(endCauses).nullable().catch(null),
   untold: z.string().nullable(),
   begun_ms: z.number(),
   ended_ms: z.number().nullable(),
 });
 
-/** In rows of versions that committed only the text. */
+/** For rows of older versions, which stored only the text. */
 const causesOfTexts: Record<string, EndCause> = {
   "the job is done": "job done",
   "the server recycles the worker": "worker recycled",
 };
 
-/** Adds the row; throws where the testbed has an open one. */
+/** Adds the row; throws if the testbed has an open one. */
 export function insert(database: Database, instance: Instance): void {
   const columns = columnsOf(instance);
   const names = Object.keys(columns);
@@ -113,7 +113,7 @@ export function columnsOf(instance: Instance): Record<string, string | number | 
   };
 }
 
-/** The way of an instance that an operator cleared is stored as `cleared`, as an earlier version did. */
+/** If an operator cleared the instance, its way is stored as `cleared`, as earlier versions did. */
 function storedPlace({ place, isCleared }: Instance): object {
   const { at, ...rest } = place.way === "rust" ? place : { ...place, at: place.way };
   return { ...rest, way: isCleared ? "cleared" : at };
@@ -127,7 +127,7 @@ function readPlace(cookie: string, { way, ...rest }: Record<string, unknown>): P
   return placeSchema.parse({ ...rest, way: way === "cleared" ? before : way });
 }
 
-/** Throws a FactoryError that names a row that cannot be. */
+/** Throws a FactoryError that names the row if it is not a possible instance. */
 export function instanceOf(row: unknown): Instance {
   try {
     return parseRow(row);
@@ -135,13 +135,13 @@ export function instanceOf(row: unknown): Instance {
     const { testbed_name: testbed, seq } = row as { testbed_name: string; seq: number };
     const why = error instanceof z.ZodError ? z.prettifyError(error).replaceAll("\n", "") : errorText(error);
     throw new FactoryError(`Cannot read ${instanceName({ testbed, seq })} in the database: ${why}`, {
-      hint: "Move the database aside, do not delete it: running agents are found again without it",
+      hint: "Move the database aside, but keep it; running agents are found again without it",
       cause: error,
     });
   }
 }
 
-/** Throws what no instance of its phase can be. */
+/** Throws if an instance of this phase cannot have these fields. */
 export function checked(
   fields: Omit<Instance, "cookie" | "place"> & { cookie: string | null; place: Place | RustPlace },
 ): Instance {

@@ -1,6 +1,6 @@
 /**
- * The Rust factory's rows: taken over where none of ours is beside them. Where their agents are, and whether they live, is not
- * known here.
+ * Takes over rows of the Rust factory that have no row of ours. It does not know where their agents are, or whether they
+ * are alive.
  */
 import type { Database } from "bun:sqlite";
 import type { RustInstance, RustPlace } from "../words/domain.ts";
@@ -22,12 +22,12 @@ export interface RustRows {
   /** For messages. */
   path: string;
   nowMs: number;
-  /** Where the agent of a row was put. */
+  /** The agent's directory for a row. */
   directoryOf(row: { testbed: string; seq: number }): string;
 }
 
 export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRows): void {
-  // An instance of ours without a worker has no row there: a Rust factory that ran in between may have used its seq.
+  // Our instances without a worker have no row there, so a Rust factory that ran in between may have used the same seq.
   database.run(
     `DELETE FROM factory_instance AS ours WHERE worker IS NULL AND EXISTS (SELECT 1 FROM instance AS theirs
        WHERE ours.testbed_name = theirs.testbed_name AND ours.seq = theirs.seq)`,
@@ -51,7 +51,7 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
       ...justBegun,
       testbed: row.testbed_name,
       seq: row.seq,
-      // `created` too: whether its agent was started is not known, so it counts as started.
+      // Also for `created`: we do not know whether the agent was started, so it counts as started.
       phase,
       target: row.target,
       job: null,
@@ -74,8 +74,8 @@ export function adoptRustRows(database: Database, { nowMs, directoryOf }: RustRo
 const cleared = "it was marked destroyed in the database";
 
 /**
- * A row that is open here and destroyed there was ended by somebody else: by the Rust factory, where it ran in between, or
- * by an operator, whose word it is that nothing of it runs where we cannot look. On this host we look ourselves.
+ * If a row is open in our table and destroyed in the Rust factory's, somebody else ended it: the Rust factory, or an operator
+ * who vouches that nothing of it is left on another host. Rows of this host are left alone, because we can look here.
  */
 export function clearMarkedRows(database: Database): void {
   database

@@ -1,6 +1,6 @@
 /**
- * The database: the Rust factory's table of instances, carried on as it is, and ours beside it.
- * What is committed here is what a restart knows. Only the store's files speak SQL.
+ * The database: the Rust factory's table of instances, which we keep up to date, and our own tables beside it.
+ * After a restart the factory knows only what was committed here. Only this folder uses SQL.
  */
 import type { Database } from "bun:sqlite";
 import { parseSummary, type ConfigSummary } from "../config/summary.ts";
@@ -22,46 +22,46 @@ import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 export { isFactoryRunning, isPassing, lockStore } from "./file.ts";
 
 export interface Store {
-  /** Instances that are not destroyed or dropped, oldest first. */
+  /** Instances that are neither destroyed nor dropped, oldest first. */
   open(): Instance[];
-  /** The last instance of each testbed, whatever its phase. */
+  /** The last instance of each testbed, in any phase. */
   latest(): Instance[];
-  /** Instances that ended, the one that ended last first. */
+  /** Ended instances, the latest end first. */
   ended(): Instance[];
-  /** Those of the directories `<testbed>_<seq>` that ended, the one that ended last first. */
+  /** The ended instances of the directories `<testbed>_<seq>`, the latest end first. */
   endedAmong(directoryNames: string[]): EndedInstance[];
-  /** Forgets up to `most` that ended before this wall-clock ms, but each testbed's last; returns how many. */
+  /** Deletes up to `most` instances that ended before this wall-clock ms, but keeps each testbed's last. Returns the count. */
   prune(beforeMs: number, most: number): number;
   /** The largest seq of a testbed among the rows; 0 if it has none. */
   largestSeq(testbed: string): number;
-  /** Commits a new instance. Throws where its testbed has an open one. */
+  /** Commits a new instance. Throws if its testbed has an open one. */
   begin(instance: Instance): Instance;
-  /** Commits what changed and returns the new record. Throws on a phase that would move backward. */
+  /** Commits the changes and returns the new record. Throws if the phase would move backward. */
   advance(instance: Instance, changes: Changes): Instance;
   health(): Map<string, Health>;
   setHealth(testbed: string, health: Health | null): void;
   troubles(): Map<string, Trouble>;
   setTrouble(testbed: string, trouble: Trouble | null): void;
-  /** All or none. */
+  /** Commits all of them or none. */
   setTroubles(troubles: ReadonlyMap<string, Trouble | null>): void;
-  /** What an operator said and was not answered. */
+  /** An operator's statements that are not answered yet. */
   words(): OperatorWord[];
   answerWord(word: OperatorWord, answer: WordAnswer): void;
-  /** What the last start read of its configuration; null: it is not known. */
+  /** The configuration that the last start read; null: not known. */
   configSummary(): ConfigSummary | null;
   setConfigSummary(summary: ConfigSummary): void;
-  /** Writes a row as it is; throws if nothing can be committed. */
+  /** Rewrites a row unchanged; throws if nothing can be committed. */
   tryWriting(): void;
   close(): void;
 }
 
-/** What can be read while a factory may be writing. */
+/** The part that can be used while a factory may be writing. */
 export type StoreReader = Pick<
   Store,
   "open" | "latest" | "ended" | "health" | "troubles" | "configSummary" | "close"
 >;
 
-/** Opens or creates the file, and takes over rows of the Rust factory. */
+/** Opens or creates the file, and takes over the Rust factory's rows. */
 export function openStore(options: RustRows): Store {
   const database = openDatabase(options.path);
   try {
@@ -77,8 +77,8 @@ export function openStore(options: RustRows): Store {
 }
 
 /**
- * Opens the file for reading only, while a daemon may be writing it; null where no factory of this kind has written to it.
- * Throws where it cannot be read, or is damaged.
+ * Opens the file for reading only, also while a daemon writes it. Null if it has none of our tables. Throws if it is damaged
+ * or cannot be read.
  */
 export function openStoreForReading(path: string): StoreReader | null {
   const database = openReadOnly(path);
@@ -105,7 +105,7 @@ function storeOn(database: Database): Store {
     database.run(`PRAGMA busy_timeout = ${is ? busyTimeoutMs : 0}`);
   };
 
-  /** Where another program holds the file, one commit waits a moment for it; those after it do not, until one succeeds. */
+  /** If another program holds the file, one commit waits a moment; later commits do not wait until one has succeeded. */
   function commit(work: () => unknown): void {
     try {
       work();
@@ -116,7 +116,7 @@ function storeOn(database: Database): Store {
     }
   }
 
-  /** Only over the record that `before` is: an older one must not undo what was committed since. */
+  /** Overwrites only the record `before`: an older record must not undo a later commit. */
   function write(before: Instance, instance: Instance): void {
     const columns = columnsOf(instance);
     const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
@@ -157,7 +157,7 @@ function storeOn(database: Database): Store {
       .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
   }
 
-  /** SQLite writes nothing for an update that changes nothing, which would succeed on a full disk too. */
+  /** Deletes and inserts, because SQLite writes nothing for an update without changes, which succeeds on a full disk. */
   function tryWriting(): void {
     const rows = database
       .query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version")
@@ -225,7 +225,7 @@ function storeOn(database: Database): Store {
       });
     },
     troubles: () => {
-      // An older version may have written the file, and be at it still.
+      // An older version may have written the file and may still be running.
       if (!hasTable(database, "factory_trouble")) return new Map();
       const rows = database
         .query<{ testbed_name: string; reason: string; since_ms: number; recoveries: number }, []>(

@@ -1,6 +1,6 @@
 /**
- * A process for store.test.ts to kill: `lock PATH` holds the lock, `write PATH` commits instances without end.
- * Each line is written to the standard output after what it tells is committed. A crash is the only way out.
+ * A process for store.test.ts to kill: `lock PATH` holds the lock, `write PATH` commits instances forever.
+ * It prints a line after each commit. It ends only by a crash.
  */
 import { writeSync } from "node:fs";
 import { lockStore, openStore } from "../../lib/store/store.ts";

@@ -1,4 +1,4 @@
-/** What a start believes of its database, and what it leaves alone. */
+/** What a start trusts in its database, and what it does not change. */
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ function open(): Store {
   return store;
 }
 
-/** The same file in somebody else's hands. */
+/** The same file, opened by another program. */
 function openRaw(): Database {
   const database = new Database(path, { strict: true });
   opened.push(database);
@@ -58,25 +58,25 @@ function begin(store: Store, changes: Said = {}): Instance {
   return store.begin(instanceOf({ testbed: "bed-1", seq: 7, phase: "running", ...changes }));
 }
 
-/** As an operator does with sqlite3, and the Rust factory when it ends an instance. */
+/** An operator does this with sqlite3, and the Rust factory when it ends an instance. */
 function markDestroyed(store: Store, instance: Instance): void {
   store.advance(instance, { isFlushed: true });
   openRaw().run("UPDATE instance SET state = 'destroyed'");
 }
 
-test("a row of this host that was marked destroyed is not believed: its agent may live, and we can look", () => {
+test("a row of this host that somebody marked destroyed stays open: its agent may be alive, and we can look", () => {
   const store = open();
   markDestroyed(store, begin(store, { worker: "w", place: local }));
   expect(open().open()).toMatchObject([{ phase: "running", place: local, endReason: null, untold: null }]);
 });
 
-test("a far row that was marked destroyed goes on from where it was: proved gone stays proved gone", () => {
+test("a stopped row of another host that somebody marked destroyed stays stopped", () => {
   const store = open();
   markDestroyed(store, begin(store, { worker: "w", phase: "stopped", place: { ...local, way: "ssh", ssh } }));
   expect(open().open()).toMatchObject([{ phase: "stopped", isCleared: true }]);
 });
 
-test("the largest seq counts rows that have ended", () => {
+test("the largest seq includes rows that have ended", () => {
   const store = open();
   const instance = begin(store, { worker: "w", phase: "stopped" });
   store.advance(instance, { phase: "destroyed", endedMs: 9 });
@@ -93,7 +93,7 @@ test("a start with nothing to change commits nothing", () => {
   expect(version()).toEqual(before);
 });
 
-test("the causes of ends are known after an update, and an older version reads the file as before", () => {
+test("an update keeps the causes of ends, and an older version can still read the file", () => {
   const store = open();
   const end = (seq: number, endReason: string): void => {
     const ended = begin(store, { testbed: `bed-${seq}`, seq });
@@ -126,7 +126,7 @@ test("the causes of ends are known after an update, and an older version reads t
   ).toContain("the agent was killed");
 });
 
-test("a file of the very next version is used and stays that version, if what was added to it does not disturb", () => {
+test("a file of the next version is used, and keeps its version, if that version only added to it", () => {
   open();
   const raw = openRaw();
   raw.run("UPDATE factory_additions SET version = version + 1");
@@ -152,7 +152,7 @@ test.each([
   expect(isAdditive(migration)).toBe(is);
 });
 
-test("a file of the very next version that did not only add is refused, and stays that version", () => {
+test("a file of the next version is refused, and keeps its version, if that version did not only add to it", () => {
   open();
   const raw = openRaw();
   raw.run(`UPDATE factory_schema SET version = ${tables.writes + 1}`);
@@ -162,7 +162,7 @@ test("a file of the very next version that did not only add is refused, and stay
   expect(raw.query("SELECT version FROM factory_schema").get()).toEqual(version);
 });
 
-test("a file that cannot be written for a while makes an error that passes", () => {
+test("a file that cannot be written for a while gives an error that may pass", () => {
   const spy = spyOn(Database.prototype, "run");
   const store = open();
   const database = spy.mock.contexts[0] as Database;
@@ -180,7 +180,7 @@ test("a file that cannot be written for a while makes an error that passes", () 
   begin(store);
 });
 
-test("F25 a damaged file is not read as if it were whole", () => {
+test("F25 a damaged file is refused", () => {
   const store = open();
   for (let seq = 1; seq <= 200; seq++) begin(store, { testbed: `bed-${seq}` });
   for (const each of opened) each.close();
@@ -192,7 +192,7 @@ test("F25 a damaged file is not read as if it were whole", () => {
   expect(() => openStoreForReading(path)).toThrow(/damaged|malformed/);
 });
 
-test("isFactoryRunning() reports whether a factory runs, also before the first one made its lock", async () => {
+test("isFactoryRunning() reports whether a factory runs, also before the lock's file exists", async () => {
   const { isThere } = openFiles();
   expect(await isFactoryRunning(path, isThere)).toBe(false);
   const lock = lockStore(path);

@@ -56,7 +56,7 @@ function openSeen(): { store: Store; database: Database } {
   }
 }
 
-/** The same file seen by somebody else: the Rust factory, the sqlite3 shell. */
+/** The same file, opened by another program, for example the Rust factory or sqlite3. */
 function openRaw(): Database {
   const database = new Database(path, { strict: true });
   opened.push(database);
@@ -92,7 +92,7 @@ function failureOf(action: () => unknown): FactoryError {
 }
 
 describe("store", () => {
-  test("gives an instance back after a restart as it was committed", () => {
+  test("returns an instance after a restart as it was committed", () => {
     const whole = fresh({
       phase: "created",
       job: null,
@@ -119,7 +119,7 @@ describe("store", () => {
     expect(plain(open().open()[1])).toEqual(plain(sparse));
   });
 
-  test("commits what changed and nothing else", () => {
+  test("commits only what changed", () => {
     const store = open();
     const begun = store.begin(fresh());
     const next = store.advance(begun, { phase: "created", worker: "w", bootstrap: new Secret("b") });
@@ -132,7 +132,7 @@ describe("store", () => {
     expect(open().open().map(plain)).toEqual([plain(next)]);
   });
 
-  test("moves a phase forward only, and keeps the row where it refuses", () => {
+  test("moves a phase only forward, and a refused change leaves the row unchanged", () => {
     const phases: readonly Phase[] = [...openPhases, "destroyed", "dropped"];
     for (const [index, from] of phases.entries()) {
       const store = open();
@@ -148,7 +148,7 @@ describe("store", () => {
     }
   });
 
-  test("refuses a record that is not the one that was committed last", () => {
+  test("refuses to change an outdated record", () => {
     const store = open();
     const begun = store.begin(fresh());
     store.advance(begun, { phase: "running", worker: "w" });
@@ -164,7 +164,7 @@ describe("store", () => {
     expect(rustRows()).toHaveLength(1);
   });
 
-  test("has one open instance a testbed, whoever writes", () => {
+  test("has at most one open instance for each testbed, also if another program writes", () => {
     const store = open();
     const first = store.begin(fresh({ seq: 1 }));
     expect(() => store.begin(fresh({ seq: 2 }))).toThrow("a/1 is not destroyed");
@@ -174,7 +174,7 @@ describe("store", () => {
     expect(store.open().map(({ seq }) => seq)).toEqual([2]);
   });
 
-  test("never takes a seq twice", () => {
+  test("never uses a seq twice", () => {
     const store = open();
     store.advance(store.begin(fresh({ seq: 1 })), { phase: "dropped" });
     expect(() => store.begin(fresh({ seq: 1 }))).toThrow("UNIQUE");
@@ -182,7 +182,7 @@ describe("store", () => {
     expect(store.largestSeq("b")).toBe(0);
   });
 
-  test("tells open, latest and ended instances apart", () => {
+  test("lists open, latest and ended instances", () => {
     const store = open();
     const end = (seq: number, endedMs: number, testbed = "a"): void => {
       store.advance(store.begin(fresh({ testbed, seq })), { phase: "dropped", endedMs });
@@ -194,13 +194,13 @@ describe("store", () => {
     store.begin(fresh({ testbed: "c", seq: 4, begunMs: 1 }));
     const names = (instances: Instance[]): string[] =>
       instances.map(({ testbed, seq }) => `${testbed}/${seq}`);
-    // In the order in which they were begun, whatever the wall clock said.
+    // In the order of their starts, even if the wall clock jumped.
     expect(names(store.open())).toEqual(["a/3", "c/4"]);
     expect(names(store.latest()).toSorted()).toEqual(["a/3", "b/1", "c/4"]);
     expect(names(store.ended())).toEqual(["a/2", "b/1", "a/1"]);
   });
 
-  test("keeps what keeps jobs away until that has passed", () => {
+  test("keeps a testbed's trouble until it is over", () => {
     const store = open();
     const trouble = { reason: "no route", sinceMs: 17, recoveries: 2 };
     store.setTrouble("a", { ...trouble, recoveries: 1 });
@@ -220,7 +220,7 @@ describe("store", () => {
     expect([...open().health()]).toEqual([["a", health]]);
   });
 
-  test("keeps the summary of the last configuration, and gives none that another version wrote", () => {
+  test("keeps the summary of the last configuration, and ignores one that another version wrote", () => {
     const store = open();
     expect(store.configSummary()).toBeNull();
     const summary = { hash: "h", testbeds: [], targets: [{ name: "t", id: null }] };
@@ -231,7 +231,7 @@ describe("store", () => {
     expect(open().configSummary()).toBeNull();
   });
 
-  test("shows no secret when a record is printed", () => {
+  test("does not show secrets when a record is printed", () => {
     const store = open();
     store.begin(fresh({ bootstrap: new Secret("canary") }));
     expect(JSON.stringify(store.open()) + Bun.inspect(store.open())).not.toContain("canary");
@@ -252,7 +252,7 @@ describe("the file", () => {
     expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 6 }]);
   });
 
-  test("in a directory that is not there is the user's to fix", () => {
+  test("in a missing directory gives an error for the user", () => {
     path = `${directory}/missing/data.sqlite3`;
     const failure = failureOf(() => open());
     expect(failure.message).toContain(path);
@@ -262,7 +262,7 @@ describe("the file", () => {
     expect(existsSync(`${directory}/missing`)).toBe(false);
   });
 
-  test("F25 that is a directory, or no database, is the user's to fix, and is left as it is", () => {
+  test("F25 that is a directory or not a database gives an error for the user, and is not changed", () => {
     mkdirSync(path);
     expect(failureOf(() => open()).message).toContain(path);
     rmSync(path, { recursive: true });
@@ -271,7 +271,7 @@ describe("the file", () => {
     expect(statSync(path).size).toBe(2800);
   });
 
-  test("of a newer version is refused with a hint and left as it is", () => {
+  test("of a newer version is refused with a hint and not changed", () => {
     open().close();
     openRaw().run("UPDATE factory_schema SET version = 999");
     const failure = failureOf(() => open());
@@ -280,7 +280,7 @@ describe("the file", () => {
     expect(openRaw().query("SELECT version FROM factory_schema").all()).toEqual([{ version: 999 }]);
   });
 
-  test("is let go of when it cannot be used", () => {
+  test("is closed if it cannot be used", () => {
     open().close();
     openRaw().run("UPDATE factory_schema SET version = 999");
     const spy = spyOn(Database.prototype, "close");
@@ -292,7 +292,7 @@ describe("the file", () => {
     }
   });
 
-  test("F24 that another one writes makes errors that pass: it is waited for a moment, and not again before a commit succeeds", () => {
+  test("F24 that another program writes gives errors that may pass; only the first commit waits, until one succeeds again", () => {
     const { store, database } = openSeen();
     const begun = store.begin(fresh());
     const waitMs = (): unknown => database.query("PRAGMA busy_timeout").get();
@@ -309,7 +309,7 @@ describe("the file", () => {
     expect(waitMs()).toEqual({ timeout: 250 });
   });
 
-  test("on a full disk shows it when a write is tried: that puts something on the disk", () => {
+  test("on a full disk makes tryWriting() fail, because that really writes", () => {
     const store = open();
     const logBytes = (): number => statSync(`${path}-wal`).size;
     const before = logBytes();
@@ -318,7 +318,7 @@ describe("the file", () => {
     expect(openRaw().query("SELECT count(*) AS rows FROM factory_schema").get()).toEqual({ rows: 1 });
   });
 
-  test("F23 with room for no more makes an error that passes, and loses nothing", () => {
+  test("F23 on a full disk gives an error that may pass, and loses nothing", () => {
     const { store, database } = openSeen();
     const { page_count } = database.query<{ page_count: number }, []>("PRAGMA page_count").get() ?? {
       page_count: 0,
@@ -336,7 +336,7 @@ describe("the file", () => {
     store.advance(begun, { phase: "created", worker: "w" });
   });
 
-  test("errors of our own do not pass", () => {
+  test("our own errors do not count as errors that may pass", () => {
     const store = open();
     store.begin(fresh({ seq: 1 }));
     expect(isPassing(errorOf(() => store.begin(fresh({ seq: 2 }))))).toBe(false);
@@ -354,7 +354,7 @@ function errorOf(action: () => unknown): unknown {
 }
 
 describe("the Rust factory's table", () => {
-  test("is made as that factory makes it", () => {
+  test("is created exactly as that factory creates it", () => {
     open();
     const raw = openRaw();
     expect(raw.query("PRAGMA user_version").get()).toEqual({ user_version: 2 });
@@ -375,7 +375,7 @@ describe("the Rust factory's table", () => {
     expect(index?.sql).toContain("WHERE state NOT IN ('destroyed')");
   });
 
-  test("is kept in step with every phase", () => {
+  test("follows every phase", () => {
     const store = open();
     let instance = store.begin(fresh());
     expect(rustRows()).toEqual([]);
@@ -428,7 +428,7 @@ describe("the Rust factory's table", () => {
     }
   }
 
-  test("is taken over: what may run counts as running, what is over stays over", () => {
+  test("is taken over: instances that may run count as running, destroyed ones stay destroyed", () => {
     writeRustRows([
       ["a", 1, "destroyed", 1],
       ["a", 2, "created", 0],
@@ -482,7 +482,7 @@ describe("the Rust factory's table", () => {
     expect(openRaw().query("PRAGMA user_version").get()).toEqual({ user_version: 2 });
   });
 
-  test("is taken over once, and its rows are advanced like our own", () => {
+  test("is taken over once, and its rows then advance like our own", () => {
     writeRustRows([["a", 2, "created", 0]]);
     const [adopted] = open().open();
     if (adopted === undefined) throw new Error("it was not taken over");
@@ -503,7 +503,7 @@ describe("the Rust factory's table", () => {
     ).toEqual([3]);
   });
 
-  test("is right where the Rust factory used a seq of ours again that never had a worker", () => {
+  test("wins if the Rust factory reused the seq of an instance of ours that never had a worker", () => {
     const store = open();
     store.advance(store.begin(fresh({ seq: 1 })), { phase: "dropped" });
     store.begin(fresh({ seq: 2 }));
@@ -520,7 +520,7 @@ describe("the Rust factory's table", () => {
     ).toEqual([[1, "w1"]]);
   });
 
-  test("is taken over also where two instances of one testbed are open, and the testbed waits for both", () => {
+  test("is taken over even with two open instances of one testbed, and the testbed waits for both", () => {
     writeRustRows([
       ["a", 1, "running", 0],
       ["b", 1, "running", 0],
@@ -533,7 +533,7 @@ describe("the Rust factory's table", () => {
     expect(store.begin(fresh({ testbed: "b", seq: 3 })).seq).toBe(3);
   });
 
-  test("says which instances an operator has cleared", () => {
+  test("shows which instances an operator has cleared", () => {
     writeRustRows([["a", 1, "running", 0]]);
     open().close();
     openRaw().run("UPDATE instance SET state = 'destroyed'");
@@ -570,7 +570,7 @@ describe("openStoreForReading()", () => {
     lock?.release();
   });
 
-  test("is null where none of the tables is ours, names a file that is not there, and makes none", () => {
+  test("returns null if none of the tables is ours; names a missing file and does not create it", () => {
     expect(() => openStoreForReading(path)).toThrow(path);
     expect(existsSync(path)).toBe(false);
     openRaw().run("CREATE TABLE instance (testbed_name TEXT)");
@@ -607,7 +607,7 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 }
 
 describe("lockStore()", () => {
-  test("has one holder, and is free again when it lets go", () => {
+  test("gives the lock to one holder, and to another after its release", () => {
     const first = lockStore(path);
     expect(first).not.toBeNull();
     expect(lockStore(path)).toBeNull();
@@ -617,7 +617,7 @@ describe("lockStore()", () => {
     second?.release();
   });
 
-  test("is another lock for another database", () => {
+  test("has a separate lock for each database", () => {
     const first = lockStore(path);
     const other = lockStore(`${directory}/other.sqlite3`);
     expect(other).not.toBeNull();
@@ -625,7 +625,7 @@ describe("lockStore()", () => {
     other?.release();
   });
 
-  test("is held against another process, and free as soon as that one is killed", async () => {
+  test("keeps other processes out, and frees the lock when its holder is killed", async () => {
     const { child, lines } = startChild("lock");
     expect((await lines.next()).value).toBe("held");
     expect(lockStore(path)).toBeNull();
@@ -638,12 +638,12 @@ describe("lockStore()", () => {
     lock?.release();
   });
 
-  test("of a file that is no database is the user's to fix", () => {
+  test("gives an error for the user if the lock's file is not a database", () => {
     writeFileSync(`${path}.lock`, "no database at all ".repeat(100));
     expect(failureOf(() => lockStore(path)).message).toContain(`${path}.lock`);
   });
 
-  testAsMortal(import.meta.path, "in a directory that cannot be written is the user's to fix", () => {
+  testAsMortal(import.meta.path, "gives an error for the user if the directory cannot be written", () => {
     chmodSync(directory, 0o500);
     expect(failureOf(() => lockStore(path)).message).toContain(path);
     expect(failureOf(() => open()).message).toContain(path);
@@ -654,8 +654,8 @@ describe("lockStore()", () => {
 describe("a crash", () => {
   const phases = ["preparing", "running", "destroyed"];
 
-  test("loses nothing that was committed, and the file is whole", async () => {
-    // Killed at 8 moments that no code chose: whatever was told before is there, and at most one commit more.
+  test("loses no commit and does not damage the file", async () => {
+    // Killed at 8 arbitrary moments: every reported commit is there, and at most one more.
     let rank = 0;
     for (const count of [1, 2, 7, 20, 33, 58, 90, 140]) {
       rmSync(directory, { recursive: true });
@@ -680,10 +680,10 @@ describe("a crash", () => {
       expect(rust.map(({ seq }) => seq)).toEqual(last?.phase === "running" ? [last.seq] : []);
       store.close();
     }
-    // Eight processes, on a machine that may be busy with other tests.
+    // Eight processes, on a machine that may be busy.
   }, 60_000);
 
-  test("F22 that cuts the log of commits anywhere leaves an earlier whole state", () => {
+  test("F22 that cuts the log of commits anywhere leaves a complete earlier state", () => {
     const store = open();
     let instance = store.begin(fresh());
     for (const phase of openPhases.slice(1)) {

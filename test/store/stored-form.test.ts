@@ -1,4 +1,4 @@
-/** A file of the program's first months, as `sqlite3 .dump` gives it: this version reads it, and writes what that one can read. */
+/** A file from an early version, dumped by `sqlite3 .dump`: this version reads it, and what it writes the early one can read. */
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -31,7 +31,7 @@ function change(sql: string): void {
   database.close();
 }
 
-/** Each column of each row, JSON as what it says. */
+/** Each column of each row, with JSON parsed. */
 function rows(): object[] {
   const database = new Database(path, { readonly: true, strict: true });
   const found = database
@@ -49,7 +49,7 @@ const ssh = { port: null, key: null, hostKey: null, elevation: null, uid: 0 };
 const bench2 = { host: "bench-2", user: "lab", ...ssh };
 const url = "http://127.0.0.1:9000";
 
-test("where each instance of an older file runs is read as it was written", () => {
+test("the place of each instance in an older file is read correctly", () => {
   const places: unknown[][] = withStore((store) =>
     [...store.open(), ...store.ended()].map(({ testbed, isCleared, place }) => {
       const { directory: _, agent: __, ...where } = place;
@@ -93,13 +93,13 @@ test("where each instance of an older file runs is read as it was written", () =
   });
 });
 
-test("what this version writes over an older file is what that one would have written", () => {
+test("this version writes rows of an older file in the form that the older version would", () => {
   const before = rows();
   withStore((store) => {
     for (const each of store.open()) store.advance(each, { isOnline: true });
     for (const each of store.open()) store.advance(each, { isOnline: each.testbed === "here" });
   });
-  // A column that is newer is of no use to that one.
+  // The older version ignores newer columns.
   expect(rows()).toMatchObject(before);
 });
 

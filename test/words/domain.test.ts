@@ -18,7 +18,7 @@ describe("phases", () => {
     expect(phases.filter((phase) => !isOpen(phase))).toEqual(["destroyed", "dropped"]);
   });
 
-  test("move forward only, along any number of steps, and never from an end", () => {
+  test("move only forward, may skip phases, and never leave an end", () => {
     for (const [index, from] of openPhases.entries()) {
       const reached = phases.filter((to) => to !== "dropped" && canMove(from, to));
       expect(reached).toEqual([...openPhases.slice(index + 1), "destroyed"]);
@@ -28,11 +28,11 @@ describe("phases", () => {
     }
   });
 
-  test("are dropped only before there is a worker", () => {
+  test("move to dropped only before there is a worker", () => {
     expect(phases.filter((from) => canMove(from, "dropped"))).toEqual(["preparing", "creating"]);
   });
 
-  test("are a state of the Rust factory's as soon as there is a worker", () => {
+  test("have a state in the Rust factory's table as soon as there is a worker", () => {
     const states = phases.map((phase) => [phase, rustState(phase)] as const);
     expect(Object.fromEntries(states)).toEqual({
       preparing: null,
@@ -65,7 +65,7 @@ describe("instance names", () => {
     }
   });
 
-  test("are nothing else", () => {
+  test("refuse any other text", () => {
     const others = [
       "",
       "a",
@@ -88,12 +88,12 @@ describe("instance names", () => {
 });
 
 describe("elapsedMs()", () => {
-  test("is the difference of two uptimes of one boot", () => {
+  test("is the difference of two uptimes of the same boot", () => {
     expect(elapsedMs(at(1000), at(4500))).toBe(3500);
     expect(elapsedMs(at(1000), at(1000))).toBe(0);
   });
 
-  test("is unknown after a restart of the machine, however the uptimes compare", () => {
+  test("is unknown after a restart of the machine, whichever uptime is larger", () => {
     expect(elapsedMs(at(1000, "boot-0"), at(4500))).toBeNull();
     expect(elapsedMs(at(9000, "boot-0"), at(4500))).toBeNull();
   });

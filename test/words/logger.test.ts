@@ -1,4 +1,4 @@
-/** The program's own log: what a line says to people and to programs, and that no secret leaves through it. */
+/** The program's own log: its lines for people and for programs, and that it hides secrets. */
 import { expect, test } from "bun:test";
 import { type Log, type LogOptions, logAbout, openLog } from "../../lib/words/logger.ts";
 import { wrap } from "../../lib/words/log-line.ts";
@@ -20,7 +20,7 @@ function logTo(format: LogOptions["format"]): { log: Log; text(): string } {
   return { log, text: () => text };
 }
 
-/** What follows the local time on a line. */
+/** The part of a line after the local time. */
 const afterTime = (text: string): string => {
   expect(text).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d /);
   return text.slice(20);
@@ -54,7 +54,7 @@ for (const format of ["people", "json"] as const) {
     });
   }
 
-  test(`the log (${format}) hides every secret, each time that it is there`, () => {
+  test(`the log (${format}) hides every secret, each time that it appears`, () => {
     const { log, text } = logTo(format);
     log.info(`${secret} other-token ${secret} (other-token-2)`);
     expect(text()).toContain("*** *** *** (***)");
@@ -77,7 +77,7 @@ test("logAbout() adds its fields to the lines of every level, and a line's own f
   for (const line of lines) expect(JSON.parse(line)).toMatchObject({ testbed: "bed-1", job: "K" });
 });
 
-test("redactor() leaves a text alone that holds no secret, also if a secret is empty", () => {
+test("redactor() does not change a text without secrets, even if a secret is empty", () => {
   expect(redactor([new Secret("")])("all of it")).toBe("all of it");
 });
 
@@ -94,7 +94,7 @@ test("a line for programs has its time, level, message and fields", () => {
   });
 });
 
-test("a line for people begins with local time and date, then the testbed; ids are shown only if needed", () => {
+test("a line for people begins with local date and time, then the testbed; ids are shown only if needed", () => {
   const about = { testbed: "bed-1", instance: "bed-1/7", worker: "W", job: "J" };
   const said = (write: (log: Log) => void): string => {
     const { log, text } = logTo("people");
@@ -108,7 +108,7 @@ test("a line for people begins with local time and date, then the testbed; ids a
   expect(said((log) => log.info("left to lapse", { job: "J" }))).toBe("left to lapse job=J\n");
 });
 
-test("lines for people fit 120 columns, lose nothing, and steer no terminal", () => {
+test("lines for people fit 120 columns, keep the whole text, and cannot control the terminal", () => {
   const { log, text } = logTo("people");
   const reason = `cannot reach it: ${"ssh: connect to host bench-7.example.com port 22: refused; ".repeat(5)}last word`;
   log.warn(reason, { testbed: "bed-1", worker: "01M85PG9ZBNKACK3AG3PP8SXQJ" });

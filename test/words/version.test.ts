@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import manifest from "../../package.json" with { type: "json" };
 import { version, versionLine } from "../../lib/words/version.ts";
 
-test("a program that runs from source says so instead of a commit and a target", () => {
+test("a program that runs from source shows `development` as commit and target", () => {
   expect(version).toEqual({
     product: "buildomat-factory-sp-test",
     version: manifest.version,

@@ -39,7 +39,7 @@ export function judgeBase({
 function judgeContent(trouble: Seen<string | null>): Finding[] {
   // A database that cannot be read is reported above.
   if (!trouble.ok || trouble.value === null) return [];
-  const hint = "Move it aside, do not delete it: running agents are found again without it";
+  const hint = "Move it aside, but keep it; running agents are found again without it";
   return [error("database", trouble.value, hint)];
 }
 
