@@ -97,7 +97,10 @@ export async function lookAtLocks({ hosts, known }: Pick<Factory, "hosts" | "kno
 }
 
 /** A worker of ours that belongs to no instance we know. */
-export async function deleteStranger(factory: Factory, worker: Worker): Promise<Found> {
+export async function deleteStranger(
+  factory: Pick<Factory, "api" | "clock" | "known">,
+  worker: Worker,
+): Promise<Found> {
   const { api } = factory;
   const read = await api.worker(worker.id);
   if (!read.ok) return refusedCall("read a worker", read);
