@@ -1,7 +1,6 @@
 /** The verb `update`: what a mirror has for this host, and to it or back. A factory that runs takes the rest over by itself. */
 import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
-import { asFactoryError } from "../update/download.ts";
 import { FactoryError } from "../words/failure.ts";
 import { versionLine } from "../words/version.ts";
 import { usageError } from "./command-line.ts";
@@ -41,7 +40,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
       hint: "install.sh installs this program so that it can keep itself current",
     });
   }
-  const { places, updater } = own;
+  const { updater } = own;
   const follow = async (version: string): Promise<number> => {
     const isRunning = await isFactoryRunning(base.database, here.files.isThere);
     here.print(
@@ -52,9 +51,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     return 0;
   };
   if (args.rollback === true) {
-    const { from, to } = await places.rollBack("an operator rolled it back").catch((error: unknown) => {
-      throw asFactoryError(error, places.prefix);
-    });
+    const { from, to } = await updater.rollBack("an operator rolled it back");
     here.print(`${from} is rolled back, and is not tried again until --retry`);
     return await follow(to);
   }
@@ -71,12 +68,11 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     );
     return 0;
   }
-  const version = await updater.prepare(wish).finally(progress.end);
+  const version = await updater.install(wish).finally(progress.end);
   if (version === null) {
     here.print(`${versionLine()} is the newest`);
     return 0;
   }
-  await updater.switchTo(version);
   return await follow(version);
 }
 

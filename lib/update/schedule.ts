@@ -113,7 +113,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
       log.info(`${running} has proved itself`);
     }
     if (judged.kind === "roll back") {
-      const { to } = await places.rollBack(judged.reason);
+      const { to } = await updater.rollBack(judged.reason);
       log.warn(`${running} is rolled back to ${to}: ${judged.reason}`);
     }
     return judged.kind === "confirm";
@@ -164,7 +164,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
 
 /** After a roll-back that libexec/boot made, this is the first that can say so. */
 async function reportRollBack({ places, updater, running, log }: ScheduleOptions): Promise<void> {
-  await places.settle();
+  await updater.settle();
   const { before } = await updater.state();
   if (before === null || before.version === running) return;
   const mark = await places.mark(before.version);

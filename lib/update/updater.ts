@@ -15,6 +15,7 @@ import { runSelfTest } from "./self-test.ts";
 import { readState, type UpdateState, writeState } from "./state.ts";
 
 const mostSignatureBytes = 4096;
+const longestTurnMs = 10_000;
 
 export interface UpdaterOptions {
   places: Places;
@@ -60,6 +61,12 @@ export interface Updater {
   prepare(wish: Wish): Promise<string | null>;
   /** The next start runs it, on trial. */
   switchTo(version: string): Promise<void>;
+  /** `prepare` and `switchTo` in one. */
+  install(wish: Wish): Promise<string | null>;
+  /** As places.ts does it. */
+  rollBack(reason: string): Promise<{ from: string; to: string }>;
+  /** Ends what a kill left half done, unless an update is under way. */
+  settle(): Promise<void>;
   /** Removes what is neither started nor about to be, unless an update is under way. */
   prune(): Promise<void>;
   state(): Promise<UpdateState>;
@@ -107,39 +114,88 @@ export function openUpdater(options: UpdaterOptions): Updater {
     return chosen.value === null ? null : { ...chosen.value, signed: { manifest, signature } };
   }
 
-  async function prepare(wish: Wish): Promise<string | null> {
+  const takeTurn = async (): Promise<{ release(): void }> => {
     // A prefix that cannot be written is noticed before anything is fetched.
     await remember({});
     await files.makeDirectory(staging);
     const lock = options.takeLock();
-    if (lock === null) {
-      throw new FactoryError("Cannot update: another update or installation is under way", {
-        hint: "Wait for it to end",
-        exitCode: 75,
-      });
-    }
+    if (lock !== null) return lock;
+    throw new FactoryError("Cannot update: another update or installation is under way", {
+      hint: "Wait for it to end",
+      exitCode: 75,
+    });
+  };
+
+  /** Nobody else changes the prefix meanwhile. */
+  async function alone<T>(work: () => Promise<T>): Promise<T> {
+    const lock = await takeTurn();
     try {
-      await places.settle();
-      const offer = await check(wish);
-      if (offer === null) {
-        // What waits for its window may have been revoked.
-        await remember({ ready: null });
-        return null;
-      }
-      const { version } = offer.release;
-      const isThere = (await places.versions()).some(
-        (each) => each.version === version && each.sha256 === offer.artifact.executable.sha256,
-      );
-      const executable = isThere ? places.executableOf(version) : await fetch(offer);
-      await tryOut(executable, offer);
-      const { sha256 } = offer.artifact.executable;
-      if (!isThere) await places.place({ version, executable, sha256, signed: offer.signed });
-      if (wish.retry) await places.clearMark(version);
-      await remember({ ready: version });
-      return version;
+      return await work();
     } finally {
       lock.release();
     }
+  }
+
+  async function prepare(wish: Wish): Promise<string | null> {
+    await places.settle();
+    const offer = await check(wish);
+    if (offer === null) {
+      // What waits for its window may have been revoked.
+      await remember({ ready: null });
+      return null;
+    }
+    const { version } = offer.release;
+    const isThere = (await places.versions()).some(
+      (each) => each.version === version && each.sha256 === offer.artifact.executable.sha256,
+    );
+    const executable = isThere ? places.executableOf(version) : await fetch(offer);
+    await tryOut(executable, offer);
+    const { sha256 } = offer.artifact.executable;
+    if (!isThere) await places.place({ version, executable, sha256, signed: offer.signed });
+    if (wish.retry) await places.clearMark(version);
+    await remember({ ready: version });
+    return version;
+  }
+
+  async function switchTo(version: string): Promise<void> {
+    await places.switchTo(version);
+    await remember({ ready: null });
+    report(`${version} is what the next start runs, on trial`);
+  }
+
+  async function install(wish: Wish): Promise<string | null> {
+    const version = await prepare(wish);
+    if (version !== null) await switchTo(version);
+    return version;
+  }
+
+  /** A download that is under way does not hold it up for long: it changes no link. */
+  async function rollBack(reason: string): Promise<{ from: string; to: string }> {
+    const sinceMs = clock.uptimeMs();
+    let lock = options.takeLock();
+    while (lock === null && clock.uptimeMs() - sinceMs < longestTurnMs) {
+      await clock.sleep(200, signal);
+      lock = options.takeLock();
+    }
+    try {
+      return await places.rollBack(reason);
+    } finally {
+      lock?.release();
+    }
+  }
+
+  async function unlessBusy(work: () => Promise<void>): Promise<void> {
+    const lock = options.takeLock();
+    if (lock !== null) await work().finally(() => lock.release());
+  }
+
+  async function prune(): Promise<void> {
+    const { ready } = await state();
+    await places.prune(ready === null ? [] : [ready]);
+    const left = (await files.list(staging)).filter((name) =>
+      /^[0-9a-f]{16}\.(?:part|executable)$/.test(name),
+    );
+    for (const name of left) await files.remove(`${staging}/${name}`);
   }
 
   async function fetch({ release, artifact }: Offer): Promise<string> {
@@ -198,27 +254,12 @@ export function openUpdater(options: UpdaterOptions): Updater {
 
   return {
     check: async (wish) => await attempt(() => check(wish)),
-    prepare: async (wish) => await attempt(() => prepare(wish)),
-    switchTo: async (version) =>
-      await attempt(async () => {
-        await places.switchTo(version);
-        await remember({ ready: null });
-        report(`${version} is what the next start runs, on trial`);
-      }),
-    prune: async () => {
-      const lock = options.takeLock();
-      if (lock === null) return;
-      try {
-        const { ready } = await state();
-        await places.prune(ready === null ? [] : [ready]);
-        const left = (await files.list(staging)).filter((name) =>
-          /^[0-9a-f]{16}\.(?:part|executable)$/.test(name),
-        );
-        for (const name of left) await files.remove(`${staging}/${name}`);
-      } finally {
-        lock.release();
-      }
-    },
+    prepare: async (wish) => await attempt(() => alone(() => prepare(wish))),
+    install: async (wish) => await attempt(() => alone(() => install(wish))),
+    switchTo: async (version) => await attempt(() => alone(() => switchTo(version))),
+    rollBack: async (reason) => await attempt(() => rollBack(reason)),
+    settle: async () => await unlessBusy(places.settle),
+    prune: async () => await unlessBusy(prune),
     state,
     remember,
   };

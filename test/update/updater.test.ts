@@ -17,6 +17,7 @@ import { type DurableFiles, openDurableFiles } from "../../lib/doors/durable-fil
 import { lockStore } from "../../lib/store/file.ts";
 import { openPlaces } from "../../lib/update/places.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
+import { createSettableClock } from "../lab/settable-clock.ts";
 import { openStaticMirror } from "../lab/static-mirror.ts";
 import { openUpdateLab, saying, started, type UpdateLab } from "../lab/update-lab.ts";
 
@@ -186,6 +187,38 @@ test("two at once: the second one is told so", async () => {
   );
   other?.release();
   expect(await lab.updater().prepare(newest)).toBe("1.1.0");
+});
+
+test("another update at the same time takes no count away from a version that is being switched to", async () => {
+  await lab.release("1.1.0");
+  const real = openDurableFiles();
+  const meanwhile: string[] = [];
+  const places = openPlaces({
+    prefix: lab.prefix,
+    files: {
+      ...real,
+      setLink: async (path, to) => {
+        meanwhile.push(await complaint(lab.updater().prepare(newest)));
+        await lab.updater().settle();
+        await real.setLink(path, to);
+      },
+    },
+  });
+  expect(await lab.updater({ places }).install(newest)).toBe("1.1.0");
+  expect(meanwhile).toHaveLength(2);
+  expect(await lab.places.mark("1.1.0")).toEqual({ kind: "trial", startsLeft: 3 });
+});
+
+test("a roll-back is not kept from its work by a long download", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().install(newest);
+  const other = lockStore(join(lab.prefix, "install"));
+  const clock = createSettableClock();
+  const rolledBack = lab.updater({ clock }).rollBack("asked for");
+  const ticking = setInterval(() => void clock.advance(1000), 20);
+  expect(await rolledBack).toEqual({ from: "1.1.0", to: "1.0.0" });
+  clearInterval(ticking);
+  other?.release();
 });
 
 test("a prefix that cannot be written is noticed before anything is fetched, in words that help", async () => {
