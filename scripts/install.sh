@@ -94,7 +94,7 @@ hand_over() {
 with_places() {
   set -- "$@" --prefix "$prefix" --base-dir "$base"
   [ "$user" = no ] || set -- "$@" --user
-  [ "$service" = yes ] || set -- "$@" --no-unit
+  [ "$service" = yes ] || set -- "$@" --files-only
   hand_over "$@"
 }
 

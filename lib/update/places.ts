@@ -69,7 +69,21 @@ export interface Places {
   settle(): Promise<void>;
   /** Removes versions that are neither current nor previous, nor among `keep`. Marks stay. */
   prune(keep: string[]): Promise<void>;
+  /** Removes all that was made here; what else is in the prefix, which may be /usr/local, stays. */
+  removeAll(): Promise<void>;
 }
+
+/** What is made in each directory of a prefix, in the order in which it goes. The last is the prefix itself. */
+const made: [directory: string, names: RegExp][] = [
+  ["/bin", new RegExp(`^${product}(?:\\.prev)?$`)],
+  ["/boot", /^\d+\.\d+\.\d+.*(?:\+\d|\.good|\.bad)$/],
+  ["/versions", /^\d+\.\d+\.\d+/],
+  ["/libexec", /^boot$/],
+  ["/staging", /^(?:install\.\d+|[0-9a-f]{16}\.(?:part|executable)|\d+\.\d+\.\d+.*)$/],
+  ["", /^(?:update\.json|install\.lock)$/],
+];
+/** A file that a kill left beside its name. */
+const draftEnding = /\.[0-9a-f]{8}\.new$/;
 
 /** The prefix and version of an installed executable; null: it was not started from a prefix. */
 export function placeOf(executable: string): { prefix: string; version: string } | null {
@@ -242,6 +256,15 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
       const kept = [...keep, await current(), await named(prev)];
       for (const name of await files.list(`${prefix}/versions`)) {
         if (isVersionName(name) && !kept.includes(name)) await files.remove(directoryOf(name));
+      }
+    },
+    removeAll: async () => {
+      for (const [directory, names] of made) {
+        const path = `${prefix}${directory}`;
+        for (const name of await files.list(path)) {
+          if (names.test(name.replace(draftEnding, ""))) await files.remove(`${path}/${name}`);
+        }
+        if ((await files.list(path)).length === 0) await files.remove(path);
       }
     },
   };

@@ -131,7 +131,7 @@ describe.each(shells)("install.sh under %s", (shell) => {
     ]);
     const prefix = `${it.home}/.local/opt/${product}`;
     const places = ["--prefix", prefix, "--base-dir", `${it.home}/the base`, "--user"];
-    const unit = existsSync("/run/systemd/system") ? [] : ["--no-unit"];
+    const unit = existsSync("/run/systemd/system") ? [] : ["--files-only"];
     expect(it.called("service")).toEqual(["service", "install", "--release", ...places, ...unit]);
     expect(readdirSync(prefix).toSorted()).toEqual(["bin", "versions"]);
   });

@@ -6,7 +6,7 @@ export interface ServiceArgs {
   prefix?: string;
   "base-dir"?: string;
   /** No systemd: the files alone. */
-  "no-unit"?: boolean;
+  "files-only"?: boolean;
   /** Its bytes were proved to be a release's; else a build of this host's, named by its content. */
   release?: boolean;
   purge?: boolean;
@@ -26,7 +26,7 @@ export const serviceArgs: ArgsDef = {
     valueHint: "BASE",
     description: "the factory's directory ($FACTORY_BASE, else ~/Oxide/ci/factory)",
   },
-  "no-unit": { type: "boolean", description: "install: the program alone, for another supervisor" },
+  "files-only": { type: "boolean", description: "without systemd: the files alone, for another supervisor" },
   release: {
     type: "boolean",
     description: "install: the executable is a verified release (set by install.sh)",

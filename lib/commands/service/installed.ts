@@ -19,7 +19,7 @@ export interface Installed {
   unitPath: string;
   /** On people's PATH. */
   link: string;
-  /** Null: `--no-unit`. */
+  /** Null: `--files-only`. */
   systemd: Systemd | null;
 }
 
@@ -40,7 +40,7 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs): Promi
     unit,
     unitPath: isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`,
     link: `${isUser ? `${home}/.local` : "/usr/local"}/bin/${product}`,
-    systemd: args["no-unit"] === true ? null : await openSystemd({ ...here, kind, env, uid }),
+    systemd: args["files-only"] === true ? null : await openSystemd({ ...here, kind, env, uid }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** `service uninstall`: lets what runs end, and leaves nothing but the base directory; with `--purge` not even that. */
 import { FactoryError } from "../../words/failure.ts";
+import { isFactoryRunning } from "../../store/store.ts";
 import type { ThisProcess } from "../this-process.ts";
 import { countJobs, findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
 
@@ -9,20 +10,23 @@ export async function uninstallService(here: ThisProcess, args: ServiceArgs): Pr
   const installed = await findInstalled(here, args);
   const { durableFiles: files, print } = here;
   const { systemd, places, unitPath, link, base } = installed;
-  const hasUnit = (await files.size(unitPath)) !== null;
+  // The unit may be of an installation in another prefix.
+  const unitText = new TextDecoder().decode((await files.readBytes(unitPath)) ?? new Uint8Array());
+  const hasUnit = unitText.includes(`${places.prefix}/`);
   if ((await files.size(places.prefix)) === null && !hasUnit && args.purge !== true) {
     print(`Nothing is installed in ${places.prefix}`);
     return 0;
   }
   await askWhetherSure(here, installed, args);
   if (systemd !== null && hasUnit) await endService(here, installed);
+  else await needEnded(here, installed);
   await orRefusal(`uninstall ${places.prefix}`, async () => {
     if ((await files.readLink(link)) === places.bin) await files.remove(link);
     if (systemd !== null && hasUnit) {
       await files.remove(unitPath);
       await systemd.control("daemon-reload");
     }
-    await files.remove(places.prefix);
+    await places.removeAll();
   });
   const isGone = args.purge === true && (await purge(here, installed));
   print(isGone ? "Nothing of it is left" : `Nothing of it is left but ${base.directory}`);
@@ -69,6 +73,18 @@ async function endService(here: ThisProcess, { systemd, unit, kind, base }: Inst
     await files.remove(`${owner}/${unit}.d`);
   }
   await systemd.control("disable", "--now", unit);
+}
+
+/** What another supervisor runs is not ended here. */
+async function needEnded(here: ThisProcess, { base, unit }: Installed): Promise<void> {
+  if (await isFactoryRunning(base.database, here.files.isThere)) {
+    throw new FactoryError(`Cannot uninstall: a factory runs on ${base.database}`, {
+      hint: "Send it SIGUSR1: it ends when its jobs have; what starts it again must not do so",
+      exitCode: 1,
+    });
+  }
+  const jobs = await countJobs(here, base);
+  if (jobs > 0) throw refuseWithoutDaemon(jobs, unit);
 }
 
 /** Nobody would end them, and their workers stay on the server. */

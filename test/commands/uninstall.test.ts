@@ -1,0 +1,81 @@
+/** `service uninstall` without systemd, which test/long/systemd.ts has: what it removes, and what it must not. */
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { lockStore } from "../../lib/store/file.ts";
+import { openPlaces } from "../../lib/update/places.ts";
+
+const root = mkdtempSync(join(tmpdir(), "uninstall-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+/** A version in a prefix, and the base directory in the prefix, too. */
+async function openInstalled(): Promise<{ prefix: string; base: string }> {
+  const prefix = mkdtempSync(join(root, "prefix-"));
+  const files = openDurableFiles();
+  const places = openPlaces({ prefix, files });
+  for (const version of ["1.0.0", "1.1.0"]) {
+    await files.makeDirectory(places.staging);
+    const executable = join(places.staging, "new");
+    writeFileSync(executable, version);
+    await places.place({ version, executable, sha256: await files.sha256(executable), signed: null });
+    await places.switchTo(version);
+  }
+  await files.makeDirectory(join(prefix, "libexec"));
+  for (const name of ["libexec/boot", "update.json", "staging/0123456789abcdef.part", "boot/1.2.0.bad"])
+    writeFileSync(join(prefix, name), "");
+  lockStore(join(prefix, "install"))?.release();
+  const base = join(prefix, "base");
+  mkdirSync(base);
+  writeFileSync(join(base, "config.toml"), "");
+  return { prefix, base };
+}
+
+function uninstall({ prefix, base }: { prefix: string; base: string }): { code: number; said: string } {
+  const words = ["service", "uninstall", "--user", "--files-only", "--yes", "--prefix", prefix];
+  const ran = Bun.spawnSync(
+    [process.execPath, join(import.meta.dir, "../../factory.ts"), ...words, "--base-dir", base],
+    { env: { PATH: "/usr/bin:/bin", HOME: root }, cwd: root },
+  );
+  return { code: ran.exitCode, said: `${ran.stdout.toString()}${ran.stderr.toString()}` };
+}
+
+test("all that an installation made goes, and with it the prefix", async () => {
+  const it = await openInstalled();
+  rmSync(it.base, { recursive: true });
+  expect(uninstall(it)).toMatchObject({ code: 0 });
+  expect(existsSync(it.prefix)).toBe(false);
+});
+
+test("what else is in the prefix stays, for example if that is /usr/local", async () => {
+  const it = await openInstalled();
+  for (const name of ["bin/other", "libexec/other", "versions/other", "boot/other", "other"])
+    writeFileSync(join(it.prefix, name), "");
+  expect(uninstall(it)).toMatchObject({ code: 0 });
+  expect(readdirSync(it.prefix, { recursive: true }).map(String).toSorted()).toEqual([
+    "base",
+    "base/config.toml",
+    "bin",
+    "bin/other",
+    "boot",
+    "boot/other",
+    "libexec",
+    "libexec/other",
+    "other",
+    "versions",
+    "versions/other",
+  ]);
+});
+
+test("a factory that another supervisor runs is not taken away from its jobs", async () => {
+  const it = await openInstalled();
+  const factory = lockStore(join(it.base, "data.sqlite3"));
+  expect(uninstall(it)).toMatchObject({
+    code: 1,
+    said: expect.stringContaining("a factory runs on") as string,
+  });
+  expect(existsSync(join(it.prefix, "versions/1.1.0"))).toBe(true);
+  factory?.release();
+  expect(uninstall(it)).toMatchObject({ code: 0 });
+});
