@@ -19,7 +19,9 @@ const isCi = process.env["CI"] === "true";
 
 // Ctrl+C reaches the tests too, which then end; what is below must still be done.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => run.kill(signal));
-const run = Bun.spawn([process.execPath, "test", "--dots", ...process.argv.slice(2)], {
+// Concurrent tests start factories and agents: of more at once, none would be in time on a slow machine.
+const words = ["test", "--dots", "--max-concurrency=4", ...process.argv.slice(2)];
+const run = Bun.spawn([process.execPath, ...words], {
   stdio: ["inherit", "inherit", "inherit"],
   env: { ...process.env, TMPDIR: own, SKIPPED_TESTS: skippedPath },
 });
