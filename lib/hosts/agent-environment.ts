@@ -1,10 +1,10 @@
-/** What job agents find in their environment, besides what a minder gives every agent. Pure. */
+/** The variables of a job agent, in addition to those that a minder gives every agent. Pure. */
 import { posix } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { Host } from "./host.ts";
 import { Secret } from "../words/secret.ts";
 
-/** How a server is reached: which certificates count, and through which proxy. */
+/** Variables that decide how a server is reached: certificates and proxies. */
 export const passedNames = [
   "NODE_EXTRA_CA_CERTS",
   "SSL_CERT_FILE",
@@ -15,10 +15,10 @@ export const passedNames = [
   "NO_PROXY",
 ].flatMap((name) => [name, name.toLowerCase()]);
 
-/** Names of variables, separated by spaces: those that the built-in agent hands on to tasks. */
+/** Names of the variables that the built-in agent passes to tasks, separated by spaces. */
 export const taskNamesVariable = "BUILDOMAT_FACTORY_TASK_NAMES";
 
-/** What agents on this host get of this process's environment. A value may be a secret. */
+/** The part of this process's environment that agents on this host get. A value may be a secret. */
 export function passedEnvironment({
   env,
   workingDirectory,
@@ -29,7 +29,7 @@ export function passedEnvironment({
   const passed: Record<string, string> = {};
   for (const name of passedNames) {
     const value = env[name];
-    // A line break cannot be handed on, and is part of no path or address.
+    // A value with a line break cannot be passed on, and no path or address has one.
     if (value === undefined || value === "" || /[\0\n]/.test(value)) continue;
     // The agent has another working directory. SSL_CERT_DIR may be several, as PATH is.
     const isFile = /^(?:NODE_EXTRA_CA_CERTS|SSL_CERT_FILE)$/i.test(name);
@@ -38,7 +38,7 @@ export function passedEnvironment({
   return passed;
 }
 
-/** What is configured wins over what is passed on. */
+/** Configured variables win over those that are passed on. */
 export function agentEnvironment(
   { general }: Config,
   { path, user, environment }: Pick<Host, "path" | "user" | "environment">,
@@ -54,7 +54,7 @@ export function agentEnvironment(
   };
 }
 
-/** User and password in the addresses of proxies, as no log may show them. */
+/** User names and passwords in the addresses of proxies: logs must hide them. */
 export function proxySecrets(...environments: Record<string, string>[]): Secret[] {
   return environments.flatMap((environment) =>
     Object.values(environment).flatMap((value) => {

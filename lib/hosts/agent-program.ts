@@ -1,24 +1,24 @@
-/** Which job agent is run: the one that is configured, else one beside the executable, else the one built in. */
+/** Chooses the job agent: the configured one, else one beside the executable, else the built-in one. */
 import { dirname } from "node:path";
 import type { Config } from "../config/config.ts";
 
 export interface AgentProgram {
   kind: "external" | "built-in";
-  /** Started with the further word `run`. The program is an absolute path. */
+  /** The command, without its last word `run`. The program is an absolute path. */
   argv: string[];
   /** The in-job control program. */
   bmat: string[];
 }
 
 export interface ProgramSource {
-  /** How this program is started again. */
+  /** The command that starts this program again. */
   self: string[];
   /** Path of the running executable. */
   executable: string;
   exists(path: string): boolean;
 }
 
-/** A configured agent that is missing is an error of the instance's preflight, never a silent change. */
+/** A missing configured agent is an error of the instance's preflight; no other agent is used instead. */
 export function chooseAgent({ general }: Config, { self, executable, exists }: ProgramSource): AgentProgram {
   const beside = `${dirname(executable)}/buildomat-agent`;
   const path = general.agent ?? (exists(beside) ? beside : "builtin");
@@ -26,16 +26,16 @@ export function chooseAgent({ general }: Config, { self, executable, exists }: P
   return { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
 }
 
-/** Before a variable's name: a job has set it, for a Bun of its own. */
+/** The prefix of a variable that a job has set for its own Bun. */
 export const keptPrefix = "BMAT_KEPT_";
 
-/** Our executable is a Bun too, and would obey them; `bmat process` gives them back. */
+/** Our executable is also a Bun and would obey these variables; `bmat process` restores them. */
 const bunVariables = ["BUN_BE_BUN", "BUN_OPTIONS", "BUN_CONFIG_VERBOSE_FETCH"];
 const shield = bunVariables
   .map((name) => `[ -z "\${${name}+x}" ] || export ${keptPrefix}${name}="$${name}"; unset ${name}; `)
   .join("");
 
-/** What `bin/bmat` runs, whatever a job's environment says to Bun. `directory` is the agent's. */
+/** The command of `bin/bmat`, unaffected by Bun's variables in a job's environment. `directory` is the agent's. */
 export function shieldedBmat(bmat: string[], directory: string): string[] {
   return ["/bin/sh", "-c", `${shield}exec "$@"`, "bmat", ...bmat, "--base", directory];
 }

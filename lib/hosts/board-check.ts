@@ -7,7 +7,7 @@ const longestReason = 500;
 
 export interface BoardCheck {
   isPassed: boolean;
-  /** The command, how it ended and what it printed last, for people. */
+  /** The command, its exit and its last output, for people. */
   said: string;
 }
 
@@ -20,7 +20,7 @@ export async function runBoardCheck(
   if (command === null) return null;
   const result = await processes.run({
     argv: ["/bin/sh", "-c", command],
-    // What hangs is ended with all that it started.
+    // A check that hangs is killed with everything that it started.
     isDetached: true,
     env: { PATH: path, HOME: user.home, USER: user.name, SP_TESTBED: name, SP_TYPE: spType },
     timeoutMs: deadlineMs,

@@ -1,6 +1,6 @@
 /**
- * What an isolated job on this host must not see: the configuration, the token, the database and what lies beside them. A
- * directory that is the factory's own is covered as a whole; in one that is also others' only those files are hidden. Pure.
+ * The paths that an isolated job on this host must not see: the configuration, the token, the database and their neighbours. A
+ * directory of the factory alone is covered as a whole; in a directory with other files, only ours are hidden. Pure.
  */
 import { dirname, resolve } from "node:path";
 import type { Base, Surroundings } from "../config/locations.ts";
@@ -9,9 +9,9 @@ import type { Config } from "../config/config.ts";
 export interface Cover {
   /** Absolute paths, here and below. */
   covered: string[];
-  /** Files, with all that is named after them. */
+  /** Files, and all files whose names begin with theirs, for example an editor's copies. */
   hidden: string[];
-  /** Shown even so. */
+  /** Paths inside covered ones that stay visible. */
   kept: string[];
 }
 
@@ -21,11 +21,11 @@ export interface CoverOptions {
   base: Base;
   workDirectory: string;
   surroundings: Pick<Surroundings, "env" | "home" | "workingDirectory">;
-  /** What this program is made of: its executable, and from a checkout that. */
+  /** This program's files: its executable, or the checkout that it runs from. */
   program: string[];
 }
 
-/** Jobs need what is in them. */
+/** Jobs need these directories. */
 const systemDirectories = new Set(
   "/ /bin /dev /etc /home /lib /media /mnt /opt /root /run /sbin /srv /tmp /usr /usr/bin /usr/lib /usr/local /usr/local/bin /usr/local/etc /var /var/lib /var/tmp".split(
     " ",

@@ -1,6 +1,6 @@
 /**
- * The hosts that agents run on: this one, and those behind ssh. What runs is found again by the place that was recorded
- * when it was begun, never by today's configuration.
+ * The hosts that agents run on: this one, and hosts behind ssh. A running instance is found by the place that was recorded
+ * at its start, never by the current configuration.
  */
 import type { AgentProgram } from "./agent-program.ts";
 import type { Testbed } from "../config/config.ts";
@@ -11,29 +11,29 @@ import type { Minder } from "./minder/minder.ts";
 export interface Host {
   minder: Minder;
   agent: AgentProgram;
-  /** Absolute, there; instance directories are made in it. */
+  /** The absolute path there that holds the instance directories. */
   workDirectory: string;
-  /** What isolated jobs there do not see, besides other instances and the host's /tmp. */
+  /** Hidden from isolated jobs there, as are other instances and the host's /tmp. */
   cover: Cover;
-  /** What agents get as PATH, and the user that they run as. */
+  /** The PATH of agents, and the user that they run as. */
   path: string;
   user: { name: string; home: string };
-  /** What agents get of this process's environment (agent-environment.ts); on other hosts nothing. */
+  /** Variables of this process that agents get (agent-environment.ts); on other hosts none. */
   environment: Record<string, string>;
-  /** How it is reached; null: it is this one. */
+  /** How the host is reached; null: it is this host. */
   ssh: SshHost | null;
 }
 
-/** `reason` is for people, and may name what an operator must do. With a `host` it answers, but can take no job. */
+/** `reason` is for people and may contain the fix. With a `host`, the host answers but cannot take a job. */
 export type Reached = { ok: true; host: Host } | { ok: false; reason: string; host?: Host };
 
 /**
- * What a look found that changed nothing; `remarks` are on what jobs may miss there, though they can be run; `tried` is on
- * what was found good, or could not be tried.
+ * The result of an inspection that changed nothing. `remarks`: jobs can run, but may miss something. `tried`: what is good, or
+ * could not be tried.
  */
 export type Inspected =
   | { ok: true; remarks: string[]; tried?: string[] }
-  /** `isServerSilent`: all else is good there, but the server does not answer. */
+  /** `isServerSilent`: everything there is good, but the server does not answer. */
   | { ok: false; reason: string; isServerSilent?: true };
 
 /** Minders, for one that needs only `Calls` of them. */
@@ -43,14 +43,14 @@ export interface Minders<Calls extends keyof Minder> {
 
 export interface Hosts {
   here: Host;
-  /** The agent of testbeds with an sp-runner service: no other one knows how to ask it. */
+  /** The agent of testbeds with an sp-runner service: only the built-in one can use such a service. */
   builtIn: AgentProgram;
-  /** Of the host that an instance was begun on. */
+  /** The minder of the host that an instance was started on. */
   minderOf(place: Place | RustPlace): Minder;
-  /** Connects to the host of a testbed that is not on this one, and sees to it that an agent is there. */
+  /** Connects to the host of a testbed behind ssh, and makes sure that an agent is there. */
   reach(testbed: Testbed): Promise<Reached>;
-  /** Calls `onChange` when something of an instance on another host may have changed: a hint to look at it. */
+  /** Calls `onChange` when an instance on another host may have changed: a hint to look at it. */
   watch(place: SshPlace, cookie: string, onChange: () => void): { close(): void };
-  /** Ends the connections. What runs there runs on. */
+  /** Ends the connections. Agents there keep running. */
   close(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** What the minder script answers, read into the adapter's types. An answer that is not understood proves nothing. */
+/** Parses the minder script's answers into the adapter's types. An answer that cannot be parsed proves nothing. */
 import type {
   ArmResult,
   EndRecord,
@@ -74,7 +74,7 @@ function readEnd(lines: string[]): { end?: EndRecord } {
   return { end: { jobName: readJobName(said.get("job")), verdict } };
 }
 
-/** From the inside of a JSON text, which may have been cut at its end or go on behind the text's. */
+/** Reads a JSON string from its inside. The text may be cut short, or go on after the string. */
 function readJobName(raw = ""): string | null {
   const [text = ""] = /^(?:[^"\\]|\\u[\da-f]{4}|\\[^u])*/i.exec(raw) ?? [];
   try {

@@ -1,23 +1,23 @@
 /**
- * A transport with root's power: what it runs, it runs through sudo or pfexec. Whether that was given is told in one
- * message, with the fix. It knows nothing of what is run.
+ * A transport that runs commands as root, through sudo or pfexec. If that is not allowed, one message says so with the fix.
+ * It does not know the commands.
  */
 import type { Transport } from "./transport.ts";
 
-/** What root runs: an absolute path, so that a rule can name it. */
+/** The program that root runs: an absolute path, so that a rule can name it. */
 export const elevatedShell = "/bin/sh";
 
 export interface ElevationOptions {
   transport: Transport;
-  /** As `process.platform` says. */
+  /** The value of `process.platform`. */
   platform: string;
-  /** Who is to become root. */
+  /** The user who becomes root. */
   user: string;
 }
 
 export function openElevated({ transport, platform, user }: ElevationOptions): Transport {
   const isIllumos = platform === "sunos" || platform === "illumos";
-  // Never asks: nobody is there to answer.
+  // -n: it must not ask for a password, because nobody can answer.
   const words = isIllumos ? ["pfexec"] : ["sudo", "-n", "--"];
   const fix = isIllumos
     ? `give ${user} a profile with all privileges (usermod -P +"Primary Administrator" ${user})`

@@ -1,34 +1,34 @@
 /**
- * A look from within this process, for the usual case: an instance of this host is as it was. It reads what the minder wrote,
- * and /proc. It proves nothing but that the agent is still at work; all else is the minder's to find out.
+ * A cheap look from within this process for the usual case: an instance on this host has not changed. It reads the minder's
+ * files and /proc. It can only prove that the agent is still at work; the minder finds out everything else.
  */
 import { z } from "zod";
 import type { Files } from "../../doors/files.ts";
 
 const identitySchema = z.object({ boot_id: z.string(), pid: z.number(), start_time: z.string() });
 
-/** Bytes: the minder's own is far shorter. */
+/** In bytes; the minder's own records are far shorter. */
 const longestRecord = 4096;
 
 export interface GlanceOptions {
   files: Pick<Files, "readText" | "isThere" | "readPiece">;
   bootId: string;
-  /** A log that is longer is for a look to cut. */
+  /** If the log is longer, a full look must cut it. */
   logCapBytes: number;
 }
 
-/** False where it cannot be told so cheaply. Never rejects. */
+/** Whether the agent is certainly still at work; false if this cheap look cannot tell. Never rejects. */
 export async function isStillAtWork(
   directory: string,
   { files, bootId, logCapBytes }: GlanceOptions,
 ): Promise<boolean> {
   try {
-    // A job could put anything there: a pipe would keep the looks at all other instances waiting.
+    // A job could put a pipe there, and reading it would block the looks at all other instances.
     const record = await files.readPiece(`${directory}/minder/identity.json`, 0, longestRecord);
     const identity = identitySchema.parse(JSON.parse(new TextDecoder().decode(record?.bytes)));
     if (identity.boot_id !== bootId) return false;
     const stat = (await files.readText(`/proc/${identity.pid}/stat`)) ?? "";
-    // After the name, which may hold anything: the state is the first word, the start time the twentieth.
+    // The process's name may contain anything. After it, the state is the first word and the start time the twentieth.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     if (fields[19] !== identity.start_time || fields[0] === "Z" || fields[0] === "X") return false;
     if (!(await files.isThere(`${directory}/minder/started`))) return false;

@@ -1,18 +1,18 @@
 /**
- * Marks around an answer: whatever a login prints before or after it does not matter. Each call has a mark of its own, so that
- * nothing can be taken for its answer.
+ * Marks around an answer, so that a login's output before or after it is ignored. Each call has its own mark, so that no other
+ * text can look like its answer.
  */
 import type { RunResult } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";
 
-/** Lines of the answer; `reason` is for people. */
+/** The answer's lines; `reason` is for people. */
 export type Reply = { ok: true; lines: string[] } | { ok: false; reason: string };
 
 export function newMark(random: Random): string {
   return Buffer.from(random.bytes(12)).toString("hex");
 }
 
-/** What a command printed between `MARK begin` and `MARK end`. Without both it gave no answer. */
+/** The lines between `MARK begin` and `MARK end`. If one of them is missing, there is no answer. */
 export function between(result: RunResult, mark: string): Reply {
   if (!result.ok) return result;
   const { stdout, stderr, exitCode } = result;
@@ -21,7 +21,7 @@ export function between(result: RunResult, mark: string): Reply {
   if (begin === -1 || end === -1) {
     const said = lastLine(stderr);
     if (said !== "") return { ok: false, reason: said };
-    // What no script of ours began, as of an account that is closed, is told by whatever came instead.
+    // Our script did not start, for example because the account is closed: show what was printed instead.
     const instead = stdout.includes(mark) ? "" : lastLine(stdout);
     const none = `no answer, exit code ${exitCode}`;
     return { ok: false, reason: instead === "" ? none : `${none}: ${instead}` };

@@ -1,23 +1,22 @@
 /**
- * What a minder can answer, and what each answer proves: what could not be learnt is `cannot tell`, and only `dead` frees a
- * testbed.
+ * A minder's possible answers and what each proves. `cannot tell` means that it could not find out; only `dead` frees a testbed.
  */
 import type { AgentView } from "../../words/domain.ts";
 
-/** Whether a process is there: `dead` is proved, `cannot tell` proves nothing. */
+/** Whether a process exists: `dead` is proved, `cannot tell` proves nothing. */
 export type Liveness = "alive" | "dead" | "cannot tell";
 
 export type ArmResult =
   /**
-   * Lock held, directories and namespaces built, agent found: it waits for `go`. Or it went before: `go` says `went` then.
-   * `refusal`: why it was to be isolated and is not, but alone on its host; null otherwise.
+   * It holds the lock, has built directories and namespaces, and waits for `go`. Or its agent was started before: then `go`
+   * answers `went`. `refusal`: why it could not be isolated and runs alone on its host instead; null otherwise.
    */
   | { kind: "armed"; refusal: string | null }
-  /** Another live instance holds the testbed, or the host where nothing is isolated: no fault of the testbed's. */
+  /** Another live instance holds the testbed, or the whole host if there is no isolation. The testbed is not at fault. */
   | { kind: "elsewhere"; owner: string; isHost: boolean }
   /**
-   * The directory is another instance's, of another factory perhaps: no fault of the testbed's, and another seq does. Of one that
-   * is to go again, it may also be gone.
+   * The directory belongs to another instance, perhaps of another factory. The testbed is not at fault, and another seq will do.
+   * If an agent is to be started again, the directory may also be gone.
    */
   | { kind: "taken"; reason: string }
   /** Nothing was left behind. */
@@ -25,39 +24,39 @@ export type ArmResult =
   /** No answer: it may or may not be armed. Arm again, or stop. */
   | { kind: "cannot tell"; reason: string };
 
-/** What an instance would find on a host. */
+/** What a host offers to instances. */
 export interface HostView {
   /** The user that agents run as. */
   uid: number;
   /** Whether an instance can have namespaces of its own. */
   isolation: { kind: "possible" } | { kind: "refused"; reason: string };
-  /** Why the host's own /work and /input do not serve an instance that is not isolated; null: they do. */
+  /** Why an instance without isolation cannot use the host's /work and /input; null: it can. */
   unshared: string | null;
-  /** Why nothing can be armed at all: the work or lock directory, or too little power; null: it can. */
+  /** Why no instance can be armed, for example because of the work or lock directory or missing privileges; null: it can. */
   unusable: string | null;
-  /** In the work directory; null where it could not be learnt. */
+  /** In the work directory; null if not known. */
   freeBytes: number | null;
-  /** Why each agent that was asked for cannot be run, in order; null: it can. */
+  /** For each requested agent, in order: why it cannot be run; null: it can. */
   agentFaults: (string | null)[];
 }
 
 export type ProbeResult = ({ ok: true } & HostView) | { ok: false; reason: string };
 
 export type GoResult =
-  /** The mark is durable; the agent is being started, or was started before. Never twice: `look` says what became of it. */
+  /** The mark is on the disk, and the agent is being started or was started before. It starts only once; `look` shows its state. */
   | { kind: "went" }
-  /** Never told to go, and never will be: it expired, was stopped, or was never armed. It may be armed again. */
+  /** The agent was not started and will not be: it expired, was stopped or was never armed. It may be armed again. */
   | { kind: "expired" }
-  /** No answer, or it could not be done: ask again. */
+  /** There was no answer, or it failed: ask again. */
   | { kind: "cannot tell"; reason: string };
 
 /**
- * - `absent`: no minder and never an agent: never armed, expired or disarmed. May be armed (again).
- * - `armed`: its first process waits for `go`. With `went`, it was told and is just starting: repeat `go`.
+ * - `absent`: there is no minder and never was an agent: never armed, expired or disarmed. It may be armed (again).
+ * - `armed`: its first process waits for `go`. With `went`, it has the go signal and is starting: repeat `go`.
  * - `alive`: the agent runs.
  * - `done`: `etc/job-done.json` is there; the agent may still run (see `process`).
  * - `exited`: the agent ended by itself without `job-done.json`; what it left running may still be there.
- * - `dead`: it went, and is proved gone without a trace of an end.
+ * - `dead`: the agent was started, and is proved gone without a record of its end.
  * - `cannot tell`: none of these is proved.
  */
 export type MinderState = Exclude<AgentView, "unseen">;
@@ -65,11 +64,11 @@ export type MinderState = Exclude<AgentView, "unseen">;
 export interface MinderView {
   directory: string;
   state: MinderState;
-  /** Why it cannot be told. */
+  /** Why the state is `cannot tell`. */
   reason: string | null;
-  /** It was told to go: from then on it is never started again. */
+  /** It had the go signal, so its agent is never started again. */
   went: boolean;
-  /** The instance's first process, with which all others end. `dead`: nothing of the instance is alive. */
+  /** The instance's first process; all others end with it. `dead`: nothing of the instance is alive. */
   process: Liveness;
   /** The minder itself; the agent does not need it. */
   minder: Liveness;
@@ -78,32 +77,32 @@ export interface MinderView {
   /** The agent's end, if it ended by itself. */
   exit: { code: number } | { signal: number } | null;
   logBytes: number;
-  /** Another one after the job has printed; `own`: nothing of the job runs just now; null: it cannot be told, or nobody asked. */
+  /** Changes when the job prints; `own`: no process of the job runs now; null: not known, or not requested. */
   output: string | null;
 }
 
 export type StopResult =
-  /** Everything of the instance is proved gone and its lock is free; of `quiet`: its agent is, and the lock still held. */
+  /** The whole instance is proved gone and its lock is free. After `quiet`: the agent is proved gone, and the lock is still held. */
   | { kind: "stopped" }
-  /** It did not end after KILL. */
+  /** It did not end in time, not even after SIGKILL. */
   | { kind: "unkillable"; reason: string }
   | { kind: "cannot tell"; reason: string };
 
-/** How a job ended, as the files of its agent say. They may be missing, and the job could have written them: for people only. */
+/** How a job ended, from its agent's files. Only for people: files may be missing, and the job could have written them. */
 export interface EndRecord {
   jobName: string | null;
-  /** Only the built-in agent says so. `why` may be empty. */
+  /** Only the built-in agent writes this. `why` may be empty. */
   verdict: { is: "completed" | "failed"; why: string } | null;
 }
 
-/** `left`: what could not be removed, for people; it holds nobody up. */
+/** `left`: what could not be removed, for people. It does not block anything. */
 export type TidyResult =
   | { kind: "tidied"; left: string | null; end?: EndRecord }
   | { kind: "refused" | "cannot tell"; reason: string };
 
 export interface Kept {
   directory: string;
-  /** As the disk counts them. */
+  /** Space used on the disk. */
   bytes: number;
 }
 
@@ -117,17 +116,17 @@ export interface TestbedLock {
   directory: string;
   cookie: string;
   uid: number;
-  /** Whether its owner, minder or agent, is there. A lock whose owner is `dead` holds nobody up. */
+  /** Whether its owner, the minder or agent, exists. A lock whose owner is `dead` does not block anybody. */
   owner: Liveness;
 }
 
 export type LocksResult = { ok: true; locks: TestbedLock[] } | { ok: false; reason: string };
 
-/** What an instance directory says of itself. */
+/** An instance, from the records in its directory. */
 export interface Recalled {
   directory: string;
   intentJson: string;
-  /** Known once it was told to go. */
+  /** Known after the go signal. */
   worker: string | null;
 }
 

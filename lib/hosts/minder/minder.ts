@@ -2,7 +2,7 @@
  * The minder's adapter: arms, starts, looks at and stops the one job process of an instance, through a POSIX sh
  * script (minder.sh) that lives outside the factory and outlives it. It knows nothing of the server or the store.
  *
- * No method throws for the world's faults: what could not be learnt is `cannot tell`, and only `dead` frees a testbed.
+ * No method throws if a host or process fails: the answer is then `cannot tell`, and only `dead` frees a testbed.
  */
 import type { Random } from "../../doors/random.ts";
 import {
@@ -35,60 +35,60 @@ import { type ArmSpec, armText, type Elevation, type GoSpec, goText } from "./sp
 import type { Transport } from "./transport.ts";
 
 export interface ProbeOptions {
-  /** The one of the agents that is not built in. */
+  /** The agent that is not built in. */
   external?: string | undefined;
-  /** As instances will be armed. */
+  /** The same settings as for instances. */
   isolate?: "auto" | "off";
 }
 
 export interface Minder {
-  /** Tries what `arm` will need, and leaves nothing. `agents` are the programs that instances would run. */
+  /** Tries everything that `arm` needs, and removes it again. `agents` are the programs that instances would run. */
   probe(agents?: string[], options?: ProbeOptions): Promise<ProbeResult>;
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
-  /** One view for each directory, in order. All at once in one process: cheap. */
+  /** One view for each directory, in order. Cheap: one process looks at all of them. */
   look(directories: string[]): Promise<MinderView[]>;
   /**
-   * Ends all of the instance: TERM, `graceMs`, KILL. One that never went leaves nothing behind. Where `cookie` is given, here
-   * and below, a directory that is another instance's is not touched. `isVouched`: an operator vouches that nothing is left
-   * running, which counts for what cannot be told; what is seen alive is ended all the same.
+   * Ends the whole instance: TERM, `graceMs`, KILL. If its agent was never started, it also removes the directory. With
+   * `cookie`, here and below, a directory of another instance is not touched. `isVouched`: an operator vouches that nothing is
+   * left running. That decides where we cannot look; processes that we see alive are ended all the same.
    */
   stop(
     directory: string,
     options: { cookie?: string; graceMs: number; isVouched?: boolean },
   ): Promise<StopResult>;
-  /** Ends the agent alone, as `stop` does: what holds the testbed's lock stays, where it is there. */
+  /** Ends only the agent, as `stop` does. The minder's processes stay and hold the testbed's lock. */
   quiet(directory: string, options: { cookie?: string; graceMs: number }): Promise<StopResult>;
   /** The end of the agent's log. */
   tail(directory: string, maxBytes: number): Promise<TailResult>;
-  /** After `stopped`: removes secrets, sockets and what the job left; the log and small records stay. */
+  /** After `stopped`: removes secrets, sockets and the job's files; the log and small records stay. */
   tidy(directory: string, cookie?: string): Promise<TidyResult>;
-  /** What is in a work directory. */
+  /** The directories in a work directory. */
   kept(workDirectory: string): Promise<KeptResult>;
-  /** Removes all of an instance that ended. */
+  /** Removes an ended instance completely. */
   remove(directory: string, cookie?: string): Promise<TidyResult>;
   locks(): Promise<LocksResult>;
-  /** All instance directories under a work directory that hold an intent. */
+  /** All instance directories in a work directory that have an intent. */
   recall(workDirectory: string): Promise<RecallResult>;
-  /** As `look` and `stop`, for agents that the Rust factory started in these directories: found by HOME and BUILDOMAT_OPT. */
+  /** `look` and `stop` for agents that the Rust factory started in these directories, found by HOME and BUILDOMAT_OPT. */
   lookAtFormer(directories: string[]): Promise<MinderView[]>;
   stopFormer(directory: string): Promise<StopResult>;
-  /** Directories of living agents that have one of these names, wherever that factory made them. */
+  /** Directories with one of these names that have a running agent, wherever that factory made them. */
   formerDirectories(names: string[]): Promise<FormerResult>;
 }
 
 export interface MinderOptions {
   transport: Transport;
-  /** Starts minders, which outlive the factory; `transport` if absent, or if it cannot. */
+  /** Starts minders, which outlive the factory. If it is absent or fails, `transport` is used. */
   lasting?: Transport | undefined;
   random: Random;
-  /** Where the script's file is kept, as `.minder-<hash>.sh`: the work directory. */
+  /** The work directory, which also holds the script as `.minder-<hash>.sh`. */
   directory: string;
-  /** Shared by all users of the host; one lock a testbed. */
+  /** The lock directory, shared by all users of the host; one lock for each testbed. */
   lockDirectory: string;
   /** The shell that runs the script. */
   shell?: string;
-  /** The transport gives root's power: agents run as root, in directories that belong to this user. */
+  /** If set, the transport runs as root: agents run as root, in directories that belong to this user. */
   elevation?: Elevation;
 }
 
@@ -168,7 +168,7 @@ export function openMinder({
         const reply = await script.call("recall", [workDirectory, after], "", 30_000);
         if (!reply.ok) return reply;
         const last = reply.lines.at(-1);
-        // The directory that a page ended with was removed meanwhile.
+        // The last directory of the page was removed meanwhile.
         if (last === "again") instances = [];
         else instances = [...instances, ...readRecalled(reply.lines)];
         if (last !== "again" && last !== "more") return { ok: true, instances };

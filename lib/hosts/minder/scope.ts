@@ -8,13 +8,13 @@ export interface ScopeSource {
   uid: number;
 }
 
-/** Words before a command, and what they need of the environment. Null: no scope. */
+/** Words to put before a command, and the variables that they need. Null: no scope. */
 export interface Scope {
   words: string[];
   env: Record<string, string>;
 }
 
-/** systemd tells its services by INVOCATION_ID, and those of a user's systemd by MANAGERPID. */
+/** systemd sets INVOCATION_ID for its services; a user's systemd also sets MANAGERPID. */
 export function chooseScope({ env, uid }: ScopeSource): Scope | null {
   if (env["INVOCATION_ID"] === undefined || env["NOTIFY_SOCKET"] === undefined) return null;
   const words = [
@@ -28,6 +28,6 @@ export function chooseScope({ env, uid }: ScopeSource): Scope | null {
   if (env["MANAGERPID"] !== undefined && runtimeDirectory !== undefined) {
     return { words: [...words, "--user", "--"], env: { XDG_RUNTIME_DIR: runtimeDirectory } };
   }
-  // Another user's service may not ask the system's systemd for one: KillMode=process alone keeps its jobs.
+  // A service of another user may not create a scope in the system's systemd: only KillMode=process keeps its jobs.
   return uid === 0 ? { words: [...words, "--"], env: {} } : null;
 }

@@ -1,6 +1,6 @@
 /**
- * Calls minder.sh: puts its file where it is to run, once, and takes from its output only what stands between the marks of
- * this call (a login shell may print anything). It knows no verb.
+ * Calls minder.sh: installs its file once on the host, and reads only the output between the marks of this call, because a
+ * login shell may print anything. It does not know the verbs.
  */
 import { createHash } from "node:crypto";
 import type { RunResult } from "../../doors/processes.ts";
@@ -10,13 +10,13 @@ import type { Transport } from "./transport.ts";
 import { minderScript } from "./script-text.ts";
 
 export interface MinderScript {
-  /** `isLasting`: what it starts outlives the factory. */
+  /** `isLasting`: the started processes outlive the factory. */
   call(verb: string, words: string[], stdin: string, timeoutMs: number, isLasting?: boolean): Promise<Reply>;
 }
 
 export interface ScriptOptions {
   transport: Transport;
-  /** For what outlives the factory. If it cannot run a program, the other one does. */
+  /** Runs commands whose processes outlive the factory. If it cannot run a program, the other transport does. */
   lasting?: Transport | undefined;
   random: Random;
   directory: string;
@@ -24,8 +24,8 @@ export interface ScriptOptions {
 }
 
 /**
- * Named by its content, so that running minders keep the one that they were started from; in place at once or not at all. What
- * was cut on its way is shorter than it was sent. Words: directory, path, bytes.
+ * The file's name comes from its content, so that running minders keep their own version. A rename puts it in place, and its
+ * length shows whether it arrived completely. Words: directory, path, bytes.
  */
 const placing = `
 umask 077
@@ -54,12 +54,12 @@ export function openScript({ transport, lasting, random, directory, shell }: Scr
   ): Promise<Reply> {
     const mark = newMark(random);
     const argv = [shell, path, verb, mark, ...words];
-    // Without the first mark the script did nothing, so it may be repeated.
+    // Without the first mark the script did nothing, so the call may be repeated.
     const didNothing = (result: RunResult): boolean => !result.ok || !result.stdout.includes(mark);
     const attempt = async (by: Transport): Promise<RunResult> => {
       const result = await by(argv, stdin, timeoutMs);
       if (!result.ok || !didNothing(result)) return result;
-      // It is not there, or was damaged there.
+      // The script is missing or damaged there.
       const placed = await place();
       return placed.ok && placed.exitCode === 0 ? await by(argv, stdin, timeoutMs) : placed;
     };

@@ -1,4 +1,4 @@
-/** The minder's program: one POSIX sh script, kept in parts that can be read one by one. */
+/** The minder's program: one POSIX sh script, joined from parts that can be read one by one. */
 import minder from "./sh/minder.sh" with { type: "text" };
 import process from "./sh/process.sh" with { type: "text" };
 import place from "./sh/place.sh" with { type: "text" };

@@ -1,67 +1,67 @@
 /**
- * What a minder is told, and how the script reads it on standard input: one `word value` a line, so that no value is ever part of a command.
- * A value with a line break is refused, not mangled.
+ * What a minder needs to know, and its form on the script's standard input: one `word value` on each line, so that a value is
+ * never part of a command. A value with a line break is refused.
  */
 export interface ArmSpec {
   /** `testbed/seq`. */
   instance: string;
-  /** Whose lock is taken; any text of at most 80 bytes. */
+  /** The testbed whose lock is taken; any text of at most 80 bytes. */
   testbed: string;
-  /** 32 hex digits, random, never used before: what proves that a process belongs to this instance. */
+  /** 32 random hex digits, never used before. They prove that a process belongs to this instance. */
   cookie: string;
-  /** Absolute, `<work>/<testbed>_<seq>`; its parent is made when missing. */
+  /** Absolute, `<work>/<testbed>_<seq>`. A missing parent is created. */
   directory: string;
-  /** What is run, the program as an absolute path: `[agent, "run"]`. */
+  /** The agent's command, with the program as an absolute path: `[agent, "run"]`. */
   agent: string[];
-  /** What `bin/bmat` runs: one path becomes a symbolic link, more words a small script. */
+  /** The command of `bin/bmat`: one path becomes a symbolic link, more words a small script. */
   bmat: string[];
-  /** The agent is not the built-in one: one of buildomat's main line is refused where it would not find its files. */
+  /** The agent is not the built-in one. If it is from buildomat's main line, it is refused where it would not find its files. */
   isExternal: boolean;
-  /** The agent's soft limit on open files; null: as the minder's. */
+  /** The agent's soft limit on open files; null: the same as the minder's. */
   openFiles: number | null;
   /**
-   * Added to the agent's environment, which is otherwise just HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
+   * Added to the agent's environment, which otherwise has only HOME, PATH, BUILDOMAT_OPT, BUILDOMAT_INPUT,
    * BUILDOMAT_WORK, BUILDOMAT_NONROOT unless it is elevated, and the cookie.
    */
   environment: Record<string, string>;
   /**
-   * `off`: no namespaces; the host's own /work and /input, and one such instance at a time on a host. `auto`: so only
-   * where namespaces are refused.
+   * `off`: no namespaces. The instance uses the host's own /work and /input, and a host runs only one such instance at a time.
+   * `auto`: the same, but only if namespaces are refused.
    */
   isolate: "auto" | "off";
-  /** False: where it is not isolated it needs nothing of the host's, and may share that. */
+  /** False: without isolation it does not use the host's /work and /input, and can run beside other instances. */
   usesHost: boolean;
-  /** Its agent went, and is proved gone with the job not at an end: the same directory, for an agent that can go on. */
+  /** Start an agent again in the same directory: the earlier one is proved gone, and its job is not over. */
   isAgain: boolean;
-  /** `look` tells whether the job prints. */
+  /** `look` reports whether the job prints. */
   isOutputWatched: boolean;
   /**
-   * Absolute paths that an isolated job does not see: directories as a whole, and files with all that is named after them.
-   * What is kept is shown even so; the instance's own directory, the agent and bmat always are. The work directory and
-   * /tmp need not be named.
+   * Absolute paths. An isolated job does not see the `covered` directories, the `hidden` files or files whose names begin with
+   * a hidden one's. It still sees `kept` paths, the instance's own directory, the agent and bmat. The work directory and /tmp
+   * are always covered.
    */
   covered: string[];
   hidden: string[];
   kept: string[];
-  /** A minder not told to go within this unlocks, cleans up and exits. */
+  /** Without a go signal within this time, the minder unlocks, cleans up and exits. */
   expirySeconds: number;
-  /** agent.log is cut to about this; `look` does it. */
+  /** `look` cuts agent.log to about this size. */
   logCapBytes: number;
-  /** Written to `$HOME/testbed.json` for the job. One line. */
+  /** One line for `$HOME/testbed.json`, which the job reads. */
   testbedJson: string;
-  /** Kept in the instance directory so that a lost database can be rebuilt (`recall`). One line. */
+  /** One line, kept in the instance directory so that a lost database can be rebuilt (`recall`). */
   intentJson: string;
 }
 
 export interface GoSpec {
   directory: string;
-  /** The worker's id; kept beside the intent. */
+  /** The worker's id, kept beside the intent. */
   worker: string;
-  /** Content of `etc/agent.json`. It reaches the file through standard input alone. */
+  /** Content of `etc/agent.json`. It is passed only by standard input. */
   agentJson: string;
 }
 
-/** The transport gives root's power; what agents write belongs to this user. */
+/** The transport runs as root; the agents' files belong to this user. */
 export interface Elevation {
   uid: number;
 }
@@ -124,7 +124,7 @@ function agentEnvironment(
     ...environment,
     HOME: `${directory}/home`,
     BUILDOMAT_OPT: `${directory}/opt`,
-    // As jobs see them: the instance's own, or the host's where nothing is isolated.
+    // The paths in a job: the instance's own, or the host's without isolation.
     BUILDOMAT_INPUT: "/input",
     BUILDOMAT_WORK: "/work",
     BUILDOMAT_FACTORY_COOKIE: cookie,
@@ -136,7 +136,7 @@ export function goText({ worker, agentJson }: GoSpec): string {
   return `worker ${JSON.stringify({ worker })}\n${lines.join("")}end\n`;
 }
 
-/** A testbed's name as part of a file name: no slash, no leading dot, no @, which ends it. */
+/** A testbed's name as part of a file name: without a slash, a leading dot or @, which ends it. */
 export function lockName(testbed: string): string {
   const text = Buffer.from(testbed).toString("latin1");
   return text.replace(

@@ -1,11 +1,11 @@
-/** How a minder's commands get to where its testbed hangs. */
+/** Runs a minder's commands on the host of its testbed. */
 import type { Processes, RunResult } from "../../doors/processes.ts";
 import type { Scope } from "./scope.ts";
 
-/** A verb's whole answer: the log's tail and the views of hundreds of instances fit. */
+/** The largest answer of a verb: the log's tail and the views of hundreds of instances fit. */
 export const longestAnswerBytes = 4 * 1024 * 1024;
 
-/** Runs one command there: on this host, or over ssh. Never a shell string. */
+/** Runs one command on that host: here or over ssh. Never a shell string. */
 export type Transport = (argv: string[], stdin: string, timeoutMs: number) => Promise<RunResult>;
 
 /** The transport of this host; `scope`: what it runs, and what that leaves running, is there. */

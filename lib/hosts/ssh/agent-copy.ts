@@ -1,6 +1,6 @@
 /**
- * This executable on a host that has no agent: copied once a version, and used only after its hash was seen there. Copies
- * that nobody asked for in a month go when another one comes.
+ * Copies this executable to a host that has no agent, once for each version. A copy is used only after its hash was verified
+ * there. A new copy removes others that were not used for a month.
  */
 import type { Random } from "../../doors/random.ts";
 import { ask } from "./ask.ts";
@@ -13,7 +13,7 @@ export interface Executable {
   /** Hex. */
   sha256: string;
   bytes: number;
-  /** As uname says of the host that it was built for. */
+  /** System and CPU of the executable, in uname's words. */
   system: string;
   cpu: string;
 }
@@ -22,8 +22,8 @@ const copyTimeoutMs = 300_000;
 const name = "buildomat-factory-sp-test";
 
 /**
- * Words: directory, file name, hash, size, `ask` or `copy` with the bytes on stdin. What has the name was verified and has
- * run; one of another size is what a power cut or a full disk left of it.
+ * Words: directory, file name, hash, size, `ask` or `copy` with the bytes on stdin. A file with this name was verified and has
+ * run; if its size is wrong, a power cut or a full disk damaged it.
  */
 const script = `
 umask 077
@@ -33,7 +33,7 @@ sum_of() {
     openssl dgst -r -sha256 "$1"
 }
 if [ -x "$target" ] && [ "$(wc -c <"$target")" -eq "$size" ]; then
-  # Other versions' factories tell by it that the copy is in use.
+  # Factories of other versions see by this that the copy is in use.
   touch "$1"
   echo there
 elif [ "$5" = copy ]; then
@@ -49,7 +49,7 @@ elif [ "$5" = copy ]; then
   done
 fi`;
 
-/** Why it would not run there; null: it would, as far as can be told from here. */
+/** Why it would not run there; null: no reason is known. */
 export function whyNotCopied({ system, cpu }: Survey, executable: Executable | null): string | null {
   const missing = "there is no buildomat-agent on its PATH, and agent_path is not set";
   if (executable === null) return `${missing}; only the built executable can be copied`;
@@ -57,7 +57,7 @@ export function whyNotCopied({ system, cpu }: Survey, executable: Executable | n
   return `${missing}; this program is for ${executable.system} on ${executable.cpu}, but the host is ${system} on ${cpu}`;
 }
 
-/** Where a copy is, if it is there. */
+/** The path of an existing copy. */
 export function pathOfCopy({ workDirectory }: Survey, { version, sha256 }: Executable): string {
   return `${workDirectory}/.agent/${version}-${sha256.slice(0, 16)}/${name}`;
 }

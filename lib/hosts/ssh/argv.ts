@@ -1,24 +1,24 @@
-/** What the system's ssh is told, and how a command is quoted for the shell that it meets there. Nothing is run here. */
+/** The arguments of the system's ssh, and how a command is quoted for the remote shell. It does not run anything. */
 import type { SshAddress } from "../../words/domain.ts";
 
 export interface SshFiles {
-  /** The socket of the one connection that all calls share, from where ssh runs. */
+  /** The socket of the shared connection, relative to the directory that ssh runs in. */
   controlPath: string;
-  /** Holds the pinned key alone; null: none is pinned. */
+  /** The file with only the pinned key; null: no key is pinned. */
   knownHosts: string | null;
 }
 
-/** Under this name a pinned key stands in its file: the host's own name may be an alias of the user's. */
+/** The name of a pinned key in its file, because the host's own name may be an alias from the user's configuration. */
 export const pinnedName = "pinned";
 
 /**
- * The only place where an argument vector of ssh is made. The user's own configuration counts (jump hosts, keys); what an
- * unattended program needs is set on top of it.
+ * The only place that makes ssh's arguments. The user's own configuration is used (jump hosts, keys); options for an
+ * unattended program are added to it.
  */
 export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): string[] {
   const { host, user, port, key } = address;
   const options = [
-    // First, and for all: an older ssh does not know every option below, nor the user's own configuration's.
+    // This must be first: an older ssh may not know every option below or in the user's configuration.
     "IgnoreUnknown=*",
     "BatchMode=yes",
     "ConnectTimeout=10",
@@ -33,10 +33,10 @@ export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): s
     "SessionType=default",
     "StdinNull=no",
     "ForkAfterAuthentication=no",
-    // What is wrong is told from what ssh says.
+    // connection.ts explains failures from ssh's messages.
     "LogLevel=ERROR",
     "ControlMaster=auto",
-    // Longer than a testbed that waits is left alone.
+    // Longer than the pause between two looks at a testbed that waits.
     "ControlPersist=180",
     `ControlPath=${quotePath(files.controlPath)}`,
     ...(files.knownHosts === null
@@ -65,18 +65,18 @@ export function sshArgv(address: SshAddress, files: SshFiles, rest: string[]): s
   ];
 }
 
-/** As in a file of ssh's configuration, where a percent sign has a meaning. */
+/** Quoted as in ssh's configuration files, where a percent sign is special. */
 function quotePath(path: string): string {
   return `"${path.replaceAll("%", "%%")}"`;
 }
 
-/** Runs the words that follow `sh`, encoded as below. The dot keeps line breaks at a word's end from `$()`. */
+/** Decodes and runs the words after `sh`. The dot protects line breaks at the end of a word, which `$()` would remove. */
 const decoder = `for word do shift; word=$(printf %b. "$word"); set -- "$@" "\${word%.}"; done; exec "$@"`;
 
 /**
- * One command line for any login shell: each word that is not plain stands in single quotes. A backslash stands outside of
- * them, for fish knows it within, too; so does an exclamation mark, for csh. Nor may csh meet a line break within: words that
- * have one are sent encoded, and an sh there decodes them.
+ * One command line for any login shell: each word that is not plain is in single quotes. Backslashes are outside the quotes,
+ * because fish interprets them inside, and so are exclamation marks, because of csh. csh also refuses line breaks in quotes:
+ * such words are encoded, and an sh there decodes them.
  */
 export function quoteCommand(argv: string[]): string {
   return withoutBreaks(argv).map(quoteWord).join(" ");
