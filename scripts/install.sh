@@ -5,6 +5,8 @@
 {
 set -u
 umask 022
+# They would turn the executable into a plain Bun, or run code in it.
+unset BUN_OPTIONS BUN_BE_BUN
 product=buildomat-factory-sp-test
 version='' artifacts=''
 # What a release has, a line each: target, path, size, its hash, the hash of the executable in it. scripts/release.ts writes it:
@@ -84,6 +86,8 @@ else
 fi
 base=$(absolute "${base:-${FACTORY_BASE:-$HOME/Oxide/ci/factory}}")
 bin=$prefix/bin/$product
+wants_service=$service has_systemd=yes
+[ -d /run/systemd/system ] || has_systemd=no service=no
 
 # hand_over PROGRAM WORDS: to the executable, which may ask; the script itself may be on standard input.
 hand_over() {
@@ -125,10 +129,8 @@ target=$system-$cpu
 if [ "$system" = linux ] && ! getconf GNU_LIBC_VERSION >/dev/null 2>&1; then
   for loader in /lib/ld-musl-*; do [ ! -e "$loader" ] || target=$target-musl; done
 fi
-[ "$service" = no ] || [ -d /run/systemd/system ] || {
-  service=no
+[ "$has_systemd$wants_service" != noyes ] ||
   say 'systemd does not run this host: installing without a service (README, Without systemd)'
-}
 
 # Where from.
 script_directory=$(CDPATH='' cd -- "$(dirname -- "$0")" 2>/dev/null && pwd) || script_directory=
@@ -175,16 +177,18 @@ hash_of() {
   if has sha256sum; then sha256sum <"$1"; elif has shasum; then shasum -a 256 <"$1"; else openssl dgst -sha256 -r <"$1"; fi | sed 's/ .*//'
 }
 
-# fetch URL FILE: with bytes and the time left on a terminal.
+# fetch URL FILE: with bytes and the time left on a terminal; little more than what was released, whatever the server sends.
 fetch() {
-  if has curl; then
-    if [ -t 2 ]; then set -- "$@" -#; else set -- "$@" -sS; fi
-    curl -fL --connect-timeout 20 --speed-limit 1000 --speed-time 60 --max-filesize "$size" "$3" -o "$2" "$1"
-  elif has wget; then
-    wget $([ -t 2 ] || say -q) -T 60 -O "$2" "$1"
-  else
-    die 'neither curl nor wget is there' 'Install one, or copy the release here and use --offline'
-  fi
+  has curl || has wget || die 'neither curl nor wget is there' 'Install one, or copy the release here and use --offline'
+  (
+    ulimit -f $((size / 512 + 2048))
+    if has curl; then
+      if [ -t 2 ]; then set -- "$@" -#; else set -- "$@" -sS; fi
+      curl -fL --connect-timeout 20 --speed-limit 1000 --speed-time 60 --max-filesize "$size" "$3" -o "$2" "$1"
+    else
+      wget $([ -t 2 ] || say -q) -T 60 -O "$2" "$1"
+    fi
+  )
 }
 
 new=$staging/$product
@@ -213,7 +217,7 @@ else
   [ "$(hash_of "$new")" = "$executable_hash" ] || die "what is in $path is not what was released"
 fi
 chmod 755 "$new" 2>/dev/null || :
-said=$(unset BUN_OPTIONS BUN_BE_BUN; "$new" --version 2>&1)
+said=$("$new" --version 2>&1)
 case $? in
 0) ;;
 126) die "cannot run a program in $prefix" 'It may be mounted noexec: --prefix names another place' ;;

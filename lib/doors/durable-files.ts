@@ -79,16 +79,14 @@ export function openDurableFiles(): DurableFiles {
     },
     write: async (path, content, mode) => {
       const draft = draftOf(path);
-      const file = await open(draft, "wx", mode);
       try {
-        await file.writeFile(content);
-        // The umask of the process does not count.
-        await file.chmod(mode);
-        await file.sync();
-      } finally {
-        await file.close();
+        await writeDraft(draft, content, mode);
+        await renameDurably(draft, path);
+      } catch (error) {
+        // A full disk would get one more each time.
+        await rm(draft, { force: true }).catch(() => undefined);
+        throw error;
       }
-      await renameDurably(draft, path);
     },
     setLink: async (path, target) => {
       const draft = draftOf(path);
@@ -143,6 +141,18 @@ function upTo(maxBytes: number): (parts: AsyncIterable<Uint8Array>) => AsyncGene
 
 /** Two may write at once. */
 const draftOf = (path: string): string => `${path}.${randomUUID().slice(0, 8)}.new`;
+
+async function writeDraft(draft: string, content: string | Uint8Array, mode: number): Promise<void> {
+  const file = await open(draft, "wx", mode);
+  try {
+    await file.writeFile(content);
+    // The umask of the process does not count.
+    await file.chmod(mode);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
 
 async function renameDurably(from: string, to: string): Promise<void> {
   await rename(from, to);

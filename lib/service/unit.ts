@@ -26,8 +26,8 @@ interface Setting {
   without?: string;
 }
 
-/** Before this the watchdog, or a restart without a limit, was set in another way. */
-export const oldestSystemd = 230;
+/** Before this systemd-run does not know --collect, without which no job's scope can be made (lib/hosts/minder/scope.ts). */
+export const oldestSystemd = 236;
 
 function settings({ kind, bootScript, baseDirectory, elevates }: UnitOptions): Setting[] {
   const service = (line: string, more: Partial<Setting> = {}): Setting => ({
@@ -69,10 +69,7 @@ function settings({ kind, bootScript, baseDirectory, elevates }: UnitOptions): S
     service("UMask=0077"),
     // Of the daemon, whose memory holds a token, there is no core. A job may ask for cores.
     service("LimitCORE=0:infinity"),
-    service("UnsetEnvironment=BUN_OPTIONS BUN_BE_BUN", {
-      since: 235,
-      without: "the boot script alone removes BUN_OPTIONS and BUN_BE_BUN",
-    }),
+    service("UnsetEnvironment=BUN_OPTIONS BUN_BE_BUN"),
     ...(elevates ? [] : [service("NoNewPrivileges=yes")]),
     { section: "Install", line: `WantedBy=${isSystem ? "multi-user.target" : "default.target"}` },
   ];

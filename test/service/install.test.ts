@@ -30,6 +30,7 @@ const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").upda
 
 /** It notes how it was called, and is placed as the real one places itself. */
 const program = `#!/bin/sh
+[ -z "\${BUN_OPTIONS-}\${BUN_BE_BUN-}" ] || exit 9
 case $1 in
 --version) echo "${product} 1.2.0 (abc, ${target})" ;;
 setup) shift; mkdir -p "$HOME/called" && printf '%s\\n' "$@" >"$HOME/called/setup" && mkdir -p "$3" && echo >"$3/config.toml" ;;
@@ -134,6 +135,12 @@ describe.each(shells)("install.sh under %s", (shell) => {
     const unit = existsSync("/run/systemd/system") ? [] : ["--files-only"];
     expect(it.called("service")).toEqual(["service", "install", "--release", ...places, ...unit]);
     expect(readdirSync(prefix).toSorted()).toEqual(["bin", "versions"]);
+  });
+
+  test("what would turn the executable into a plain Bun is not passed on", () => {
+    const it = openScene();
+    const env = { BUN_BE_BUN: "1", BUN_OPTIONS: "--preload=/nowhere" };
+    expect(it.run(["--offline", it.release], { shell, env })).toMatchObject({ code: 0 });
   });
 
   test("a second run fetches nothing and asks nothing, though the release is gone", () => {
@@ -314,6 +321,10 @@ describe("a release on a server", () => {
   testWith("curl", "wget").each([
     ["is not there", () => new Response("no", { status: 404 })],
     ["is another page", () => new Response("<html>Log in</html>")],
+    [
+      "never ends",
+      () => new Response(new ReadableStream({ pull: (stream) => stream.enqueue(new Uint8Array(65_536)) })),
+    ],
   ])("that %s is not installed", async (_, respond) => {
     const it = openScene();
     const server = await serve(it, respond);

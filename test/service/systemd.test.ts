@@ -25,7 +25,7 @@ test.each([
   [
     "too old a systemd",
     { processes: said("219\n") },
-    "systemd 219 is too old, 230 is needed",
+    "systemd 219 is too old, 236 is needed",
     "Without systemd",
   ],
   [

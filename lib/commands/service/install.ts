@@ -56,7 +56,7 @@ async function placeProgram(
     throw new FactoryError(
       `Cannot install ${name}: it was rolled back here: ${mark.reason || "it did not start"}`,
       {
-        hint: `Install another version; \`${version.product} update --to ${name} --retry\` tries this one again`,
+        hint: `Install another version; or remove ${places.prefix}/boot/${name}.bad, and this one is tried again`,
         exitCode: 1,
       },
     );
