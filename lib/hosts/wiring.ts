@@ -1,6 +1,6 @@
 /**
- * The hosts of a lab as this program reaches them: this one, with root's power where the configuration asks for it, and those
- * behind ssh. What the process knows of itself is given in.
+ * Puts together the hosts of a lab: this one, as root if the configuration requires it, and those behind ssh. The caller passes
+ * what it knows about this process.
  */
 import { dirname } from "node:path";
 import { type AgentProgram, chooseAgent, type ProgramSource } from "./agent-program.ts";
@@ -23,10 +23,10 @@ import { openSshHosts } from "./ssh/far-host.ts";
 import { version } from "../words/version.ts";
 
 export interface Program extends ProgramSource {
-  /** A built executable runs anywhere; a checkout does not. */
+  /** Only a built executable can be copied to other hosts; a checkout cannot. */
   isCompiled: boolean;
   uid: number;
-  /** Its own PATH, which agents on this host get, too. */
+  /** This program's PATH, which agents on this host get too. */
   searchPath: string;
   surroundings: Surroundings;
   processes: Processes;
@@ -36,12 +36,12 @@ export interface Program extends ProgramSource {
 }
 
 export interface HostDirectories {
-  /** Instance directories of this host. */
+  /** The directory of this host's instance directories. */
   workDirectory: string;
   lockDirectory: string;
 }
 
-/** The minder of this host: as root where agents are to be, through sudo or pfexec where this program is not. */
+/** The minder of this host. If agents run as root and this program does not, it uses sudo or pfexec. */
 export function openHostMinder(
   { general }: Config,
   { workDirectory, lockDirectory }: HostDirectories,
@@ -64,7 +64,7 @@ export function openHostMinder(
   });
 }
 
-/** `socketDirectory`: where ssh's connections are; each process has its own. */
+/** `socketDirectory`: the directory of ssh's sockets; each process has its own. */
 export function openLabHosts(
   config: Config,
   places: HostDirectories & { base: Base },
@@ -97,7 +97,7 @@ export function openLabHosts(
   };
 }
 
-/** Whether jobs could run on a testbed's host; nothing is changed there. `scratch` is for this call alone. */
+/** Whether jobs could run on a testbed's host; nothing is changed there. `scratch` is only for this call. */
 export async function inspectFarHost(
   config: Config,
   testbed: Testbed,
@@ -112,7 +112,7 @@ export async function inspectFarHost(
   }
 }
 
-/** `directory` holds their sockets. `isStaying`: a program that stays keeps a line to each host. */
+/** `directory` holds their sockets. `isStaying`: a long-running program keeps a line to each host. */
 export function openLabConnections(directory: string, program: Program, isStaying = false): Connections {
   const { processes, files, surroundings, searchPath, clock, random } = program;
   const { env, home, user } = surroundings;
@@ -120,14 +120,14 @@ export function openLabConnections(directory: string, program: Program, isStayin
   return openConnections({
     processes,
     files,
-    // What ssh finds the user's keys and configuration by.
+    // ssh finds the user's keys and configuration by these.
     env: {
       PATH: searchPath,
       HOME: home,
       USER: user,
       LOGNAME: user,
       LC_ALL: "C",
-      // Nor is anybody asked in a window.
+      // No window may ask for a password either.
       SSH_ASKPASS_REQUIRE: "never",
       ...(agent === undefined ? {} : { SSH_AUTH_SOCK: agent }),
     },
@@ -154,13 +154,13 @@ function openFarHosts(
   });
 }
 
-/** A checkout is the directory of the script that the executable runs. */
+/** The checkout: the directory of the script that the executable runs. */
 function filesOf({ isCompiled, executable, self }: Program): string[] {
   const script = self.at(-1);
   return [executable, ...(isCompiled || script === undefined ? [] : [dirname(script)])];
 }
 
-/** What other hosts are given where they have no agent. */
+/** The executable for other hosts that have no agent. */
 async function readOwnExecutable({
   isCompiled,
   executable: path,

@@ -1,21 +1,21 @@
 /**
- * What a work directory must be for the minder to start a job in it, on whichever host it is: this user's alone to write, and
- * with room. It knows no host; who looked tells what was seen.
+ * Whether the minder can start jobs in a work directory, on any host: only this user may write it, and it must have room. The
+ * caller looks at the directory and passes what it found.
  */
 
-/** What the minder's preflight asks for. */
+/** Required by the minder's preflight. */
 const leastFreeBytes = 64 * 1024 ** 2;
-/** What a lab wants to know of before jobs are refused. */
+/** Below this `check` warns, before jobs are refused. */
 const fewFreeBytes = 1024 ** 3;
 
-/** A path as its user finds it. */
+/** A path, as the user of the work directory sees it. */
 export interface SeenDirectory {
   path: string;
   kind: "missing" | "directory" | "file" | "link" | "other";
-  /** Permission bits, sticky bit included; 0 where it is missing. */
+  /** Permission bits with the sticky bit; 0 if the path is missing. */
   mode: number;
   uid: number;
-  /** A directory also needs `x` for that. Of one that is missing: whether it can be made. */
+  /** A directory needs `w` and `x`. For a missing path: whether it can be created. */
   isWritable: boolean;
 }
 
@@ -27,8 +27,8 @@ export interface Fault {
 }
 
 /**
- * As strict as the minder, which arms nothing in a directory that somebody else could have prepared. Null: nothing is wrong
- * with it. `setting` is what names it in the configuration; a null `uid` is a system without users.
+ * As strict as the minder, which does not use a directory that somebody else could have prepared. Null: nothing is wrong.
+ * `setting` is its key in the configuration; a null `uid` means a system without users.
  */
 export function faultOf(seen: SeenDirectory, uid: number | null, setting: string): Fault | null {
   const { path, kind, mode, uid: owner, isWritable } = seen;
@@ -46,19 +46,19 @@ export function faultOf(seen: SeenDirectory, uid: number | null, setting: string
   if ((mode & 0o022) !== 0)
     return fault(`can be written by others (mode ${octal(mode)})`, `chmod go-w ${path}`);
   if (isWritable) return null;
-  // Root may write wherever anybody may.
+  // Root can write wherever the file system allows writing.
   if (uid !== 0 && (mode & 0o300) !== 0o300)
     return fault("cannot be written by this user", `chmod u+wx ${path}`);
   const fix = `Its file system may be read-only: mount it for writing, or set ${setting}`;
   return fault("cannot be written, though its mode allows it", fix);
 }
 
-/** Whether jobs start with so many bytes free. The message also says how many, if nothing is wrong. */
+/** Whether this much free space is enough for jobs. The message shows the free space in every case. */
 export interface Room extends Fault {
   is: "too little" | "little" | "enough";
 }
 
-/** `place`: where; null if that is said beside it. */
+/** `place`: the directory; null if it is shown beside the message. */
 export function judgeRoom(freeBytes: number, place: string | null, setting: string): Room {
   const shown = `${showBytes(freeBytes)} free${place === null ? "" : ` in ${place}`}`;
   const fix = `Make room, lower general.keep, or set ${setting} to a larger disk`;
@@ -69,7 +69,7 @@ export function judgeRoom(freeBytes: number, place: string | null, setting: stri
   return { is: "too little", message, fix };
 }
 
-/** In one line. */
+/** Message and fix in one line. */
 export function inOne({ message, fix }: Fault): string {
   return `${message}; ${fix.charAt(0).toLowerCase()}${fix.slice(1)}`;
 }

@@ -1,11 +1,11 @@
-/** Runs a small script on a host behind ssh, and takes what it answers from between the marks of this call. */
+/** Runs a small script on a host behind ssh, and returns its output between the marks of this call. */
 import type { Run } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";
 import { between, newMark, type Reply } from "../minder/marks.ts";
 import type { Connection } from "./connection.ts";
 
 export interface Question {
-  /** For a POSIX shell. What it leaves by `exit` is no answer: what it said last on stderr is the reason then. */
+  /** For a POSIX shell. If the script calls `exit`, there is no answer, and its last line on stderr is the reason. */
   script: string;
   /** `$1` and so on in the script. */
   words: string[];

@@ -1,4 +1,4 @@
-/** The connections to the hosts of testbeds: one for each way to a host, made when it is first used. */
+/** The connections to the testbeds' hosts: one for each way to a host, opened at its first use. */
 import { createHash } from "node:crypto";
 import type { SshAddress } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
@@ -11,11 +11,11 @@ import { type Connection, openConnection } from "./connection.ts";
 export interface ConnectionsOptions {
   processes: Processes;
   files: Files;
-  /** Environment of ssh itself: HOME, PATH and the user's key agent. */
+  /** The environment of ssh itself: HOME, PATH and the user's key agent. */
   env: Record<string, string>;
-  /** Private to this user, made when it is needed: sockets, and pinned keys. */
+  /** A private directory for sockets and pinned keys, created when it is needed. */
   directory: string;
-  /** For a program that stays: commands go over one long-lived line a host. */
+  /** For a long-running program: commands go over one long-lived line for each host. */
   lines?: { clock: Clock; random: Random };
 }
 
@@ -40,7 +40,7 @@ export function openConnections({
     const connection = openConnection({
       processes,
       address,
-      // From within the directory: a socket's path may have no more than 104 bytes.
+      // Relative to the directory, because a socket's path may have at most 104 bytes.
       directory,
       files: { controlPath: `./${key}`, knownHosts },
       env,
@@ -74,14 +74,14 @@ export function openConnections({
       open.set(key, connection);
       return connection;
     },
-    // Those alone that were made: nothing is asked of hosts that nobody has used.
+    // Only open connections: do not contact hosts that were not used.
     close: async () => {
       await Promise.all([...open.values()].map(async (connection) => await connection.close()));
     },
   };
 }
 
-/** The same whatever is learnt of the host later. */
+/** Does not change when more is known about the host. */
 function keyOf({ host, user, port, key, hostKey }: SshAddress): string {
   return createHash("sha256")
     .update(JSON.stringify([host, user, port, key, hostKey]))

@@ -1,6 +1,6 @@
 /**
- * One multiplexed connection to a host, through the system's ssh. A call that did not come back says nothing of what runs
- * there. It knows no minder.
+ * One multiplexed connection to a host, through the system's ssh. A call without an answer proves nothing about processes
+ * there. This file does not know the minder.
  */
 import type { SshAddress } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
@@ -12,9 +12,9 @@ import { type Line, openLine, type Pace } from "./lifeline.ts";
 import lineScript from "./lifeline.sh" with { type: "text" };
 
 export interface Connection {
-  /** The words reach the program there as they are. Exit code 255 is ssh's own failure. The environment is the login's. */
+  /** The words reach the program unchanged, in the login's environment. Exit code 255 is a failure of ssh itself. */
   run(argv: string[], stdin: NonNullable<Run["stdin"]>, timeoutMs: number): Promise<RunResult>;
-  /** Calls `onChange` when something of the instance may have changed. A connection without a line never does. */
+  /** Calls `onChange` when the instance may have changed. A connection without a line never calls it. */
   watch: Line["watch"];
   close(): Promise<void>;
 }
@@ -22,24 +22,24 @@ export interface Connection {
 export interface ConnectionOptions {
   processes: Processes;
   address: SshAddress;
-  /** Where ssh runs, and its socket is. */
+  /** The directory that ssh runs in, with its socket. */
   directory: string;
   files: SshFiles;
-  /** Environment of ssh itself: the user's HOME, PATH and agent. */
+  /** The environment of ssh itself: the user's HOME, PATH and key agent. */
   env: Record<string, string>;
-  /** Removes a socket that nobody listens on any more. */
+  /** Removes a socket if no process listens on it. */
   removeSocket(): Promise<void>;
-  /** For a program that stays: commands go over one long-lived line. Null: each has an ssh of its own. */
+  /** For a long-running program: commands go over one long-lived line. Null: each command starts its own ssh. */
   line: { clock: Clock; random: Random; pace: Pace } | null;
 }
 
 const closeTimeoutMs = 5_000;
-/** What is longer goes by an ssh of its own: a shell reads a line byte by byte. */
+/** Longer input starts its own ssh, because a shell reads lines byte by byte. */
 const longestLineInput = 16_384;
-/** Many hosts open no more than ten sessions on a connection. */
+/** Many hosts allow at most ten sessions on a connection. */
 const mostAtOnce = 4;
 
-/** What ssh starts itself, for a jump host say, does not know that nobody may be asked. */
+/** Stops programs that ssh starts, for example the ssh to a jump host, from asking anybody for a password. */
 const isDetached = true;
 
 export function openConnection({
@@ -72,7 +72,7 @@ export function openConnection({
           },
         });
 
-  /** Asks the shared connection itself; its socket goes where nobody answers. */
+  /** Checks the shared connection, and removes its socket if there is no answer. */
   async function control(word: "check" | "exit"): Promise<void> {
     const argv = sshArgv(address, files, ["-O", word]);
     const result = await processes.run({
@@ -102,7 +102,7 @@ export function openConnection({
       maxBytes: longestAnswerBytes,
     });
     if (result.ok && result.exitCode !== 255) return result;
-    // A connection that hangs would keep the next call waiting as long.
+    // The next call would wait just as long for a connection that hangs.
     await control("check");
     const said = result.ok ? result.stderr : "";
     return { ok: false, reason: explain(address, said, result.ok ? "no answer" : result.reason) };
@@ -129,7 +129,7 @@ export function openConnection({
   };
 }
 
-/** What ssh says in many lines, in one, with the fix. */
+/** Turns ssh's many lines into one, with the fix. */
 function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: string): string {
   const lines = said.split("\n").map((line) => line.trim().slice(0, 300));
   const lineWith = (signs: RegExp): string | undefined => lines.find((line) => signs.test(line));
@@ -140,7 +140,7 @@ function explain({ host, port, hostKey }: SshAddress, said: string, otherwise: s
   }
   const refusal = lineWith(/Permission denied|Too many authentication failures/);
   if (refusal !== undefined) {
-    // Why a key was not even tried stands in a line before.
+    // An earlier line says why ssh did not even try a key.
     const flaw = lineWith(/^Permissions \d+ for |^Load key |^Warning: Identity file /);
     const fix = flaw === undefined ? "see ssh_user and ssh_key" : fixOf(flaw);
     const why = flaw === undefined ? refusal : `${flaw.replace(/\.$/, "")}; ${refusal}`;
@@ -161,7 +161,7 @@ function fixOf(flaw: string): string {
 function hintOn(last: string, host: string): string {
   if (last.includes("Connection refused")) return "; is sshd running there? see host and ssh_port";
   if (last.includes("Could not resolve")) return "; correct host";
-  // What a jump host's own ssh says is lost: a shared connection that persists throws it away.
+  // The messages of a jump host's own ssh are lost: a persistent shared connection drops them.
   if (!last.includes("exchange_identification: Connection closed")) return "";
   return `; run ssh ${host} by hand: the key of a jump host may not be known yet, or the jump host refuses yours`;
 }

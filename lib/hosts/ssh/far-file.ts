@@ -1,4 +1,4 @@
-/** A piece of a file on a host behind ssh: as hex, because what a login prints around it is text. */
+/** Reads a part of a file on a host behind ssh, as hex, because the login may print text around it. */
 import type { Files } from "../../doors/files.ts";
 import type { Random } from "../../doors/random.ts";
 import { FactoryError } from "../../words/failure.ts";
@@ -12,7 +12,7 @@ interface Piece {
   random: Random;
 }
 
-/** Words: path, offset, most bytes. */
+/** Words: path, offset, the largest number of bytes. */
 const script = `
 if [ -f "$1" ]; then
   wc -c <"$1"

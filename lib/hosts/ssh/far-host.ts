@@ -1,6 +1,6 @@
 /**
- * The hosts behind ssh: a connection and a minder for each testbed that hangs there. Which machine a host is stands in a file
- * here, so that another one at its address is found out; all else is learnt again.
+ * The hosts behind ssh: a connection and a minder for each testbed there. A file here records which machine each host is, so that
+ * another machine at the same address is noticed. Everything else is found out again after a restart.
  */
 import { z } from "zod";
 import type { Config, Testbed } from "../../config/config.ts";
@@ -25,19 +25,19 @@ export interface SshOptions {
   connections: Connections;
   files: Files;
   random: Random;
-  /** Private to this user, and kept: which machine each host is. */
+  /** A private directory that is kept: it records which machine each host is. */
   machineDirectory: string;
   lockDirectory: string;
-  /** What is copied to a host without an agent; null: this program runs from a checkout. */
+  /** The executable that is copied to hosts without an agent; null: this program runs from a checkout. */
   executable(): Promise<Executable | null>;
 }
 
 export interface SshHosts {
   reach(testbed: Testbed): Promise<Reached>;
-  /** Whether jobs could run there, as far as can be told without changing anything there or here. */
+  /** Whether jobs could run there, as far as is known without changing anything there or here. */
   inspect(testbed: Testbed): Promise<Inspected>;
   minderOf(place: SshPlace): Minder;
-  /** Calls `onChange` when something of the instance there may have changed. */
+  /** Calls `onChange` when the instance there may have changed. */
   watch(place: SshPlace, cookie: string, onChange: () => void): { close(): void };
 }
 
@@ -78,14 +78,14 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const connection = connections.to(address);
     const before = await machineBefore(testbed);
     let seen = await survey(testbed, before !== null);
-    // A machine that had a name is given no other one: it may not be the one that it was.
+    // A machine that lost its id does not get a new one: it may be another machine.
     if (seen.ok && seen.machine === null && before !== null && before.workDirectory !== seen.workDirectory) {
       seen = await survey(testbed, false);
     }
     if (!seen.ok) return seen;
     const other = whyOther(testbed, before, seen);
     if (other !== null) return { ok: false, reason: other };
-    // Without one any machine would do.
+    // Without an id, any machine would be accepted.
     if (seen.machine === null) {
       return {
         ok: false,
@@ -118,7 +118,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const { host } = addressOf(testbed);
     const fault = faultThere(testbed, seen);
     const other = whyOther(testbed, await machineBefore(testbed), seen);
-    // In a directory that is closed to us no name of a machine can be read.
+    // If we cannot read the directory, we cannot read its machine id.
     if (other !== null && (seen.machine !== null || fault === null)) return { ok: false, reason: other };
     const agent = agentThere(testbed, seen);
     const reason =
@@ -164,20 +164,20 @@ export function openSshHosts(options: SshOptions): SshHosts {
 
   const machineFile = ({ name }: Testbed): string => `${options.machineDirectory}/${name}`;
 
-  /** As which machine its host was got to know; null: not yet, or the configuration names another host by now. */
+  /** The machine that its host was at first contact; null: no contact yet, or the configuration now names another host. */
   async function machineBefore(testbed: Testbed): Promise<KnownMachine | null> {
     const text = await files.readText(machineFile(testbed));
     const before = text === null ? null : readKnown(text);
     return before?.host === testbed.host ? before : null;
   }
 
-  /** Why this is not the machine that the testbed hung on before; null: it is, or there was none. */
+  /** Why this is not the machine that the testbed was attached to before; null: it is, or there was none. */
   function whyOther(
     testbed: Testbed,
     before: KnownMachine | null,
     { workDirectory, machine }: Survey,
   ): string | null {
-    // Where the configuration names another directory by now, that one is got to know.
+    // If the configuration now names another directory, treat it as a first contact.
     if (before?.workDirectory !== workDirectory || before.machine === machine) return null;
     const what = `${testbed.host} is not the machine that this testbed was attached to before`;
     const name = `${workDirectory}/testbed-id`;
@@ -187,7 +187,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     return `${what}, or its disk is not mounted (${name} is missing or empty); if it is the right one, write ${before.machine} into that file there`;
   }
 
-  /** The agent that is there, or why none is used; null: this program is, if it can be copied. */
+  /** The agent there, or why there is none; null: use a copy of this program. */
   function agentThere(
     testbed: Testbed,
     seen: Survey,
@@ -208,7 +208,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
     const there = agentThere(testbed, seen);
     if (there !== null) return there;
     executable ??= options.executable().catch((error: unknown) => {
-      // It may have been replaced just now: the next one who asks is told anew.
+      // The host may have been replaced just now: the next call checks again.
       executable = null;
       throw error;
     });
@@ -228,7 +228,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
   const unfit = (seen: Survey): string | null =>
     whyUnfit(seen, elevationAt(seen) !== null, config.general.isolate);
 
-  /** How an instance's host is reached today, and the work directory there. */
+  /** How to reach an instance's host now, and the work directory there. */
   function wayTo({ ssh, directory }: SshPlace): [string, SshHost, string] {
     const [, work = "", testbed = ""] = /^(.*)\/(.*)_\d+$/.exec(directory) ?? [];
     return [testbed, withKeysOfToday(config.testbeds, testbed, ssh), work];
@@ -245,7 +245,7 @@ export function openSshHosts(options: SshOptions): SshHosts {
   };
 }
 
-/** A key may have been replaced since an instance was begun. Who and where it is stays as recorded. */
+/** Keys may have been replaced since the instance started; user and host stay as recorded. */
 export function withKeysOfToday(testbeds: Testbed[], testbed: string, address: SshHost): SshHost {
   const today = testbeds.find(({ name }) => name === testbed);
   if (today?.host !== address.host || today.sshUser !== address.user) return address;
@@ -256,7 +256,7 @@ function machineText({ host }: SshAddress, { workDirectory, machine }: Survey): 
   return JSON.stringify({ host, workDirectory, machine });
 }
 
-/** A file that cannot be read says nothing of the machine. */
+/** A record that cannot be read counts as no record. */
 function readKnown(text: string): KnownMachine | null {
   try {
     return knownSchema.safeParse(JSON.parse(text)).data ?? null;

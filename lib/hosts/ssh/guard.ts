@@ -1,4 +1,4 @@
-/** Keeps what is meant for one machine from another one that answers at its address. */
+/** Stops a command if another machine now answers at the host's address. */
 import type { SshHost } from "../../words/domain.ts";
 import type { Transport } from "../minder/transport.ts";
 import type { Connection } from "./connection.ts";
@@ -6,13 +6,13 @@ import type { Connection } from "./connection.ts";
 const minderPath = ["env", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL=C"];
 
 /**
- * Before each command, whatever connection it comes over: an address may be another machine's by now. One line, so that the
- * login shell there takes it as it is. Words: work directory, machine, the command.
+ * Runs before each command on every connection, because the address may belong to another machine by now. One line, so that any
+ * login shell accepts it. Words: work directory, machine, the command.
  */
 const guardScript =
   'if [ -z "$2" ] || [ "$(cat "$1/testbed-id")" = "$2" ]; then shift 2; exec "$@"; fi; echo another-machine >&2; exit 254';
 
-/** What runs there is not asked of, and not told to, any other machine than the one that it was begun on. */
+/** A transport that reaches only the machine on which the instance started. */
 export function guarded({ run }: Connection, { host, machine }: SshHost, directory: string): Transport {
   return async (argv, stdin, timeoutMs) => {
     const words = ["sh", "-c", guardScript, "sh", directory, machine ?? "", ...minderPath, ...argv];

@@ -1,16 +1,16 @@
-/** What `check` makes of a host behind ssh, by the rules for this host. Pure. */
+/** Judges a host behind ssh for `check`, by the same rules as this host. Pure. */
 import type { Testbed } from "../../config/config.ts";
 import { type Fault, faultOf, inOne, judgeRoom, type Room } from "../work-directory.ts";
 import type { Survey } from "./survey.ts";
 
 const workSetting = ({ name }: Testbed): string => `testbed.${name}.work_dir`;
 
-/** Null: it cannot be told. */
+/** Null: not known. */
 function roomThere(testbed: Testbed, { freeBytes, workDirectory }: Survey): Room | null {
   return freeBytes === null ? null : judgeRoom(freeBytes, workDirectory, workSetting(testbed));
 }
 
-/** What is wrong with the work directory there, with the fix; null: nothing that a look can tell. */
+/** What is wrong with the work directory there, with the fix; null: nothing that a look can find. */
 export function faultThere(testbed: Testbed, survey: Survey): string | null {
   const { place, uid } = survey;
   const fault = place === null ? null : faultOf(place, uid, workSetting(testbed));
@@ -19,7 +19,7 @@ export function faultThere(testbed: Testbed, survey: Survey): string | null {
   return room?.is === "too little" ? inOne(room) : null;
 }
 
-/** As the minder's is_agent_fit, as far as a look can tell: whether namespaces are refused there it cannot. */
+/** Like the minder's is_agent_fit, but it cannot find out whether the host refuses namespaces. */
 export function whyUnfit(
   { agent, isMainLine, system }: Survey,
   isElevated: boolean,
@@ -37,7 +37,7 @@ export function whyUnfit(
   return `the agent ${agent} is from buildomat's main line and needs ${need}; or use another agent`;
 }
 
-/** What was tried there and is right. `agent`: what runs jobs there; null: a copy of this program. */
+/** What was tried there and is good. `agent`: the agent's path there; null: a copy of this program. */
 export function triedThere(testbed: Testbed, survey: Survey, agent: string | null): string {
   const { user, workDirectory, hasBash } = survey;
   const room = roomThere(testbed, survey)?.message ?? workDirectory;
@@ -46,7 +46,7 @@ export function triedThere(testbed: Testbed, survey: Survey, agent: string | nul
   return [`ssh logs in as ${user}`, room, ...(hasBash ? ["bash is there"] : []), program].join("; ");
 }
 
-/** What a lab wants to know of, though jobs can run. */
+/** Faults that a lab should know although jobs can run. */
 export function remarksOn(testbed: Testbed, survey: Survey): string[] {
   const faults: Fault[] = [];
   if (!survey.hasBash)

@@ -1,6 +1,6 @@
 /**
- * What a host behind ssh is and has, learnt in one call: who we are there, where instance directories go, which machine it is,
- * and whether an agent is there.
+ * Finds out in one call what a host behind ssh is and has: which user we are there, where instance directories go, which
+ * machine it is, and whether there is an agent.
  */
 import { expandHome } from "../../config/home-paths.ts";
 import type { Random } from "../../doors/random.ts";
@@ -10,25 +10,25 @@ import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 
 export interface Survey {
-  /** As uname says: "Linux", "SunOS", and "x86_64", "aarch64", "i86pc". */
+  /** In uname's words: "Linux", "SunOS", and "x86_64", "aarch64", "i86pc". */
   system: string;
   cpu: string;
   user: string;
   uid: number;
   home: string;
-  /** What the agent gets as PATH: the login's own. */
+  /** The login's PATH, which the agent gets too. */
   path: string;
   workDirectory: string;
-  /** Random, kept in the work directory: the same address with another id is another machine. Null: none was given yet. */
+  /** A random id in the work directory: the same address with another id is another machine. Null: it has no id yet. */
   machine: string | null;
-  /** The agent that was asked for; else one on the PATH; null: it does not exist or cannot be run. */
+  /** The requested agent, else one on the PATH; null: it is not there or cannot be run. */
   agent: string | null;
-  /** It is one of buildomat's main line; false where nobody looked. */
+  /** The agent is from buildomat's main line; false if that was not checked. */
   isMainLine: boolean;
-  /** The work directory as a look finds it, and what is free there; null: nobody looked, or it cannot be told. */
+  /** The state of the work directory and its free space; null: not checked, or not known. */
   place: SeenDirectory | null;
   freeBytes: number | null;
-  /** Jobs are bash scripts. */
+  /** Jobs are bash scripts, so bash is needed. */
   hasBash: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface SurveyRequest {
   workDirectory: string;
   /** May begin with `~/`; null: `buildomat-agent` on the PATH there. */
   agentPath: string | null;
-  /** Nothing is made there: a work directory that is not there yet has no machine's name in it. */
+  /** Do not create anything there: a work directory that does not exist yet then has no machine id. */
   isLook: boolean;
 }
 
@@ -53,13 +53,13 @@ if [ -L "$work" ] || { [ ! -d "$work" ] && { [ -n "$id" ] || [ -e "$work" ]; }; 
   exit 1
 fi
 there=
-# Another user's may be closed to us: a look tells whose it is.
+# We may not be able to enter another user's directory; ls shows its owner.
 [ ! -d "$work" ] || there=$(cd "$work" && pwd) || [ -z "$id" ] || exit 1
 work=\${there:-$work}
 if [ -n "$id" ] && [ ! -s "$work/testbed-id" ]; then
-  # Several testbeds of one host are surveyed at once: the first link is the one that stays.
+  # Several testbeds of one host are surveyed at once: the first link wins.
   draft=$work/testbed-id.$$
-  # An empty one is what a power cut left. Another survey may link its own just now: that one is not removed.
+  # A power cut can leave an empty file. A file that another survey links just now must not be removed.
   if [ -e "$work/testbed-id" ] && [ ! -s "$work/testbed-id" ]; then rm -f "$work/testbed-id"; fi
   echo "$id" >"$draft" && sync && ln "$draft" "$work/testbed-id" 2>/dev/null && sync
   rm -f "$draft"
@@ -69,7 +69,7 @@ has_bash=no
 [ ! -x /bin/bash ] || has_bash=yes
 is_writable=no near=$work listed= disk=
 if [ -z "$id" ]; then
-  # What is there of it: in this it would be made.
+  # The existing part of the path, in which the rest would be created.
   while [ ! -e "$near" ] && [ "$near" != "\${near%/*}" ]; do near=\${near%/*}; done
   near=\${near:-/}
   [ ! -d "$near" ] || [ ! -w "$near" ] || [ ! -x "$near" ] || is_writable=yes
@@ -81,7 +81,7 @@ fi
 [ -f "$agent" ] && [ -x "$agent" ] || agent=
 main_line=no
 if [ -z "$id" ] && [ -n "$agent" ] && [ -r "$agent" ]; then
-  # As is_main_line of the minder.
+  # The same test as is_main_line of the minder.
   case $(od -An -v -tx1 -N4 "$agent") in *'7f 45 4c 46'*)
     LC_ALL=C grep -qaF BUILDOMAT_OPT "$agent" 2>/dev/null
     [ "$?" != 1 ] || main_line=yes
@@ -101,7 +101,7 @@ export async function surveyHost(
     reply.lines.map((line) => [line.split(" ", 1)[0], line.slice(line.indexOf(" ") + 1)] as const),
   );
   const word = (name: string): string => said.get(name) ?? "";
-  // As pwd says it, also where it is not there yet.
+  // Normalized like the answer of pwd, also if the directory does not exist yet.
   const where = expandHome(word("work"), word("home"));
   return {
     ok: true,
@@ -121,7 +121,7 @@ export async function surveyHost(
   };
 }
 
-/** `listed` is a line of ls, `missing`, or nothing. */
+/** `listed` is a line of ls, `missing` or empty. */
 function placeOf(path: string, listed: string, isWritable: boolean): SeenDirectory | null {
   if (listed === "missing") return { path, kind: "missing", mode: 0, uid: 0, isWritable };
   const [, letters = "", owner] = /^d(\S{9})\S* +\d+ +(\d+) /.exec(listed) ?? [];
@@ -129,13 +129,13 @@ function placeOf(path: string, listed: string, isWritable: boolean): SeenDirecto
   return { path, kind: "directory", mode: modeOf(letters), uid: Number(owner), isWritable };
 }
 
-/** The bits of `rwxr-x--t`. */
+/** The mode bits of a text such as `rwxr-x--t`. */
 function modeOf(letters: string): number {
   const bits = letters.replaceAll(/[rwxst]/g, "1").replaceAll(/[^1]/g, "0");
   return Number.parseInt(bits, 2) + (/[tT]$/.test(letters) ? 0o1000 : 0);
 }
 
-/** From a line of df; a device's name may have spaces in it. */
+/** From a line of df; a device's name may contain spaces. */
 function freeBytesOf(line: string): number | null {
   const [, freeKb] = / (\d+) +\d+% /.exec(line) ?? [];
   return freeKb === undefined ? null : Number(freeKb) * 1024;

@@ -1,12 +1,13 @@
-/** Whether an agent on a host behind ssh would reach the server, for `check`. It leaves nothing there. */
+/** Finds out for `check` whether an agent on a host behind ssh would reach the server. It leaves nothing there. */
 import { passedNames } from "../agent-environment.ts";
 import type { Random } from "../../doors/random.ts";
 import { ask } from "./ask.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Words: the server's address, and this program there or nothing. On stdin the agent's variables, one a line: a value may be a
- * secret. curl and wget know the names of proxies in small letters alone, and NODE_EXTRA_CA_CERTS not at all.
+ * Words: the server's address, and the path of this program there or an empty word. The agent's variables come on stdin, one on
+ * each line, because a value may be a secret. curl and wget know proxy variables only in lower case, and do not know
+ * NODE_EXTRA_CA_CERTS.
  */
 const script = `
 unset ${passedNames.join(" ")}
@@ -28,7 +29,7 @@ said=$(
     exit 1
   elif command -v wget >/dev/null; then
     for option in "" \${NODE_EXTRA_CA_CERTS:+"--ca-certificate=$NODE_EXTRA_CA_CERTS"}; do
-      # Without a token the server refuses, and so it is reached.
+      # The server refuses a request without a token, which proves that it was reached.
       answer=$(wget -O /dev/null -T "$2" \${option:+"$option"} "$1" 2>&1) && exit
       case $answer in *" 401"*) exit 0 ;; esac
     done

@@ -70,7 +70,7 @@ describe("the minder's script", () => {
       while (cuts.length > 0) {
         expect(await script.call("recall", [directory], "", 10_000)).toEqual({
           ok: false,
-          reason: "the minder's script was cut short on its way",
+          reason: "the minder's script was cut short",
         });
         expect(readdirSync(directory)).toEqual([]);
       }
