@@ -48,7 +48,8 @@ test("an update in mid-job, and a version that never gets ready, lose no job", a
     });
     cpSync(mirror, box.at("/root/mirror"), { recursive: true });
   };
-  const update = "buildomat-factory-sp-test update --base-dir /root/base";
+  // By its own path: a machine may have something else of this name on the PATH.
+  const update = `/opt/${unit}/bin/${unit} update --base-dir /root/base`;
   const current = async (): Promise<string> => await box.must(`readlink /opt/${unit}/bin/${unit}`);
   const marks = async (): Promise<string> => await box.must(`ls /opt/${unit}/boot`);
   const isActive = async (): Promise<boolean> =>
