@@ -67,7 +67,7 @@ export function openOwnUpdater(
   return { places, updater, running: place.version };
 }
 
-export interface Updates extends Pick<ScheduleOptions, "look" | "handOver"> {
+export interface Updates extends Pick<ScheduleOptions, "look" | "setAsking" | "handOver"> {
   config: Config;
   base: Base;
   log: Log;

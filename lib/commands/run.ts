@@ -92,6 +92,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     base,
     log,
     look: () => standingOf(known, startedMs),
+    setAsking: daemon.setAsking,
     handOver: () => {
       stopsAsked += 1;
       daemon.stop();

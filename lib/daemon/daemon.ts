@@ -5,6 +5,7 @@
 import { type Instance, isRust } from "../words/domain.ts";
 import { errorText, isRefusedBySystem } from "../words/failure.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
+import type { Observation } from "../policy/observation.ts";
 import { plan } from "../policy/plan.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { type Action, actionKey, rowOf } from "../policy/action.ts";
@@ -24,6 +25,8 @@ export interface Daemon {
   run(): Promise<{ held: Instance[] }>;
   /** Takes nothing new; `run` ends when what runs has ended. */
   drain(): void;
+  /** False: asks for no job, because another version is about to take over. A drain stays one. */
+  setAsking(isAsking: boolean): void;
   /** Ends `run` at once; agents are left running. */
   stop(): void;
 }
@@ -32,7 +35,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
   const { known, clock } = factory;
   const stopped = new AbortController();
   let wakeUp = new AbortController();
-  let mode: "run" | "drain" = "run";
+  let mode: Observation["mode"] = "run";
   const underWay = new Map<Action, Promise<void>>();
   const watchers = new Map<string, { close(): void }[]>();
   let fault: { error: unknown } | null = null;
@@ -151,6 +154,9 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
     drain: () => {
       mode = "drain";
       wake();
+    },
+    setAsking: (isAsking) => {
+      if (mode !== "drain") mode = isAsking ? "run" : "hand over";
     },
     stop: () => stopped.abort(),
   };

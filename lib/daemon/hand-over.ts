@@ -3,6 +3,7 @@ import { type Instance, instanceName } from "../words/domain.ts";
 import type { InstanceMemory } from "./instance-memory.ts";
 import type { Memory } from "./memory.ts";
 import { stateOf } from "../status/testbed-states.ts";
+import { actionKey } from "../policy/action.ts";
 import { limits } from "../policy/times-and-limits.ts";
 
 /** Null: there was nothing to take over. */
@@ -20,18 +21,20 @@ export function describeLeft(left: Instance[], isDrained: boolean): string {
 
 const notYetRunning: readonly Instance["phase"][] = ["preparing", "creating", "created", "starting"];
 
+const leaseKey = actionKey({ kind: "lease", targets: [] });
+
 export interface Standing {
   /** Names of instances of which it is not known whether their agents live. */
   unseen: string[];
   isServerDown: boolean;
-  /** A lease is being turned into a running agent. */
+  /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
   /** An instance that began before this moment of the wall clock is open. */
   hasOlder: boolean;
 }
 
 export function standingOf(
-  known: Pick<Memory, "instances" | "server" | "leases">,
+  known: Pick<Memory, "busy" | "instances" | "server" | "leases">,
   sinceMs: number,
 ): Standing {
   const records = [...known.instances.values()];
@@ -40,7 +43,10 @@ export function standingOf(
   return {
     unseen: records.filter(isUnseen).map(({ row }) => instanceName(row)),
     isServerDown: known.server.answeringSinceMs === null,
-    isStarting: known.leases.length > 0 || records.some(({ row }) => notYetRunning.includes(row.phase)),
+    isStarting:
+      known.busy.has(leaseKey) ||
+      known.leases.length > 0 ||
+      records.some(({ row }) => notYetRunning.includes(row.phase)),
     hasOlder: records.some(({ row }) => row.begunMs < sinceMs),
   };
 }

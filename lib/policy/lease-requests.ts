@@ -50,7 +50,7 @@ function giveLeases(
   const jobs = new Set(open.map(({ job }) => job));
   for (const lease of seen.leases) {
     const ageMs = elapsedMs(lease.askedAt, seen.now) ?? Number.POSITIVE_INFINITY;
-    const isWanted = seen.mode === "run" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
+    const isWanted = seen.mode !== "drain" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
     const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
     if (testbed === undefined) {
       // The job is kept for us all the same: what failed may go better in a moment, for example a write to the database.

@@ -65,8 +65,8 @@ export interface Observation {
   now: Moment;
   /** Uptime at which this run of the factory began. */
   startedMs: number;
-  /** `drain`: finish what runs and take nothing new. */
-  mode: "run" | "drain";
+  /** `drain`: finish what runs and take nothing new. `hand over`: begin what is leased, and ask for nothing. */
+  mode: "run" | "hand over" | "drain";
   config: Config;
   instances: readonly Instance[];
   leases: readonly PendingLease[];

@@ -24,7 +24,7 @@ export interface DaemonLook {
   /** Names of open instances of which it is not known whether their agents live. */
   unseen: string[];
   isServerDown: boolean;
-  /** A lease is being turned into a running agent. */
+  /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
   /** An instance that began before this process is open: its agent may be an older version's program. */
   hasOlder: boolean;
@@ -40,6 +40,8 @@ export interface ScheduleOptions {
   look(): DaemonLook;
   /** Someone starts this program again when it ends. */
   isSupervised: boolean;
+  /** Whether the daemon asks for jobs. */
+  setAsking(isAsking: boolean): void;
   /** Ends the daemon as a signal does; agents run on. */
   handOver(): void;
   log: { info(line: string): void; warn(line: string): void };
@@ -62,6 +64,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
   async function tick(): Promise<void> {
     const current = await places.current();
     if (current !== null && current !== running) return await handOver(current);
+    if (handOverSinceMs !== null) options.setAsking(true);
     handOverSinceMs = null;
     const isTrusted = await judge();
     if (isTrusted && !isSettled && !options.look().hasOlder) {
@@ -86,6 +89,8 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
       loggedOf = to;
       return;
     }
+    // What is leased from now on would be lost: only this process knows of it.
+    options.setAsking(false);
     const { isStarting, isServerDown, unseen } = options.look();
     handOverSinceMs ??= clock.uptimeMs();
     if (isStarting && clock.uptimeMs() - handOverSinceMs < longestWaitMs) return;

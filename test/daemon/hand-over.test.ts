@@ -29,7 +29,11 @@ test("describeTakenOver() and describeLeft() name ten instances at most", () => 
 });
 
 test("standingOf() says what a new version is measured by", () => {
-  const of = (instances: Parameters<typeof instanceOf>[0][], views: Record<string, AgentView> = {}) => {
+  const of = (
+    instances: Parameters<typeof instanceOf>[0][],
+    views: Record<string, AgentView> = {},
+    busy: string[] = [],
+  ) => {
     const none = { health: () => new Map(), troubles: () => new Map() };
     const store = { ...none, open: () => instances.map(instanceOf) } as unknown as Parameters<
       typeof openMemory
@@ -37,6 +41,7 @@ test("standingOf() says what a new version is measured by", () => {
     const known = openMemory(store);
     for (const [name, view] of Object.entries(views))
       Object.assign(known.instances.get(name) ?? {}, { look: { view } });
+    for (const key of busy) known.busy.add(key);
     return standingOf(known, 1000);
   };
   const [one, two] = [
@@ -50,6 +55,8 @@ test("standingOf() says what a new version is measured by", () => {
   });
   expect(of([two])).toMatchObject({ unseen: ["b/1"], hasOlder: false });
   expect(of([{ ...two, phase: "created" }])).toMatchObject({ unseen: [], isStarting: true });
+  // The answer may be a lease.
+  expect(of([], {}, ["lease"])).toMatchObject({ isStarting: true });
 });
 
 test("a restart says in one line what it took over, and every run says goodbye and what it leaves", async () => {

@@ -523,6 +523,7 @@ describe("plan() for free testbeds", () => {
     const server = serverOf({ leaseDueMs: past });
     for (const over of [
       { mode: "drain" as const },
+      { mode: "hand over" as const },
       { server: { ...server, isTokenRefused: true } },
       { server: { ...server, list: null } },
       { locksSeenMs: null },
@@ -786,6 +787,10 @@ describe("plan() for a lease", () => {
 
   test("lets it lapse when a drain came after it was asked for", () => {
     expect(kindsOf(sceneOf({ mode: "drain", leases: [leaseOf()] }))).toEqual(["let lapse"]);
+  });
+
+  test("begins it when a hand-over came after it was asked for: the next version would not know of it", () => {
+    expect(kindsOf(sceneOf({ mode: "hand over", leases: [leaseOf()] }))).toContain("begin");
   });
 
   test("begins a job once, however often it was leased", () => {

@@ -19,13 +19,14 @@ let clock: SettableClock;
 let look: DaemonLook;
 let lines: string[];
 let handedOver: number;
+let isAsking: boolean;
 const stops: (() => Promise<void>)[] = [];
 
 beforeEach(async () => {
   lab = await openUpdateLab();
   clock = createSettableClock({ wallMs: Date.now() });
   look = { unseen: [], isServerDown: false, isStarting: false, hasOlder: false };
-  [lines, handedOver] = [[], 0];
+  [lines, handedOver, isAsking] = [[], 0, true];
 });
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
@@ -46,6 +47,7 @@ function start(settings: Partial<Config["update"]>, changes: Partial<ScheduleOpt
       random: { fraction: () => 0.5 },
       look: () => look,
       isSupervised: true,
+      setAsking: (is) => void (isAsking = is),
       handOver: () => void (handedOver += 1),
       log: { info: note, warn: note },
       ...changes,
@@ -142,6 +144,23 @@ test("auto: a pinned version is the only one that is installed", async () => {
     await pass(minute);
     return (await lab.places.current()) === "1.1.0";
   });
+});
+
+test("no job is asked for once a hand-over is due, and again if it is called off", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  look.isStarting = true;
+  start({});
+  await until("the first look is over", () => clock.waiting() > 0);
+  expect(isAsking).toBe(true);
+  await lab.places.switchTo("1.1.0");
+  await clock.advance(3000);
+  await until("nothing is asked for", () => !isAsking);
+  expect(handedOver).toBe(0);
+  await lab.places.rollBack("an operator rolled it back");
+  await until("the tick is over", () => clock.waiting() > 0);
+  await clock.advance(3000);
+  await until("jobs are asked for", () => isAsking);
 });
 
 test("without a supervisor nothing is ended: what to do is logged once", async () => {
