@@ -16,7 +16,7 @@ import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isol
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
 import { commitTroubles } from "./trouble.ts";
-import { decideEnd } from "./wind-down.ts";
+import { decideEnd, stop } from "./wind-down.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
@@ -31,7 +31,6 @@ type Needs = Pick<
 const commits = {
   associated: { phase: "starting" },
   flushed: { isFlushed: true },
-  "owner told": { untold: null },
   stopped: { phase: "stopped", untold: null },
 } satisfies Partial<Record<Learnt["kind"], Changes>>;
 
@@ -127,9 +126,15 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
       return waiting(limits.heldMs);
     case "end stands":
       return await beginEnd(factory, instance, learnt);
+    case "owner told":
+      // One action with what follows: it has not ended well before the agent is stopped.
+      return await follow(
+        factory,
+        instance,
+        await stop(factory, advance(factory, instance, { untold: null })),
+      );
     case "associated":
     case "flushed":
-    case "owner told":
     case "stopped":
       advance(factory, instance, commits[learnt.kind]);
       return done;

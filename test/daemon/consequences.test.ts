@@ -84,7 +84,7 @@ test.each<[Phase, Learnt, Partial<Seen>]>([
     { ...stands, end: { cause: "worker gone" }, isWorkerGone: true },
     { phase: "destroying", isResting: true },
   ],
-  ["destroying", { kind: "owner told" }, {}],
+  ["destroying", { kind: "owner told" }, { phase: "stopped", calls: "read stop" }],
   ["destroying", { kind: "stopped" }, { phase: "stopped" }],
   ["stopped", { kind: "deleted", record: null, left: null }, { phase: "destroyed" }],
 ])("one that is %s: %j", async (phase, learnt, expected) => {

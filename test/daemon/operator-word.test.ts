@@ -129,7 +129,6 @@ test("stop() believes an operator after two looks that failed, and tells the job
   factory.known.failures.set("testbed a", { count: 9, message: null });
   expect(await attempt()).toBe("outage");
   said.worker = { ok: true, value: workerOf() };
-  expect(await attempt()).toBe("done");
   expect([await attempt(), await attempt(), instance()?.phase]).toEqual(["failed", "failed", "destroying"]);
   said.worker = { ok: true, value: workerOf({ hold: true }) };
   expect([await attempt(), instance()?.phase]).toEqual(["waiting", "destroying"]);
