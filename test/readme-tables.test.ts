@@ -44,9 +44,11 @@ test("its variables are those that the program reads", () => {
 });
 
 test("its exit codes are those that the program ends with", () => {
-  const others = [...program.matchAll(/\bexitAlreadyRunning = (\d+)|options\.exitCode \?\? (\d+)/g)];
+  const others = [
+    ...program.matchAll(/\bexit(?:AlreadyRunning|ForNewVersion) = (\d+)|options\.exitCode \?\? (\d+)/g),
+  ];
   const codes = ["0", "1", ...others.map(([, one, two]) => one ?? two ?? "")];
-  expect(codes).toHaveLength(4);
+  expect(codes).toHaveLength(5);
   expect(unique(firstColumn("exit code"))).toEqual(unique(codes));
 });
 

@@ -22,6 +22,8 @@ import { startUpdates } from "./own-updater.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
 const exitAlreadyRunning = 75;
+/** Its supervisor starts the new version; what ended with 0, a drained factory for example, stays down under systemd. */
+const exitForNewVersion = 3;
 
 export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<number> {
   here.setUmask(0o077);
@@ -67,6 +69,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     known,
   });
   let stopsAsked = 0;
+  let exitCode = 0;
   const stop = (signal: string): void => {
     stopsAsked += 1;
     if (stopsAsked > 1) here.exit(0);
@@ -95,6 +98,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     setAsking: daemon.setAsking,
     handOver: () => {
       stopsAsked += 1;
+      exitCode = exitForNewVersion;
       daemon.stop();
     },
     die,
@@ -117,7 +121,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   await hosts.close();
   store.close();
   lock.release();
-  return 0;
+  return exitCode;
 }
 
 function openFactoryLog({ clock, errors, around }: ThisProcess, secrets: Secret[]): Log {

@@ -23,6 +23,7 @@ StartLimitIntervalSec=0
 Type=notify
 ExecStart="/opt/buildomat-factory-sp-test/libexec/boot" run --base-dir "/root/Oxide/ci/factory"
 Restart=always
+RestartPreventExitStatus=0
 RestartSec=1
 TimeoutStartSec=120
 TimeoutStopSec=30

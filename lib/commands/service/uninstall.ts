@@ -51,26 +51,17 @@ async function askWhetherSure(
 }
 
 /** Nothing new is taken; the service is stopped when what runs has ended. Ctrl+C leaves it draining. */
-async function endService(here: ThisProcess, { systemd, unit, kind, base }: Installed): Promise<void> {
+async function endService(here: ThisProcess, { systemd, unit, base }: Installed): Promise<void> {
   if (systemd === null) return;
-  const { durableFiles: files, clock, around, uid, print } = here;
+  const { clock, print } = here;
   const { MainPID: pid = "0" } = await systemd.show(unit, "MainPID");
   const jobs = await countJobs(here, base);
   if (jobs > 0) {
     if (pid === "0") throw refuseWithoutDaemon(jobs, unit);
     print(`${jobs} ${jobs === 1 ? "job runs" : "jobs run"}: waiting until nothing does`);
-    const owner =
-      kind === "user"
-        ? `${around.env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`}/systemd/user`
-        : "/run/systemd/system";
     await systemd.control("disable", unit);
-    // Once drained, it must not be started again.
-    await files.makeDirectory(`${owner}/${unit}.d`);
-    await files.write(`${owner}/${unit}.d/drain.conf`, "[Service]\nRestart=no\n", 0o644);
-    await systemd.control("daemon-reload");
     await systemd.control("kill", "--kill-who=main", "--signal=USR1", unit);
     while ((await systemd.show(unit, "MainPID"))["MainPID"] === pid) await clock.sleep(pollMs);
-    await files.remove(`${owner}/${unit}.d`);
   }
   await systemd.control("disable", "--now", unit);
 }
