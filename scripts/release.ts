@@ -3,7 +3,16 @@
  * `bun scripts/release.ts keys new FILE` makes the key that signs it, and trusts it in lib/update/trusted-keys.json.
  */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -67,10 +76,16 @@ export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
   const bytes = Buffer.from(manifestText(manifest));
   writeInstaller(directory, version, artifacts);
   // The manifest last: what it names is there.
-  writeFileSync(join(directory, "manifest.json"), bytes);
-  writeFileSync(join(directory, "manifest.sig"), signManifest(bytes, options.privateKeys));
+  publish(join(directory, "manifest.json"), bytes);
+  publish(join(directory, "manifest.sig"), signManifest(bytes, options.privateKeys));
   writeSums(directory, manifest);
   return manifest;
+}
+
+/** Whole or not at all: a server may be serving the directory, and the next release begins with what is there. */
+function publish(path: string, content: Uint8Array | string): void {
+  writeFileSync(`${path}.new`, content);
+  renameSync(`${path}.new`, path);
 }
 
 function readBefore(directory: string): Manifest | null {

@@ -30,7 +30,7 @@ const passed = [
 /** Null: this executable is not in a prefix. */
 export function openOwnUpdater(
   here: ThisProcess,
-  { config, base }: { config: Config; base: Base },
+  { config, base }: { config: Pick<Config, "update">; base: Base },
   told: Pick<UpdaterOptions, "report" | "onProgress" | "signal">,
 ): OwnUpdater | null {
   const place = placeOf(here.executable);

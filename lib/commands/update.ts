@@ -1,4 +1,5 @@
 /** The verb `update`: what a mirror has for this host, and to it or back. A factory that runs takes the rest over by itself. */
+import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
 import { FactoryError } from "../words/failure.ts";
@@ -16,19 +17,22 @@ export interface UpdateArgs extends BaseArgs {
   "allow-downgrade"?: boolean;
 }
 
+const noMirror: Config["update"] = { mode: "off", url: null, channel: "stable", window: null, pin: null };
+
 export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promise<number> {
   const asked = [args.check === true, args.now === true || args.to !== undefined, args.rollback === true];
   if (asked.filter(Boolean).length > 1)
     throw usageError("update takes one of --check, --now or --to, and --rollback");
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
-  const config = readConfig(base, surroundings);
+  // The configuration may be what the new version does not take.
+  const update = args.rollback === true ? noMirror : readConfig(base, surroundings).update;
   const interrupted = new AbortController();
   here.once("SIGINT", () => interrupted.abort());
   const progress = openProgress(here);
   const own = openOwnUpdater(
     here,
-    { config, base },
+    { config: { update }, base },
     {
       report: here.print,
       onProgress: progress.show,
@@ -56,7 +60,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     return await follow(to);
   }
   const wish = {
-    wanted: args.to ?? config.update.pin,
+    wanted: args.to ?? update.pin,
     allowDowngrade: args["allow-downgrade"] === true,
     retry: args.retry === true,
   };

@@ -50,6 +50,8 @@ export interface Places {
   executableOf(version: string): string;
   /** Those that are whole. */
   versions(): Promise<{ version: string; sha256: string }[]>;
+  /** Whether these bytes are there as a version, read from the disk. If it is damaged, `place` puts it right. */
+  isPlaced(version: string, sha256: string): Promise<boolean>;
   /** What `bin` names; null: nothing is installed. */
   current(): Promise<string | null>;
   /** What a roll-back would start; null: there is none. */
@@ -168,6 +170,15 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     return found.flatMap(({ version, sha256 }) => (sha256 === null ? [] : [{ version, sha256 }]));
   }
 
+  async function isPlaced(version: string, sha256: string): Promise<boolean> {
+    if ((await hashOf(version)) !== sha256) return false;
+    const path = executableOf(version);
+    if ((await files.size(path)) !== null && (await files.sha256(path)) === sha256) return true;
+    // It is whole no more; its executable stays until the right one is beside it.
+    await files.remove(`${directoryOf(version)}/sha256`);
+    return false;
+  }
+
   async function place({ version, executable, sha256, signed }: StagedRelease): Promise<boolean> {
     if (!isVersionName(version)) throw new FactoryError(`Cannot install "${version}": it is not a version`);
     const there = await hashOf(version);
@@ -242,6 +253,7 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     bootScript: `${prefix}/libexec/boot`,
     executableOf,
     versions,
+    isPlaced,
     current,
     previous: async () => await named(prev),
     mark,

@@ -145,12 +145,10 @@ export function openUpdater(options: UpdaterOptions): Updater {
       return null;
     }
     const { version } = offer.release;
-    const isThere = (await places.versions()).some(
-      (each) => each.version === version && each.sha256 === offer.artifact.executable.sha256,
-    );
+    const { sha256 } = offer.artifact.executable;
+    const isThere = await places.isPlaced(version, sha256);
     const executable = isThere ? places.executableOf(version) : await fetch(offer);
     await tryOut(executable, offer);
-    const { sha256 } = offer.artifact.executable;
     if (!isThere) await places.place({ version, executable, sha256, signed: offer.signed });
     if (wish.retry) await places.clearMark(version);
     await remember({ ready: version });

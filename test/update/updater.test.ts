@@ -306,3 +306,14 @@ test("a state that cannot be read is a fresh one", async () => {
   mkdirSync(join(lab.prefix, "staging/1.9.9"), { recursive: true });
   expect(existsSync(join(lab.prefix, "versions/1.1.0/sha256"))).toBe(true);
 });
+
+test("an installed version whose file is damaged is fetched again, not started", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare(newest);
+  // It says what the right one says.
+  writeFileSync(lab.places.executableOf("1.1.0"), `${saying("1.1.0")}# damaged\n`);
+  const again = lab.updater();
+  expect(await again.prepare(newest)).toBe("1.1.0");
+  await again.switchTo("1.1.0");
+  expect(started(lab)).toBe(saying("1.1.0"));
+});

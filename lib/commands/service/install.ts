@@ -61,11 +61,7 @@ async function placeProgram(
       },
     );
   }
-  const placed = places.executableOf(name);
-  const isKnown = (await places.versions()).some((each) => each.version === name && each.sha256 === sha256);
-  const isThere = isKnown && (await files.size(placed)) !== null && (await files.sha256(placed)) === sha256;
-  if (isKnown && !isThere) await files.remove(dirname(placed));
-  if (!isThere) {
+  if (!(await places.isPlaced(name, sha256))) {
     let draft = executable;
     if (!executable.startsWith(`${places.staging}/`)) {
       draft = `${places.staging}/${name}.${sha256.slice(0, 12)}`;

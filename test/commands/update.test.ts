@@ -1,0 +1,43 @@
+/** The verb `update` on a prefix of small executables; test/long/update.ts has real ones. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ThisProcess } from "../../lib/commands/this-process.ts";
+import { updateFactory } from "../../lib/commands/update.ts";
+import { openClock } from "../../lib/doors/clock.ts";
+import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { openFiles } from "../../lib/doors/files.ts";
+import { openUpdateLab, type UpdateLab } from "../lab/update-lab.ts";
+
+let lab: UpdateLab;
+beforeEach(async () => {
+  lab = await openUpdateLab();
+});
+afterEach(() => rmSync(lab.directory, { recursive: true, force: true }));
+
+test("--rollback needs no configuration: it may be what the new version does not take", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  await updater.install({ wanted: null, allowDowngrade: false, retry: false });
+  writeFileSync(join(lab.directory, "config.toml"), "[broken");
+  const lines: string[] = [];
+  const here: Partial<ThisProcess> = {
+    around: {
+      env: { USER: "lab" },
+      home: lab.directory,
+      platform: "linux",
+      workingDirectory: "/",
+      readText: () => "[broken",
+    },
+    clock: openClock(),
+    durableFiles: openDurableFiles(),
+    files: openFiles(),
+    errors: { isTerminal: false, write: () => undefined },
+    executable: lab.places.executableOf("1.1.0"),
+    once: () => undefined,
+    print: (line) => void lines.push(line),
+  };
+  expect(await updateFactory(here as ThisProcess, { "base-dir": lab.directory, rollback: true })).toBe(0);
+  expect(await lab.places.current()).toBe("1.0.0");
+  expect(lines[0]).toContain("1.1.0 is rolled back");
+});
