@@ -19,7 +19,7 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import own from "../package.json" with { type: "json" };
 import { tables } from "../lib/store/file.ts";
-import { type Artifact, type Manifest, manifestText, spec } from "../lib/update/manifest.ts";
+import { type Artifact, faultIn, type Manifest, manifestText, spec } from "../lib/update/manifest.ts";
 import { signManifest } from "../lib/update/signature.ts";
 import { compareVersions } from "../lib/update/version-order.ts";
 import { buildExecutable, commit, runtimes } from "./build.ts";
@@ -51,28 +51,17 @@ const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").upda
 
 /** Adds a version to the directory, and offers it before those that are there. */
 export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
-  const { directory, version, channel, issuedMs } = options;
+  const { directory, version } = options;
   const before = readBefore(directory);
   if (before?.releases.some((each) => each.version === version) === true) {
     throw new Error(`${version} is released already: a release is never changed`);
   }
+  // A manifest that no updater reads would stop the updates of all hosts: it is tried before anything is built.
+  const planned = options.targets.map((target): [string, Artifact] => [target, plan(target, version)]);
+  composeManifest(options, before, Object.fromEntries(planned));
   const artifacts: Record<string, Artifact> = {};
   for (const target of options.targets) artifacts[target] = await makeArtifact(target, options);
-  const release = { version, commit: options.commit ?? commit(), db: tables, artifacts };
-  const manifest: Manifest = {
-    spec,
-    product: own.name,
-    channel,
-    // Counts on even if the directory is lost.
-    sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
-    issued: new Date(issuedMs).toISOString(),
-    expires: new Date(issuedMs + options.expiresDays * dayMs).toISOString(),
-    floor: options.floor ?? before?.floor ?? "0.0.0",
-    revoked: [...(before?.revoked ?? []), ...options.revoke],
-    releases: [release, ...(before?.releases ?? [])]
-      .toSorted((a, b) => compareVersions(b.version, a.version))
-      .slice(0, olderOffered + 1),
-  };
+  const manifest = composeManifest(options, before, artifacts);
   const bytes = Buffer.from(manifestText(manifest));
   writeInstaller(directory, version, artifacts);
   // The manifest last: what it names is there.
@@ -87,6 +76,41 @@ function publish(path: string, content: Uint8Array | string): void {
   writeFileSync(`${path}.new`, content);
   renameSync(`${path}.new`, path);
 }
+
+function composeManifest(
+  { version, commit: built, channel, issuedMs, expiresDays, floor, revoke }: ReleaseOptions,
+  before: Manifest | null,
+  artifacts: Record<string, Artifact>,
+): Manifest {
+  const expires = new Date(issuedMs + expiresDays * dayMs);
+  const release = { version, commit: built ?? commit(), db: tables, artifacts };
+  const manifest: Manifest = {
+    spec,
+    product: own.name,
+    channel,
+    // Counts on even if the directory is lost.
+    sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
+    issued: new Date(issuedMs).toISOString(),
+    expires: Number.isNaN(expires.getTime()) ? "" : expires.toISOString(),
+    floor: floor ?? before?.floor ?? "0.0.0",
+    revoked: [...(before?.revoked ?? []), ...revoke],
+    releases: [release, ...(before?.releases ?? [])]
+      .toSorted((a, b) => compareVersions(b.version, a.version))
+      .slice(0, olderOffered + 1),
+  };
+  const fault = faultIn(manifest);
+  if (fault !== null)
+    throw new Error(`Cannot release ${version}: no updater could read its manifest: ${fault}`);
+  return manifest;
+}
+
+/** What its size and hashes will be is known only when it is built. */
+function plan(target: string, version: string): Artifact {
+  const [size, hash] = [1, "0".repeat(64)];
+  return { path: pathOf(target, version), size, sha256: hash, executable: { size, sha256: hash } };
+}
+
+const pathOf = (target: string, version: string): string => `${version}/${own.name}-${version}-${target}.gz`;
 
 function readBefore(directory: string): Manifest | null {
   const path = join(directory, "manifest.json");
@@ -107,7 +131,7 @@ async function makeArtifact(
     const bytes = readFileSync(executable);
     // The header holds no time, so that the same executable is packed to the same bytes.
     const packed = gzipSync(bytes, { level: 6 });
-    const path = `${version}/${own.name}-${version}-${target}.gz`;
+    const path = pathOf(target, version);
     mkdirSync(join(directory, version), { recursive: true });
     writeFileSync(join(directory, path), packed);
     return {

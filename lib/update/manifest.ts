@@ -54,6 +54,12 @@ export type Artifact = z.output<typeof artifactSchema>;
 export type Release = z.output<typeof releaseSchema>;
 export type Manifest = z.output<typeof manifestSchema>;
 
+/** What an updater would not read in it; null: it reads all. */
+export function faultIn(manifest: Manifest): string | null {
+  const issue = manifestSchema.safeParse(manifest).error?.issues[0];
+  return issue === undefined ? null : `${issue.path.join(".")}: ${issue.message}`;
+}
+
 /** The one form in which a manifest is written; what has another one, for example a key twice, is refused. */
 export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
 

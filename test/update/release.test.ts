@@ -96,6 +96,22 @@ test("a release is never made again under its name", async () => {
   expect(again).rejects.toThrow("released already");
 });
 
+test.each([
+  ["a version that is not three numbers", { version: "banana" }],
+  ["a version that cannot be part of a path", { version: "1.2.0-a..b" }],
+  ["a floor that is not a version", { version: "1.2.0", floor: "1.2" }],
+  ["a revoked version that is not one", { version: "1.2.0", revoke: [{ version: "v1", reason: "" }] }],
+  ["a channel that no updater knows", { version: "1.2.0", channel: "Not a channel" }],
+  ["a life that is not a number", { version: "1.2.0", expiresDays: Number.NaN }],
+])("%s is refused before anything is built, and the directory stays as it is", async (_, changes) => {
+  const directory = await release();
+  const before = sh(directory, "find . -type f -exec sha256sum {} +").said;
+  const build = (): Promise<never> => Promise.reject(new Error("it was built"));
+  expect(release({ directory, build, ...changes })).rejects.toThrow("Cannot release");
+  expect(sh(directory, "find . -type f -exec sha256sum {} +").said).toBe(before);
+  expect(read(directory)).toMatchObject({ ok: true });
+});
+
 test("makeKey() keeps the private key to its owner, out of the repository, and never writes over one", () => {
   const trusted = join(scratch, "trusted.json");
   writeFileSync(trusted, "[]\n");
