@@ -45,7 +45,7 @@ test("its variables are those that the program reads", () => {
 
 test("its exit codes are those that the program ends with", () => {
   const others = [
-    ...program.matchAll(/\bexit(?:AlreadyRunning|ForNewVersion) = (\d+)|options\.exitCode \?\? (\d+)/g),
+    ...program.matchAll(/\bexit(?:AlreadyRunning|Drained) = (\d+)|options\.exitCode \?\? (\d+)/g),
   ];
   const codes = ["0", "1", ...others.map(([, one, two]) => one ?? two ?? "")];
   expect(codes).toHaveLength(5);

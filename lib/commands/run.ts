@@ -22,8 +22,8 @@ import { startUpdates } from "./own-updater.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
 const exitAlreadyRunning = 75;
-/** Its supervisor starts the new version; what ended with 0, a drained factory for example, stays down under systemd. */
-const exitForNewVersion = 3;
+/** The one code after which the unit starts nothing. Not 0: a new version that is broken may end with that, and must be started again. */
+const exitDrained = 90;
 
 export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<number> {
   here.setUmask(0o077);
@@ -69,7 +69,6 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     known,
   });
   let stopsAsked = 0;
-  let exitCode = 0;
   const stop = (signal: string): void => {
     stopsAsked += 1;
     if (stopsAsked > 1) here.exit(0);
@@ -98,7 +97,6 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     setAsking: daemon.setAsking,
     handOver: () => {
       stopsAsked += 1;
-      exitCode = exitForNewVersion;
       daemon.stop();
     },
     die,
@@ -121,7 +119,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   await hosts.close();
   store.close();
   lock.release();
-  return exitCode;
+  return isDrained && surroundings.env["FACTORY_BOOT"] !== undefined ? exitDrained : 0;
 }
 
 function openFactoryLog({ clock, errors, around }: ThisProcess, secrets: Secret[]): Log {

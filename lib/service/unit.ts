@@ -51,9 +51,10 @@ function settings({ kind, bootScript, baseDirectory, elevates }: UnitOptions): S
     // Ready when it is known what runs here; alive while the loop turns.
     service("Type=notify"),
     service(`ExecStart=${word(bootScript)} run --base-dir ${word(baseDirectory)}`),
-    // A drained factory ends with 0, and stays down.
     service("Restart=always"),
-    service("RestartPreventExitStatus=0"),
+    // A drained factory ends with it (lib/commands/run.ts), and stays down.
+    service("RestartPreventExitStatus=90"),
+    service("SuccessExitStatus=90"),
     // So long no daemon runs at a change of versions.
     service("RestartSec=1"),
     service("TimeoutStartSec=120"),
