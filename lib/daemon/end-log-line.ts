@@ -20,6 +20,8 @@ export function describeEnd(
   if (verdict !== null) return say(verdict.is, verdict.why);
   // Neither the external agent nor the server tells a factory whether the job was good.
   if (endCause === "job done") return say("ended", null);
+  // The server recycles the worker of a job that was completed, too: without the agent's files both look alike.
+  if (endCause === "worker recycled" && wentAt !== null && jobName === null) return say("ended", null);
   if (endCause === "worker recycled")
     return say("was cancelled", "by its owner, an administrator or the server's time limit");
   return say("was lost", endReason, true);

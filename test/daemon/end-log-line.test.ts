@@ -30,6 +30,9 @@ test.each<[string, EndCause, EndRecord | null]>([
     "worker recycled",
     named,
   ],
+  // Without the agent's files a job that failed looks like one that was cancelled.
+  ["bed-1: the job ended after 12 s", "worker recycled", { jobName: null, verdict: null }],
+  ["bed-1: the job ended after 12 s", "worker recycled", null],
   ["bed-1: the job was lost after 12 s: the agent was killed", "agent killed", null],
 ])("describeEnd() %s", (line, endCause, record) => {
   const end = describeEnd(
@@ -47,6 +50,9 @@ test("describeEnd() claims no time that nobody knows, and says that a job was ne
   );
   expect(describeEnd({ ...end, wentAt: null }, null, null).line).toBe(
     "bed-1: the job was lost before it was started: it expired",
+  );
+  expect(describeEnd({ ...end, endCause: "worker recycled", wentAt: null }, null, null).line).toMatch(
+    /^bed-1: the job was cancelled before it was started: /,
   );
 });
 
