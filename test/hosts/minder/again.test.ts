@@ -48,7 +48,7 @@ describe.each([
 ] as const)("%s", (_, user, isolate) => {
   const spec = { isolate, usesHost: false };
 
-  test("quiet() ends the agent alone: the testbed's lock is held until stop()", async () => {
+  test("quiet() ends only the agent, and the testbed's lock is held until stop()", async () => {
     lab = openLab({ user });
     const it = await start("echo ready; exec sleep 1000", spec);
     expect(await lab.minder.quiet(it.directory, { cookie: it.cookie, graceMs: 5000 })).toEqual({
@@ -68,7 +68,7 @@ describe.each([
     expect(await lockOwners()).toEqual([]);
   });
 
-  test("quiet() writes how the agent ended where there was no room for that", async () => {
+  test("quiet() records how the agent ended if the disk was full before", async () => {
     lab = openLab({ user });
     const it = await start("echo ready; exec sleep 1000", spec);
     // A directory of its name: nothing can be written there.
@@ -123,7 +123,7 @@ describe.each([
   });
 });
 
-test("one that was armed again and is not told to go leaves what the agent wrote, and can be armed again", async () => {
+test("an instance that is armed again but gets no go signal keeps the agent's files, and can be armed once more", async () => {
   lab = openLab();
   const it = await start("echo '{}' >$HOME/../opt/etc/job.json; echo ready; exec sleep 1000");
   killAll(it.cookie);
@@ -138,7 +138,7 @@ test("one that was armed again and is not told to go leaves what the agent wrote
   expect(logOf(it)).toBe("ready\n");
 });
 
-test("one that was armed again before it had a job keeps its directory, whoever ends it", async () => {
+test("an instance that was armed again before it had a job keeps its directory however it ends", async () => {
   lab = openLab();
   const it = await start("echo ready; exec sleep 1000");
   killAll(it.cookie);
@@ -152,7 +152,7 @@ test("one that was armed again before it had a job keeps its directory, whoever 
   await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 });
 });
 
-test("one that was armed again before it had printed or taken anything keeps its directory, whoever ends it", async () => {
+test("an instance that was armed again before it had printed or taken anything keeps its directory however it ends", async () => {
   lab = openLab();
   const it = lab.spec({ agent: [lab.agent("touch $HOME/begun; exec sleep 1000")] });
   expect(await lab.minder.arm(it)).toEqual({ kind: "armed", refusal: null });
@@ -169,7 +169,7 @@ test("one that was armed again before it had printed or taken anything keeps its
   await lab.minder.stop(it.directory, { cookie: it.cookie, graceMs: 0 });
 });
 
-test("what is done, alive, gone or another instance's is not begun again", async () => {
+test("an instance that is done, alive or gone, or that belongs to another factory, is not started again", async () => {
   lab = openLab();
   const it = await start("echo ready; exec sleep 1000");
   const again = async (changes: Partial<ArmSpec> = {}) =>
@@ -187,7 +187,7 @@ test("what is done, alive, gone or another instance's is not begun again", async
   await lab.minder.stop(it.directory, { graceMs: 0 });
 });
 
-test("stop(), tidy() and remove() leave a directory alone that is another instance's", async () => {
+test("stop(), tidy() and remove() do not touch another instance's directory", async () => {
   lab = openLab();
   const it = await start("echo ready; exec sleep 1000");
   const { cookie } = lab.spec({});

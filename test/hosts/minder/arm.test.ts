@@ -30,7 +30,7 @@ async function run(spec: ArmSpec): Promise<string> {
   return readFileSync(`${spec.directory}/agent.log`, "latin1");
 }
 
-describe("arm() fails with its reason, and leaves nothing", () => {
+describe("arm() fails with a reason, and leaves nothing", () => {
   const refusals: [string, (spec: ArmSpec) => ArmSpec, RegExp][] = [
     ["no agent", (spec) => ({ ...spec, agent: [] }), /no agent is configured/],
     [
@@ -138,7 +138,7 @@ describe("arm() fails with its reason, and leaves nothing", () => {
   });
 });
 
-describe.each(shellPaths)("with %s, text that is not ours", (name) => {
+describe.each(shellPaths)("with %s, foreign text", (name) => {
   const test = testWith("root", "namespaces", ...needOfShell(name));
   const open = (): Lab => {
     lab = openLab();
@@ -151,7 +151,7 @@ describe.each(shellPaths)("with %s, text that is not ours", (name) => {
     minder: openLab({ base: lab.base, locks: lab.locks, shell }).minder,
   });
 
-  test("arrives as it is and is never run (F68)", async () => {
+  test("arrives unchanged and is never run (F68)", async () => {
     open();
     const bytes = Array.from({ length: 0x7f }, (_, index) => String.fromCharCode(0x80 + index)).join("");
     const nasty = [
@@ -204,7 +204,7 @@ describe.each(shellPaths)("with %s, text that is not ours", (name) => {
 });
 
 describe("the bootstrap", () => {
-  test("is in no process's arguments or environment at any time, and only in its 0600 file (F71, F72)", async () => {
+  test("is only in its 0600 file, never in a process's arguments or environment (F71, F72)", async () => {
     lab = openLab();
     const secret = `bootstrap-${lab.spec({}).cookie}`;
     const spec = lab.spec({ agent: [lab.agent('env; tr "\\0" " " </proc/$$/cmdline; exec sleep 1000')] });
@@ -240,7 +240,7 @@ describe("the bootstrap", () => {
 });
 
 describe.each(["auto", "off"] as const)("the agent's environment, isolation %s", (isolate) => {
-  test("is in no argument and no file at any time, and has nothing of the login's", async () => {
+  test("is never in an argument or a file, and has no variables of the login", async () => {
     lab = openLab({ prefix: ["env", "LOGIN=1", "HTTPS_PROXY=login"] });
     const secret = `http://lab:${lab.spec({}).cookie}@proxy`;
     // Names that the script uses itself, too.
@@ -289,7 +289,7 @@ describe.each(["auto", "off"] as const)("the agent's environment, isolation %s",
 });
 
 describe.each([0, otherUser])("as user %i, on a host that has /work and /input", (user) => {
-  test("an isolated instance has its own bound over them", async () => {
+  test("an isolated instance sees its own instead of the host's", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { user });
     const text = "ls /work /input | wc -l; echo x >/work/x; echo x >/input/x; exec sleep 1000";
@@ -306,7 +306,7 @@ describe.each([0, otherUser])("as user %i, on a host that has /work and /input",
     await end();
   });
 
-  test("base and agent below /work are shown to it below /.host", async () => {
+  test("it sees a base directory and an agent below /work under /.host", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { user });
     const home = `${lab.work}/host_1/work/factory`;
@@ -393,7 +393,7 @@ describe.each(editions)("not isolated, %s", (name, edit, shell = "sh") => {
     },
   );
 
-  test("what outlives its first process holds the lock until stop", async () => {
+  test("processes that outlive the first process hold the lock until stop", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { edit, shell });
     const spec = inner.spec({
@@ -448,7 +448,7 @@ test("an instance of the Rust factory is found by its HOME or BUILDOMAT_OPT, or 
   for (const { pid } of processesWith(directory)) kill(pid);
 });
 
-test("not isolated, daemons of the job are found by HOME, BUILDOMAT_OPT or the cookie (F37)", async () => {
+test("without isolation, daemons of the job are found by HOME, BUILDOMAT_OPT or the cookie (F37)", async () => {
   lab = openLab();
   const { inner, end } = await openHost(lab);
   const mark = `MARK=${lab.spec({}).cookie}`;

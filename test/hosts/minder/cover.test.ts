@@ -152,7 +152,7 @@ function withBindMounts(base: string): string[] {
   return ["unshare", "--mount", "sh", "-c", script, "sh"];
 }
 
-describe("a job does not get at the factory's files, other instances or the host's /tmp (F93)", () => {
+describe("a job cannot reach the factory's files, other instances or the host's /tmp (F93)", () => {
   test.each([0, otherUser])("as user %i", async (user) => {
     const parent = mkdtempSync(`${tmpdir()}/minder-cover-`);
     const base = `${parent}/base`;

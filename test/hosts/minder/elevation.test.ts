@@ -70,7 +70,7 @@ describe("elevated by sudo", () => {
     await end();
   });
 
-  test("what is left belongs to the factory's user, who can read the log and remove it all", async () => {
+  test("the remaining files belong to the factory's user, who can read the log and remove everything", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { user: otherUser, isElevated: true, sudoers });
     const spec = inner.spec({ agent: [inner.agent(agentText)] });
@@ -106,7 +106,7 @@ describe("elevated by sudo", () => {
     await end();
   });
 
-  test("accepts no work directory of a third user", async () => {
+  test("refuses a work directory of a third user", async () => {
     lab = openLab();
     const { inner, end } = await openHost(lab, { user: otherUser, isElevated: true, sudoers });
     chownSync(inner.work, otherUser + 1, otherUser);
@@ -118,7 +118,7 @@ describe("elevated by sudo", () => {
 });
 
 describe("elevated by pfexec", () => {
-  test("is a matter of words before the command, and of a profile where it is refused", async () => {
+  test("puts pfexec before the command, and names the missing profile if it is refused", async () => {
     lab = openLab();
     const ran: string[][] = [];
     const transport = openElevated({
@@ -138,7 +138,7 @@ describe("elevated by pfexec", () => {
     expect(ran).toEqual([["pfexec", "/bin/sh", "-c", "x"]]);
   });
 
-  test("which runs what it is given also where it gives no power, is found out before a job is taken", async () => {
+  test("that gives no privileges is noticed before a job is taken", async () => {
     lab = openLab({ user: otherUser });
     const { transport, work, locks } = lab;
     const elevation = { uid: otherUser };

@@ -34,7 +34,7 @@ const identityOf = (over: Record<string, unknown>): string =>
   JSON.stringify({ boot_id: bootId, pid: first.pid, start_time: "0", pgid: 1, cookie: "c", ...over });
 const glance = async (): Promise<boolean> => await isStillAtWork(directory, { files, bootId, logCapBytes });
 
-test("an agent that was started, whose first process lives and that has not ended, is at work", async () => {
+test("an agent is at work if it was started, its first process is alive and it has not ended", async () => {
   expect(await glance()).toBe(true);
 });
 
@@ -61,7 +61,7 @@ const changes: [string, () => unknown][] = [
   ["its log is to be cut", () => truncateSync(join(directory, "agent.log"), logCapBytes + 1)],
   ["its directory is gone", () => rmSync(directory, { recursive: true })],
 ];
-test.each(changes)("an instance is for the minder to look at when %s", async (_, change) => {
+test.each(changes)("the minder must look at an instance when %s", async (_, change) => {
   await change();
   expect(await glance()).toBe(false);
 });

@@ -73,7 +73,7 @@ async function run({ minder }: Lab, { directory }: ArmSpec): Promise<void> {
 }
 
 describe("probe()", () => {
-  test.each([0, otherUser])("as user %i tells what there is, and leaves nothing", async (user) => {
+  test.each([0, otherUser])("as user %i reports what the host offers, and leaves nothing", async (user) => {
     lab = openLab({ user });
     const mounts = readText("/proc/self/mountinfo");
     const agents = ["/bin/sh", "/nonexistent/agent", "/etc/passwd", "sh"];
@@ -141,7 +141,7 @@ describe.each(refusals)("namespaces that are refused %s", (_, refusal) => {
     await end();
   });
 
-  test("leave no daemon of a job, whatever it did away with", async () => {
+  test("leave no daemon of a job, even if it removed every trace of itself", async () => {
     const { inner, end } = await openRefusing(refusal);
     const mark = `MARK=${inner.spec({}).cookie}`;
     const spec = inner.spec({
@@ -162,7 +162,7 @@ describe.each(refusals)("namespaces that are refused %s", (_, refusal) => {
   });
 });
 
-test("an instance that is isolated and one that is not run side by side, and end without one another", async () => {
+test("an isolated instance and one without isolation run side by side, and end independently", async () => {
   const refusal = refusals[0]?.[1];
   if (refusal === undefined) throw new Error("no way to refuse namespaces");
   const { inner, prefix, end } = await openRefusing(refusal);
@@ -185,7 +185,7 @@ test("an instance that is isolated and one that is not run side by side, and end
   await end();
 });
 
-test("an agent that outlives its minder keeps the testbed from an instance that is isolated", async () => {
+test("an agent that outlives its minder keeps the testbed from an isolated instance", async () => {
   const refusal = refusals[0]?.[1];
   if (refusal === undefined) throw new Error("no way to refuse namespaces");
   const { inner, prefix, end } = await openRefusing(refusal);
@@ -206,7 +206,7 @@ test("an agent that outlives its minder keeps the testbed from an instance that 
   await end();
 });
 
-test("a host that refuses namespaces and has no /work for the job is told with both reasons (F45)", async () => {
+test("a host that refuses namespaces and has no /work is reported with both reasons (F45)", async () => {
   const refusal = refusals[1]?.[1];
   if (refusal === undefined) throw new Error("no way to refuse namespaces");
   const { inner, end } = await openRefusing({
@@ -224,7 +224,7 @@ test("a host that refuses namespaces and has no /work for the job is told with b
   await end();
 });
 
-test("an isolated job is its own user, and reaches the devices that this user's groups may", async () => {
+test("an isolated job runs as its own user, and can use the devices of that user's groups", async () => {
   const group = 54_321;
   lab = openLab({ user: otherUser, group });
   // As a USB or serial device is: a node that only a group may open. This one is another /dev/null.

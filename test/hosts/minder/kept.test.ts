@@ -19,7 +19,7 @@ let lab: Lab;
 afterEach(() => lab.close());
 
 describe("kept()", () => {
-  test("names each directory there with the room that it takes, and nothing else", async () => {
+  test("names only the directories there, each with its size", async () => {
     lab = openLab();
     for (const name of ["board_1", "board_2", "with two  spaces_1", ".ssh"]) {
       mkdirSync(`${lab.work}/${name}`, { recursive: true });
@@ -46,7 +46,7 @@ describe("kept()", () => {
     expect(await lab.minder.kept(`${lab.base}/nowhere`)).toEqual({ ok: true, directories: [] });
   });
 
-  test("names more directories than one command line holds", async () => {
+  test("names more directories than fit on one command line", async () => {
     lab = openLab({ prefix: ["sh", "-c", 'ulimit -s 1024 && exec "$@"', "sh"] });
     const long = "x".repeat(200);
     for (let seq = 1; seq <= 2000; seq += 1) mkdirSync(`${lab.work}/${long}_${seq}`, { recursive: true });
@@ -72,7 +72,7 @@ describe("tidy() and remove()", () => {
     return spec;
   }
 
-  test("do nothing to one that is alive, nor to another instance's directory", async () => {
+  test("do not touch a running instance or another instance's directory", async () => {
     lab = openLab();
     const { directory, cookie } = await ended();
     const refused = { kind: "refused", reason: "it is not proved dead" };
@@ -94,7 +94,7 @@ describe("tidy() and remove()", () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  test("tidy() leaves the log and small records, and no secret, pipe or file of the job", async () => {
+  test("tidy() keeps only the log and small records: no secret, pipe or file of the job", async () => {
     lab = openLab();
     const { directory, cookie } = await ended();
     await lab.minder.stop(directory, { cookie, graceMs: 1000 });
@@ -109,7 +109,7 @@ describe("tidy() and remove()", () => {
     for (const kept of ["minder", "identity.json", "intent.json", "claim"]) expect(records).toContain(kept);
   });
 
-  test("open what a job closed, also to a user who is not root", async () => {
+  test("remove directories that a job made read-only, also without root", async () => {
     lab = openLab({ user: 12_345 });
     const close =
       'mkdir -p "$HOME/closed/in"; : >"$HOME/closed/in/file"; chmod 500 "$HOME/closed/in" "$HOME/closed"';

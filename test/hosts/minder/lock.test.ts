@@ -87,7 +87,7 @@ describe("the testbed lock", () => {
     await two.minder.stop(second.directory, { graceMs: 1000 });
   });
 
-  test("keeps out another where the shell keeps here-documents in files, and has no room for them", async () => {
+  test("keeps out another factory even if the shell has no room for its here-documents", async () => {
     const place = mkdtempSync(`${tmpdir()}/minder-full-`);
     const fill =
       'mount -t tmpfs -o size=4k none "$TMPDIR" || exit; ! head -c 99999 /dev/zero >"$TMPDIR/fill" 2>/dev/null || exit';
@@ -130,7 +130,7 @@ describe("the testbed lock", () => {
     },
   );
 
-  test("of an earlier boot, or half written by one that is dead, is stale", async () => {
+  test("is stale if it is from an earlier boot, or half written by a dead minder", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
     const dead = Bun.spawnSync(["true"]).pid;
@@ -149,7 +149,7 @@ describe("the testbed lock", () => {
     await lab.minder.stop(spec.directory, { graceMs: 0 });
   });
 
-  test("that cannot be judged is respected", async () => {
+  test("is respected if nothing proves it stale", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
     const boot = readText("/proc/sys/kernel/random/boot_id").trim();
@@ -161,7 +161,7 @@ describe("the testbed lock", () => {
     rmSync(lock);
   });
 
-  test("holds one testbed only: names that contain each other do not meet", async () => {
+  test("holds only its own testbed, even if another's name contains its name", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
     const names = ["a", "a.b", "a*", "*", ".a", "a@b", "a/../b", "ä\u0081 x", "-n", "%61"];
@@ -177,7 +177,7 @@ describe("the testbed lock", () => {
 });
 
 describe("arm() refuses", () => {
-  test("a lock directory that is a link, another's, not sticky, or not to be listed (F67)", async () => {
+  test("a lock directory that is a link, belongs to another user, is not sticky or cannot be listed (F67)", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
     const place = mkdtempSync(`${tmpdir()}/minder-locks-`);

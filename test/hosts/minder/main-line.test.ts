@@ -99,7 +99,7 @@ test.each(["", "; mkdir /opt/buildomat"])(
   },
 );
 
-test("the agent and the work directory may be in the host's /opt/buildomat themselves", async () => {
+test("the agent and the work directory may themselves be in the host's /opt/buildomat", async () => {
   lab = openLab();
   const prefix = hostWith(`mkdir -p '${lab.base}/opt/work'; chmod 700 '${lab.base}/opt/work'
     mount -t tmpfs none /opt; mkdir /opt/buildomat; mount --bind '${lab.base}/opt' /opt/buildomat`);
@@ -154,7 +154,7 @@ test("arm() and probe() refuse a main-line agent where it would not find its fil
   expect(await lab.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
 });
 
-test("nothing is refused of which nothing can be told: a script, and an agent that is built in", async () => {
+test("a script and the built-in agent are never refused as main-line agents", async () => {
   lab = openLab();
   const script = lab.spec({ agent: [lab.agent("exec sleep 1000")], isExternal: true });
   const builtIn = lab.spec({ seq: 2, testbed: "other", agent: ["/bin/sleep", "1000"] });

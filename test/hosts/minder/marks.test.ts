@@ -16,7 +16,7 @@ describe("between()", () => {
   const said = (stdout: string, stderr = "", exitCode = 0) =>
     between({ ok: true, stdout, stderr, exitCode }, "m1");
 
-  test("F54 takes the lines between the marks, and nothing of what stands around them", () => {
+  test("F54 returns only the lines between the marks", () => {
     expect(said("hello there\nm1 begin\none\n\ntwo\nm1 end\nbye\n")).toEqual({
       ok: true,
       lines: ["one", "", "two"],
@@ -24,7 +24,7 @@ describe("between()", () => {
     expect(said("m1 begin\nm1 end\n")).toEqual({ ok: true, lines: [] });
   });
 
-  test("takes nothing for an answer that is not whole", () => {
+  test("refuses an incomplete answer", () => {
     expect(said("m1 begin\none\n", "noise\nit broke\n", 1)).toEqual({ ok: false, reason: "it broke" });
     expect(said("one\nm1 end\n", "", 3)).toEqual({ ok: false, reason: "no answer, exit code 3" });
     expect(said("m1 begin\none\n", "", 1)).toEqual({ ok: false, reason: "no answer, exit code 1" });
@@ -32,7 +32,7 @@ describe("between()", () => {
   });
 });
 
-test("between() tells what was printed instead of an answer", () => {
+test("between() shows what was printed instead of an answer", () => {
   const result = {
     ok: true,
     stdout: "Welcome\nThis account is closed.\r\n\n",
@@ -60,7 +60,7 @@ describe("the minder's script", () => {
   describe.each(["/bin/sh", "/bin/bash", "/bin/ksh93"])("by %s", (shell) => {
     const test = testWith(...needOfShell(shell));
 
-    test("that was cut on its way is not put in place, and is sent anew", async () => {
+    test("that was cut short is not put in place, and is sent again", async () => {
       const length = Buffer.byteLength(minderScript);
       const cuts = [0, 1, 12_000, 32_768, length - 1];
       const script = open(async (argv, stdin, timeoutMs) => {
@@ -78,7 +78,7 @@ describe("the minder's script", () => {
       expect(readdirSync(directory)).toEqual([expect.stringMatching(/^\.minder-[0-9a-f]{16}\.sh$/)]);
     });
 
-    test("that was damaged where it lies is put there anew", async () => {
+    test("that was damaged on the host is replaced", async () => {
       const script = open(local, shell);
       expect((await script.call("recall", [directory], "", 10_000)).ok).toBe(true);
       const [name = ""] = readdirSync(directory);

@@ -145,7 +145,7 @@ describe.each(cases)("a whole life with %s as user %i", (name, user, shell) => {
 });
 
 describe("arm", () => {
-  test("twice gives what is there, also at once", async () => {
+  test("twice gives the same instance, also at the same time", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     const both = await Promise.all([lab.minder.arm(spec), lab.minder.arm(spec), lab.minder.arm(spec)]);
@@ -160,7 +160,7 @@ describe("arm", () => {
     await lab.minder.stop(spec.directory, { graceMs: 0 });
   });
 
-  test("of a stopped instance that never went leaves no directory, and it can be armed again", async () => {
+  test("works again for an instance that was stopped before go and left no directory", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     for (let round = 0; round < 3; round++) {
@@ -177,7 +177,7 @@ describe("arm", () => {
 describe("go", () => {
   const counting = 'echo started >>"$HOME/starts"; exec sleep 1000';
 
-  test("many times starts the agent once, and never again after its end", async () => {
+  test("starts the agent once, however often it is called, and never again after its end", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent(counting)] });
     const { directory } = spec;
@@ -194,7 +194,7 @@ describe("go", () => {
     expect(readText(`${directory}/home/starts`)).toBe("started\n");
   });
 
-  test("is cut short: nothing is started", async () => {
+  test("starts nothing if its request is cut short", async () => {
     lab = openLab();
     const cut = openLab({ locks: lab.locks, base: lab.base, edit: (stdin) => stdin.replace(/end\n$/, "") });
     const spec = lab.spec({ agent: [lab.agent(counting)] });
@@ -245,7 +245,7 @@ describe("go", () => {
     },
   );
 
-  test("after expiry never starts; the same instance can be armed again", async () => {
+  test("after expiry starts nothing, and the same instance can be armed again", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent(counting)], expirySeconds: 0.01 });
     const go = { directory: spec.directory, worker: "W", agentJson: "{}" };
@@ -260,7 +260,7 @@ describe("go", () => {
 });
 
 describe("look", () => {
-  test("records how the agent ended by itself, and what it left runs on until stop", async () => {
+  test("records how the agent ended by itself; the processes that it left run until stop", async () => {
     lab = openLab();
     const ends = [
       ["exit 0", { code: 0 }],
@@ -286,7 +286,7 @@ describe("look", () => {
     }
   });
 
-  test("sees one that was killed from outside as dead, whatever was killed", async () => {
+  test("reports an instance as dead after any of its processes were killed from outside", async () => {
     lab = openLab();
     for (const [index, role] of (["unshare", "first"] as const).entries()) {
       const spec = lab.spec({ seq: index + 1, agent: [lab.agent("exec sleep 1000")] });
@@ -303,7 +303,7 @@ describe("look", () => {
     }
   });
 
-  test("takes what it cannot read for unknown", async () => {
+  test("answers `cannot tell` if it cannot read a record", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     const { directory } = spec;
@@ -329,7 +329,7 @@ describe("look", () => {
     await lab.minder.stop(directory, { graceMs: 0 });
   });
 
-  test("F43 keeps the agent's log within its cap: beginning, end and what is written meanwhile", async () => {
+  test("F43 cuts the agent's log to its cap, and keeps its beginning, its end and new lines", async () => {
     lab = openLab();
     const flood = `
       echo first line; i=0
@@ -356,7 +356,7 @@ describe("look", () => {
 });
 
 describe("an instance", () => {
-  test("has /work and /input of its own: two write the same file", async () => {
+  test("has its own /work and /input: two instances can write the same file", async () => {
     lab = openLab();
     const writer = lab.agent(
       'echo "$BUILDOMAT_OPT" >/work/x; echo "$BUILDOMAT_OPT" >/input/x; exec sleep 1000',
@@ -391,7 +391,7 @@ describe("an instance", () => {
     await lab.minder.stop(spec.directory, { graceMs: 1000 });
   });
 
-  test("is not ended with the process that armed it, nor by signals for the factory's group", async () => {
+  test("survives the process that armed it, and signals for the factory's process group", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     await lab.minder.arm(spec);
@@ -407,7 +407,7 @@ describe("an instance", () => {
   });
 });
 
-test("a pipe that a job puts in the place of a record holds up no look and no stop", async () => {
+test("a pipe that a job puts in the place of a record does not block look or stop", async () => {
   lab = openLab();
   const { minder } = lab;
   const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });

@@ -93,7 +93,7 @@ describe("a power cut between armed and go (F92)", () => {
     },
   );
 
-  test("is expired for go(), and the same instance can be armed again", async () => {
+  test("counts as expired for go(), and the same instance can be armed again", async () => {
     lab = openLab();
     const first = lab.spec({ agent: ["/bin/true"] });
     const { cookie } = first;
@@ -114,7 +114,7 @@ describe("a power cut between armed and go (F92)", () => {
     expect(await lab.minder.stop(first.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
   });
 
-  test("proves nothing where a process of it runs: its records alone are gone", async () => {
+  test("proves nothing while a process of it runs and only its records are gone", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: ["/bin/true"] });
     await lab.minder.arm(spec);
@@ -159,7 +159,7 @@ describe("what lasts", () => {
     await inner.minder.stop(spec.directory, { graceMs: 0 });
   });
 
-  test("no agent is started, and go() does not say that it went, while the claim cannot be made to last", async () => {
+  test("no agent is started, and go() does not report a start, while the claim cannot be written to the disk", async () => {
     const inner = openSyncing('case $* in "" | *claim*) [ -e "$0.works" ] ;; esac');
     // It is in the host's /tmp, which the first process does not see.
     const spec = inner.spec({ agent: [inner.agent("exec sleep 1000")], kept: [inner.base] });

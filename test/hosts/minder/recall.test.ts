@@ -18,7 +18,7 @@ function makeInstances(testbed: string, count: number, hasEnded: boolean): void 
 }
 
 describe("recall()", () => {
-  test("leaves ended directories out, and needs no answer that is longer than one may be (F87)", async () => {
+  test("leaves ended directories out, and its pages stay within the size of an answer (F87)", async () => {
     lab = openLab();
     makeInstances("kept", 6000, true);
     makeInstances("open", 2100, false);
@@ -28,7 +28,7 @@ describe("recall()", () => {
     expect(names.toSorted()).toEqual(Array.from({ length: 2100 }, (_, index) => `open_${index}`).toSorted());
   });
 
-  test("begins anew when the directory that a page ended with is removed", async () => {
+  test("starts again if the last directory of a page was removed", async () => {
     lab = openLab();
     const { base, locks, work } = lab;
     makeInstances("open", 1100, false);

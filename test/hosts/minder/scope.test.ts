@@ -13,7 +13,7 @@ import { join } from "node:path";
 const system = { INVOCATION_ID: "1", NOTIFY_SOCKET: "/run/systemd/notify" };
 const ofUser = { ...system, MANAGERPID: "9", XDG_RUNTIME_DIR: "/run/user/1000" };
 
-test("a program that no systemd started asks for no scope; a service of root's or of a user's systemd does", () => {
+test("only a service of root's or of a user's systemd asks for a scope", () => {
   expect(chooseScope({ env: {}, uid: 0 })).toBeNull();
   expect(chooseScope({ env: system, uid: 0 })?.words).not.toContain("--user");
   expect(chooseScope({ env: ofUser, uid: 1000 })).toMatchObject({
@@ -22,7 +22,7 @@ test("a program that no systemd started asks for no scope; a service of root's o
   });
 });
 
-test("a service that runs as another user gets no scope from the system's systemd, and asks for none", () => {
+test("a service of the system's systemd that runs as another user does not ask for a scope", () => {
   expect(chooseScope({ env: system, uid: 1000 })).toBeNull();
 });
 

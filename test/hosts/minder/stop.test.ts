@@ -67,7 +67,7 @@ describe.each([0, otherUser])("stop() as user %i", (user) => {
     expect(performance.now() - begun).toBeGreaterThan(290);
   });
 
-  test("lets an agent end in its own way, and does not wait longer than it takes", async () => {
+  test("lets an agent end by itself, and does not wait longer than it needs", async () => {
     lab = openLab({ user });
     const spec = await start('trap "echo bye; exit 3" TERM; echo ready; while :; do sleep 0.02; done');
     const begun = performance.now();
@@ -77,7 +77,7 @@ describe.each([0, otherUser])("stop() as user %i", (user) => {
     expect(await lab.minder.look([spec.directory])).toMatchObject([{ state: "exited", exit: { code: 3 } }]);
   });
 
-  test("ends one that is stopped, and one whose minder was killed before", async () => {
+  test("ends an agent that is suspended, and one whose minder was killed before", async () => {
     lab = openLab({ user });
     const stopped = await start("echo ready; kill -STOP $$");
     expect(await lab.minder.stop(stopped.directory, { graceMs: 100 })).toEqual({ kind: "stopped" });
@@ -93,7 +93,7 @@ describe.each([0, otherUser])("stop() as user %i", (user) => {
     expect(await lockCount()).toBe(0);
   });
 
-  test("finds one whose directory was removed, by its lock", async () => {
+  test("finds an instance whose directory was removed by its lock", async () => {
     lab = openLab({ user });
     const spec = await start("echo ready; exec sleep 1000");
     // What the agent writes meanwhile is in the way of one pass.
@@ -105,7 +105,7 @@ describe.each([0, otherUser])("stop() as user %i", (user) => {
     expect(await stateOf(lab, spec.directory)).toBe("absent");
   });
 
-  test("after everything was killed at once frees the testbed", async () => {
+  test("frees the testbed after everything was killed at once", async () => {
     lab = openLab({ user });
     const spec = await start("echo ready; exec sleep 1000");
     killAll(spec.cookie);
@@ -117,7 +117,7 @@ describe.each([0, otherUser])("stop() as user %i", (user) => {
 });
 
 describe("stop()", () => {
-  test("signals no process whose identity does not match (F35)", async () => {
+  test("never signals a process whose identity does not match (F35)", async () => {
     lab = openLab();
     const spec = await start("echo ready; exec sleep 1000");
     const { directory } = spec;
@@ -152,7 +152,7 @@ describe("stop()", () => {
     await bystander.exited;
   });
 
-  test("and go exclude each other: never an agent after `stopped`", async () => {
+  test("and go exclude each other: no agent starts after `stopped`", async () => {
     lab = openLab();
     let wentCount = 0;
     const agent = [lab.agent("exec sleep 1000")];
@@ -179,7 +179,7 @@ describe("stop()", () => {
 });
 
 describe("a minder that is killed", () => {
-  test("before go ends what it armed, and the same instance can be armed again", async () => {
+  test("before go takes its instance with it, and the same instance can be armed again", async () => {
     lab = openLab();
     const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
     await lab.minder.arm(spec);
@@ -235,7 +235,7 @@ describe("a minder that is killed", () => {
     expect(processesWith(spec.cookie).filter(({ state }) => state !== "Z")).toEqual([]);
   });
 
-  test("together with the whole tree right after go: went, and never started again", async () => {
+  test("with all processes right after go leaves a started agent, which is never started again", async () => {
     lab = openLab();
     const agent = [lab.agent('echo started >>"$HOME/starts"; exec sleep 1000')];
     for (let seq = 1; seq <= 20; seq++) {
@@ -278,7 +278,7 @@ describe("stop() with an operator's word", () => {
     expect(await minder.remove(directory, cookie)).toEqual({ kind: "tidied", left: null });
   });
 
-  test("ends what it finds alive in another pid namespace, by its cookie", async () => {
+  test("ends processes in another pid namespace that it finds by their cookie", async () => {
     lab = openLab();
     const host = await openHost(lab);
     const spec = host.inner.spec({ agent: [host.inner.agent("echo ready; exec sleep 1000")] });
@@ -294,7 +294,7 @@ describe("stop() with an operator's word", () => {
     await host.end();
   });
 
-  test("is not believed of another instance that has the directory by now", async () => {
+  test("does not count for another instance that has the directory by now", async () => {
     lab = openLab();
     const spec = await start("echo ready; exec sleep 1000");
     const words = { cookie: newCookie(), graceMs: 0, isVouched: true };

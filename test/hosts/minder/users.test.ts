@@ -18,7 +18,7 @@ setDefaultTimeout(60_000);
 let lab: Lab;
 afterEach(() => lab.close());
 
-test("not isolated, one whose processes all died holds its testbed against other users: they cannot see all of it", async () => {
+test("without isolation, a dead instance still keeps its testbed from other users, who cannot see all of its processes", async () => {
   lab = openLab();
   const { inner, prefix, end } = await openHost(lab, { user: otherUser });
   const spec = inner.spec({ isolate: "off", agent: [inner.agent("echo ready; exec sleep 1000")] });

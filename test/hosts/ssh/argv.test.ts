@@ -21,7 +21,7 @@ function optionsOf(argv: string[]): string[] {
 }
 
 describe("sshArgv()", () => {
-  test("leaves to the user's own configuration what is not configured here", () => {
+  test("leaves everything that is not configured here to the user's own ssh configuration", () => {
     const argv = sshArgv(plain, { controlPath: "/run/s", knownHosts: null }, []);
     expect(argv[0]).toBe("ssh");
     expect(argv.slice(-2)).toEqual(["--", "bench-1"]);
@@ -49,7 +49,7 @@ describe("sshArgv()", () => {
     ]);
   });
 
-  test("names what is configured, the pinned key alone among the known ones", () => {
+  test("passes the configured options, and only the pinned key as a known one", () => {
     const address = { ...plain, user: "lab", port: 2222, key: "/k e", hostKey: "ssh-ed25519 AAAA" };
     const argv = sshArgv(address, { controlPath: "/run/%s", knownHosts: "/run/known" }, ["-O", "check"]);
     expect(argv.slice(-10)).toEqual([
@@ -78,7 +78,7 @@ describe("sshArgv()", () => {
     ]);
   });
 
-  test("F69 a host that looks like an option is a host", () => {
+  test("F69 a host that looks like an option is still a host", () => {
     const argv = sshArgv({ ...plain, host: "-oProxyCommand=x" }, { controlPath: "/s", knownHosts: null }, []);
     expect(argv.slice(-2)).toEqual(["--", "-oProxyCommand=x"]);
   });

@@ -86,7 +86,7 @@ describe.each(shells)("in %s", (...shell) => {
   const testAsRoot = testWith("root", ...needOfShell(shell[0] ?? ""));
   const words = shell.filter((word) => typeof word === "string");
 
-  test("inspect() finds nothing wrong with a host that has all, and makes nothing there", async () => {
+  test("inspect() finds nothing wrong with a complete host, and creates nothing there", async () => {
     work = join(directory, "deep/er/far");
     expect(await inspect(openHosts(words))).toBeNull();
     expect(readdirSync(directory)).toEqual(["agent"]);
@@ -95,7 +95,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(readdirSync(work)).toEqual([]);
   });
 
-  test.each(["~", "~/far"])("the work directory %s is where the user's home is", async (path) => {
+  test.each(["~", "~/far"])("the work directory %s is in the user's home", async (path) => {
     work = path;
     expect(await inspect(openHosts(words))).toBeNull();
     expect(readdirSync(directory)).toEqual(["agent"]);
@@ -111,7 +111,7 @@ describe.each(shells)("in %s", (...shell) => {
     );
   });
 
-  testAsRoot("inspect() names a work directory of another user's, with the fix", async () => {
+  testAsRoot("inspect() names a work directory of another user, with the fix", async () => {
     mkdirSync(work, { mode: 0o700 });
     chownSync(work, 1234, 1234);
     expect(await inspect(openHosts(words))).toBe(
@@ -119,7 +119,7 @@ describe.each(shells)("in %s", (...shell) => {
     );
   });
 
-  testAsRoot("inspect() as no root tells of a directory that is closed, or not its to write", async () => {
+  testAsRoot("inspect() without root reports a directory that is closed or cannot be written", async () => {
     const as = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "--", ...words];
     chmodSync(directory, 0o755);
     mkdirSync(work);
@@ -137,7 +137,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(await inspect(openHosts(as))).toMatch(/ is not there and cannot be created by this user; /);
   });
 
-  test("inspect() names a work directory that cannot be made, with the fix", async () => {
+  test("inspect() names a work directory that cannot be created, with the fix", async () => {
     writeFileSync(join(directory, "file"), "");
     work = join(directory, "file/far");
     expect(await inspect(openHosts(words))).toBe(
@@ -153,7 +153,7 @@ describe.each(shells)("in %s", (...shell) => {
     );
   });
 
-  test("inspect() remarks that bash is not there, and that few bytes are free", async () => {
+  test("inspect() remarks that bash is missing, and that little space is free", async () => {
     const edit = (script: string): string =>
       script
         .replace("-x /bin/bash", "-x /bin/no-bash")
@@ -173,7 +173,7 @@ describe.each(shells)("in %s", (...shell) => {
     });
   });
 
-  test("inspect() of a host where df and ls tell nothing finds nothing wrong", async () => {
+  test("inspect() finds nothing wrong if df and ls print nothing useful", async () => {
     const bin = join(directory, "bin");
     mkdirSync(bin);
     mkdirSync(work, { mode: 0o700 });
@@ -181,7 +181,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(await inspect(openHosts(words, { path: bin }))).toBeNull();
   });
 
-  test("testbeds of one host that are first reached at once know it as one machine, also where the first is slow", async () => {
+  test("testbeds of one host that are reached at the same time agree on its machine id, even if the first is slow", async () => {
     // By a function, because busybox has an rm of its own.
     const slow = `rm() { case $* in */testbed-id) : >'${directory}/slow'; until [ -e '${directory}/go' ]; do sleep 0.05; done ;; esac; command rm "$@"; }\n`;
     const edit = (script: string): string => (script.includes("umask 077") ? slow + script : script);
@@ -194,7 +194,7 @@ describe.each(shells)("in %s", (...shell) => {
     expect(machineOf(second)).toBe(machineOf(await first));
   });
 
-  test("where testbed-id is gone of a host that was known, that is said, and none is made", async () => {
+  test("a known host without its testbed-id is reported, and does not get a new one", async () => {
     const hosts = openHosts(words);
     expect(await hosts.reach(bed())).toMatchObject({ ok: true });
     expect(await inspect(hosts)).toBeNull();
@@ -228,7 +228,7 @@ describe.each(shells)("in %s", (...shell) => {
   });
 });
 
-test("inspect() marks a host on which only the server does not answer", async () => {
+test("inspect() marks a host that only cannot reach the server", async () => {
   mkdirSync(join(directory, "bin"));
   writeFileSync(join(directory, "bin/curl"), "#!/bin/sh\nexit 7\n", { mode: 0o755 });
   const hosts = openHosts(["/bin/sh"], { path: `${directory}/bin:/usr/bin:/bin` });

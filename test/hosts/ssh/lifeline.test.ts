@@ -116,7 +116,7 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     await line.close();
   });
 
-  test("ends by itself when no sign of life has ever come", async () => {
+  test("ends by itself if no sign of life ever comes", async () => {
     const lines: string[] = [];
     const talk = processes.talk({
       argv: [...shell, "-c", lineScript.replace("nap 240", "nap 1"), "sh", "f00d"],
@@ -135,7 +135,7 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     }
   });
 
-  test("leaves nothing however soon it is closed after a sign of life", async () => {
+  test("leaves nothing even if it is closed right after a sign of life", async () => {
     for (let round = 0; round < 10; round += 1) {
       await processes.run({
         argv: [...shell, "-c", lineScript, "sh", "f00d"],
@@ -148,7 +148,7 @@ describe.each([[["dash"]], [["bash"]], [["busybox", "ash"]], [["ksh93"]]])("a li
     await until("nothing of it runs", () => processesNaming(directory).length === 0);
   });
 
-  test("is not held up by a pipe in the place of an instance's record", async () => {
+  test("is not blocked by a pipe in the place of an instance's record", async () => {
     const { line } = openHere(shell);
     const place = makeInstance();
     expect(Bun.spawnSync(["mkfifo", join(place, "minder/identity.json")]).success).toBe(true);
@@ -264,7 +264,7 @@ test("F54 noise, other marks, unknown words, late answers and a flood change not
   await line.close();
 });
 
-test("an answer without an end is given up when it is too long", async () => {
+test("an answer without an end fails when it is too long", async () => {
   const { line, said, print } = openSimulated();
   const result = line.run(["yes"], "", 60_000);
   await until("it is asked", () => requests(said).length === 1);
@@ -292,7 +292,7 @@ test("what was asked is without an answer when the line is lost, each instance i
   await line.close();
 });
 
-test("F48 a line that watches and hears no answer to its ticks is ended within 45 s, and holds back what is not read", async () => {
+test("F48 a line that watches but gets no answer to its ticks ends within 45 s, and holds back unread input", async () => {
   const settable = createSettableClock();
   const { line, said, sessions } = openSimulated(settable);
   let hints = 0;
@@ -360,7 +360,7 @@ test("a line that stood still for half a minute looks for changes again when it 
   await line.close();
 });
 
-test("a line whose ticks are answered lives, and tells the far end each minute that it does", async () => {
+test("a line whose ticks are answered stays open, and sends the far end a sign of life each minute", async () => {
   const settable = createSettableClock();
   const { line, said, print } = openSimulated(settable);
   line.watch({ cookie, directory: "/x" }, () => undefined);
@@ -379,7 +379,7 @@ test("a line whose ticks are answered lives, and tells the far end each minute t
   await line.close();
 });
 
-test("one of 1,200 lines that watch lives while its far end answers", async () => {
+test("one of 1,200 lines that watch stays open while its far end answers", async () => {
   const settable = createSettableClock();
   const simulated = openSimulated(settable, 1199);
   let hints = 0;

@@ -60,7 +60,7 @@ const address: SshHost = {
   uid: 1,
 };
 
-test("F52 nothing is asked of another machine that answers at the address, whatever connection it comes over", async () => {
+test("F52 another machine at the host's address never gets a command, over any connection", async () => {
   const work = join(directory, "far");
   writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
   mkdirSync(join(directory, "locks"));
@@ -92,7 +92,7 @@ test("F52 nothing is asked of another machine that answers at the address, whate
   }
 });
 
-test("an instance's key may have been replaced since; who and where it is stays as recorded", () => {
+test("an instance uses a replaced ssh key, but its recorded user and host", () => {
   const today = testbedOf({ host: "bench-1", sshUser: "lab", sshKey: "/new", hostKey: "ssh-ed25519 NEW" });
   const changed = { ...address, key: "/new", hostKey: "ssh-ed25519 NEW" };
   expect(withKeysOfToday([today], "a", address)).toEqual(changed);
@@ -127,7 +127,7 @@ const sockets = (): string[] => [
   ...new Bun.Glob("*").scanSync({ cwd: join(directory, "sockets"), onlyFiles: true }),
 ];
 
-test("F49 exit code 255 is ssh's own failure and says nothing of the command; another one is the command's", async () => {
+test("F49 exit code 255 is ssh's own failure and proves nothing about the command; any other is the command's", async () => {
   const { told, connections } = openTold((word) =>
     exit(word === "call" ? 255 : 0, "ssh: Connection refused"),
   );
@@ -141,7 +141,7 @@ test("F49 exit code 255 is ssh's own failure and says nothing of the command; an
   expect(other.told).toEqual(["call"]);
 });
 
-test("after a call without an answer a connection that does not answer either is given up", async () => {
+test("after a call without an answer, a connection that does not answer either is closed", async () => {
   const hangs: RunResult = { ok: false, reason: "ssh did not end within 1 s" };
   const { told, connections } = openTold((word) => (word === "call" ? hangs : exit(255)));
   expect((await connections.to(address).run(["true"], "", 1000)).ok).toBe(false);
@@ -149,7 +149,7 @@ test("after a call without an answer a connection that does not answer either is
   expect(sockets().filter((name) => !name.endsWith(".known"))).toEqual([]);
 });
 
-test("F55 sockets are in a directory of this user's alone, made again where somebody removed it", async () => {
+test("F55 sockets are in a private directory, which is created again if somebody removes it", async () => {
   for (const hostKey of [null, "ssh-ed25519 KEY"]) {
     const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
     const connection = connections.to({ ...address, hostKey });
@@ -165,7 +165,7 @@ test("F55 sockets are in a directory of this user's alone, made again where some
   }
 });
 
-test("each address has a connection of its own, whatever is learnt of the host", async () => {
+test("each address has its own connection, whatever becomes known about the host", async () => {
   const { connections } = openTold(() => exit(0));
   const first = connections.to(address);
   const learnt: SshHost = { ...address, uid: 7, machine: "m", elevation: "sudo" };
@@ -211,7 +211,7 @@ test("an agent is used only if its copy has the hash of this program", async () 
   expect(readFileSync(copied.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
 });
 
-test("what a power cut left of a copy is replaced, and a whole one is not sent again", async () => {
+test("a copy that a power cut damaged is replaced, and a complete one is not sent again", async () => {
   const executable = executableOf("#!/bin/sh\necho 1\n");
   const first = await copyAgent(here, survey(), executable, random);
   if (!first.ok) throw new Error(first.reason);
@@ -235,7 +235,7 @@ test.each([{ system: "SunOS" }, { cpu: "aarch64" }])(
   },
 );
 
-test("inspect() names an agent of buildomat's main line where agents are not root, or not isolated", async () => {
+test("inspect() names a main-line agent if agents do not run as root or without isolation", async () => {
   const agentPath = join(directory, "agent");
   copyFileSync("/bin/sleep", agentPath);
   const bed = testbedOf({ host: "bench-1", agentPath, workDir: join(directory, "far") });
@@ -263,7 +263,7 @@ test("inspect() names an agent of buildomat's main line where agents are not roo
   expect(await inspected({})).not.toContain(line);
 });
 
-test("a work directory that has a name keeps it, whoever surveys it next", async () => {
+test("a work directory keeps its machine id in later surveys", async () => {
   const work = join(directory, "far");
   writeFileSync(join(directory, "agent"), "#!/bin/sh\n", { mode: 0o755 });
   const bed = testbedOf({ host: "bench-1", agentPath: join(directory, "agent"), workDir: work });

@@ -1,19 +1,19 @@
-# arm: the minder is started, has the lock, and makes the directory, or joins the one who has.
+# arm: starts the minder, which takes the lock and makes the directory, or joins a minder that already has them.
 
 # arm SHELL DIRECTORY LOCKS: the specification is on stdin, its first line the cookie.
 arm() {
   exec 3<&0
   IFS= read -r cookie <&3
-  # Its report is one line. No command substitution: ksh93 ends one too early, or never.
-  # Nothing of the login's environment: all but PATH and LC_ALL would reach the agent.
+  # Its report is one line. Not read by a command substitution: ksh93 ends it too early, or never.
+  # Drops the login's environment, which would reach the agent, except PATH and LC_ALL.
   launch env -i PATH="$PATH" LC_ALL=C "$1" "$0" mind "$cookie" "$1" "$2" "$3" | {
     IFS= read -r line
     answer "$line"
   }
 }
 
-# launch: a session of its own, or at least a process group, so that no signal for the factory reaches it. It keeps this
-# pipe open until it has reported.
+# launch: starts the minder in its own session, or at least process group, so that signals for the factory do not reach it. It
+# keeps this pipe open until it has reported.
 launch() {
   if command -v setsid >/dev/null; then
     setsid "$@" <&3 2>/dev/null 3<&- &
@@ -23,15 +23,15 @@ launch() {
   fi
 }
 
-# report LINE: to `arm`, which waits for the end of this pipe.
+# report LINE: sends it to `arm`, which waits for the end of this pipe.
 report() {
   printf '%s\n' "$1" >&7
   exec 7>&-
 }
 
-# give_up LINE: nothing may be left behind.
+# give_up LINE: reports it and removes everything.
 give_up() {
-  # By names from within: whoever took this minder for dead may have made the directory anew meanwhile.
+  # Relative names: another minder may have taken this one for dead and made a new directory with the same path.
   if [ "$is_inside" = yes ]; then
     if [ "$is_again" = yes ]; then rm -rf minder; else rm -rf minder home opt input work tmp agent.log; fi
   fi
@@ -45,12 +45,12 @@ give_up() {
 
 # mind COOKIE SHELL DIRECTORY LOCKS: the minder itself.
 mind() {
-  # Caught, not ignored, because what is ignored stays so in the agent: a report that nobody reads must not end us.
+  # A report that nobody reads must not end us. Caught, not ignored, because the agent would inherit ignored signals.
   trap : PIPE
   exec 7>&1 >/dev/null
   cd /
   cookie=$1 shell=$2 directory=$3 locks=$4
-  # What this shell starts can be found by it, should it be killed.
+  # If this shell is killed, its children can be found by this.
   export BUILDOMAT_FACTORY_COOKIE="$cookie"
   instance='' testbed='' isolate=auto uses_host=yes expiry=120 log_cap=100000000 testbed_json='{}' intent_json='{}'
   about='' agent='' is_whole=no elevated=no owner='' refusal='' is_again=no is_watched=no external=
@@ -98,7 +98,7 @@ mind() {
   if [ "$is_again" = yes ]; then reopen; else until mkdir "$directory" 2>/dev/null; do join_or_clear; done; fi
   is_inside=no
   cd "$directory" && is_inside=yes || give_up "failed $directory was removed"
-  # What jobs see as /work and /input is open to all users that they have; the instance directory around them is not.
+  # Every user in a job may use its /work and /input; the instance directory around them is private.
   my_lock='' my_host_lock=''
   mkdir -p minder/root minder/cover tmp home opt/etc opt/bin opt/run && mkdir -p -m 755 input work && record_minder ||
     give_up "failed cannot write in $directory: its file system may be full or read-only"
@@ -109,7 +109,7 @@ mind() {
   2) my_lock='' && give_up "failed $holder" ;;
   esac
   build
-  # Whoever asked for the job's place may read it, whoever the job runs as.
+  # The factory's user may read it, even if the job runs as another user.
   [ -z "$owner" ] || chown "$owner" . minder opt opt/etc agent.log || give_up "failed cannot give $directory to user $owner"
   if [ "$isolate" != off ]; then
     has_namespaces && start_first "$@" || use_host
@@ -122,14 +122,14 @@ mind() {
   attend
 }
 
-# record_minder: who the minder is, and how the instance is kept apart.
+# record_minder: writes the minder's identity and the kind of isolation.
 record_minder() {
   printf '%s\n' "$boot $pid_space $my_pid $my_start $cookie $isolate $log_cap" >minder/minder.new &&
     mv minder/minder.new minder/minder
 }
 
-# use_host: namespaces are refused, for the reason in $trouble: nothing of the first process is left, and from now on it is
-# as with general.isolate = "off".
+# use_host: namespaces are refused for the reason in $trouble, and the first process is gone. From now on the instance runs as
+# with general.isolate = "off".
 use_host() {
   isolate=off refusal=$trouble
   rm -f minder/identity.json && printf '%s\n' "$refusal" >minder/refusal && record_minder &&
@@ -137,7 +137,7 @@ use_host() {
   is_agent_fit "$agent" || give_up "failed cannot isolate an instance: $refusal; $reason"
 }
 
-# take_host: without isolation an instance has the host's own /work and /input, and so must be alone on it.
+# take_host: without isolation an instance uses the host's own /work and /input, so it must be alone on the host.
 take_host() {
   is_host_usable || give_up "failed ${refusal:+cannot isolate an instance: $refusal; allow that, or: }$reason"
   testbed_lock=$my_lock
@@ -149,7 +149,7 @@ take_host() {
   esac
 }
 
-# join_or_clear: the directory is there. Returns when it is worth trying to make it again.
+# join_or_clear: the directory exists. Returns when another attempt to make it is worthwhile.
 join_or_clear() {
   waited=0
   if [ -L "$directory" ] || { [ -e "$directory" ] && [ ! -d "$directory" ]; }; then
@@ -174,15 +174,15 @@ join_or_clear() {
       report "armed${line:+ $line}"
       exit 0
     fi
-    # Made, and its maker killed before it could write anything; this removes only what is empty.
+    # Its maker was killed before it could write anything. rmdir removes only an empty directory.
     if [ "$waited" -gt 1000 ] && [ ! -e "$directory/minder" ] && ! rmdir "$directory" 2>/dev/null; then
       report "taken $directory already exists; an instance directory is never used twice"
       exit 0
     fi
-    # Nobody is alive and nobody went: it may be built anew, by one of us, if go cannot come in between. Where no minder is
-    # on record, the one that made the directory is about to write it, or was killed before it could.
+    # Nobody is alive and no agent was started: one of us may build it again, if no go can come in between. If there is no
+    # minder's record, the directory's maker is about to write it, or was killed before.
     if may_clear && { mkdir "$directory/minder/clearing" 2>/dev/null || [ "$waited" -gt 2000 ]; }; then
-      # It may have become another one since it was read.
+      # It may be another instance since it was read.
       read_instance "$directory"
       settle_unstarted
       if may_clear && { claim expired || [ "$claimed" = expired ]; }; then
@@ -201,8 +201,8 @@ join_or_clear() {
   cookie=$wanted
 }
 
-# reopen: the directory of an instance whose agent went and is proved gone, with its job not at an end. What it wrote of its job
-# stays; all that a minder keeps is made anew, by whoever makes the new directory for it.
+# reopen: prepares the directory of an instance whose agent is proved gone, but whose job is not over. The agent's files of the
+# job stay; the minder's own files are made again, by the minder that succeeds in making the new directory for them.
 reopen() {
   wanted=$cookie trouble=
   read_instance "$directory"

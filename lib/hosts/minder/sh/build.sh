@@ -1,6 +1,6 @@
-# What must be there and be true before a job is taken: directories, files, a runnable agent, space.
+# Builds an instance's directories and files, and checks what must be true before a job is taken: an agent that runs, space.
 
-# build: directories and files, and what must be true before a job is taken.
+# build: does all of it, or gives up.
 build() {
   is_agent_runnable "$agent" && is_agent_fit "$agent" || give_up "failed $reason"
   socket=$directory/opt/run/buildomat.sock
@@ -17,7 +17,7 @@ build() {
     give_up "failed cannot write in $directory: its file system may be full or read-only"
 }
 
-# is_agent_runnable PATH: or says in $reason why not, with the fix.
+# is_agent_runnable PATH: if not, $reason says why, with the fix.
 is_agent_runnable() {
   reason=
   case $1 in
@@ -32,8 +32,8 @@ is_agent_runnable() {
   [ -z "$reason" ]
 }
 
-# is_agent_fit PATH: or says in $reason why instances are not what it needs. An agent of buildomat's main line always uses
-# /opt/buildomat, which only an elevated, isolated instance has as its own. Elsewhere its job would fail at once.
+# is_agent_fit PATH: if instances do not suit the agent, $reason says why. An agent from buildomat's main line always uses
+# /opt/buildomat. Only an elevated, isolated instance has its own; in any other its job would fail at once.
 is_agent_fit() {
   [ "$1" = "$external" ] || return 0
   if [ "$elevated" != yes ]; then
@@ -48,8 +48,8 @@ is_agent_fit() {
   return 1
 }
 
-# is_main_line PATH: a program without the name of the variable that says where else to look. Of a script nothing can be told.
-# To search 30 MB takes time: what was found is kept, for as long as the file is the same.
+# is_main_line PATH: true for a program that does not contain the name of the variable BUILDOMAT_OPT; unknown for a script.
+# Searching 30 MB takes time, so the result is kept until the file changes.
 is_main_line() {
   [ -r "$1" ] || return 1
   listed=$(ls -dilnL "$1")
@@ -61,7 +61,7 @@ is_main_line() {
   case $(od -An -v -tx1 -N4 "$1") in
   *'7f 45 4c 46'*)
     grep -qaF BUILDOMAT_OPT "$1" 2>/dev/null
-    # 2 is a failure, and proves nothing.
+    # 2 means that grep failed, which proves nothing.
     [ "$?" != 1 ] || agent_kind=main
     ;;
   esac
@@ -69,7 +69,7 @@ is_main_line() {
   [ "$agent_kind" = main ]
 }
 
-# quote TEXT: sets $quoted to a word of sh that is the text.
+# quote TEXT: sets $quoted to the text, quoted for sh.
 quote() {
   quote_rest=$1 quoted="'"
   while :; do
@@ -84,8 +84,8 @@ quote() {
   quoted="$quoted$quote_rest'"
 }
 
-# why_not_runnable PATH: false, with the reason in $why, where the system could not run the agent at all. What a job would
-# die of is to be found before a job is taken.
+# why_not_runnable PATH: false, with the reason in $why, if the system cannot run the agent at all: found here, before a job
+# would fail because of it.
 why_not_runnable() {
   program=$1
   [ -r "$program" ] && [ -r "$proc/self/exe" ] || return 0
@@ -94,9 +94,9 @@ why_not_runnable() {
   '7f 45 4c 46 '*)
     [ "$#" = 20 ] || set -- 0 0 0 0 x 0 0 0 0 0 0 0 0 0 0 0 0 0 x x
     agent_class=$5 agent_machine=${19}${20}
-    # od is a program of this machine.
+    # Compare with od, which runs on this machine.
     set -- $(od -An -v -tx1 -N20 "$proc/self/exe")
-    # A machine of 64 bits may run programs of 32.
+    # A 64-bit machine may run 32-bit programs.
     [ "$agent_class" = 01 ] && [ "$5" = 02 ] && return 0
     [ "$agent_class$agent_machine" != "$5${19}${20}" ] || return 0
     why='is for another kind of machine; install the one for this machine'

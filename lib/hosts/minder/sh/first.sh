@@ -1,15 +1,15 @@
-# The first process of an instance: it waits at the gate, runs the agent once, reaps, and with it all else ends.
+# The first process of an instance: it waits at the gate, runs the agent once and reaps. All others end with it.
 
 # first COOKIE DIRECTORY: stdin null, 3 the gate, 6 the events, stderr a file.
 first() {
   cookie=$1 directory=$2 is_stopping=no
-  # The arguments become the agent's environment, a mark, and what is run: wrappers where they are needed, agent.
+  # The arguments become the agent's environment, a mark, wrappers if needed, and the agent's command.
   shift 2
   shows_host=no has_agent=no bmat_text='' bmat_count=0 bmat_path='' covers='' hides='' keeps='' open_files=
   {
     IFS= read -r boot && IFS= read -r pid_space && IFS= read -r uid && IFS= read -r isolate && IFS= read -r elevated &&
       IFS= read -r about || exit 1
-    # The built-in agent listens there too, for tasks of users who may not enter the instance directory.
+    # The built-in agent also listens there, for tasks of users who cannot enter the instance directory.
     [ "$elevated" != yes ] || [ "$isolate" = off ] || set -- BUILDOMAT_OWN_RUN=yes
     while IFS= read -r line; do
       value=${line#* }
@@ -21,7 +21,7 @@ first() {
       esac
       case $line in
       'bmat /'* | 'agent /'*)
-        # A script may need what lies beside it: that has its name, and more.
+        # A script may need files beside it whose names begin with its own.
         set +f
         for kept in "$value"*; do keeps="$keeps$kept$newline"; done
         set -f
@@ -41,17 +41,17 @@ first() {
       agent)
         if [ "$has_agent" = no ]; then
           set -- "$@" --
-          # By their paths: the agent's PATH may be another one.
+          # Absolute paths, because the agent's PATH may differ.
           if [ "$isolate" = off ]; then program=$(command -v setsid) && set -- "$@" "$program"; fi
-          # What this shell or its parents ignore would stay ignored in the agent and its jobs.
+          # The agent and its jobs would inherit signals that this shell or its parents ignore.
           if env --default-signal true 2>/dev/null; then
             program=$(command -v env)
-            # What shells add to an environment goes as well.
+            # Also remove variables that shells add.
             set -- "$@" "$program" --default-signal -u SHLVL -u _ --
-            # It would take such a path for a variable.
+            # env would read such a path as a variable.
             case $value in *=*) program=$(command -v nice) && set -- "$@" "$program" -n 0 ;; esac
           fi
-          # Building the namespaces took capabilities in them; jobs are to see their own user and no more.
+          # Building the namespaces gave capabilities in them; jobs must not have these.
           if [ "$isolate" != off ] && [ "$uid" != 0 ] && program=$(command -v setpriv); then
             set -- "$@" "$program" --inh-caps=-all --ambient-caps=-all
           fi
@@ -63,19 +63,19 @@ first() {
       esac
     done
   } <"$directory/minder/command"
-  # A variable may hold a secret: the address of a proxy.
+  # A variable may hold a secret, for example the address of a proxy.
   printf '' >"$directory/minder/command"
   [ "$has_agent" = yes ] || exit 1
   trap 'is_stopping=yes' TERM
   trap : PIPE USR1 USR2
-  # /proc is still the one of the outside: it shows this process with the pid that others know it by.
+  # /proc is still the outer one: it shows this process with the pid that others see.
   read_process self
   printf '{"boot_id":"%s","pid_space":"%s","pid":%s,"start_time":"%s","pgid":%s,"cookie":"%s"%s}\n' "$boot" "$pid_space" \
     "$seen_pid" "$seen_start" "$seen_group" "$cookie" "${about:+,$about}" >"$directory/minder/identity.json" ||
     exit 1
   ready="ready $seen_pid $seen_start"
-  # Before it can be told to go, and while the rest is built.
-  # By names from within: what is built may move the others.
+  # Before a go signal can come, and while the rest is built.
+  # Relative names, because the mounts may move absolute ones.
   { cd "$directory" && chmod 1777 tmp && make_last minder/identity.json minder/minder minder/intent.json minder .; } &
   lasting=$!
   place_bmat || exit 1
@@ -85,17 +85,17 @@ first() {
   cd /
   wait "$lasting" || exit 1
   printf '%s\n' "$ready" >&6
-  # A word, or the end of file when the minder is gone, or a signal: whichever, the claim decides.
+  # A word, the end of file when the minder is gone, or a signal: in each case the claim decides.
   IFS= read -r word <&3
   read_line "$directory/minder/claim" && claimed=$line || claimed=
   [ -n "$claimed" ] || claim expired
   if [ "$claimed" != go ] || [ "$is_stopping" = yes ]; then exit 0; fi
-  # Only the word itself says that the claim lasts.
+  # Only the word itself proves that the claim is on the disk.
   [ "$word" = go ] || make_last "$directory/minder/claim" "$directory/minder" || exit 1
   run_agent "$@"
 }
 
-# keep_certificates: $value names a file of authorities that jobs may not see: the agent gets a copy.
+# keep_certificates: $value names a file of authorities that jobs may not see, so the agent gets a copy.
 keep_certificates() {
   case $value in NODE_EXTRA_CA_CERTS=/* | SSL_CERT_FILE=/*) ;; *) return 0 ;; esac
   copy=$directory/opt/etc/${value%%=*}.pem
@@ -107,7 +107,7 @@ place_bmat() {
   case $bmat_count in
   0) return 0 ;;
   1)
-    # The real agent is one program under two names, and knows by its own name which it is.
+    # The real agent is one program with two names; its own name tells it what to do.
     show_inside "$bmat_path"
     ln -sf "$inside" "$directory/opt/bin/bmat"
     ;;
@@ -117,8 +117,8 @@ place_bmat() {
   esac
 }
 
-# mark_processes: where no namespace holds them together, a mark that processes inherit and cannot lose by closing, clearing
-# or leaving anything: a limit that the kernel keeps, shows to everybody and makes no use of (RLIMIT_LOCKS).
+# mark_processes: without a namespace, processes get a mark that they inherit and that closing files or clearing the
+# environment does not remove: a limit that the kernel keeps and shows but does not use (RLIMIT_LOCKS).
 mark_processes() {
   mark_of "$cookie"
   { ulimit -w "$mark" || ulimit -x "$mark"; } 2>/dev/null

@@ -1,7 +1,7 @@
-# Agents that the Rust factory started. It left no record of them: they are found by what it gave them, HOME (the
-# instance's directory) and BUILDOMAT_OPT (opt/buildomat in it). Their jobs' processes have HOME alone.
+# Agents that the Rust factory started. It left no record of them, so they are found by their HOME (the instance's
+# directory) and BUILDOMAT_OPT (opt/buildomat in it). Their jobs' processes have only HOME.
 
-# find_former DIRECTORY: sets $strays and $stray_proof, and $reason where that is no.
+# find_former DIRECTORY: sets $strays and $stray_proof, and $reason if $stray_proof is "no".
 find_former() {
   find_strays '' "$1"
   if [ ! -r "$proc/self/environ" ]; then stray_proof=no; fi
@@ -12,8 +12,8 @@ find_former() {
   fi
 }
 
-# is_agent_hidden: another user's agent runs here (the Rust factory elevates them); $seen_pid is it. Nothing tells whose it is,
-# because its environment cannot be read.
+# is_agent_hidden: another user's agent runs here as $seen_pid (the Rust factory elevates agents). We cannot see which instance it
+# belongs to, because we cannot read its environment.
 is_agent_hidden() {
   set +f
   set -- $(grep -alF agent "$proc"/[0-9]*/cmdline 2>/dev/null)
@@ -23,18 +23,18 @@ is_agent_hidden() {
     case $(tr '\000' ' ' <"$agent_file" 2>/dev/null) in *'agent run '*) ;; *) continue ;; esac
     agent_pid=${agent_file#"$proc/"}
     read_process "${agent_pid%/cmdline}"
-    # One that a minder started is on that minder's record.
+    # An agent that a minder started is in that minder's records.
     has_cookie "$seen_parent" /.minder- || return 0
   done
   return 1
 }
 
-# is_former_agent PID DIRECTORY: an agent, or its wrapper, and nothing that a job left.
+# is_former_agent PID DIRECTORY: whether it is an agent or its wrapper, and not a process that a job left.
 is_former_agent() {
   tr '\000' '\n' <"$proc/$1/environ" 2>/dev/null | grep -qF -e "BUILDOMAT_OPT=$2/"
 }
 
-# look_former DIRECTORY...: a view for each, as of look.
+# look_former DIRECTORY...: prints a view for each, like look.
 look_former() {
   know_host
   for directory; do
@@ -42,7 +42,7 @@ look_former() {
     state=dead life=dead has_job=no
     [ ! -e "$directory/opt/buildomat/etc/job.json" ] || has_job=yes
     if [ -n "$strays" ]; then
-      # With its agent gone a job cannot end any more, whatever of it still runs.
+      # Without its agent a job cannot end, even if some of its processes still run.
       life=alive state=exited
       [ "$stray_proof" = yes ] || state=alive
       for stray in $strays; do
@@ -53,14 +53,14 @@ look_former() {
     fi
     if [ "$state" != 'cannot-tell' ]; then
       reason=
-      # It was removed when the agent began, so it is of this instance's own job.
+      # The agent's start removed the file, so this one is from the instance's own job.
       [ ! -e "$directory/opt/buildomat/etc/job-done.json" ] || state='done' has_job=yes
     fi
     answer "view $state yes $life dead $has_job - - $reason"
   done
 }
 
-# stop_former DIRECTORY: ends whatever is found; an agent dies of any signal without looking after its job's processes.
+# stop_former DIRECTORY: ends all processes that it finds. An agent dies of any signal and leaves its job's processes.
 stop_former() {
   know_host
   if ! end_strays '' "$1"; then
@@ -71,7 +71,7 @@ stop_former() {
   if [ "$stray_proof" = yes ]; then answer stopped; else answer "cannot-tell $reason"; fi
 }
 
-# find_former_places NAME...: "directory TEXT" for each directory of one of these names that a living agent has.
+# find_former_places NAME...: prints "directory TEXT" for each directory with one of these names that has a running agent.
 find_former_places() {
   know_host
   for name; do

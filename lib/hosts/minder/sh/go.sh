@@ -1,4 +1,4 @@
-# go: the one word that starts an agent, once.
+# go: starts the agent of an armed instance, once.
 
 # go DIRECTORY LOCKS: stdin is "worker JSON", lines of etc/agent.json each after a space, "end". Its secret is never an argument.
 go() {
@@ -24,7 +24,7 @@ go() {
     fi
     return
   fi
-  # Its directory may be changing while it is read: only what stays so for a while is an answer.
+  # The directory may change while it is read: only a state that lasts for a while is an answer.
   waited=0 trouble='it is not armed yet'
   while :; do
     read_instance "$directory"
@@ -36,7 +36,7 @@ go() {
   done
   case $claimed in
   go)
-    # It lasts before anything is started, as does who it is: whoever reads `go` never starts another one.
+    # The claim and the identity are on the disk before anything is started, so that nobody starts a second agent after `go`.
     if ! make_last "$directory/minder/claim" "$directory/minder/minder" "$directory/minder/identity.json" \
       "$directory/minder"; then
       answer "cannot-tell cannot write the mark in $directory to the disk"
@@ -55,10 +55,10 @@ go() {
   esac
 }
 
-# claim_for_go: nobody has yet; or says in $trouble why not.
+# claim_for_go: claims the start if nobody has; if not possible, $trouble says why.
 claim_for_go() {
   if [ "$first_life" = dead ] || { [ "$minder_life" != alive ] && is_unstarted; }; then
-    # Nobody is there to start an agent, and from now on nobody will be.
+    # There is no process that could start an agent, and now there never will be.
     claim expired && claimed=expired
   elif [ "$first_life" = alive ] && [ -e "$directory/minder/armed" ]; then
     secret_file="$directory/opt/etc/agent.json"

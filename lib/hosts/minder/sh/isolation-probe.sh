@@ -1,6 +1,6 @@
-# Whether instances can have namespaces of their own here, and how they get them.
+# Finds out whether instances can have their own namespaces here, and how.
 
-# has_namespaces: or says in $trouble what is missing.
+# has_namespaces: if not, $trouble says what is missing.
 has_namespaces() {
   trouble=
   [ -e "$proc/self/ns/pid" ] || trouble='this system has no namespaces'
@@ -8,7 +8,7 @@ has_namespaces() {
   [ -z "$trouble" ]
 }
 
-# choose_wrapper: sets $wrapper to the words before a first process: what gives it namespaces, or at least a session.
+# choose_wrapper: sets $wrapper to the words before a first process that give it namespaces, or at least a session.
 choose_wrapper() {
   wrapper=
   if [ "$isolate" != off ]; then
@@ -19,15 +19,15 @@ choose_wrapper() {
   fi
 }
 
-# probe SHELL WORK LOCKS ELEVATED OWNER ISOLATE EXTERNAL AGENT...: what an instance would find here. Lines of a word and a
-# text, one for each agent in order; EXTERNAL is the one that is not built in. No instance stays.
+# probe SHELL WORK LOCKS ELEVATED OWNER ISOLATE EXTERNAL AGENT...: prints what this host offers an instance, in lines of a word
+# and a text, with one line for each agent in order. EXTERNAL is the agent that is not built in. No instance is left.
 probe() {
   probe_shell=$1 work=$2 locks=$3 elevated=$4 owner=$5 wanted=$6 external=$7 isolate=auto directory=
   shift 7
   know_host
   answer "user $uid"
   is_host_usable || answer "unshared $reason"
-  # What cannot be made in the work directory says nothing of isolation.
+  # A failure in the work directory proves nothing about isolation.
   isolation='refused it was not tried'
   if ! are_places_safe "$work" "$locks" "$owner" || ! is_elevated_enough || ! make_probe; then
     answer "unusable $reason"
@@ -46,7 +46,7 @@ probe() {
   done
 }
 
-# make_probe: an instance directory to try things in; else says in $reason why there can be none.
+# make_probe: makes an instance directory for trials; if that fails, $reason says why.
 make_probe() {
   directory=$work/.probe-$$
   mkdir "$directory" "$directory/minder" "$directory/minder/root" "$directory/minder/cover" "$directory/work" \
@@ -55,7 +55,7 @@ make_probe() {
   return 1
 }
 
-# try_namespaces SHELL: builds those of an instance in $directory; else says in $trouble why it cannot.
+# try_namespaces SHELL: builds an instance's namespaces in $directory; if that fails, $trouble says why.
 try_namespaces() {
   choose_wrapper
   trouble=$($wrapper "$1" "$0" try "$uid" "$directory" "$elevated" 2>&1)
@@ -66,7 +66,7 @@ try_namespaces() {
   return 1
 }
 
-# try UID DIRECTORY ELEVATED: in namespaces, as `first` is.
+# try UID DIRECTORY ELEVATED: runs inside the namespaces, like `first`.
 try() {
   uid=$1 directory=$2 elevated=$3 isolate=auto shows_host=no bmat_count=0 covers='' hides='' keeps=
   show_inside "$directory"

@@ -36,11 +36,11 @@ read_lock() {
   lock_boot=${lock_head%% *}
 }
 
-# judge_lock: sets $lock_life for the lock just read: dead only if minder and agent are.
+# judge_lock: sets $lock_life for the lock just read: dead only if both minder and agent are dead.
 judge_lock() {
   judge "$lock_boot" "$lock_space" "$lock_pid" "$lock_start" "$lock_cookie"
   lock_life=$life lock_minder_life=$life lock_first_life=dead
-  # Without these lines no agent can have been started: they are written before it is possible.
+  # Without these lines no agent was started, because they are written before its start.
   if [ -n "$lock_first" ]; then
     judge "$lock_boot" "$lock_space" "$lock_first" "$lock_start_first" "$lock_cookie"
     lock_first_life=$life
@@ -49,15 +49,15 @@ judge_lock() {
   if [ "$lock_life" = dead ] && [ "$lock_is_open" = yes ] && [ "$lock_boot" = "$boot" ]; then
     find_strays "$lock_cookie" "$lock_directory_of"
     [ -z "$strays" ] || lock_life=alive
-    # Another user's environments cannot be read.
+    # We cannot read the environments of another user's processes.
     if [ -z "$strays" ] && { [ "$stray_proof" = no ] || [ "$lock_uid" != "$uid" ] && [ "$uid" != 0 ]; }; then
       lock_life=unknown
     fi
   fi
 }
 
-# each_lock NAME COOKIE DO: calls DO with $lock_file for each lock of a testbed and an instance ("*": of all). No here-document:
-# some shells keep those in /tmp, and where that is full their loop does nothing.
+# each_lock NAME COOKIE DO: calls DO with $lock_file for each lock of a testbed and an instance ("*": of all). It does not use a
+# here-document: some shells keep it in /tmp, and if that is full the loop does nothing.
 each_lock() {
   each_do=$3
   set +f
@@ -69,8 +69,8 @@ each_lock() {
   for lock_file; do [ ! -f "$lock_file" ] || "$each_do"; done
 }
 
-# take_lock NAME: 0 held; 1 not, and $holder says who has it. Each contender announces itself first and looks at the others
-# then, so that of any two the later one sees the earlier; among those still contending the smallest name goes first.
+# take_lock NAME: 0: we hold it; 1: $holder holds it. Each contender first announces itself and then looks at the others, so
+# that of any two the later one sees the earlier. Among contenders the smallest name wins.
 take_lock() {
   my_lock="$locks/$1@$cookie@$my_pid@$my_start"
   umask 022
@@ -104,14 +104,14 @@ take_lock() {
   printf 'held\n' >>"$my_lock" || lose_lock || return 2
 }
 
-# lose_lock: nothing can be written to it. Always false.
+# lose_lock: removes a lock that cannot be written. Always false.
 lose_lock() {
   rm -f "$my_lock"
   holder="cannot write in $locks"
   return 1
 }
 
-# meet: one of those that contend for the lock, or have it.
+# meet: judges one other contender or holder.
 meet() {
   if [ "$lock_file" = "$my_lock" ]; then
     is_seen=yes
@@ -120,7 +120,7 @@ meet() {
   read_lock "$lock_file"
   judge_lock
   if [ "$lock_life" = dead ]; then
-    # Its name is never used again, so that nobody else's lock can be hit. In a sticky directory others' stay.
+    # A lock's name is never used again, so this cannot remove another lock. A sticky directory protects other users' locks.
     rm -f "$lock_file" 2>/dev/null
   elif [ "$lock_is_held" = yes ] || [ "$lock_life" = unknown ] || is_before "$lock_file" "$my_lock"; then
     holder="${lock_instance:-an unnamed instance} in ${lock_directory_of:-an unknown directory} (user $lock_uid)"
@@ -129,7 +129,7 @@ meet() {
   fi
 }
 
-# is_before A B: in byte order, which expr leaves to the locale (C here).
+# is_before A B: compares in byte order: expr uses the locale, which is C here.
 is_before() {
   expr "x$1" \< "x$2" >/dev/null
 }
@@ -142,14 +142,14 @@ drop_dead_locks() {
 
 drop_if_dead() {
   read_lock "$lock_file"
-  # One that was killed before it wrote its directory has its cookie in the name.
+  # If its minder was killed before it wrote the directory, the name still has the cookie.
   [ "$lock_directory_of" = "$dropped" ] || [ "$lock_cookie" = "${cookie:-none}" ] || return 0
   judge_lock
   [ "$lock_life" != unknown ] || [ "${word:-}" != vouched ] || lock_life=dead
   [ "$lock_life" != dead ] || rm -f "$lock_file" 2>/dev/null
 }
 
-# is_locked_elsewhere: a live lock names $directory, which is gone; $holder says which.
+# is_locked_elsewhere: whether a live lock names $directory, which is gone; sets $holder.
 is_locked_elsewhere() {
   is_locked=no
   each_lock '*' "${cookie:-*}" note_if_live
