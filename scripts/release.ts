@@ -19,7 +19,14 @@ import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import own from "../package.json" with { type: "json" };
 import { tables } from "../lib/store/file.ts";
-import { type Artifact, faultIn, type Manifest, manifestText, spec } from "../lib/update/manifest.ts";
+import {
+  type Artifact,
+  faultIn,
+  type Manifest,
+  manifestText,
+  type Release,
+  spec,
+} from "../lib/update/manifest.ts";
 import { signManifest } from "../lib/update/signature.ts";
 import { compareVersions } from "../lib/update/version-order.ts";
 import { buildExecutable, commit, runtimes } from "./build.ts";
@@ -32,7 +39,8 @@ const dayMs = 86_400_000;
 
 export interface ReleaseOptions {
   directory: string;
-  version: string;
+  /** Null: nothing is built, and what is there is offered with what `revoke` and `floor` say. */
+  version: string | null;
   /** Of what is built, if that is not this checkout. */
   commit?: string;
   targets: string[];
@@ -51,22 +59,32 @@ const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").upda
 
 /** Adds a version to the directory, and offers it before those that are there. */
 export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
-  const { directory, version } = options;
+  const { directory, version, targets } = options;
   const before = readBefore(directory);
+  if (version === null) return writeRelease(options, composeManifest(options, before, null));
   if (before?.releases.some((each) => each.version === version) === true) {
     throw new Error(`${version} is released already: a release is never changed`);
   }
+  const added = { version, commit: options.commit ?? commit(), db: tables };
   // A manifest that no updater reads would stop the updates of all hosts: it is tried before anything is built.
-  const planned = options.targets.map((target): [string, Artifact] => [target, plan(target, version)]);
-  composeManifest(options, before, Object.fromEntries(planned));
+  const planned = targets.map((target): [string, Artifact] => [target, plan(target, version)]);
+  composeManifest(options, before, { ...added, artifacts: Object.fromEntries(planned) });
   const artifacts: Record<string, Artifact> = {};
-  for (const target of options.targets) artifacts[target] = await makeArtifact(target, options);
-  const manifest = composeManifest(options, before, artifacts);
+  for (const target of targets) artifacts[target] = await makeArtifact(target, version, options);
+  return writeRelease(options, composeManifest(options, before, { ...added, artifacts }));
+}
+
+function writeRelease({ directory, version, privateKeys }: ReleaseOptions, manifest: Manifest): Manifest {
   const bytes = Buffer.from(manifestText(manifest));
-  writeInstaller(directory, version, artifacts);
+  const revoked = manifest.revoked.map((each) => each.version);
+  const offered = manifest.releases.find((each) =>
+    version === null ? !revoked.includes(each.version) : each.version === version,
+  );
+  if (offered === undefined) rmSync(join(directory, "install.sh"), { force: true });
+  else writeInstaller(directory, offered.version, offered.artifacts);
   // The manifest last: what it names is there.
   publish(join(directory, "manifest.json"), bytes);
-  publish(join(directory, "manifest.sig"), signManifest(bytes, options.privateKeys));
+  publish(join(directory, "manifest.sig"), signManifest(bytes, privateKeys));
   writeSums(directory, manifest);
   return manifest;
 }
@@ -78,29 +96,29 @@ function publish(path: string, content: Uint8Array | string): void {
 }
 
 function composeManifest(
-  { version, commit: built, channel, issuedMs, expiresDays, floor, revoke }: ReleaseOptions,
+  { directory, channel, issuedMs, expiresDays, floor, revoke }: ReleaseOptions,
   before: Manifest | null,
-  artifacts: Record<string, Artifact>,
+  added: Release | null,
 ): Manifest {
+  if (added === null && before === null)
+    throw new Error(`Cannot revoke anything: ${directory} has no release`);
   const expires = new Date(issuedMs + expiresDays * dayMs);
-  const release = { version, commit: built ?? commit(), db: tables, artifacts };
   const manifest: Manifest = {
     spec,
     product: own.name,
-    channel,
+    channel: added === null ? (before?.channel ?? channel) : channel,
     // Counts on even if the directory is lost.
     sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
     issued: new Date(issuedMs).toISOString(),
     expires: Number.isNaN(expires.getTime()) ? "" : expires.toISOString(),
     floor: floor ?? before?.floor ?? "0.0.0",
     revoked: [...(before?.revoked ?? []), ...revoke],
-    releases: [release, ...(before?.releases ?? [])]
+    releases: [...(added === null ? [] : [added]), ...(before?.releases ?? [])]
       .toSorted((a, b) => compareVersions(b.version, a.version))
       .slice(0, olderOffered + 1),
   };
   const fault = faultIn(manifest);
-  if (fault !== null)
-    throw new Error(`Cannot release ${version}: no updater could read its manifest: ${fault}`);
+  if (fault !== null) throw new Error(`Cannot write a manifest that no updater could read: ${fault}`);
   return manifest;
 }
 
@@ -119,7 +137,8 @@ function readBefore(directory: string): Manifest | null {
 
 async function makeArtifact(
   target: string,
-  { directory, version, build }: ReleaseOptions,
+  version: string,
+  { directory, build }: ReleaseOptions,
 ): Promise<Artifact> {
   const scratch = mkdtempSync(join(tmpdir(), "release-"));
   try {
@@ -189,7 +208,7 @@ async function main(words: string[]): Promise<void> {
     options: {
       key: { type: "string", multiple: true, default: [] },
       targets: { type: "string", default: Object.keys(runtimes).join(",") },
-      version: { type: "string", default: own.version },
+      version: { type: "string" },
       channel: { type: "string", default: "stable" },
       "expires-days": { type: "string", default: "90" },
       floor: { type: "string" },
@@ -225,13 +244,14 @@ async function main(words: string[]): Promise<void> {
       "What is built would not trust this key: `keys new` adds one to lib/update/trusted-keys.json",
     );
   }
-  if (commit().endsWith("-dirty"))
+  const isNew = values.version !== undefined || (values.revoke.length === 0 && values.floor === undefined);
+  if (isNew && commit().endsWith("-dirty"))
     console.error("Warning: this tree differs from its commit, and the release says so");
   mkdirSync(first, { recursive: true });
   const epoch = process.env["SOURCE_DATE_EPOCH"];
   const manifest = await makeRelease({
     directory: first,
-    version: values.version,
+    version: isNew ? (values.version ?? own.version) : null,
     targets: values.targets.split(","),
     privateKeys,
     channel: values.channel,
@@ -240,7 +260,8 @@ async function main(words: string[]): Promise<void> {
     floor: values.floor ?? null,
     revoke: values.revoke.map((version) => ({ version, reason: values.because })),
   });
-  for (const { path: name, size } of Object.values(manifest.releases[0]?.artifacts ?? {})) {
+  const built = isNew ? manifest.releases[0]?.artifacts : undefined;
+  for (const { path: name, size } of Object.values(built ?? {})) {
     console.log(`${join(first, name)}  ${(size / 1e6).toFixed(1)} MB`);
   }
   console.log(`${join(first, "manifest.json")}  ${statSync(join(first, "manifest.json")).size} bytes`);

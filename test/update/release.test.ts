@@ -107,9 +107,36 @@ test.each([
   const directory = await release();
   const before = sh(directory, "find . -type f -exec sha256sum {} +").said;
   const build = (): Promise<never> => Promise.reject(new Error("it was built"));
-  expect(release({ directory, build, ...changes })).rejects.toThrow("Cannot release");
+  expect(release({ directory, build, ...changes })).rejects.toThrow("no updater could read");
   expect(sh(directory, "find . -type f -exec sha256sum {} +").said).toBe(before);
   expect(read(directory)).toMatchObject({ ok: true });
+});
+
+test("a version is revoked and a floor is set without a new release, and install.sh installs what is left", async () => {
+  const directory = await release({ channel: "beta" });
+  await release({ directory, version: "1.1.0", channel: "beta" });
+  const build = (): Promise<never> => Promise.reject(new Error("it was built"));
+  const revoke = [{ version: "1.1.0", reason: "it loses logs" }];
+  await release({ directory, version: null, build, revoke, floor: "0.9.0" });
+  const manifest = JSON.parse(readFileSync(join(directory, "manifest.json"), "utf8"));
+  expect(manifest).toMatchObject({ channel: "beta", revoked: revoke, floor: "0.9.0" });
+  expect(manifest.releases.map(({ version }: { version: string }) => version)).toEqual(["1.1.0", "1.0.0"]);
+  expect(read(directory)).toMatchObject({ refusal: "other channel" });
+  expect(readFileSync(join(directory, "install.sh"), "utf8")).toContain("version='1.0.0'");
+  expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
+});
+
+test("if all that was released is revoked, nothing can be installed", async () => {
+  const directory = await release();
+  await release({ directory, version: null, revoke: [{ version: "1.0.0", reason: "it loses logs" }] });
+  expect(read(directory)).toMatchObject({ ok: true });
+  expect(existsSync(join(directory, "install.sh"))).toBe(false);
+  expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
+});
+
+test("nothing is revoked in a directory that has no release", async () => {
+  const directory = mkdtempSync(join(scratch, "dir-"));
+  expect(release({ directory, version: null, floor: "1.0.0" })).rejects.toThrow("has no release");
 });
 
 test("makeKey() keeps the private key to its owner, out of the repository, and never writes over one", () => {
