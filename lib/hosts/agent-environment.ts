@@ -18,6 +18,9 @@ export const passedNames = [
 /** Names of the variables that the built-in agent passes to tasks, separated by spaces. */
 export const taskNamesVariable = "BUILDOMAT_FACTORY_TASK_NAMES";
 
+/** The PATH of tasks, after a directory of the agent's. The external agent has the same. */
+export const usualTaskPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
+
 /** The part of this process's environment that agents on this host get. A value may be a secret. */
 export function passedEnvironment({
   env,

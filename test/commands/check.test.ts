@@ -93,7 +93,7 @@ token = "${other}"
 [testbed.bed-1]
 sp_type = "gimlet"
 targets = ["sp-gimlet"]
-sp_runner_path = "sp-runner --fast"
+sp_runner_path = "${directory}/bin/sp-runner --fast"
 sp_runner_config = "~/sp.toml"
 [target.sp-gimlet]
 id = "${targetId}"
@@ -398,7 +398,8 @@ test("runCheck() warns of boards that the running factory has not read, and of q
   for await (const _ of factory.stdout) break;
   chmodSync(path, 0o600);
   const beds = ["bed-2", "bed-3", "bed-4"];
-  const lines = 'sp_type = "gimlet"\ntargets = ["sp-gimlet"]\nsp_runner_config = "~/sp.toml"\n';
+  const lines =
+    'sp_type = "gimlet"\ntargets = ["sp-gimlet"]\nsp_runner_path = "~/bin/sp-runner"\nsp_runner_config = "~/sp.toml"\n';
   it.configure({ more: beds.map((name) => `[testbed.${name}]\n${lines}`).join("") });
   const unread = ["bed-1", ...beds].map(
     (name) => `warning testbed.${name}: the running factory has not read this section yet: it takes no jobs`,
@@ -465,7 +466,7 @@ test("runCheck() tries the agent, and reports why it cannot be run", async () =>
 /** `[testbed.*]` sections with a check of their own. */
 const boards = ["good", "bad"].map(
   (name) => (check: string) =>
-    `[testbed.${name}]\nsp_type = "psc"\ntargets = ["sp-gimlet"]\nsp_runner_config = "~/sp.toml"\ncheck = ${JSON.stringify(check)}\n`,
+    `[testbed.${name}]\nsp_type = "psc"\ntargets = ["sp-gimlet"]\nsp_runner_path = "~/bin/sp-runner"\nsp_runner_config = "~/sp.toml"\ncheck = ${JSON.stringify(check)}\n`,
 );
 
 test("runCheck() runs each testbed's own check, and says what it said", async () => {
@@ -515,10 +516,37 @@ test("runCheck() warns if sp-runner or its configuration is missing", async () =
   rmSync(join(it.directory, "sp.toml"));
   const answer = await it.check();
   expect(faults(answer)).toEqual([
-    "warning sp-runner: sp-runner --fast for bed-1 is missing",
+    `warning sp-runner: ${it.directory}/bin/sp-runner --fast for bed-1 is missing`,
     `warning sp-runner: configuration ${it.directory}/sp.toml for bed-1 is missing`,
   ]);
   expect(answer.exitCode).toBe(0);
+});
+
+test("runCheck() looks for a bare sp-runner where a job's task would find it, not on the factory's PATH", async () => {
+  await using it = await openDesk();
+  const bin = join(it.directory, "bin");
+  const path = join(it.base, "config.toml");
+  const said = async (agent: string, general: string): Promise<unknown> => {
+    it.configure({ general });
+    const text = readFileSync(path, "utf8");
+    const changed = text.replace(`${bin}/sp-runner --fast`, "sp-runner").replace(`${bin}/agent`, agent);
+    writeFileSync(path, changed);
+    return (await it.check()).findings.find(({ subject }) => subject === "sp-runner");
+  };
+  const missing = {
+    severity: "warning",
+    message:
+      "sp-runner for bed-1 is not on the PATH of jobs (/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin)",
+    hint: "Write its absolute path into sp_runner_path; jobs that bring their own do not need it",
+  };
+  const withBin = `agent_environment = { PATH = "${bin}:/usr/bin:/bin" }`;
+  expect(await said("builtin", "")).toMatchObject(missing);
+  expect(await said("builtin", withBin)).toMatchObject({
+    severity: "ok",
+    message: `${bin}/sp-runner for bed-1`,
+  });
+  // The external agent does not pass the variable on to tasks.
+  expect(await said(`${bin}/agent`, withBin)).toMatchObject(missing);
 });
 
 test("runCheck() reports all mistakes of an unusable configuration, and nothing else", async () => {
@@ -630,7 +658,7 @@ const good: Facts = {
     place: place("/a", { kind: "file" }),
     run: { ok: true, exitCode: 0, stdout: "", stderr: "" },
   }),
-  runners: seen({ programs: [], configurations: [] }),
+  runners: seen({ searchPath: "/usr/bin", programs: [], configurations: [] }),
 };
 
 const worker = {

@@ -3,7 +3,7 @@
  * secret is inherited.
  */
 import { z } from "zod";
-import { taskNamesVariable } from "../../hosts/agent-environment.ts";
+import { taskNamesVariable, usualTaskPath } from "../../hosts/agent-environment.ts";
 import type { Task } from "../../server/worker-side.ts";
 
 export interface TaskSurroundings {
@@ -27,8 +27,6 @@ const testbedNames = {
   SP_BASELINE: "baseline",
 };
 
-const usualPath = "/usr/bin:/bin:/usr/sbin:/sbin:/opt/ooce/bin:/opt/ooce/sbin";
-
 /** Only the value "1" turns root mode off. In root mode processes run as the user that their task names. */
 export function isRootMode(env: TaskSurroundings["env"]): boolean {
   return env["BUILDOMAT_NONROOT"] !== "1";
@@ -41,7 +39,7 @@ export function taskEnvironment(
   { env, base, testbed, hasLocale }: TaskSurroundings,
 ): Record<string, string> {
   if (task.env_clear) return { ...task.env };
-  const { PATH: path = usualPath, ...given } = givenVariables(env);
+  const { PATH: path = usualTaskPath, ...given } = givenVariables(env);
   // The real agent's; without it bash begins each task with a warning.
   const locale = hasLocale("en_US.UTF-8") ? "en_US.UTF-8" : "C.UTF-8";
   const isRoot = isRootMode(env);

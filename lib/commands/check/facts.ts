@@ -74,5 +74,6 @@ export interface Facts {
   /** Whether the server is reached with the environment that agents get here; null: no agent runs here. */
   agentServer: Seen<RunResult | null>;
   /** The programs of the testbeds whose jobs run on this host, and their configurations. */
-  runners: Seen<{ programs: Named[]; configurations: Named[] }>;
+  /** `searchPath`: the PATH of jobs on this host. */
+  runners: Seen<{ searchPath: string; programs: Named[]; configurations: Named[] }>;
 }

@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { access, lstat, mkdtemp, rm, stat, statfs } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { parse } from "smol-toml";
-import { agentEnvironment, passedEnvironment } from "../../hosts/agent-environment.ts";
+import { agentEnvironment, passedEnvironment, usualTaskPath } from "../../hosts/agent-environment.ts";
 import { chooseAgent, type ProgramSource } from "../../hosts/agent-program.ts";
 import { type Base, lockDirectoryOf, type Surroundings, workDirectoryOf } from "../../config/locations.ts";
 import { requestFor } from "../../server/call.ts";
@@ -253,8 +253,11 @@ async function tryServer(
 }
 
 /** One for each command and for each configuration, of the testbeds whose jobs run on this host. */
-async function lookAtRunners({ testbeds }: Config, { surroundings, searchPath }: Ground) {
+async function lookAtRunners(config: Config, { source, surroundings }: Ground) {
+  const { testbeds, general } = config;
   const { home } = surroundings;
+  const isBuiltIn = chooseAgent(config, source).kind === "built-in";
+  const searchPath = (isBuiltIn ? general.agentEnvironment["PATH"] : undefined) ?? usualTaskPath;
   const local = testbeds.filter(
     ({ enabled, host, spRunnerUrl }) => enabled && host === null && spRunnerUrl === null,
   );
@@ -268,6 +271,7 @@ async function lookAtRunners({ testbeds }: Config, { surroundings, searchPath }:
       }),
     );
   return {
+    searchPath,
     programs: await findEach(
       ({ spRunnerPath }) => spRunnerPath,
       (command) => findProgram(expandHome(command.trim().split(/\s+/)[0] ?? "", home), searchPath),

@@ -120,6 +120,11 @@ export function judgeRunners({ runners }: Facts): Finding[] {
   const programs = runners.value.programs.map(({ text, place, testbeds }) => {
     const whose = `for ${testbeds.join(", ")}`;
     const hint = `Install it or correct sp_runner_path; ${needless}`;
+    if (place === null && !/^\s*\S*\//.test(text)) {
+      const { searchPath } = runners.value;
+      const absolute = `Write its absolute path into sp_runner_path; ${needless}`;
+      return warning(subject, `${text} ${whose} is not on the PATH of jobs (${searchPath})`, absolute);
+    }
     if (place === null) return warning(subject, `${text} ${whose} is missing`, hint);
     if (place.kind === "file" && place.isExecutable) return ok(subject, `${place.path} ${whose}`);
     return warning(subject, `${place.path} ${whose} is not a program that this user can run`, hint);
