@@ -22,6 +22,8 @@ export interface SystemdOptions {
   searchPath: string;
 }
 
+/** It is there if systemd runs the host, and only then (sd_booted(3)). */
+export const runningSystemd = "/run/systemd/system";
 /** A start of the service waits until it is ready. */
 const withinMs = 150_000;
 
@@ -33,7 +35,7 @@ export async function openSystemd(options: SystemdOptions): Promise<Systemd> {
       hint: "Run it with sudo, or add --user: then it runs as you, and needs no root",
     });
   }
-  if (!exists("/run/systemd/system")) {
+  if (!exists(runningSystemd)) {
     throw new FactoryError("Cannot install a service: systemd does not run this host", {
       hint: "README, under Without systemd, shows what to start instead",
     });

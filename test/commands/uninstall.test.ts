@@ -3,6 +3,8 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { showService } from "../../lib/commands/service/status.ts";
+import type { ThisProcess } from "../../lib/commands/this-process.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { lockStore } from "../../lib/store/file.ts";
 import { openPlaces } from "../../lib/update/places.ts";
@@ -78,4 +80,18 @@ test("a factory that another supervisor runs is not taken away from its jobs", a
   expect(existsSync(join(it.prefix, "versions/1.1.0"))).toBe(true);
   factory?.release();
   expect(uninstall(it)).toMatchObject({ code: 0 });
+});
+
+test("status says what is installed also where systemd does not run the host", async () => {
+  const { prefix, base } = await openInstalled();
+  const lines: string[] = [];
+  const here: Partial<ThisProcess> = {
+    around: { env: {}, home: root, platform: "linux", workingDirectory: "/", readText: () => "" },
+    durableFiles: openDurableFiles(),
+    exists: (path) => path !== "/run/systemd/system",
+    print: (line) => void lines.push(line),
+    uid: 0,
+  };
+  expect(await showService(here as ThisProcess, { prefix, "base-dir": base })).toBe(0);
+  expect(lines[0]).toContain("1.1.0");
 });

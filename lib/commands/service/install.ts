@@ -18,7 +18,7 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
       hint: "scripts/install.sh --from-checkout builds one and installs that",
     });
   }
-  const installed = await findInstalled(here, args);
+  const installed = await findInstalled(here, args, true);
   const config = readConfig(installed.base, await lookAround(here));
   const { places } = installed;
   await orRefusal(`install into ${places.prefix}`, () => here.durableFiles.makeDirectory(places.staging));

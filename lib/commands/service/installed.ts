@@ -1,7 +1,7 @@
 /** Where the program and its service are on this host, and which systemd has the service. */
 import { resolve } from "node:path";
 import { type Base, findBase } from "../../config/locations.ts";
-import { type Kind, openSystemd, type Systemd } from "../../service/systemd.ts";
+import { type Kind, openSystemd, runningSystemd, type Systemd } from "../../service/systemd.ts";
 import { openPlaces, type Places } from "../../update/places.ts";
 import { FactoryError, isRefusedBySystem } from "../../words/failure.ts";
 import { version } from "../../words/version.ts";
@@ -19,13 +19,14 @@ export interface Installed {
   unitPath: string;
   /** On people's PATH. */
   link: string;
-  /** Null: `--files-only`. */
+  /** Null: `--files-only`, or a host without systemd. */
   systemd: Systemd | null;
 }
 
 const { product } = version;
 
-export async function findInstalled(here: ThisProcess, args: ServiceArgs): Promise<Installed> {
+/** `isNew`: it is about to be installed, which needs systemd unless the files alone are wanted. */
+export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew = false): Promise<Installed> {
   const { around, uid, durableFiles: files } = here;
   const { env, home, workingDirectory } = around;
   const kind = args.user === true ? "user" : "system";
@@ -33,6 +34,7 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs): Promi
   const usual = isUser ? `${home}/.local/opt/${product}` : `/opt/${product}`;
   const configHome = env["XDG_CONFIG_HOME"] ?? `${home}/.config`;
   const unit = `${product}.service`;
+  const hasNoUnit = args["files-only"] === true || (!isNew && !here.exists(runningSystemd));
   return {
     kind,
     base: findBase(args, around),
@@ -40,7 +42,7 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs): Promi
     unit,
     unitPath: isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`,
     link: `${isUser ? `${home}/.local` : "/usr/local"}/bin/${product}`,
-    systemd: args["files-only"] === true ? null : await openSystemd({ ...here, kind, env, uid }),
+    systemd: hasNoUnit ? null : await openSystemd({ ...here, kind, env, uid }),
   };
 }
 
