@@ -1,6 +1,6 @@
-# What an isolated instance does not see of the host: the factory's own files, other instances, the host's /tmp. Whole
-# directories are covered by empty ones, in which what the instance needs is shown again; of a directory that is also others',
-# all but single names is shown.
+# Hides from an isolated instance the factory's own files, other instances and the host's /tmp. Whole directories are covered
+# by empty ones, in which the paths that the instance needs are shown again. In a directory with files of others, only single
+# names are hidden.
 
 # plan_covers: from $covers, $hides and $keeps (a path a line; what is kept may be below what is covered) makes $places, and
 # adds to $mounts what fills the covers. Those themselves are added by add_covers, once all that they cover has been bound.
@@ -14,7 +14,7 @@ plan_covers() {
   read_mounts
   IFS=$newline
   for place in "${directory%/*}" $covers; do add_place c "$place"; done
-  # What a link names is hidden, too.
+  # Also hide the target of a link.
   for place in $hides; do
     [ ! -L "$place" ] || hides="$hides$newline$(readlink -f "$place")"
   done
@@ -25,7 +25,7 @@ plan_covers() {
   hidden_name=
   add_place t /tmp
   [ "$elevated" != yes ] || add_opt
-  # Links are followed: what one names may be covered, too.
+  # Follow links, because a link's target may also be covered.
   for kept in $keeps; do
     if cd -P "${kept%/*}/" 2>/dev/null; then
       keeps="$keeps$newline${PWD%/}/${kept##*/}"
@@ -50,14 +50,14 @@ plan_covers() {
     case $place in
     h*) mirror "${place#* }" "$directory/minder/cover/$cover_count" || return 1 ;;
     esac
-    # Where the host has none.
+    # The host may not have one.
     [ "${place#* }/buildomat" != "$own_opt" ] || mkdir -p "$directory/minder/cover/$cover_count/buildomat" || return 1
     IFS=$newline
   done
   IFS=" $tab$newline"
 }
 
-# add_opt: an agent of buildomat's main line has its files in /opt/buildomat, whatever it is told: the instance's own.
+# add_opt: an agent from buildomat's main line always uses /opt/buildomat, so the instance gets its own.
 add_opt() {
   if cd -P /opt/buildomat 2>/dev/null; then
     own_opt=$PWD keeps="$keeps$PWD$newline"
@@ -86,7 +86,7 @@ own_place() {
 
 # add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp, o /opt/buildomat. Its other names on this host, by bind mounts, too.
 add_place() {
-  # Nothing is hidden in what is not there, or closed to this user.
+  # A place that does not exist or is closed to this user needs no cover.
   cd -P "$2/" 2>/dev/null || return 0
   insert_place "$1" "$PWD"
   [ "$1" = t ] || find_aliases "$1" "$PWD"
@@ -149,7 +149,7 @@ is_longer() {
   case $2/ in "$point"/*) [ "${#1}" -ge "${#own_point}" ] ;; *) return 1 ;; esac
 }
 
-# drop_needless: places that another one covers already, where nothing that is kept shows them again.
+# drop_needless: removes places that another cover already hides, unless a kept path shows them again.
 drop_needless() {
   needed=
   for place in $places; do
@@ -170,7 +170,7 @@ drop_needless() {
   places=$needed
 }
 
-# show_kept KIND PATH: what is kept of it goes into its cover.
+# show_kept KIND PATH: shows its kept paths in its cover.
 show_kept() {
   own_place "$1"
   made="$made$cover$newline"
@@ -182,7 +182,7 @@ show_kept() {
     case $kept in "$2"/*) ;; *) continue ;; esac
     ! is_hidden "$kept" || continue
     IFS=$newline
-    # Only the outermost of those that are in one another.
+    # If kept paths are nested, only the outermost.
     for each in $keeps; do
       case $each in "$2"/*) ;; *) continue ;; esac
       case $kept in "$each"/*) continue 2 ;; esac
@@ -203,9 +203,9 @@ show_kept() {
   IFS=" $tab$newline"
 }
 
-# make_skeletons: the directories and files that kept ones are bound over.
+# make_skeletons: makes the directories and files over which kept ones are bound.
 make_skeletons() {
-  # Those whom a job runs as pass through; they list nothing that is not shown.
+  # The job's users can pass through, but list only what is shown.
   umask 022
   IFS=$newline
   mkdir -p $made
@@ -232,7 +232,7 @@ add_covers() {
   IFS=" $tab$newline"
 }
 
-# is_hidden PATH: one of $hidden, or named after it, as an editor's or SQLite's files are.
+# is_hidden PATH: one of $hidden, or a name that begins with one, such as an editor's or SQLite's files.
 is_hidden() {
   IFS=$newline
   for each in $hidden; do

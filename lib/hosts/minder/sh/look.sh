@@ -1,6 +1,6 @@
-# look: what is true of many instances, at the price of reading a few small files each.
+# look: reports the state of many instances cheaply, from a few small files each.
 
-# look LOCKS DIRECTORY...: "view STATE WENT PROCESS MINDER JOB EXIT OUTPUT REASON" for each, in order, then "log SIZE DIRECTORY".
+# look LOCKS DIRECTORY...: prints "view STATE WENT PROCESS MINDER JOB EXIT OUTPUT REASON" for each, in order, then "log SIZE DIRECTORY".
 look() {
   locks=$1
   shift
@@ -36,13 +36,13 @@ look_at() {
       state=absent first_life=dead minder_life=dead
     fi
   elif [ ! -d "$directory/minder" ]; then
-    # Made by one that was killed at once, or somebody removed what it recorded.
+    # Its minder was killed at once, or somebody removed the records.
     find_strays '' "$directory"
     if [ -n "$strays" ]; then state=alive went=yes first_life=alive
     elif [ "$stray_proof" = no ]; then reason='its processes cannot be searched for'
     else state=dead first_life=dead minder_life=dead; fi
   elif [ -z "$cookie" ] && [ "$went" = no ] && is_unstarted && ! is_locked_elsewhere; then
-    # Killed before it could write who it is: nothing was started.
+    # Its minder was killed before it could write its identity: nothing was started.
     state=absent first_life=dead minder_life=dead
   elif [ "$first_life" = unknown ]; then
     reason='its first process cannot be told from others'
@@ -68,15 +68,15 @@ read_output() {
     case $line in own | *[0-9]) output=${line##*[!a-z0-9]} ;; esac
     return
   fi
-  # Of another agent: what the processes below it have written, wherever to. The kernel adds to a process what its ended
-  # children wrote.
+  # For another agent: the bytes that its child processes have written to any file. The kernel adds the bytes of ended
+  # children to their parent.
   [ -n "$first_pid" ] && [ "$first_life" = alive ] && list_children "$first_pid" || return 0
   agents=$children below='' found='' total=0 count=0
   for process in $agents; do
     list_children "$process" || return 0
     below="$below $children"
   done
-  # A job may have thousands: the first ones are looked at.
+  # A job may have thousands of processes: only look at the first ones.
   while [ -n "${below# }" ] && [ "$count" -lt 500 ]; do
     found=
     for process in $below; do
@@ -84,7 +84,7 @@ read_output() {
       { { read -r line && read -r line; } <"$proc/$process/io"; } 2>/dev/null
       case $line in
       'wchar: '*) total=$((total + ${line#wchar: })) ;;
-      # Another user's, or a kernel that does not count.
+      # The process belongs to another user, or the kernel does not count.
       *) [ ! -e "$proc/$process" ] || return 0 ;;
       esac
       list_children "$process" || return 0
@@ -96,7 +96,7 @@ read_output() {
   [ "$count" = 0 ] || output=$total
 }
 
-# list_children PID: sets $children; false where the kernel does not show them. Each thread has its own.
+# list_children PID: sets $children; false if the kernel does not show them. Each thread has its own children.
 list_children() {
   set +f
   set -- "$proc/$1/task"/*/children
@@ -109,7 +109,7 @@ list_children() {
   children=${children# }
 }
 
-# look_at_logs DIRECTORY...: their sizes, by one ls for all; those over their cap are cut.
+# look_at_logs DIRECTORY...: prints the sizes of their logs, with one ls for all, and cuts those over their cap.
 look_at_logs() {
   count=$#
   while [ "$count" -gt 0 ]; do
@@ -126,7 +126,7 @@ look_at_logs() {
   done
 }
 
-# cut_log FILE SIZE: keeps the beginning and the end. The agent appends, so that what it writes meanwhile is not lost.
+# cut_log FILE SIZE: keeps the beginning and the end. The agent appends, so lines that it writes meanwhile are not lost.
 cut_log() {
   read_line "${1%/*}/minder/minder" || return 0
   cap=${line##* }

@@ -1,14 +1,14 @@
 #!/bin/sh
-# The minder: one detached job process of a testbed, on the host where the testbed hangs. POSIX sh, no other program
-# assumed than the POSIX ones; setsid, unshare, setpriv and /proc are used where they are.
+# The minder: one detached job process of a testbed, on the testbed's host. POSIX sh; it needs only POSIX programs, and uses
+# setsid, unshare, setpriv and /proc if they exist.
 #
 #   sh minder.sh VERB NONCE ...        answers in plain lines on stdout, between "NONCE begin" and "NONCE end"
 #
-# What must stay true, whoever is killed and whenever:
-# - One live holder a testbed. A lock is a file of its own for each contender, announced before the others are looked at.
-# - An agent is started once. `claim` is made by one ln, by whoever says "go" or "expired" first; only "go" starts it.
-# - A process is signalled only if boot, pid, start time and cookie are those on record; dead is proved the same way.
-# - Foreign text is read with `read -r`, kept in quotes and passed as arguments; nothing is evaluated.
+# What must stay true, whichever process is killed at any time:
+# - A testbed has one live holder. Each contender has its own lock file, and creates it before it looks at the others.
+# - An agent is started once. One ln makes `claim`, with "go" or "expired", whichever comes first; only "go" starts the agent.
+# - A process is signalled only if boot, pid, start time and cookie match the record; death is proved the same way.
+# - Foreign text is read with `read -r`, quoted and passed as arguments; nothing is evaluated.
 #
 # Processes of an isolated instance:  minder -> unshare -> first (pid 1 of a namespace) -> agent -> ...
 # `gate` is a pipe from the minder (and `go`) to first, `events` one from first to the minder: each sees the other's death
@@ -24,7 +24,7 @@ LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/bin:/bin:/usr/sbin:/sbin
 export LC_ALL PATH
 unset CDPATH ENV BASH_ENV
 umask 077
-# Where the kernel shows processes; a place without it is served by ps.
+# The kernel's view of processes; without it, ps is used.
 proc=/proc
 tab='	'
 newline='
@@ -32,13 +32,13 @@ newline='
 # The space first: it joins what "$*" joins.
 IFS=" $tab$newline"
 
-# answer LINE...: a verb's result.
+# answer LINE...: prints a verb's result.
 answer() {
   for answer_line; do printf '%s\n' "$answer_line"; done
 }
 
-# read_line FILE: the first line into $line; false where there is none. A job could put a pipe in a file's place, and opening
-# that would wait for ever.
+# read_line FILE: sets $line to the first line; false if there is none. It opens only regular files, because a job could put a
+# pipe there, and opening that would block.
 read_line() {
   line=
   [ -f "$1" ] || return 1

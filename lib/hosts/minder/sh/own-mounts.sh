@@ -1,4 +1,4 @@
-# What an isolated instance sees of the host's files. The host's own / is never written.
+# Builds an isolated instance's view of the host's files. The host's own / is never changed.
 
 # isolate_mounts: /proc of the new pid namespace, the instance's own /work, /input and /tmp, and covers over what is not the
 # instance's. What is wrong is said on 6.
@@ -6,7 +6,7 @@ isolate_mounts() {
   mounts='' hidden='' places='' root=
   if [ "$elevated" = yes ]; then
     own_run || return 1
-    # A job can do without; the agent cannot without a socket of its own.
+    # A job can run without its own bmat, but the agent needs its own socket.
     own_bmat
   fi
   mounts='' root=
@@ -36,7 +36,7 @@ show_inside() {
   case $1 in /work/* | /input/*) inside=/.host$1 shows_host=yes ;; esac
 }
 
-# change_root NEW: an empty root, into which all that the host has in / is bound, but for /work, /input and /proc.
+# change_root NEW: makes an empty root and binds every entry of the host's / into it, except /work, /input and /proc.
 change_root() {
   root=$1
   mount -t tmpfs -o mode=755 tmpfs "$root" || return 1
@@ -55,7 +55,7 @@ change_root() {
   add_covers
   add_mount proc "$root/proc" proc
   mount_all || return 1
-  # The old root comes to lie over the new one, and goes from there.
+  # The old root is then mounted over the new one, and is unmounted from there.
   cd "$root" && pivot_root . . && umount -l . && cd /
 }
 
@@ -65,7 +65,7 @@ own_run() {
   root=$directory/minder/root mounts='' made=
   run=$(cd -P /var/run && pwd) || return 1
   mount -t tmpfs -o mode=755 tmpfs "$root" && mirror "$run" "$root" "$run/buildomat.sock" || return 1
-  # What came or went meanwhile is no reason to fail.
+  # Files that appeared or disappeared meanwhile do not matter.
   mount_all 2>/dev/null
   mount --move "$root" "$run" && [ ! -e /var/run/buildomat.sock ]
 }
@@ -118,12 +118,12 @@ mirror() {
   [ -z "$links" ] || cp -RP $links "$to/"
 }
 
-# mount_all: what $mounts lists, in one process.
+# mount_all: mounts everything in $mounts, in one process.
 mount_all() {
   printf '%s' "$mounts" >"$directory/minder/mounts" && mount -a -T "$directory/minder/mounts"
 }
 
-# add_mount FROM TO HOW: a line for `mount -a`.
+# add_mount FROM TO HOW: adds a line for `mount -a`.
 add_mount() {
   mount_line=
   for field in "$1" "$2"; do

@@ -1,8 +1,8 @@
-# The two directories that others might have made for us, or might write to.
+# Checks the two directories that other users might have prepared or might write to.
 
-# are_places_safe WORK LOCKS OWNER: the first the owner's (if none is named, ours) and written by nobody else; the second
-# sticky, whichever of the lab's users came first and made it, or written by root or the owner alone. Else says in $reason
-# which is not, and the fix.
+# are_places_safe WORK LOCKS OWNER: the work directory must belong to OWNER (by default to us) and be writable only by them. The
+# lock directory must be sticky, made by any of the lab's users, or writable only by root or the owner. If not, $reason says
+# what is wrong, with the fix.
 are_places_safe() {
   reason='' place_owner=${3:-$uid}
   [ -d "$1" ] || mkdir -p "$1" 2>/dev/null
@@ -33,20 +33,20 @@ are_places_safe() {
   [ -z "$reason" ]
 }
 
-# read_place PATH: sets $mode and $place_of, the owner.
+# read_place PATH: sets $mode and the owner $place_of.
 read_place() {
   set -- $(ls -ldn "$1" 2>/dev/null)
   mode=${1:-} place_of=${3:-}
 }
 
-# is_elevated_enough: or says in $reason why not. pfexec runs what it is given also where it gives no power.
+# is_elevated_enough: if not, $reason says why. pfexec also runs a command if it gives no privileges.
 is_elevated_enough() {
   [ "$elevated" = yes ] && [ "$uid" != 0 ] || return 0
   reason="elevated agents run as root, and the minder is user $uid; give this user a profile that makes pfexec give root"
   return 1
 }
 
-# is_host_usable: jobs can use the host's own /work and /input; else says in $reason why not.
+# is_host_usable: whether jobs can use the host's own /work and /input; if not, $reason says why.
 is_host_usable() {
   for place in /work /input; do
     [ -d "$place" ] && [ -w "$place" ] && continue
@@ -55,13 +55,13 @@ is_host_usable() {
   done
 }
 
-# read_free_space PATH: sets $free_kb; empty where df does not say.
+# read_free_space PATH: sets $free_kb; empty if df does not show it.
 read_free_space() {
   line=$(df -Pk "$1" 2>/dev/null)
   line=${line#*"$newline"}
   line=${line%%"$newline"*}
   free_kb=
-  # The last word before the percentage; a device's name may have spaces in it.
+  # The last word before the percentage, because a device's name may contain spaces.
   for word in ${line% [0-9]*%*}; do free_kb=$word; done
   case $free_kb in *[!0-9]*) free_kb= ;; esac
 }

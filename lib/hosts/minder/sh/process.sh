@@ -1,4 +1,4 @@
-# Processes: who is who, and the proof that one is dead. A pid alone proves nothing.
+# Processes: identifies them and proves them dead. A pid alone proves nothing.
 
 # know_host: this boot and this view of pids; an identity is comparable only within both.
 know_host() {
@@ -29,7 +29,7 @@ know_host() {
 # read_process PID|self: sets $seen to alive, dead or unknown, and what is seen of it: $seen_pid, $seen_state,
 # $seen_group, $seen_start.
 read_process() {
-  # One that is just ending can be seen and not be read; the next time it is gone.
+  # A process that is just ending can be listed but not read; the next time it is gone.
   for read_try in 1 2 3; do
     try_process "$1"
     [ "$seen" = unknown ] || return 0
@@ -43,7 +43,7 @@ try_process() {
     return
   fi
   stat_text=
-  # A process may have line breaks in its name.
+  # A process's name may contain line breaks.
   { while IFS= read -r line; do stat_text="$stat_text $line"; done <"$proc/$1/stat"; } 2>/dev/null
   case $stat_text in
   *') '*)
@@ -57,7 +57,7 @@ try_process() {
     seen=alive
     ;;
   *)
-    # Hidden (hidepid) is not gone, nor is what could not be read.
+    # A process that is hidden (hidepid) or cannot be read is not gone.
     if [ ! -e "$proc/$1" ] && [ -e "$proc/self" ]; then
       if [ -r "$proc/1/stat" ]; then
         seen=dead
@@ -77,7 +77,7 @@ read_process_by_ps() {
   elif ps_line=$(ps -o pgid= -o s= -o stime= -p "$1" 2>/dev/null) && [ -n "$ps_line" ]; then
     :
   else
-    # Only a ps that shows this very shell proves anything by not showing another process.
+    # ps proves that another process is gone only if it shows this shell itself.
     case $(ps -o pid= -p "$$" 2>/dev/null) in *"$$"*) seen=dead ;; esac
     return
   fi
@@ -121,7 +121,7 @@ judge() {
   dead) life=dead ;;
   alive)
     if [ "$seen_start" != "$judged_start" ]; then
-      # Another process with a used pid.
+      # Another process with the same pid.
       life=dead
     else
       case $seen_state in
@@ -130,12 +130,12 @@ judge() {
         life=dead
         ;;
       *)
-        # The arguments are read byte by byte, and may go in the middle.
+        # The arguments are read byte by byte, and may disappear meanwhile.
         for judge_try in 1 2 3; do
           if has_cookie "$1" "$judged_cookie"; then
             life=alive may_signal=yes
           elif [ -z "$line" ]; then
-            # It is on its way out and has given its arguments back.
+            # It is ending and has released its arguments.
             life=alive
           fi
           [ "$life" = unknown ] || break
@@ -147,7 +147,7 @@ judge() {
   esac
 }
 
-# mark_of COOKIE: sets $mark to the number that the instance's processes carry as a limit; empty without a cookie.
+# mark_of COOKIE: sets $mark to the number that the instance's processes have as a limit; empty without a cookie.
 mark_of() {
   mark=${1%"${1#??????????????}"}
   [ -z "$mark" ] || mark=$((0x$mark))
@@ -173,7 +173,7 @@ find_strays() {
   for stray_file in $stray_files; do
     stray=${stray_file#"$proc/"}
     stray=${stray%%/*}
-    # This verb itself is no stray, and a search that does not find it proves nothing.
+    # This verb itself is not a stray, but a search that does not find it proves nothing.
     if [ "$stray" = "$$" ]; then
       stray_proof=yes
       continue
@@ -221,7 +221,7 @@ find_strays_by_group() {
   done
 }
 
-# end_strays COOKIE DIRECTORY: kills them until none is left; false where some stay.
+# end_strays COOKIE DIRECTORY: kills them until none is left; false if some survive.
 end_strays() {
   waited=0
   while :; do

@@ -1,6 +1,6 @@
-# What an instance directory says of itself: minder/minder, minder/identity.json and minder/claim.
+# The records of an instance directory: minder/minder, minder/identity.json and minder/claim.
 
-# claim WHAT: the one act that go and expiry contend for. True for whoever made it. $claimed says who did.
+# claim WHAT: go and expiry contend for it; true for the first. Sets $claimed to the winner.
 claim() {
   read_claim "$directory"
   [ -z "$claimed" ] || return 1
@@ -52,7 +52,7 @@ read_instance() {
       json_field cookie && first_cookie=$field &&
       judge "$first_boot" "$first_space" "$first_pid" "$first_start" "$first_cookie" && first_life=$life
   fi
-  # stop() wrote it on an operator's word.
+  # stop() wrote it because an operator vouched for it.
   if [ -e "$1/minder/vouched" ]; then
     [ "$first_life" != unknown ] || first_life=dead
     [ "$minder_life" != unknown ] || minder_life=dead
@@ -81,7 +81,7 @@ make_last() {
   sync "$@" 2>/dev/null || sync
 }
 
-# is_others COOKIE: $directory is on record as another instance's. Without a cookie it is taken for the one that is meant.
+# is_others COOKIE: whether the records say that $directory belongs to another instance. Without a cookie: false.
 is_others() {
   [ -n "$1" ] && read_line "$directory/minder/minder" || return 1
   set -- "$1" $line

@@ -1,7 +1,7 @@
-# stop: everything of an instance ended, and proved gone.
+# stop: ends everything of an instance, and proves it gone.
 
-# stop DIRECTORY LOCKS GRACE_MS COOKIE [vouched]: "vouched" is an operator's word that nothing is left running. It counts for
-# what is unknown; what is seen alive is ended all the same.
+# stop DIRECTORY LOCKS GRACE_MS COOKIE [vouched]: with "vouched", an operator vouches that nothing is left running. That decides
+# what is unknown; processes that are seen alive are ended all the same.
 stop() {
   directory=$1 locks=$2 grace=$3 word=${5:-}
   know_host
@@ -10,17 +10,17 @@ stop() {
     answer stopped
     return
   fi
-  # Its directory may be changing while it is read: only what stays so for a while is an answer.
+  # The directory may change while it is read: only a state that lasts for a while is an answer.
   waited=0
   while :; do
     read_instance "$directory"
     settle_unstarted
     if [ -d "$directory/minder" ] && [ -z "$claimed" ]; then
-      # From now on it cannot go any more, if it has not gone.
+      # From now on its agent cannot be started, unless it was started before.
       claim expired && claimed=expired
       [ "$claimed" != go ] || went=yes
     fi
-    # A lock may know better: it outlives a removed directory.
+    # A lock may know more, because it outlives a removed directory.
     if is_unstarted; then first_life=dead; fi
     if [ ! -s "$directory/minder/minder" ] && [ "$first_life" = dead ]; then minder_life=dead; fi
     find_by_lock
@@ -41,7 +41,7 @@ stop() {
   [ "$isolate" != auto ] || [ "$first_life" != alive ] || [ "$minder_life" != alive ] || is_whole_proof=yes
   end_first || return 0
   end_minder || return 0
-  # A minder lets go of its lock last. One that was killed meanwhile left it, and its reminder.
+  # A minder releases its lock last. If it was killed meanwhile, its lock and its reminder are left.
   [ "$is_whole_proof" = no ] || each_lock '*' "$cookie" doubt_proof
   # A namespace ends with its first process; else, or where the minder was killed before, all that is ours is searched.
   if [ "$is_whole_proof" = no ]; then
@@ -60,7 +60,7 @@ stop() {
   fi
   if [ "$went" = no ]; then
     if went_before; then
-      # What its agent wrote stays.
+      # The agent's files stay.
       rm -rf "$directory/minder"
     elif [ -d "$directory/minder" ]; then
       rm -rf "$directory"
@@ -82,7 +82,7 @@ went_before() {
 
 doubt_proof() { is_whole_proof=no; }
 
-# find_by_lock: what the instance's locks know of its processes and its directory does not.
+# find_by_lock: reads from the instance's locks which processes it has, if its directory does not say so.
 find_by_lock() { each_lock '*' "${cookie:-*}" learn_from_lock; }
 
 learn_from_lock() {
@@ -100,7 +100,7 @@ learn_from_lock() {
   fi
 }
 
-# end_first: TERM, the grace, KILL; each only to the process on record.
+# end_first: sends TERM, waits for the grace, sends KILL; only to the recorded process.
 end_first() {
   [ "$first_life" = alive ] || return 0
   waited=0 is_told=no is_killed=no
@@ -122,7 +122,7 @@ end_first() {
   done
 }
 
-# end_minder: it ends by itself when the first process has; one that is still building is killed.
+# end_minder: waits for the minder, which ends after the first process; kills one that is still building.
 end_minder() {
   waited=0
   while [ "$minder_life" = alive ]; do
@@ -145,7 +145,7 @@ end_minder() {
   fi
 }
 
-# quiet DIRECTORY LOCKS GRACE_MS COOKIE: the agent alone ends; what holds the testbed stays.
+# quiet DIRECTORY LOCKS GRACE_MS COOKIE: ends only the agent; the processes that hold the testbed stay.
 quiet() {
   directory=$1 locks=$2 grace=$3
   know_host
@@ -156,7 +156,7 @@ quiet() {
   waited=0 is_told=no is_killed=no
   while :; do
     read_instance "$directory"
-    # One that never went has no agent, and cannot go while the end is decided.
+    # Without a go signal there is no agent, and none can start now.
     if [ "$went" = no ] || [ -s "$directory/minder/exit.json" ] || [ "$first_life" = dead ]; then
       answer quiet
       return

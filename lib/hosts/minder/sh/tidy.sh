@@ -1,6 +1,6 @@
-# What is left of instances: logs, records and locks.
+# Remains of instances: logs, records and locks.
 
-# tail_log DIRECTORY BYTES: "log", then the bytes as they are.
+# tail_log DIRECTORY BYTES: prints "log", then the last bytes unchanged.
 tail_log() {
   if [ -f "$1/agent.log" ]; then
     answer log
@@ -11,7 +11,7 @@ tail_log() {
   fi
 }
 
-# tidy DIRECTORY COOKIE: what the job left, secrets and pipes go; the log and small records stay. After "tidied", see tell_end.
+# tidy DIRECTORY COOKIE: removes the job's files, secrets and pipes; keeps the log and small records. After "tidied", see tell_end.
 tidy() {
   directory=$1
   know_host
@@ -30,7 +30,7 @@ tidy() {
     answer tidied
     tell_end
   else
-    # Directories that the job made read-only (a Go module cache, for one) are opened first.
+    # The job may have made directories read-only, for example a Go module cache: make them writable first.
     find home input work tmp -type d -exec chmod u+rwx {} + 2>/dev/null
     if remove_rest; then answer tidied; else answer "tidied cannot remove all of $directory"; fi
     tell_end
@@ -59,14 +59,14 @@ remove_rest() {
     minder/mounts minder/command minder/watched minder/armed minder/trouble
 }
 
-# kept WORK: "kept KB NAME" for each directory in it. There may be more than one command line holds.
+# kept WORK: prints "kept KB NAME" for each directory in it. They may not fit on one command line.
 kept() {
   cd "$1" 2>/dev/null || return 0
   find . ! -name . -prune ! -name '.*' -type d -exec du -sk {} + 2>/dev/null |
     while read -r size name; do answer "kept $size ${name#./}"; done
 }
 
-# remove DIRECTORY COOKIE: all of an instance that ended. Directories that the job made read-only are opened first.
+# remove DIRECTORY COOKIE: removes an ended instance. Directories that the job made read-only are made writable first.
 remove() {
   directory=$1
   know_host
@@ -87,7 +87,7 @@ remove() {
 *}"; fi
 }
 
-# print_locks LOCKS: "lock TESTBED COOKIE UID OWNER", "instance TEXT", "directory TEXT" for each.
+# print_locks LOCKS: prints "lock TESTBED COOKIE UID OWNER", "instance TEXT", "directory TEXT" for each.
 print_locks() {
   locks=$1
   know_host

@@ -1,4 +1,4 @@
-# The verbs: the last part, where the program begins.
+# The verbs. This is the last part of the script, where the program starts.
 
 verb=$1 nonce=$2
 shift 2

@@ -1,4 +1,4 @@
-# The minder while it is armed and after: it starts the first process, reminds it, and waits for its end.
+# The armed minder: it starts the first process, reminds it of the expiry, and waits for its end.
 
 # start_first LINE...: the instance's first process, in namespaces of its own if it is isolated. True when these are proved
 # built; else $trouble says why not, and nothing of it is left.
@@ -6,7 +6,7 @@ start_first() {
   # Both ends of each are opened before first starts, so that no open waits for somebody who may be dead.
   exec 4<>"$directory/minder/gate" 3<"$directory/minder/gate"
   exec 6<>"$directory/minder/events" 5<"$directory/minder/events"
-  # By a file, because everybody can read arguments, and `look` reads them all.
+  # Passed in a file, because everybody can read arguments, and `look` reads them all.
   printf '%s\n' "$boot" "$pid_space" "$uid" "$isolate" "$elevated" "$about" "$@" >"$directory/minder/command" ||
     give_up "failed cannot write in $directory"
   choose_wrapper
@@ -17,7 +17,7 @@ start_first() {
   IFS= read -r event <&5
   case $event in
   ready\ *)
-    # Whoever finds this lock after our death knows by this line whom to look for.
+    # If we die, this line identifies the process to check.
     printf 'first %s\n' "${event#ready }" >>"$my_lock" &&
       { [ -z "$my_host_lock" ] || printf 'first %s\n' "${event#ready }" >>"$my_host_lock"; } &&
       printf '' >"$directory/minder/armed" && return 0
@@ -33,7 +33,7 @@ start_first() {
   return 1
 }
 
-# attend: armed. Waits for the end of all that first is or was, and lets go of the testbed then.
+# attend: armed. Waits until the first process and all others have ended, then releases the testbed.
 attend() {
   report "armed${refusal:+ $refusal}"
   case $(type sleep) in *builtin*) nap_end=KILL ;; *) nap_end=TERM ;; esac
@@ -50,7 +50,7 @@ attend() {
   wait
   if [ "$isolate" = off ]; then
     find_strays "$cookie" "$directory"
-    # This shell and its children carry the cookie as well.
+    # This shell and its children have the cookie, too.
     for stray in $strays; do
       read_process "$stray"
       [ "$stray" = "$$" ] || [ "$seen" = dead ] || exit 0
@@ -65,7 +65,7 @@ attend() {
   [ ! -d "$directory/minder" ] || printf '' >"$directory/minder/ended"
 }
 
-# drop_unused: all but the record that it never went.
+# drop_unused: removes everything except the record that the agent was never started.
 drop_unused() {
   cd "$directory" && rm -rf home opt input work tmp agent.log minder/root minder/cover minder/gate minder/events minder/intent.json \
       minder/armed minder/trouble minder/command minder/watched minder/mounts minder/identity.json minder/refusal
@@ -77,7 +77,7 @@ end_reminder() {
   timer=
 }
 
-# remind: says when the time to go is over; first then contends for the claim.
+# remind: tells first when the expiry has passed; first then contends for the claim.
 remind() {
   exec 4>&- 5<&-
   nap "$expiry"
