@@ -5,7 +5,7 @@ import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat 
 import { basename, dirname } from "node:path";
 
 export interface Files {
-  /** The file's text, or null where there is none. */
+  /** The file's text, or null if there is none. */
   readText(path: string): Promise<string | null>;
   /** Up to `maxBytes` of a regular file from `offset` on, and its size; null where there is none. */
   readPiece(
@@ -13,15 +13,15 @@ export interface Files {
     offset: number,
     maxBytes: number,
   ): Promise<{ bytes: Uint8Array; size: number } | null>;
-  /** Names in a directory, in byte order; empty where there is none. */
+  /** Names in a directory, in byte order; empty if there is none. */
   list(path: string): Promise<string[]>;
   /** SHA-256 of a file's content, in hex. */
   sha256(path: string): Promise<string>;
-  /** Makes a directory for this user alone, where there is none. */
+  /** Makes a private directory, unless there is one. */
   makePrivate(path: string): Promise<void>;
-  /** Removes a directory and all in it; links are not followed. */
+  /** Removes a directory with its content; does not follow links. */
   removeTree(path: string): Promise<void>;
-  /** Whether anything has this name, be it a link to nowhere. */
+  /** Whether anything has this name, even a broken link. */
   isThere(path: string): Promise<boolean>;
   /**
    * Writes a file for this user alone, whole or not at all, and makes its directory where there is none.
@@ -90,7 +90,7 @@ async function readPiece(
   maxBytes: number,
 ): Promise<{ bytes: Uint8Array; size: number } | null> {
   try {
-    // To open something else, for example a pipe, may wait for ever.
+    // Opening something else, for example a pipe, may block.
     const seen = await stat(path);
     if (!seen.isFile()) return null;
     if (maxBytes === 0) return { bytes: new Uint8Array(), size: seen.size };

@@ -8,7 +8,7 @@ export interface HttpRequest {
   url: string;
   headers?: Record<string, string>;
   body?: string | Uint8Array<ArrayBuffer>;
-  /** The whole exchange, last byte included, is over within this. */
+  /** Limit for the whole exchange, including the last byte. */
   timeoutMs: number;
   /** Decoded bytes of the reply's body; a longer one is a failure and the connection is dropped. */
   maxBytes: number;
@@ -140,7 +140,7 @@ function failureOf(error: unknown, request: HttpRequest, deadline: AbortSignal):
   if (request.signal?.aborted === true) return { ok: false, reason: "cancelled" };
   const text = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "code" in error ? { code: String(error.code) } : {};
-  // Bun's advice for programmers is of no use to an operator.
+  // Bun's advice for programmers does not help an operator.
   const advice = / For more information, pass `verbose: true`.*| Is the computer able to access the url\?/;
   return { ok: false, reason: text.replace(advice, ""), ...code };
 }

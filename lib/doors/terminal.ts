@@ -6,11 +6,11 @@ import { FactoryError } from "../words/failure.ts";
 export interface Terminal {
   /** The answer without spaces around it. Throws a FactoryError with exit code 130 on Ctrl+C, Ctrl+D and hang-up. */
   ask(question: string, options?: { hidden?: boolean }): Promise<string>;
-  /** Gives the terminal back as it was. */
+  /** Restores the terminal. */
   close(): void;
 }
 
-/** Null where nobody can be asked. */
+/** Null if there is nobody to ask. */
 export function openTerminal(): Terminal | null {
   const { stdin, stdout } = process;
   if (!stdin.isTTY || !stdout.isTTY) return null;
@@ -69,7 +69,7 @@ export function openTerminal(): Terminal | null {
       }
       if (line === null) {
         stdout.write("\n");
-        throw new FactoryError("Given up: nothing was changed", { exitCode: 130 });
+        throw new FactoryError("Cancelled: nothing was changed", { exitCode: 130 });
       }
       return line.trim();
     },

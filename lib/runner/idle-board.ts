@@ -22,12 +22,12 @@ const longestGapMs = 180_000;
 
 const idleWords = ["available", "offline", "failed-needs-recovery"];
 
-/** Whether a job is on it for certain, ours or another's. */
+/** Whether there is certainly some job on it, ours or not. */
 export function isAtWork({ status, current_job: job }: Board): boolean {
   return status === "busy" || (job ?? "") !== "";
 }
 
-/** A board seen idle, and not otherwise in between. */
+/** A board that was idle at each look in a row. */
 export interface IdleSpan {
   sinceMs: number;
   seenMs: number;
@@ -49,7 +49,7 @@ type NotSeen = { is: "no answer"; message: string } | { is: "not there"; others:
 
 /** `idle` is what this look and those before it prove. */
 export type BoardLook =
-  /** It proves nothing: what was seen before stays. */
+  /** It proves nothing, and earlier looks stay valid. */
   | (NotSeen & { idle: IdleSpan | null })
   /** `unclear`: the service has a word for its state that is not known here. */
   | { is: "at work" | "unclear"; board: Board; idle: null }

@@ -23,7 +23,7 @@ const boardSchema = z.object({
 });
 const testbedsSchema = z.object({ testbeds: z.array(z.unknown()) });
 const submittedSchema = z.object({ job_id: z.string().min(1) });
-/** What is only shown may be missing or of another form. */
+/** Fields that are only displayed may be missing or have another form. */
 const shownText = z.string().nullish().catch(null);
 const shownNumber = z.number().nullish().catch(null);
 const statusSchema = z.object({
@@ -34,7 +34,7 @@ const statusSchema = z.object({
   error: shownText,
 });
 const resultSchema = z.object({
-  /** `passed`; any other word is none. */
+  /** Only `passed` is success. */
   outcome: z.string(),
   report_path: z.string().nullish(),
   summary_path: z.string().nullish(),
@@ -89,7 +89,7 @@ export function openSpRunnerApi(server: Omit<Server, "token">): SpRunnerApi {
     boards: async () => {
       const answer = await get("/testbeds", testbedsSchema);
       if (!answer.ok) return answer;
-      // One that cannot be read does not hide the others.
+      // A board that cannot be read does not hide the others.
       const parsed = answer.value.testbeds.map((each) => boardSchema.safeParse(each));
       return { ok: true, value: parsed.flatMap(({ data }) => (data === undefined ? [] : [data])) };
     },

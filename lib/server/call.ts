@@ -11,24 +11,24 @@ export interface Server {
   http: Http;
   /** Scheme, host, port and perhaps a path, without a slash at the end. */
   baseurl: string;
-  /** Sent as a bearer token; null where a call needs none. */
+  /** Sent as a bearer token; null if a call needs none. */
   token: Secret | null;
 }
 
-/** Why a call did not give a value, by what it proves. */
+/** Why a call returned no value, and what that proves. */
 export type Refusal =
-  /** Nothing is known of what the server did: unreachable, 5xx, or a reply that is not of the call's form. */
+  /** It is not known what the server did: it is unreachable, answers 5xx, or its reply does not have the call's form. */
   | "no answer"
-  /** 401: a bad token, or a worker that is deleted or associated otherwise. */
+  /** 401: a bad token, or a worker that is deleted or associated with something else. */
   | "unauthorised"
-  /** 403: it exists and is somebody else's. */
+  /** 403: it exists and belongs to somebody else. */
   | "forbidden"
-  /** 409: it contradicts what the server has, or there is no such row. */
+  /** 409: it contradicts the server's data, or there is no such row. */
   | "conflict"
-  /** Any other 4xx: the call itself is wrong, and would be again. */
+  /** Any other 4xx: the call itself is wrong, so a repetition would fail too. */
   | "rejected";
 
-/** `isUnsent`: there was nobody to send it to, so that it was not done. */
+/** `isUnsent`: the request reached nobody, so it was not done. */
 export type Answer<T> =
   | { ok: true; value: T }
   | { ok: false; refusal: Refusal; status: number | null; message: string; isUnsent?: true };
@@ -36,9 +36,9 @@ export type Answer<T> =
 export interface Call<T> {
   method: HttpRequest["method"];
   path: string;
-  /** Sent as JSON; bytes are sent as they are. */
+  /** Sent as JSON; bytes are sent unchanged. */
   body?: unknown;
-  /** What a 200 or 201 must hold; null for a call whose success is 204. */
+  /** The form of the body of a 200 or 201; null for a call whose success is 204. */
   reply: z.ZodType<T> | null;
   timeoutMs?: number;
   signal?: AbortSignal | undefined;
@@ -91,7 +91,7 @@ export function requestFor<T>(server: Server, call: Omit<Call<T>, "reply">): Htt
 
 const longestMessage = 500;
 
-/** What a status outside 2xx says, with the server's own message where it sent one. */
+/** The meaning of a status outside 2xx, with the server's own message if it sent one. */
 export function refused(status: number, text: string): Answer<never> {
   const said = readMessage(text).slice(0, longestMessage);
   const message = said === "" ? `status ${status}` : said;
@@ -100,13 +100,13 @@ export function refused(status: number, text: string): Answer<never> {
   return { ok: false, refusal: byStatus[status] ?? (isFinal ? "rejected" : "no answer"), status, message };
 }
 
-/** The server's own message; where there is none, what it sent, but for a proxy's page. */
+/** The server's own message, or else the body, unless it is a proxy's page. */
 function readMessage(text: string): string {
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body === "object" && body !== null && "message" in body) return String(body.message);
   } catch {
-    // It is no JSON.
+    // It is not JSON.
   }
   const plain = text.replace(/\p{Cc}+/gu, " ").trim();
   return plain.startsWith("<") ? "" : plain;

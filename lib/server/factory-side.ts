@@ -4,7 +4,7 @@ import { callServer, type Answer, type Server } from "./call.ts";
 
 const workerSchema = z.object({
   id: z.string(),
-  /** Which instance the worker belongs to: `<testbed>/<seq>`; null until associated. */
+  /** The worker's instance, `<testbed>/<seq>`; null until it is associated. */
   private: z.string().nullable(),
   /** The server wants the worker deleted; never true while it is held. */
   recycle: z.boolean(),
@@ -21,18 +21,18 @@ export type Lease = NonNullable<z.infer<typeof leaseSchema>["lease"]>;
 
 export interface FactoryApi {
   ping(): Promise<Answer<{ ok: true }>>;
-  /** Takes the oldest job for one of `targets` (ULIDs) out of the queue for 60 s; null where there is none. */
+  /** Takes the oldest job for one of `targets` (ULIDs) out of the queue for 60 s; null if there is none. */
   lease(targets: string[]): Promise<Answer<Lease | null>>;
-  /** True where the lease is ours and lives for another 60 s. */
+  /** True if the lease is ours; it then lasts for another 60 s. */
   renew(job: string): Promise<Answer<boolean>>;
-  /** With a job, binds it to the worker at once; 409 names the worker that has it already. */
+  /** With a job, binds it to the worker at once; a 409 names the worker that already has it. */
   createWorker(target: string, job: string | null): Promise<Answer<Worker>>;
   workers(): Promise<Answer<Worker[]>>;
-  /** Null: it is deleted, or never was. */
+  /** Null: it is deleted, or never existed. */
   worker(id: string): Promise<Answer<Worker | null>>;
-  /** The first value stays: another one is refused as `unauthorised`. */
+  /** The first value stays; a different one is refused as `unauthorised`. */
   associate(id: string, instance: string): Promise<Answer<void>>;
-  /** Adds a line to the event stream of the worker's job; true: there is no job yet, send it again. */
+  /** Adds a line to the event stream of the worker's job. True: there is no job yet; send it again. */
   append(id: string, line: { stream: string; time: string; payload: string }): Promise<Answer<boolean>>;
   flush(id: string): Promise<Answer<void>>;
   deleteWorker(id: string): Promise<Answer<true>>;

@@ -190,7 +190,7 @@ test("setup changes nothing when Ctrl+C or Ctrl+D is the answer to a question", 
     [atEnd, third],
   ] as const) {
     expect(await session.exited).toBe(130);
-    expect(session.shown()).toContain("Given up: nothing was changed");
+    expect(session.shown()).toContain("Cancelled: nothing was changed");
     expect(allIn(home)).toEqual([]);
   }
 }, 20_000);

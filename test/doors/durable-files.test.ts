@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 
-test("a write that is refused leaves nothing beside the file, however often it is tried", async () => {
+test("a refused write leaves nothing beside the file, even after many attempts", async () => {
   const directory = mkdtempSync(join(tmpdir(), "durable-"));
   try {
     // A file cannot be renamed over a directory.

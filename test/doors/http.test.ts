@@ -39,7 +39,7 @@ async function call(status: number, body: string, http: Http = real) {
   );
 }
 
-test("F07 a redirect is a reply: the token goes to nobody that it names", async () => {
+test("F07 a redirect is a reply, and its target never gets the token", async () => {
   let visits = 0;
   const other = await serve((_, reply) => {
     visits += 1;
@@ -51,7 +51,7 @@ test("F07 a redirect is a reply: the token goes to nobody that it names", async 
   expect(visits).toBe(0);
 });
 
-test("a reply of exactly the most bytes is whole, and one byte more is a failure", async () => {
+test("a reply of exactly the largest size is complete, and one byte more is a failure", async () => {
   const { url } = await serve(({ url: path }, reply) => reply.end("x".repeat(Number(path?.slice(1)))));
   const full = await real.request(get(`${url}/1000`));
   expect(full.ok && full.body.byteLength).toBe(1000);
@@ -61,7 +61,7 @@ test("a reply of exactly the most bytes is whole, and one byte more is a failure
   });
 });
 
-test("F06 a reply without end is cut off, and its connection dropped", async () => {
+test("F06 an endless reply is cut off, and its connection is closed", async () => {
   let isClosed = false;
   const { url } = await serve((_, reply) => {
     const more = (): void => void (reply.destroyed || reply.write("x".repeat(100), () => setImmediate(more)));
@@ -78,13 +78,13 @@ test("F04 the time limit covers the body's last byte", async () => {
   expect(await request).toEqual({ ok: false, reason: "no full reply within 0.2 s", code: "ETIMEDOUT" });
 });
 
-test("the time limit covers a server that says nothing at all", async () => {
+test("the time limit covers a server that sends nothing at all", async () => {
   const { url } = await serve(() => undefined);
   const request = real.request(get(url, { timeoutMs: 100 }));
   expect(await request).toMatchObject({ ok: false, reason: "no full reply within 0.1 s", code: "ETIMEDOUT" });
 });
 
-test("a call that is given up is cancelled, and says so", async () => {
+test("an aborted call is cancelled, and says so", async () => {
   const { url } = await serve((_, reply) => void reply.write("begun"));
   const stop = new AbortController();
   const request = real.request(get(url, { signal: stop.signal }));
@@ -93,7 +93,7 @@ test("a call that is given up is cancelled, and says so", async () => {
   expect(await request).toMatchObject({ ok: false, reason: "cancelled" });
 });
 
-test("a connection is used again, but not after 25 s without use: the server closes it at 30", async () => {
+test("a connection is used again, but not after 25 s without use, because the server closes it at 30 s", async () => {
   const clock = createSettableClock();
   const http = openHttp({ clock });
   const { url, server } = await serve((_, reply) => reply.end());
@@ -111,7 +111,7 @@ test("a connection is used again, but not after 25 s without use: the server clo
   expect(connections).toBe(before + 1);
 });
 
-test.each([408, 429, 500, 503, 599])("status %i proves nothing of what the server did", async (status) => {
+test.each([408, 429, 500, 503, 599])("status %i proves nothing about what the server did", async (status) => {
   expect(await call(status, "{}")).toMatchObject({ ok: false, refusal: "no answer", status });
 });
 

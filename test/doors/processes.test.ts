@@ -10,7 +10,7 @@ import { until } from "../lab/until.ts";
 const processes = openProcesses({ clock: openClock() });
 const env = { PATH: process.env["PATH"] ?? "" };
 
-test("run() gives what a program says, its exit code, and takes its input", async () => {
+test("run() passes input to a program, and returns its output and exit code", async () => {
   const result = await processes.run({
     argv: ["sh", "-c", "cat; echo wrong >&2; exit 3"],
     stdin: "right",
@@ -21,7 +21,7 @@ test("run() gives what a program says, its exit code, and takes its input", asyn
   expect(result).toEqual({ ok: true, exitCode: 3, stdout: "right", stderr: "wrong\n" });
 });
 
-test("run() keeps no more than maxBytes of what a program says", async () => {
+test("run() keeps at most maxBytes of a program's output", async () => {
   const result = await processes.run({
     argv: ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"],
     env,
@@ -51,7 +51,7 @@ test.each([
   expect(result).toEqual({ ok: false, reason: "sh did not end within 0.2 s" });
 });
 
-test("run() that is detached leads a session of its own, and is killed all the same", async () => {
+test("run() of a detached program gives it its own session, and can still kill it", async () => {
   const directory = mkdtempSync(join(tmpdir(), "processes-"));
   const file = join(directory, "session");
   const stop = new AbortController();
@@ -72,7 +72,7 @@ test("run() that is detached leads a session of its own, and is killed all the s
   rmSync(directory, { recursive: true });
 });
 
-test("run() that is detached ends what the program started with it, at its deadline", async () => {
+test("run() of a detached program ends the program's children with it, at its deadline", async () => {
   const directory = mkdtempSync(join(tmpdir(), "processes-"));
   const file = join(directory, "pid");
   const result = await processes.run({
@@ -91,7 +91,7 @@ test("run() that is detached ends what the program started with it, at its deadl
   rmSync(directory, { recursive: true });
 });
 
-test("talk() ends with the program, and has what it said, also when a grandchild holds the output open", async () => {
+test("talk() ends with the program and returns its output, also when a grandchild holds the output open", async () => {
   const lines: string[] = [];
   const { ended } = processes.talk({
     // The grandchild lives longer than this test may.

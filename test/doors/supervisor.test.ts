@@ -59,7 +59,7 @@ test.each([
   },
 );
 
-test("a supervisor that reads nothing or is gone holds up nothing, and hears the first word once it reads again", async () => {
+test("a supervisor that does not read or is gone does not block the program, and gets the first message when it reads again", async () => {
   const name = join(directory, "deaf");
   const socket = listen(name);
   const clock = createSettableClock();
@@ -74,7 +74,7 @@ test("a supervisor that reads nothing or is gone holds up nothing, and hears the
   supervisor.alive();
 });
 
-test("a socket that cannot be used is named once, and without a supervisor nothing is said", () => {
+test("a socket that cannot be used is reported once, and nothing is reported without a supervisor", () => {
   const warnings: string[] = [];
   const clock = createSettableClock();
   const env = { NOTIFY_SOCKET: `/${"x".repeat(200)}` };

@@ -19,7 +19,7 @@ const answerOf = async (runner: SpRunnerApi, sinceMs?: number): Promise<unknown>
   return answer.ok ? [answer.value[0]?.name, answer.askedAtMs] : answer;
 };
 
-test("boards that ask at the same time share one question", async () => {
+test("boards that ask at the same time share one request", async () => {
   const clock = createSettableClock({ uptimeMs: 1_000 });
   const { runner, asked } = openCounted();
   const shared = shareRunner(runner, clock);
@@ -28,7 +28,7 @@ test("boards that ask at the same time share one question", async () => {
   expect(asked()).toBe(1);
 });
 
-test("an answer that was asked for before the given time is asked for again", async () => {
+test("an answer from before the given time is requested again", async () => {
   const clock = createSettableClock({ uptimeMs: 1_000 });
   const { runner, asked } = openCounted();
   const shared = shareRunner(runner, clock);

@@ -33,7 +33,7 @@ async function provedMs(looks: [afterMs: number, boards: Partial<Board> | null][
   return lastedMs(span);
 }
 
-test("a board is proved idle from the first look at which it is idle to the last", async () => {
+test("a board is proved idle from the first idle look to the last", async () => {
   expect(await provedMs([[0, {}]])).toBe(0);
   expect(
     await provedMs([
@@ -48,7 +48,7 @@ test.each([
   ["it is busy", { status: "busy" }],
   ["it has a job, whatever its state", { current_job: "J" }],
   ["a later version has a word for its state", { status: "meditating" }],
-])("the proof begins anew after a look at which %s", async (_, board) => {
+])("the proof starts again after a look at which %s", async (_, board) => {
   expect(
     await provedMs([
       [0, {}],
@@ -58,7 +58,7 @@ test.each([
   ).toBe(0);
 });
 
-test("a look without an answer, or without the board, proves nothing and spoils nothing", async () => {
+test("a look without an answer or without the board neither proves nor disproves anything", async () => {
   for (const board of [null, { name: "other" }]) {
     const looks: [number, Partial<Board> | null][] = [
       [0, {}],
@@ -86,7 +86,7 @@ test("a shared answer counts from when it was asked for", async () => {
   expect(look.idle).toEqual({ sinceMs: 3000, seenMs: 3000 });
 });
 
-test("askForBoard() says what is wrong with the service or the board", async () => {
+test("askForBoard() reports what is wrong with the service or the board", async () => {
   const ask = async (over: Partial<SpRunnerApi>, name = "gf-1") => {
     const asked = await askForBoard(apiOf(over), "http://h", name);
     return asked.ok ? asked.board.status : asked.reason;

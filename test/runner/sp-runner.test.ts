@@ -32,7 +32,7 @@ function open(over: { clock?: SettableClock; runMs?: number } = {}): {
   return { runner, api: openSpRunnerApi({ http, baseurl: runner.url }) };
 }
 
-test("sends what was recorded, and reads what was answered", async () => {
+test("sends the recorded requests, and reads the recorded answers", async () => {
   const lines = readRecording("k-sp-test-http-mode.jsonl").filter(isSpRunnerLine);
   expect(lines.length).toBe(4);
   const sent: unknown[] = [];
@@ -98,7 +98,7 @@ test("names are sent as one part of a path, and a board is recovered", async () 
   expect(await api.status("a/../b")).toMatchObject({ ok: false, status: 404 });
 });
 
-test("a job's name and a board's are one word of a path, whatever is in them", async () => {
+test("the names of jobs and boards are one part of a path, whatever characters they contain", async () => {
   const paths: string[] = [];
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -142,7 +142,7 @@ function answering(body: string, status = 200): { api: SpRunnerApi; asked: HttpR
   return { api: openSpRunnerApi({ http: { request, download }, baseurl: "http://h" }), asked };
 }
 
-test("what nothing hangs on may be missing, or of another form", async () => {
+test("fields that are only displayed may be missing or have another form", async () => {
   const status = async (body: object) => await answering(JSON.stringify(body)).api.status("J");
   expect(await status({ status: "running" })).toMatchObject({ value: { status: "running" } });
   expect(await status({ status: "running", progress: null, error: null, testbed: null })).toMatchObject({
@@ -159,7 +159,7 @@ test("what nothing hangs on may be missing, or of another form", async () => {
   expect(await result({})).toMatchObject({ ok: false, refusal: "no answer" });
 });
 
-test("a board that cannot be read does not hide the others", async () => {
+test("a board whose entry cannot be read does not hide the others", async () => {
   const testbeds = [null, { name: "x" }, { name: "y", status: "busy", current_job: 7 }];
   const { api } = answering(JSON.stringify({ testbeds: [...testbeds, { name: "z", status: "available" }] }));
   expect(await api.boards()).toEqual({ ok: true, value: [{ name: "z", status: "available" }] });
@@ -186,7 +186,7 @@ test("a refusal in plain text is its message", async () => {
   expect(await refusal('{"message": "busy"}')).toBe("busy");
 });
 
-test("what reached nobody is known to be unsent; what broke off is not", async () => {
+test("a request that reached nobody counts as unsent; one that broke off does not", async () => {
   const cutting = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,

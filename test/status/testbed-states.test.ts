@@ -51,7 +51,7 @@ test("describeTestbeds() counts how long a job waited for its agent, and how lon
   expect(row).toMatchObject({ sinceMs: wallMs - 60_000, waitedMs: 30_000, ranMs: 60_000, instance: "a/7" });
 });
 
-test("describeTestbeds() shows no time of another boot", () => {
+test("describeTestbeds() does not show times of another boot", () => {
   const row = describeOne({ last: { phase: "running", wentAt: { bootId: "before", uptimeMs: 1 } } });
   expect(row).toMatchObject({ sinceMs: null, waitedMs: null, ranMs: null });
 });
@@ -87,7 +87,7 @@ test("describeTestbeds() says why a testbed is not served", () => {
   expect(describeOne({ testbed: { enabled: false } })?.state).toBe("disabled");
 });
 
-test("describeTestbeds() says what keeps jobs from a testbed, unless it runs one", () => {
+test("describeTestbeds() says why a testbed gets no jobs, unless it runs one", () => {
   const trouble = { reason: "the host key of h is not the one that is known", sinceMs: 5, recoveries: 0 };
   const far = { host: "h" };
   expect(describeOne({ trouble, testbed: far })).toMatchObject({
