@@ -2,6 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
+import { RolledBackHere, type Updater, type Wish } from "../update/updater.ts";
 import { FactoryError } from "../words/failure.ts";
 import { versionLine } from "../words/version.ts";
 import { usageError } from "./command-line.ts";
@@ -65,11 +66,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     retry: args.retry === true,
   };
   if (args.now !== true && args.to === undefined) {
-    const offer = await updater.check(wish);
-    here.print(`${versionLine()} runs`);
-    here.print(
-      offer === null ? "there is nothing newer" : `${offer.release.version} can be installed: --now does it`,
-    );
+    await lookForUpdate(updater, wish, here.print);
     return 0;
   }
   const version = await updater.install(wish).finally(progress.end);
@@ -78,6 +75,22 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     return 0;
   }
   return await follow(version);
+}
+
+/** Prints what can be installed. */
+export async function lookForUpdate(
+  updater: Pick<Updater, "check">,
+  wish: Wish,
+  print: (line: string) => void,
+): Promise<void> {
+  print(`${versionLine()} runs`);
+  const offer = await updater.check(wish).catch((error: unknown) => {
+    if (error instanceof RolledBackHere) return error;
+    throw error;
+  });
+  if (offer instanceof RolledBackHere) print(offer.reason);
+  else if (offer === null) print("there is nothing newer");
+  else print(`${offer.release.version} can be installed: --now does it`);
 }
 
 /** Bytes and time left on one line of a terminal; nothing in a log. */

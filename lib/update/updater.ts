@@ -108,7 +108,10 @@ export function openUpdater(options: UpdaterOptions): Updater {
       allowDowngrade,
       isBad,
     });
-    if (!chosen.ok) throw refused(url, chosen.reason);
+    if (!chosen.ok) {
+      if (chosen.refusal === "bad") throw new RolledBackHere(url, chosen.reason);
+      throw refused(url, chosen.reason);
+    }
     const offered = chosen.value?.release.version ?? null;
     await remember({ checkedAt: now(), offered, failure: null });
     return chosen.value === null ? null : { ...chosen.value, signed: { manifest, signature } };
@@ -263,5 +266,16 @@ export function openUpdater(options: UpdaterOptions): Updater {
   };
 }
 
+const hint = "The version that runs goes on";
 const refused = (url: string, reason: string): FactoryError =>
-  new FactoryError(`Cannot update from ${url}: ${reason}`, { hint: "The version that runs goes on" });
+  new FactoryError(`Cannot update from ${url}: ${reason}`, { hint });
+
+/** The newest version was rolled back on this host. */
+export class RolledBackHere extends FactoryError {
+  readonly reason: string;
+
+  constructor(url: string, reason: string) {
+    super(`Cannot update from ${url}: ${reason}`, { hint });
+    this.reason = reason;
+  }
+}

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
-import { updateFactory } from "../../lib/commands/update.ts";
+import { lookForUpdate, updateFactory } from "../../lib/commands/update.ts";
 import { openClock } from "../../lib/doors/clock.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { openFiles } from "../../lib/doors/files.ts";
@@ -40,4 +40,22 @@ test("--rollback needs no configuration: it may be what the new version does not
   expect(await updateFactory(here as ThisProcess, { "base-dir": lab.directory, rollback: true })).toBe(0);
   expect(await lab.places.current()).toBe("1.0.0");
   expect(lines[0]).toContain("1.1.0 is rolled back");
+});
+
+test("a look that finds only a version that was rolled back here has its answer; to install it fails", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  const wish = { wanted: null, allowDowngrade: false, retry: false };
+  await updater.install(wish);
+  await lab.places.rollBack("it crashed");
+  const lines: string[] = [];
+  await lookForUpdate(updater, wish, (line) => void lines.push(line));
+  expect(lines.at(-1)).toContain("1.1.0 was rolled back on this host");
+  expect(updater.install(wish)).rejects.toThrow("was rolled back on this host");
+});
+
+test("a look that fails is a failure", async () => {
+  const updater = lab.updater({ url: "/nowhere" });
+  const wish = { wanted: null, allowDowngrade: false, retry: false };
+  expect(lookForUpdate(updater, wish, () => undefined)).rejects.toThrow("/nowhere");
 });
