@@ -200,7 +200,7 @@ test.concurrent("F39 a job whose agent dies is failed with the reason and the ag
   const id = await it.submit("echo never");
   expect((await it.ended(id)).state).toBe("failed");
   const reason = (await it.said(id, "worker")).join("\n");
-  expect(reason).toContain("the agent ended before the job did");
+  expect(reason).toContain("the agent ended before the job did: exit code 3");
   expect(reason).toContain("the board is on fire");
   await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
   await drained(factory);

@@ -56,7 +56,7 @@ export type Learnt = (
   mayBeArmed?: true;
 };
 
-export type View = Pick<MinderView, "state" | "reason" | "output">;
+export type View = Pick<MinderView, "state" | "reason" | "output"> & Partial<Pick<MinderView, "exit">>;
 
 /** `said`: the command, and how it ended, for people; `instance`: that it was run for. */
 export interface Checked {

@@ -51,7 +51,7 @@ export const endRules: Record<EndCause, EndRule> = {
     () => "the server recycles the worker",
     (worker) => !worker.recycle,
   ),
-  "agent exited": labs(() => "the agent ended before the job did"),
+  "agent exited": labs((how) => `the agent ended before the job did${how === "" ? "" : `: ${how}`}`),
   "agent killed": labs(() => "the agent was killed, or its host restarted"),
   "agent lost": labs(() => "its agent had been started, and nothing of it is left"),
   "agent ended with its factory": labs(

@@ -14,7 +14,7 @@ import type { Action } from "./action.ts";
 import { type Agenda, atOnceMs } from "./action-queue.ts";
 import { wantsCheck } from "./free-testbeds.ts";
 import { limits } from "./times-and-limits.ts";
-import type { Observation } from "./observation.ts";
+import type { Look, Observation } from "./observation.ts";
 import { workerView } from "./server-view.ts";
 import { steps } from "./steps-by-worker-state.ts";
 import { jobTimeoutAt, lookDueMs, passedTimeout } from "./job-timeouts.ts";
@@ -46,7 +46,7 @@ function planInstance(instance: OpenInstance, seen: Observation, agenda: Agenda)
   if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
   if (step === "create" && wantsCheck(instance, seen))
     return agenda.add({ kind: "check again", instance } as Action);
-  if (step === "end") agenda.add({ kind: "end", instance, end: whyItEnds(instance, worker, agent) });
+  if (step === "end") agenda.add({ kind: "end", instance, end: whyItEnds(instance, worker, look) });
   // The table has a step in those phases alone whose instances it is for, and resumeStep() looks.
   else agenda.add({ kind: step, instance } as Action);
 }
@@ -69,13 +69,20 @@ function resumeStep(
 }
 
 /** An end by the agent that is not the job's own is the lab's failure. */
-function whyItEnds(instance: Instance, worker: WorkerView, agent: AgentView): End {
+function whyItEnds(instance: Instance, worker: WorkerView, look: Look | undefined): End {
+  const agent = look?.view ?? "unseen";
   if (worker === "gone") return { cause: "worker gone" };
   if (worker === "recycle") return { cause: "worker recycled" };
   if (agent === "done") return { cause: "job done" };
   if (isRust(instance)) return { cause: "agent ended with its factory" };
   if (agent === "absent") return { cause: "agent lost" };
-  return { cause: agent === "dead" ? "agent killed" : "agent exited" };
+  if (agent === "dead") return { cause: "agent killed" };
+  const exit = look?.exit ?? null;
+  if (exit === null) return { cause: "agent exited" };
+  return {
+    cause: "agent exited",
+    detail: "code" in exit ? `exit code ${exit.code}` : `signal ${exit.signal}`,
+  };
 }
 
 /** One look for all of a host's instances, over one connection. */

@@ -18,6 +18,8 @@ export interface Look {
   isStale: boolean;
   /** The last look before which the job may have printed. */
   printedMs: number;
+  /** How the agent ended, if it ended by itself. */
+  exit?: { code: number } | { signal: number } | null;
 }
 
 export interface ServerView {

@@ -124,7 +124,9 @@ test.concurrent("a job whose agent died was lost, which is a warning with the re
   const factory = it.start();
   const id = await it.submit("echo never");
   const { message, level } = await endOf(factory, id);
-  expect(message).toMatch(/^bed-1: the job was lost after \S+ s: the agent ended before the job did$/);
+  expect(message).toMatch(
+    /^bed-1: the job was lost after \S+ s: the agent ended before the job did: exit code 3$/,
+  );
   expect(level).toBe("warn");
   await stopped(factory);
 });

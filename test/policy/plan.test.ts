@@ -214,7 +214,16 @@ describe("plan() for the end of an instance", () => {
     const killed = "the agent was killed, or its host restarted";
     expect(reasonOf(cellOf("running", "online", "dead"))).toEqual({ reason: killed, untold: killed });
     const ended = "the agent ended before the job did";
-    expect(reasonOf(cellOf("running", "offline", "exited"))).toEqual({ reason: ended, untold: ended });
+    const cell = cellOf("running", "offline", "exited");
+    expect(reasonOf(cell)).toEqual({ reason: ended, untold: ended });
+    const exits = [
+      [{ code: 3 }, "exit code 3"],
+      [{ signal: 9 }, "signal 9"],
+    ] as const;
+    for (const [exit, how] of exits) {
+      const looks = new Map([["a/7", lookOf("exited", { exit })]]);
+      expect(reasonOf({ ...cell, looks })).toMatchObject({ untold: `${ended}: ${how}` });
+    }
   });
 
   const running = (over: Said, list = [workerOf({ online: true })]): Observation =>
