@@ -338,13 +338,16 @@ test("setup at a terminal asks for another token if the server refuses one, and 
   const refused = start(first.home, [...words, "--server-url", server.url]);
   await refused.answer("Token:", `not-a-token-of-this-server${enter}`);
   await refused.answer("the server refuses it", "");
+  await refused.answer("Use this token anyway? [y/N]", `pasted-too-soon${enter}`);
   await refused.answer("Use this token anyway? [y/N]", enter);
+  await refused.answer("Try another token? [Y/n]", `pasted-too-soon${enter}`);
   await refused.answer("Try another token? [Y/n]", enter);
   await refused.answer("Token:", `${token}${enter}`);
   await refused.answer("The server accepts the token", "");
   await refused.answer("Name of a testbed", enter);
   expect(await refused.exited).toBe(0);
   expect(readWritten(first.path, first.home).token.reveal()).toBe(token);
+  expect(refused.shown()).not.toContain("pasted-too-soon");
   // Keys of a configuration that is not there yet are of no help.
   expect(refused.shown()).not.toMatch(/factory\.token|token_file|general\./);
   rmSync(first.base, { recursive: true });

@@ -9,7 +9,8 @@ export interface Questions {
     read: (answer: string) => Parsed<T>,
     options?: { usual?: string; hidden?: boolean },
   ): Promise<T>;
-  isWanted(question: string, usual: boolean): Promise<boolean>;
+  /** `hidden`: where a person may paste a secret too soon. */
+  isWanted(question: string, usual: boolean, options?: { hidden?: boolean }): Promise<boolean>;
 }
 
 export function openQuestions(terminal: Terminal, print: (line: string) => void): Questions {
@@ -24,9 +25,10 @@ export function openQuestions(terminal: Terminal, print: (line: string) => void)
         print(`  ${parsed.wrong}\n  ${parsed.fix}`);
       }
     },
-    isWanted: async (question, usual) => {
+    isWanted: async (question, usual, options) => {
+      const prompt = `${question} ${usual ? "[Y/n]" : "[y/N]"} `;
       for (;;) {
-        const answer = (await terminal.ask(`${question} ${usual ? "[Y/n]" : "[y/N]"} `)).toLowerCase();
+        const answer = (await terminal.ask(prompt, options)).toLowerCase();
         if (answer === "") return usual;
         if (["y", "yes"].includes(answer)) return true;
         if (["n", "no"].includes(answer)) return false;

@@ -164,8 +164,8 @@ async function chooseToken(
       throw new FactoryError(`Cannot use the token: ${trial.why}`, { hint: "Nothing was written" });
     }
     print(trial.why);
-    if (await questions.isWanted("Use this token anyway?", false)) return token;
-    if (!(await questions.isWanted("Try another token?", true))) return null;
+    if (await questions.isWanted("Use this token anyway?", false, { hidden: true })) return token;
+    if (!(await questions.isWanted("Try another token?", true, { hidden: true }))) return null;
   }
 }
 
