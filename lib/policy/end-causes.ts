@@ -53,9 +53,9 @@ export const endRules: Record<EndCause, EndRule> = {
   ),
   "agent exited": labs((how) => `the agent ended before the job did${how === "" ? "" : `: ${how}`}`),
   "agent killed": labs(() => "the agent was killed, or its host restarted"),
-  "agent lost": labs(() => "its agent had been started, and nothing of it is left"),
+  "agent lost": labs(() => "its agent was started, but nothing of it is left"),
   "agent ended with its factory": labs(
-    () => "its agent ended with the factory program before this one, which had started it",
+    () => "its agent was started by the previous factory program, and ended with it",
   ),
   "never online": labs(
     (limit) => `the agent did not reach the server within start_timeout (${limit})`,
@@ -75,8 +75,8 @@ export const endRules: Record<EndCause, EndRule> = {
   "lease not renewed": nobodys((reason) => `the server does not renew the lease: ${reason}`),
   "job taken": nobodys((reason) => `another worker has the job: ${reason}`, never, "gone"),
   "worker refused": nobodys((reason) => `the server refused a worker: ${reason}`),
-  "worker of another": nobodys(() => "its worker is another instance's"),
-  "request lost": nobodys(() => "the request for a worker came to nothing"),
+  "worker of another": nobodys(() => "its worker belongs to another instance"),
+  "request lost": nobodys(() => "the request did not lead to a worker"),
 };
 
 export function endText({ cause, detail = "" }: End): string {

@@ -36,7 +36,7 @@ export function whyNotFree(
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
     if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
   }
-  if (seen.untaken.has(testbed.name)) return "an instance runs there that the database does not know";
+  if (seen.untaken.has(testbed.name)) return "an instance that is not in the database runs there";
   const rest = seen.rests.get(testbed.name);
   if (rest !== undefined && rest.untilMs > seen.now.uptimeMs) return rest.reason;
   // The locks of this host; without isolation there is one of all of it beside the testbeds' own.
@@ -47,13 +47,13 @@ export function whyNotFree(
     return "without isolation one instance at a time runs on its host";
   }
   if (isHere(testbed)) {
-    if (seen.host === null) return "this host was not looked at yet";
+    if (seen.host === null) return "this host has not been checked yet";
     const fault = seen.host.faults.get(testbed.name);
     if (fault !== undefined) return fault;
   }
   if (isReached(testbed)) {
     const reached = seen.reached.get(testbed.name);
-    if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} was not reached yet`;
+    if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} has not been reached yet`;
     if (!reached.ok) return reached.reason;
   }
   return null;

@@ -737,7 +737,7 @@ describe("plan() for free testbeds", () => {
     test("is looked at before the first job is asked for", () => {
       expect(kindsOf(ready({ host: null }))).toContain("look at host");
       expect(kindsOf(ready({ host: null }))).not.toContain("lease");
-      expect(whyNotFree(testbedOf(), sceneOf({ host: null }))).toBe("this host was not looked at yet");
+      expect(whyNotFree(testbedOf(), sceneOf({ host: null }))).toBe("this host has not been checked yet");
     });
 
     test("is looked at again each minute, and each 8 s while something is wrong: no job is asked for then", () => {
@@ -934,16 +934,16 @@ describe("whyNotFree()", () => {
     const config = configOf([testbed, testbedOf({ name: "b" })], "off");
     expect(why({ config, instances: [instanceOf({ testbed: "b" })] })).toMatch(/one instance at a time/);
     const far = testbedOf({ host: "lab-3" });
-    expect(why({}, far)).toBe("lab-3 was not reached yet");
+    expect(why({}, far)).toBe("lab-3 has not been reached yet");
     // A testbed of this host that has the same name is another one.
-    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) }, far)).toBe("lab-3 was not reached yet");
+    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) }, far)).toBe("lab-3 has not been reached yet");
     const reached = (over: { ok: true } | { ok: false; reason: string }): Partial<Observation> => ({
       reached: new Map([["a", { ...over, atMs: nowMs }]]),
     });
     expect(why(reached({ ok: false, reason: "lab-3 is away" }), far)).toBe("lab-3 is away");
     expect(why(reached({ ok: true }), far)).toBeNull();
     expect(why({}, testbedOf({ spRunnerUrl: "http://localhost:1" }))).toBe(
-      "http://localhost:1 was not reached yet",
+      "http://localhost:1 has not been reached yet",
     );
   });
 });
