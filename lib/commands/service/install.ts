@@ -5,6 +5,7 @@
 import { dirname } from "node:path";
 import bootScript from "../../service/boot.sh" with { type: "text" };
 import { readConfig } from "../../config/locations.ts";
+import { quoteCommand } from "../../hosts/ssh/argv.ts";
 import { describeUnit } from "../../service/unit.ts";
 import { lockStore } from "../../store/store.ts";
 import { FactoryError } from "../../words/failure.ts";
@@ -34,7 +35,7 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
       placeProgram(here, installed, args),
     );
     const isStarted = await startService(here, installed, { isNew, name, elevates: config.general.elevate });
-    report(here, installed, { name, isNew, isStarted });
+    reportInstalled(here, installed, { name, isNew, isStarted });
     return 0;
   } finally {
     lock.release();
@@ -126,16 +127,16 @@ async function startService(
   return "started";
 }
 
-function report(
+export function reportInstalled(
   { print, around }: ThisProcess,
   { kind, places, unit, link, base }: Installed,
   { name, isNew, isStarted }: { name: string; isNew: boolean; isStarted: Started },
 ): void {
   print(`${version.product} ${name} ${isNew ? "is installed" : "was installed already"} in ${places.prefix}`);
   if (isStarted === "no unit") {
-    print(
-      `Start it, and start it again whenever it ends: ${places.bootScript} run --base-dir ${base.directory}`,
-    );
+    const start = quoteCommand([places.bootScript, "run", "--base-dir", base.directory]);
+    print(`The program: ${places.bin}`);
+    print(`Start it, and start it again whenever it ends: ${start}`);
     return;
   }
   const what: Record<Started, string> = {
@@ -149,8 +150,13 @@ function report(
   if (kind === "user" && isStarted === "started") {
     print(`It ends when you log out, unless: sudo loginctl enable-linger ${around.env["USER"] ?? ""}`.trim());
   }
-  const command = (around.env["PATH"] ?? "").split(":").includes(dirname(link)) ? version.product : link;
-  const where = base.directory === `${around.home}/Oxide/ci/factory` ? "" : ` --base-dir ${base.directory}`;
+  const command = (around.env["PATH"] ?? "").split(":").includes(dirname(link))
+    ? version.product
+    : quoteCommand([link]);
+  const where =
+    base.directory === `${around.home}/Oxide/ci/factory`
+      ? ""
+      : ` ${quoteCommand(["--base-dir", base.directory])}`;
   print(`Its configuration, jobs and database are in ${base.directory}`);
   print(`Next: ${command} check${where}    # what would keep jobs away`);
   print(`Log:  journalctl ${kind === "user" ? "--user " : ""}-f -u ${unit}`);
