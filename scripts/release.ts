@@ -201,6 +201,32 @@ export function makeKey(path: string, trusted: string): string {
   return publicKeyOf(pem);
 }
 
+/** PEM. */
+function readKey(path: string): string {
+  try {
+    const pem = readFileSync(path, "utf8");
+    publicKeyOf(pem);
+    return pem;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot use the key ${path}: ${why}\n  \`release keys new FILE\` makes one`, {
+      cause: error,
+    });
+  }
+}
+
+const usage = `Usage: release DIRECTORY --key FILE [flags]
+  --key FILE          the private key that signs; may be repeated
+  --targets A,B       what to build for (${Object.keys(runtimes).join(",")})
+  --version V         the version (${own.version}, as in package.json)
+  --channel NAME      the channel (stable)
+  --revoke V          takes a version back; may be repeated. Builds nothing unless --version is given
+  --because TEXT      why it is revoked
+  --floor V           no host installs an older one. Builds nothing unless --version is given
+  --expires-days N    when hosts take the directory for stale (90)
+release keys new FILE     makes a key, and trusts it in lib/update/trusted-keys.json
+release keys show [FILE]  shows the public keys that are trusted, or FILE's`;
+
 async function main(words: string[]): Promise<void> {
   const { values, positionals } = parseArgs({
     args: words,
@@ -213,15 +239,15 @@ async function main(words: string[]): Promise<void> {
       "expires-days": { type: "string", default: "90" },
       floor: { type: "string" },
       revoke: { type: "string", multiple: true, default: [] },
+      help: { type: "boolean", short: "h" },
       because: { type: "string", default: "" },
     },
   });
+  if (values.help === true) return console.log(usage);
   const [first, second, path] = positionals;
   if (first === "keys" && second === "show") {
     const keys =
-      path === undefined
-        ? JSON.parse(readFileSync(trustedKeys, "utf8"))
-        : [publicKeyOf(readFileSync(path, "utf8"))];
+      path === undefined ? JSON.parse(readFileSync(trustedKeys, "utf8")) : [publicKeyOf(readKey(path))];
     for (const key of keys as string[]) console.log(key);
     return;
   }
@@ -233,11 +259,9 @@ async function main(words: string[]): Promise<void> {
     return;
   }
   if (first === undefined || first === "keys" || values.key.length === 0) {
-    throw new Error(
-      "Usage: release.ts DIRECTORY --key FILE [--targets A,B] [--version V] | keys new FILE | keys show",
-    );
+    throw new Error(usage);
   }
-  const privateKeys = values.key.map((file) => readFileSync(file, "utf8"));
+  const privateKeys = values.key.map(readKey);
   const trusted = JSON.parse(readFileSync(trustedKeys, "utf8")) as string[];
   if (!privateKeys.map(publicKeyOf).some((key) => trusted.includes(key))) {
     throw new Error(

@@ -152,3 +152,28 @@ test("makeKey() keeps the private key to its owner, out of the repository, and n
   expect(existsSync(inside)).toBe(false);
   expect(JSON.parse(readFileSync(trusted, "utf8"))).toEqual([made]);
 });
+
+const script = join(import.meta.dir, "../../scripts/release.ts");
+const called = (...words: string[]): { exitCode: number; said: string } => {
+  const ran = Bun.spawnSync([process.execPath, script, ...words], { cwd: scratch });
+  return { exitCode: ran.exitCode, said: `${ran.stdout.toString()}${ran.stderr.toString()}` };
+};
+
+test("--help shows every flag", () => {
+  const { exitCode, said } = called("--help");
+  expect(exitCode).toBe(0);
+  for (const flag of ["key", "targets", "version", "channel", "revoke", "because", "floor", "expires-days"])
+    expect(said).toContain(`--${flag} `);
+});
+
+test("a key file that cannot be read or holds no key is named, and what to do", () => {
+  const other = join(scratch, "not-a-key.pem");
+  writeFileSync(other, "x");
+  for (const path of ["/nowhere/key.pem", other]) {
+    const { exitCode, said } = called(join(scratch, "none"), "--key", path);
+    expect(exitCode).toBe(1);
+    expect(said).toContain(`Cannot use the key ${path}`);
+    expect(said).toContain("keys new");
+  }
+  expect(existsSync(join(scratch, "none"))).toBe(false);
+});
