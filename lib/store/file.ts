@@ -2,7 +2,7 @@
  * Opens, locks and migrates the database file, and explains its errors. row.ts knows the content of rows.
  */
 import { Database, SQLiteError } from "bun:sqlite";
-import { errorText, FactoryError } from "../words/failure.ts";
+import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../words/failure.ts";
 
 /** The daemon's whole loop waits for up to this time while another program, such as `sqlite3`, writes the file. */
 export const busyTimeoutMs = 250;
@@ -124,6 +124,10 @@ export function openReadOnly(path: string): Database {
 }
 
 export function cannotOpen(path: string, error: unknown): FactoryError {
+  if (isDiskFull(error)) {
+    const message = `Cannot write the database ${path}: ${errorText(error)}`;
+    return new FactoryError(message, { hint: fullDiskHint, cause: error });
+  }
   return new FactoryError(`Cannot open the database ${path}: ${errorText(error)}`, {
     hint: /not a database|malformed|damaged/.test(errorText(error))
       ? "Move it aside, but keep it; running agents are found again without it. Or name another file with -d"

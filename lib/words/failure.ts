@@ -16,6 +16,14 @@ export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+export const fullDiskHint = "The disk is full: make room and try again";
+
+export function isDiskFull(error: unknown): boolean {
+  return (
+    error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "SQLITE_FULL")
+  );
+}
+
 /** Whether the system refused a request, for example because the disk is full: not a fault of this program. */
 export function isRefusedBySystem(error: unknown): boolean {
   return error instanceof Error && "syscall" in error && "code" in error;

@@ -25,6 +25,7 @@ import { composeConfig } from "../../lib/commands/setup/config-text.ts";
 import { findTestbeds } from "../../lib/commands/setup/discovered.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { must } from "../lab/lab.ts";
+import { testWith } from "../lab/needs.ts";
 import { openSession, type Session } from "../lab/pty.ts";
 import { until } from "../lab/until.ts";
 
@@ -206,6 +207,28 @@ test("setup leaves nothing if it is killed in the middle", async () => {
 }, 20_000);
 
 const answered = ["--server-url", server.url, "--sp-runner", "sp-runner", "--sp-config", "/none/c.toml"];
+
+testWith("namespaces")(
+  "setup says of a full disk that it is full, and does not ask for another directory",
+  async () => {
+    const { home, base } = newHome();
+    mkdirSync(base, { recursive: true });
+    const fill =
+      'mount -t tmpfs -o size=8k none "$1"; head -c 9000 /dev/zero >"$1/fill" 2>/dev/null; shift; exec "$@"';
+    const words = [...answered, "--base-dir", base, "--target", `a=${grapefruit}`];
+    const child = Bun.spawn(["unshare", "--mount", "sh", "-c", fill, "sh", base, ...program, ...words], {
+      cwd: home,
+      env: environment(home, { FACTORY_TOKEN: token }),
+      stdin: "ignore",
+      stderr: "pipe",
+    });
+    const told = await child.stderr.text();
+    expect(await child.exited).toBe(2);
+    expect(told).toMatch(/Cannot write .*: ENOSPC/);
+    expect(told).toContain("The disk is full: make room and try again");
+    expect(told).not.toContain("--base-dir");
+  },
+);
 
 test("setup asks before it overwrites, and does not if the answer is empty", async () => {
   const { home, base, path } = newHome();

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { type Instance, type Phase, rustState } from "../../lib/words/domain.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
 import { Secret } from "../../lib/words/secret.ts";
+import { cannotOpen } from "../../lib/store/file.ts";
 import { isPassing, lockStore, openStore, openStoreForReading, type Store } from "../../lib/store/store.ts";
 import { at, instanceOf, openPhases, type Said, hasWorker } from "../policy/scenes.ts";
 import { testAsMortal } from "../lab/mortal.ts";
@@ -707,4 +708,19 @@ describe("a crash", () => {
     }
     expect(latest).toBe(-1);
   });
+});
+
+test("cannotOpen() says of a full disk that it is full", () => {
+  const full = new Database(":memory:");
+  full.run("PRAGMA max_page_count = 1");
+  try {
+    full.run("CREATE TABLE large (x)");
+    throw new Error("there was room");
+  } catch (error) {
+    const { message, hint } = cannotOpen("/data.sqlite3", error);
+    expect(message).toBe("Cannot write the database /data.sqlite3: database or disk is full");
+    expect(hint).toBe("The disk is full: make room and try again");
+  } finally {
+    full.close();
+  }
 });

@@ -8,7 +8,7 @@ import { readHttpUrl, type Parsed } from "../../config/schema.ts";
 import { parseConfig } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";
-import { errorText, FactoryError } from "../../words/failure.ts";
+import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../../words/failure.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
 import { type Discovery, findTestbeds } from "./discovered.ts";
@@ -222,7 +222,7 @@ async function write(
     return await files.writePrivate(path, text, { replace });
   } catch (error) {
     throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
-      hint: "Give --base-dir a directory that this user can write",
+      hint: isDiskFull(error) ? fullDiskHint : "Give --base-dir a directory that this user can write",
       cause: error,
     });
   }
