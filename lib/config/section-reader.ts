@@ -39,8 +39,14 @@ export function readSection<S extends z.ZodObject>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const wrong = new Set<unknown>();
+  const unknown = result.error.issues.flatMap((issue) =>
+    issue.code === "unrecognized_keys" ? issue.keys : [],
+  );
+  const misspelt = new Set(unknown.map((name) => nearestWord(name, keysOf(at))));
   for (const issue of result.error.issues) {
-    complainOf(issue, value, at, complain);
+    const [name] = issue.path;
+    const isMisspelt = typeof name === "string" && !(name in value) && misspelt.has(name);
+    if (!isMisspelt) complainOf(issue, value, at, complain);
     if (issue.path.length > 0) wrong.add(issue.path[0]);
     else if (issue.code === "unrecognized_keys") for (const name of issue.keys) wrong.add(name);
   }
@@ -103,9 +109,13 @@ function wordIssue(issue: z.core.$ZodIssue, value: unknown, rewrite: string): [s
   }
 }
 
-function fixUnknownKey(name: string, section: TomlPath): string {
+function keysOf(section: TomlPath): readonly string[] {
   const isInner = section.at(-1) === "keep" && section.length === 2 && section[0] === "general";
-  const known = isInner ? keepKeys : (sectionKeys[String(section[0])] ?? []);
+  return isInner ? keepKeys : (sectionKeys[String(section[0])] ?? []);
+}
+
+function fixUnknownKey(name: string, section: TomlPath): string {
+  const known = keysOf(section);
   const near = nearestWord(name, known);
   if (near !== null) return `Did you mean ${near}?`;
   return belongsElsewhere(name) ?? `Known here: ${known.join(", ")}`;

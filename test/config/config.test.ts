@@ -663,6 +663,13 @@ describe("a problem is reported with line, key and fix:", () => {
     ${fix}`);
   });
 
+  test("a misspelt key that is required is not reported as missing, too", () => {
+    const message = failureOf(withTestbed("").replace("sp_type", "sptype")).message;
+    expect(message).toMatch(
+      /^Cannot use config.toml: 1 problem\n.*testbed.a.sptype: unknown key\n +Did you mean sp_type\?$/,
+    );
+  });
+
   const names = [".", "..", ".a", "-a", "a/b", "a b", "a\\tb", "é", "a".repeat(65), "", "a\\u0000"];
   test.each(names)("a testbed named %j", (name) => {
     const [wrong] = failureOf(`${withTestbed("")}[testbed."${name}"]\nsp_type = "psc"\ntargets = ["t"]`)
