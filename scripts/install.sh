@@ -152,6 +152,16 @@ else
   has sha256sum || has shasum || has openssl ||
     die 'neither sha256sum, shasum nor openssl is there' 'Without one of them nothing can be verified: install one'
 fi
+# What setup would miss is said before anything is built or fetched.
+if [ ! -f "$base/config.toml" ] && ! { [ -t 1 ] && { [ -t 0 ] || (: </dev/tty) 2>/dev/null; }; }; then
+  missing=''
+  case " $* " in *' --server-url '*) ;; *) missing='--server-url URL' ;; esac
+  case " $*  ${FACTORY_TOKEN:+--token-file }" in
+  *' --token-file '*) ;;
+  *) missing="$missing${missing:+, }--token-file FILE (or FACTORY_TOKEN in the environment)" ;;
+  esac
+  [ -z "$missing" ] || die "Cannot ask without a terminal. Missing: $missing" 'Give these, or run install.sh in a terminal'
+fi
 if [ "$dry" = yes ]; then
   say "Would install $from for $target into $prefix"
   [ -f "$base/config.toml" ] && say "Would keep $base/config.toml" || say "Would set up $base/config.toml"

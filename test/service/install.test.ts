@@ -78,9 +78,11 @@ function openScene(content = program): Scene {
     script: filled,
     run: (words, { shell = "sh", env = {}, path: search = "/usr/bin:/bin" } = {}) => {
       const [name = "", ...more] = shell.split(" ");
-      const argv = [Bun.which(name, { PATH: "/usr/bin:/bin" }) ?? name, ...more, filled, "--user", ...words];
+      const shellPath = Bun.which(name, { PATH: "/usr/bin:/bin" }) ?? name;
+      const url = words.includes("--server-url") ? [] : ["--server-url", "https://b.example"];
+      const argv = [shellPath, ...more, filled, "--user", ...url, ...words];
       const run = Bun.spawnSync(argv, {
-        env: { PATH: search, HOME: home, ...env },
+        env: { PATH: search, HOME: home, FACTORY_TOKEN: "t", ...env },
         cwd: directory,
         stdin: "ignore",
       });
@@ -189,6 +191,25 @@ describe.each(shells)("install.sh under %s", (shell) => {
   });
 
   test.each([
+    ["an installation", []],
+    ["a dry run", ["--dry-run"]],
+  ])(
+    "%s without a terminal and a token ends before it gets anything, and names what is missing",
+    (_, words) => {
+      const it = openScene();
+      const env = { FACTORY_TOKEN: "" };
+      expect(it.run(["--offline", it.release, ...words], { shell, env })).toMatchObject({
+        code: 1,
+        said: expect.stringContaining("Missing: --token-file FILE") as string,
+      });
+      expect(it.files()).toEqual([]);
+      expect(it.called("setup")).toBeNull();
+      const given = it.run(["--offline", it.release, "--token-file", "/t", ...words], { shell, env });
+      expect(given).toMatchObject({ code: 0 });
+    },
+  );
+
+  test.each([
     [["--nonsense", "x"], "unknown flag --nonsense"],
     [["word"], 'unknown word "word"'],
     [["--prefix"], "--prefix needs a value"],
@@ -278,8 +299,9 @@ describe("a release on a server", () => {
 
   /** Without blocking the server. */
   async function run(it: Scene, words: string[], path: string): Promise<{ code: number; said: string }> {
-    const child = Bun.spawn(["/bin/sh", it.script, "--user", ...words], {
-      env: { PATH: path, HOME: it.home },
+    const given = ["--user", "--server-url", "https://b.example"];
+    const child = Bun.spawn(["/bin/sh", it.script, ...given, ...words], {
+      env: { PATH: path, HOME: it.home, FACTORY_TOKEN: "t" },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
