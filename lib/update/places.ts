@@ -219,6 +219,8 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     if ((await named(prev)) === null) await setMark(version, ".good");
     else await setMark(version, `+${startsOfTrial}`);
     await point(bin, version);
+    // It did not fail its trial, which ends here.
+    if (before !== null && (await mark(before))?.kind === "trial") await clearMark(before);
   }
 
   async function rollBack(reason: string): Promise<{ from: string; to: string }> {

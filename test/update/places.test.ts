@@ -135,3 +135,16 @@ test("placeOf() knows an installed executable by its path", () => {
   expect(placeOf("/usr/bin/buildomat-factory-sp-test")).toBeNull();
   expect(placeOf("/opt/versions/1.2.0/other")).toBeNull();
 });
+
+test("a version on trial that a newer one replaces is not marked as bad", async () => {
+  const places = await installed("1.0.0");
+  await put(places, "1.1.0");
+  await places.switchTo("1.1.0");
+  // It was started once.
+  await files.rename(`${places.prefix}/boot/1.1.0+3`, `${places.prefix}/boot/1.1.0+2`);
+  await put(places, "1.2.0");
+  await places.switchTo("1.2.0");
+  await places.settle();
+  expect(await places.mark("1.1.0")).toBeNull();
+  expect(await places.previous()).toBe("1.0.0");
+});
