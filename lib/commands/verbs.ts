@@ -40,7 +40,7 @@ const jsonArgs: ArgsDef = {
 
 export const verbs: Record<string, Command<ThisProcess>> = {
   run: {
-    description: "Lease jobs and run them until stopped (also without a command)",
+    description: "Lease jobs and run them until stopped",
     args: baseArgs,
     run: async (here, args) => await (await import("./run.ts")).runFactory(here, args),
   },

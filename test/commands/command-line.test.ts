@@ -1,6 +1,7 @@
 /** What the words after the program's name are answered with where they cannot be understood. */
 import { describe, expect, test } from "bun:test";
 import { runCommandLine } from "../../lib/commands/command-line.ts";
+import { verbs } from "../../lib/commands/verbs.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
 
 async function refusalOf(words: string[]): Promise<FactoryError> {
@@ -46,4 +47,8 @@ describe("runCommandLine() refuses, as usage,", () => {
     expect(refusal.message).toBe(message);
     expect(refusal.exitCode).toBe(2);
   });
+});
+
+test("the help of `run`, which the program's own help repeats, does not explain twice what runs without a command", () => {
+  expect(verbs["run"]?.description).toBe("Lease jobs and run them until stopped");
 });
