@@ -92,6 +92,7 @@ test.concurrent("an end that came while no factory ran is not missed", async () 
   await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
   stopped.kill("SIGTERM");
   expect(await stopped.exited).toBe(0);
+  expect(stopped.log().map(({ message }) => message)).toContain("SIGTERM: stopping; agents are left running");
   letEnd(it);
   expect((await it.ended(id)).state).toBe("completed");
   const factory = it.start();
@@ -275,6 +276,8 @@ test.concurrent("F09 a token that the server refuses stops leasing and nothing e
   expect(it.proxy.calls).not.toContain("POST /0/factory/lease");
   factory.kill("SIGTERM");
   expect(await factory.exited).toBe(0);
+  // No agent runs.
+  expect(factory.log().map(({ message }) => message)).toContain("SIGTERM: stopping");
 });
 
 test.concurrent("F15 a worker of ours without an instance is deleted, not at once", async () => {

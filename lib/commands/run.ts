@@ -72,7 +72,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   const stop = (signal: string): void => {
     stopsAsked += 1;
     if (stopsAsked > 1) here.exit(0);
-    log.info(`${signal}: stopping; agents are left running`);
+    log.info(`${signal}: stopping${known.instances.size > 0 ? "; agents are left running" : ""}`);
     daemon.stop();
   };
   here.on("SIGTERM", () => stop("SIGTERM"));
