@@ -959,6 +959,13 @@ test.each(verdicts)("judge() of %s", (_, over, said) => {
   for (const { severity, hint } of findings) if (severity === "ok") expect(hint).toBeNull();
 });
 
+test("judge() asks for a testbed if the configuration has none", () => {
+  const hint = judge({ ...good, config: { ...good.config, testbeds: [] } }).find(
+    ({ severity, subject }) => severity === "error" && subject === "testbeds",
+  )?.hint;
+  expect(hint).toMatch(/^Add a \[testbed\.NAME\] section/);
+});
+
 test("judge() says about a target only what can be known", () => {
   const said = (facts: Facts): string[] =>
     judge(facts)

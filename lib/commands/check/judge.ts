@@ -62,7 +62,9 @@ function judgeTestbeds(facts: Facts): Finding[] {
   const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
   if (canRun) return [...told, ...judgeLocks(facts)];
   const hint =
-    "Enable at least one [testbed.*] that serves a target with an id; its host must answer and its check succeed";
+    config.testbeds.length === 0
+      ? "Add a [testbed.NAME] section that serves a target with an id"
+      : "Enable at least one [testbed.*] that serves a target with an id; its host must answer and its check succeed";
   return [...told, error("testbeds", "no testbed can take a job", hint)];
 }
 
