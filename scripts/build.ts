@@ -89,7 +89,12 @@ function git(...args: string[]): string | null {
 
 if (import.meta.main) {
   const executable = join(root, "dist", "buildomat-factory-sp-test");
-  await buildExecutable({ entry: join(root, "factory.ts"), executable });
+  try {
+    await buildExecutable({ entry: join(root, "factory.ts"), executable });
+  } catch (error) {
+    console.error(`Cannot build ${executable}: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
   const megabytes = (statSync(executable).size / 1e6).toFixed(1);
   console.log(`${relative(process.cwd(), executable)}  ${megabytes} MB`);
 }

@@ -138,6 +138,10 @@ row=$(printf '%s\n' "$artifacts" | grep "^$target ") || row=
 if [ "$checkout" = yes ]; then
   root=${script_directory%/scripts}
   [ -f "$root/factory.ts" ] || die "$root is not a checkout" 'Start scripts/install.sh of the checkout itself'
+  for directory in "$root" "$root/dist" "$root/node_modules"; do
+    [ ! -e "$directory" ] || [ -w "$directory" ] ||
+      die "this user cannot write to $directory, where it is built" 'Run it as the owner of the checkout, or from a checkout of your own'
+  done
   has npx || die 'npx is not there, which fetches Bun to build with' 'Install Node.js with npm, or install a release'
   from="the checkout $root"
 else

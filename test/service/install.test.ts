@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -232,6 +233,30 @@ describe.each(shells)("install.sh under %s", (shell) => {
     expect(it.run(["--uninstall", "--purge", "--yes"], { shell }).code).toBe(0);
     expect(it.called("service")?.slice(0, 4)).toEqual(["service", "uninstall", "--purge", "--yes"]);
   });
+});
+
+test("a checkout that this user may not write is named with what to do, and nothing is built", () => {
+  const scene = mkdtempSync(join(root, "checkout-"));
+  for (const name of ["scripts", "home"]) mkdirSync(join(scene, name));
+  for (const path of [root, scene]) chmodSync(path, 0o755);
+  chmodSync(join(scene, "home"), 0o777);
+  writeFileSync(join(scene, "factory.ts"), "");
+  writeFileSync(join(scene, "package.json"), "{}");
+  const installer = join(scene, "scripts/install.sh");
+  writeFileSync(installer, script);
+  const isRoot = process.getuid?.() === 0;
+  const as = isRoot ? ["setpriv", "--reuid=65534", "--clear-groups"] : [];
+  chmodSync(scene, 0o555);
+  const words = ["--user", "--from-checkout", "--server-url", "https://b.example"];
+  const ran = Bun.spawnSync([...as, "sh", installer, ...words], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: join(scene, "home"), FACTORY_TOKEN: "t" },
+    stdin: "ignore",
+  });
+  chmodSync(scene, 0o755);
+  expect(ran.stderr.toString()).toBe(
+    `install.sh: this user cannot write to ${scene}, where it is built\n  Run it as the owner of the checkout, or from a checkout of your own\n`,
+  );
+  expect(ran.exitCode).toBe(1);
 });
 
 describe("install.sh on a host that the release is not for", () => {
