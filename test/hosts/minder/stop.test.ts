@@ -1,6 +1,7 @@
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
 import type { GoResult, StopResult } from "../../../lib/hosts/minder/minder-answer.ts";
+import { minderScript } from "../../../lib/hosts/minder/script-text.ts";
 import {
   describe,
   test,
@@ -175,6 +176,21 @@ describe("stop()", () => {
     }
     expect(wentCount).toBeGreaterThan(0);
     expect(wentCount).toBeLessThan(20);
+  });
+
+  test("keeps the directory if go claims the start just while the claim is read", async () => {
+    lab = openLab();
+    const spec = lab.spec({ agent: ["/bin/true"] });
+    expect(await lab.minder.arm(spec)).toEqual({ kind: "armed", refusal: null });
+    // The moment between two lines of the script: the first found no claim.
+    const line = 'elif [ -e "$1/minder/claim" ]; then';
+    const edit = (script: string): string =>
+      script.replace(line, `elif printf 'go\\n' >"$1/minder/claim"; then`);
+    expect(minderScript).toContain(line);
+    const late = openLab({ locks: lab.locks, edit });
+    expect(await late.minder.stop(spec.directory, { graceMs: 1000 })).toEqual({ kind: "stopped" });
+    expect(existsSync(spec.directory)).toBe(true);
+    await late.close();
   });
 });
 

@@ -17,7 +17,12 @@ claim() {
 # empty one is of a power cut, and nobody went.
 read_claim() {
   claimed=
-  if read_line "$1/minder/claim"; then claimed=$line; elif [ -e "$1/minder/claim" ]; then claimed=expired; fi
+  if read_line "$1/minder/claim"; then
+    claimed=$line
+  elif [ -e "$1/minder/claim" ]; then
+    # It may have been made between the two lines above: what it says then lasts.
+    if read_line "$1/minder/claim"; then claimed=$line; else claimed=expired; fi
+  fi
 }
 
 # json_field NAME: from the record in $record, which this script wrote itself, on one line.
