@@ -180,9 +180,24 @@ async function onTrial(): Promise<void> {
   await lab.places.switchTo("1.1.0");
 }
 
-test("a version on trial is confirmed after two minutes, and asks for no newer one before", async () => {
+test("a version on trial does not ask for a newer one, however long its trial is", async () => {
   await onTrial();
+  await lab.updater().remember({ before: { version: "1.1.0", isServerDown: false, unseen: [] } });
   await lab.release("1.2.0");
+  look.isServerDown = true;
+  start({ mode: "auto" }, { running: "1.1.0" });
+  await pass(9 * minute);
+  expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "trial" });
+  expect(await lab.updater().state()).toMatchObject({ nextCheckAt: null, offered: "1.1.0" });
+  look.isServerDown = false;
+  await until("it asks once it is trusted", async () => {
+    await pass(minute);
+    return (await lab.updater().state()).nextCheckAt !== null;
+  });
+});
+
+test("a version on trial is confirmed after two minutes", async () => {
+  await onTrial();
   start({ mode: "auto" }, { running: "1.1.0" });
   await pass(minute);
   expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "trial" });
