@@ -108,6 +108,6 @@ async function playParts(options: JobOptions, queue: EventQueue): Promise<string
     if (!answer.ok) options.log.error(`the server refuses the end of task ${task.id}: ${answer.message}`);
     if (fault !== null) break;
   }
-  const isUploaded = await uploadOutputs({ ...files, wanted: kind.outputs() });
-  return fault ?? (isUploaded ? null : "its outputs cannot all be uploaded");
+  const lack = await uploadOutputs({ ...files, wanted: kind.outputs() });
+  return fault ?? (lack === null ? null : `its outputs cannot all be uploaded: ${lack}`);
 }

@@ -99,6 +99,10 @@ test.concurrent("success, exit 3 and cancel of the built-in agent's jobs read di
   expect((await endOf(factory, bad)).message).toMatch(
     /^bed-1: job "flash" failed after \S+ s: task "task-0": exit code 3$/,
   );
+  const bare = await it.submit("true", { name: "bare", rules: ["=/nowhere/report"] });
+  expect((await endOf(factory, bare)).message).toMatch(
+    /failed after \S+ s: its outputs cannot all be uploaded: rule "\/nowhere\/report" required a match, but was not used$/,
+  );
   const cancelled = await it.submit(waitFor(it), { name: "long" });
   await until("it runs", async () => (await it.said(cancelled, "stdout")).includes("started"));
   must(await it.user.cancel(cancelled));

@@ -33,11 +33,11 @@ const chunkBytes = 5 * 1024 * 1024;
 /** The server commits in milliseconds, and its first answer is always "not yet". The last is the real agent's step. */
 const commitPollsMs = [20, 50, 100, 200, 500, 1000];
 
-/** Uploads what the job's rules name. False when there was an error; each was put as an event. */
-export async function uploadOutputs(upload: Upload): Promise<boolean> {
-  let isGood = true;
+/** Uploads what the job's rules name. Returns the first error, or null; each was put as an event. */
+export async function uploadOutputs(upload: Upload): Promise<string | null> {
+  let fault: string | null = null;
   const report = async (error: string): Promise<void> => {
-    isGood = false;
+    fault ??= error;
     await upload.put("worker", `upload error: ${error}`);
   };
   const named = await scanOutputs(upload.job.output_rules, report, upload.locate);
@@ -56,7 +56,7 @@ export async function uploadOutputs(upload: Upload): Promise<boolean> {
     }
   }
   for (const error of scan.unused(uploaded)) await report(error);
-  return isGood;
+  return fault;
 }
 
 /** A service's job has the factory's user read for it, and may name what is its own alone. */

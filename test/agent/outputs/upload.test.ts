@@ -78,7 +78,7 @@ async function upload({
       size_change_ok: marks.includes("%"),
     },
   ];
-  const isGood = await uploadOutputs({
+  const fault = await uploadOutputs({
     job: { id: "J", name: "job", output_rules, tasks: [], inputs: [] },
     api,
     calls: createJobCalls({ clock, log: silent, doubt: () => undefined }),
@@ -92,7 +92,7 @@ async function upload({
     put: async (_, payload) => void events.push(payload.replaceAll(root, "")),
     ...more,
   });
-  return { isGood, events, chunks, sleeps, commits };
+  return { isGood: fault === null, events, chunks, sleeps, commits };
 }
 
 describe("uploadOutputs()", () => {
