@@ -105,7 +105,9 @@ function definition(
   name: string,
   { description, args }: Pick<Command<never>, "description" | "args">,
 ): CommandDef {
-  return { meta: { name, description }, args: args ?? {} };
+  // A flag without a description is for install.sh alone.
+  const shown = Object.entries(args ?? {}).filter(([, arg]) => arg.description !== undefined);
+  return { meta: { name, description }, args: Object.fromEntries(shown) };
 }
 
 function tree<Here>({ name, description, commands }: CommandLine<Here>): CommandDef {

@@ -52,3 +52,15 @@ describe("runCommandLine() refuses, as usage,", () => {
 test("the help of `run`, which the program's own help repeats, does not explain twice what runs without a command", () => {
   expect(verbs["run"]?.description).toBe("Lease jobs and run them until stopped");
 });
+
+test.each([
+  ["setup", "--installing"],
+  ["service", "--release"],
+])("the help of %s shows no %s, which is for install.sh alone", async (verb, flag) => {
+  const lines: string[] = [];
+  const print = (line: string): void => void lines.push(line);
+  const program = { name: "factory", description: "", usual: "run", version: "1", print, commands: verbs };
+  await runCommandLine([verb, "--help"], { ...program, here: null as never });
+  expect(lines.join("\n")).toContain("--base-dir");
+  expect(lines.join("\n")).not.toContain(flag);
+});

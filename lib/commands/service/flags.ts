@@ -27,10 +27,8 @@ export const serviceArgs: ArgsDef = {
     description: "the factory's directory ($FACTORY_BASE, else ~/Oxide/ci/factory)",
   },
   "files-only": { type: "boolean", description: "without systemd: the files alone, for another supervisor" },
-  release: {
-    type: "boolean",
-    description: "install: the executable is a verified release (set by install.sh)",
-  },
+  /** Set by install.sh. */
+  release: { type: "boolean" },
   purge: { type: "boolean", description: "uninstall: the base directory, too" },
   yes: { type: "boolean", description: "uninstall: do not ask" },
 };

@@ -21,5 +21,6 @@ export const setupArgs: ArgsDef = {
     description: "a target and its ULID on the server; may be repeated",
   },
   "update-url": { type: "string", valueHint: "URL", description: "where new versions come from" },
-  installing: { type: "boolean", description: "set by install.sh, which says what comes next" },
+  /** Set by install.sh, which says what comes next. */
+  installing: { type: "boolean" },
 };
