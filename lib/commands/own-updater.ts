@@ -47,6 +47,7 @@ export function openOwnUpdater(
     running: place.version,
     target: version.target,
     url: config.update.url,
+    configPath: base.config,
     channel: config.update.channel,
     database: () => ({
       least: existsSync(base.database) ? tryReading(base.database).least : 0,

@@ -28,6 +28,8 @@ export interface UpdaterOptions {
   target: string;
   /** `update.url`. */
   url: string | null;
+  /** Where that is set. */
+  configPath: string;
   channel: string;
   /** What a version must know of the tables to open the database as it is, and what this one knows. */
   database(): { least: number; knows: number };
@@ -85,7 +87,7 @@ export function openUpdater(options: UpdaterOptions): Updater {
     const { url } = options;
     if (url === null) {
       throw new FactoryError("Cannot look for a new version: update.url is not set", {
-        hint: "Set it to where releases are: a static server, or a directory such as a mounted stick",
+        hint: `Set it in ${options.configPath} to where releases are: a static server, or a directory such as a mounted stick`,
       });
     }
     const mirror = openMirror({ ...options, url });

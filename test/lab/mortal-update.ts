@@ -44,6 +44,7 @@ const updater = openUpdater({
   running: (await places.current()) ?? "0.0.0",
   target: "linux-x64",
   url,
+  configPath: "/config",
   channel: "stable",
   database: () => ({ least: 6, knows: 100 }),
   selfTest: { args: [], env: { PATH: "/usr/bin:/bin" } },

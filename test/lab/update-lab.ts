@@ -92,6 +92,7 @@ export async function openUpdateLab(): Promise<UpdateLab> {
         url: mirror,
         channel: "stable",
         database: () => ({ least: 6, knows: 100 }),
+        configPath: "/config",
         selfTest: { args: ["-f", "/config"], env: { PATH: "/usr/bin:/bin" } },
         takeLock: () => lockStore(join(prefix, "install")),
         report: (line) => said.push(line),

@@ -295,8 +295,12 @@ test("a roll-back works on a full disk", async () => {
   expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
 });
 
-test("without update.url nothing is asked, and the message says what to set", async () => {
-  expect(await complaint(lab.updater({ url: null }).check(newest))).toContain("update.url");
+test("without update.url nothing is asked, and the message says what to set, and in which file", async () => {
+  const check = lab.updater({ url: null, configPath: "/the/config.toml" }).check(newest);
+  expect(await check.catch((error: unknown) => error)).toMatchObject({
+    message: expect.stringContaining("update.url") as string,
+    hint: expect.stringContaining("/the/config.toml") as string,
+  });
 });
 
 test("a state that cannot be read is a fresh one", async () => {
