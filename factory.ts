@@ -36,7 +36,10 @@ function openThisProcess(): ThisProcess {
     temporaryDirectory: tmpdir(),
     around: {
       env: process.env,
-      home: homedir(),
+      // A job may start bmat as a user who has none.
+      get home() {
+        return homedir();
+      },
       platform: process.platform,
       workingDirectory: process.cwd(),
       readText: (path) => readFileSync(path, "utf8"),

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { buildExecutable } from "../scripts/build.ts";
 import { openAgentLab } from "./lab/agent-lab.ts";
+import { testWith } from "./lab/needs.ts";
 
+const testAsRoot = testWith("root");
 const directory = mkdtempSync(join(tmpdir(), "executable-"));
 const executable = join(directory, "dist", "built");
 const probe = join(directory, "dist", "probe");
@@ -86,4 +88,14 @@ test("the executable's --version is product, version, commit and target on one l
 
 test("the executable may be run by everybody and written by its owner alone", () => {
   expect(statSync(executable).mode & 0o777).toBe(0o755);
+});
+
+testAsRoot("it starts for a user without a name and without HOME, as a job may call bmat", () => {
+  chmodSync(directory, 0o755);
+  const bare = ["setpriv", "--reuid=54321", "--clear-groups", "env", "-i"];
+  const { stdout, exitCode } = start(...bare, executable, "bmat", "--help");
+  expect({ exitCode, isHelp: stdout.includes("usage: bmat factory name") }).toEqual({
+    exitCode: 0,
+    isHelp: true,
+  });
 });

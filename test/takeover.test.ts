@@ -167,7 +167,7 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   ]);
   for (const id of [lost, orphaned]) {
     expect((await it.ended(id)).state).toBe("failed");
-    expect((await it.said(id, "worker")).join()).toContain("the factory program before this one");
+    expect((await it.said(id, "worker")).join()).toContain("the previous factory program");
   }
   // A look that began before names its directory, too.
   await until("nothing of its task runs", () => it.processes(dead.directory).length === 0);
