@@ -223,6 +223,11 @@ describe("a testbed with an sp-runner service", () => {
     await using lab = await openRunnerLab();
     const factory = lab.start();
     const id = await begun(lab);
+    // Else the answer counts as lost, and the board must be idle for a minute.
+    await until(
+      "the agent has the service's answer",
+      () => lab.instanceFile("bed-1_1", "opt/etc/sp-runner.json")?.includes('"submitted"') === true,
+    );
     for (let kills = 0; kills <= 3; kills += 1) {
       // Started is not yet running: what is to become the agent may still be a shell.
       await until("an agent is killed", () => killInstance(lab, "bed-1_1", "the agent alone") > 0);
