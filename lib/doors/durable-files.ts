@@ -1,5 +1,5 @@
 /** The door to files that must be whole after a power cut: each change is on the disk when its call resolves. */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import {
   chmod,
@@ -17,6 +17,7 @@ import {
 import { dirname } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
+import { sha256 } from "./files.ts";
 
 /** What a person may read and start; secrets do not belong here. */
 export interface DurableFiles {
@@ -57,11 +58,7 @@ export function openDurableFiles(): DurableFiles {
     list: async (path) => ((await orNull(() => readdir(path))) ?? []).toSorted(),
     readLink: async (path) => await orNull(() => readlink(path)),
     size: async (path) => (await orNull(() => lstat(path)))?.size ?? null,
-    sha256: async (path) => {
-      const hash = createHash("sha256");
-      for await (const part of createReadStream(path)) hash.update(part as Buffer);
-      return hash.digest("hex");
-    },
+    sha256,
     readParts: (path, offset) => createReadStream(path, { start: offset }) as AsyncIterable<Uint8Array>,
     unpack: async (from, to, maxBytes) => {
       await rm(to, { force: true });

@@ -51,11 +51,7 @@ export function openFiles(): Files {
         throw error;
       }
     },
-    sha256: async (path) => {
-      const hash = createHash("sha256");
-      for await (const part of createReadStream(path)) hash.update(part as Buffer);
-      return hash.digest("hex");
-    },
+    sha256,
     makePrivate: async (path) => {
       await mkdir(path, { recursive: true, mode: 0o700 });
     },
@@ -82,6 +78,12 @@ export function openFiles(): Files {
       }
     },
   };
+}
+
+export async function sha256(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const part of createReadStream(path)) hash.update(part as Buffer);
+  return hash.digest("hex");
 }
 
 async function readPiece(

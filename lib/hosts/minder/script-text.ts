@@ -7,6 +7,7 @@ import lock from "./sh/lock.sh" with { type: "text" };
 import record from "./sh/record.sh" with { type: "text" };
 import arm from "./sh/arm.sh" with { type: "text" };
 import build from "./sh/build.sh" with { type: "text" };
+import nap from "../nap.sh" with { type: "text" };
 import attend from "./sh/wait-for-go.sh" with { type: "text" };
 import first from "./sh/first.sh" with { type: "text" };
 import cover from "./sh/cover.sh" with { type: "text" };
@@ -27,6 +28,7 @@ export const minderScript = [
   record,
   arm,
   build,
+  nap,
   attend,
   first,
   cover,

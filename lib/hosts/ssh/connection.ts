@@ -9,7 +9,11 @@ import type { Random } from "../../doors/random.ts";
 import { longestAnswerBytes } from "../minder/transport.ts";
 import { quoteCommand, sshArgv, type SshFiles, withoutBreaks } from "./argv.ts";
 import { type Line, openLine, type Pace } from "./lifeline.ts";
-import lineScript from "./lifeline.sh" with { type: "text" };
+import nap from "../nap.sh" with { type: "text" };
+import lifeline from "./lifeline.sh" with { type: "text" };
+
+/** The far end of a lifeline. */
+export const lineScript = `${nap}\n${lifeline}`;
 
 export interface Connection {
   /** The words reach the program unchanged, in the login's environment. Exit code 255 is a failure of ssh itself. */

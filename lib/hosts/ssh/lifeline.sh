@@ -112,20 +112,6 @@ is_this_shell() {
   else ps -o args= -p "$1" | grep -qF "$mark"; fi
 }
 
-# nap SECONDS: sleeps, and leaves nothing when this process gets the signal $nap_end. Where sleep is a part of the shell there is
-# no other process, and KILL is enough; ksh93 may miss a signal that comes as it begins to wait.
-nap() {
-  [ "$nap_end" = TERM ] || { sleep "$1"; return; }
-  is_over=no nap=''
-  # KILL: a child that has not become sleep yet would lose a TERM, because it still has this trap.
-  trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
-  sleep "$1" &
-  nap=$!
-  [ "$is_over" = no ] || kill -KILL "$nap"
-  wait "$nap"
-  [ "$is_over" = no ] || exit 0
-}
-
 # renew_guard: ends this shell some minutes after the last sign of life, should the connection never say that it is gone.
 renew_guard() {
   end_guard
@@ -142,7 +128,7 @@ renew_guard() {
 end_guard() { [ -z "$guard" ] || kill -s "$nap_end" "$guard" 2>/dev/null; }
 
 change='' IFS=' '
-case $(type sleep) in *builtin*) nap_end=KILL ;; *) nap_end=TERM ;; esac
+know_nap_end
 trap end_guard EXIT
 # Caught, not ignored: what is ignored would stay so in every command.
 trap 'exit 0' HUP PIPE

@@ -7,7 +7,7 @@ import { type Clock, openClock } from "../../../lib/doors/clock.ts";
 import { openProcesses, type Talk } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
 import { type Line, openLine } from "../../../lib/hosts/ssh/lifeline.ts";
-import lineScript from "../../../lib/hosts/ssh/lifeline.sh" with { type: "text" };
+import { lineScript } from "../../../lib/hosts/ssh/connection.ts";
 import { processesNaming } from "../../lab/leavings.ts";
 import { createSettableClock } from "../../lab/settable-clock.ts";
 import { until } from "../../lab/until.ts";

@@ -36,7 +36,7 @@ start_first() {
 # attend: armed. Waits until the first process and all others have ended, then releases the testbed.
 attend() {
   report "armed${refusal:+ $refusal}"
-  case $(type sleep) in *builtin*) nap_end=KILL ;; *) nap_end=TERM ;; esac
+  know_nap_end
   remind &
   timer=$!
   while IFS= read -r event <&5; do
@@ -82,18 +82,4 @@ remind() {
   exec 4>&- 5<&-
   nap "$expiry"
   [ ! -p "$directory/minder/events" ] || printf 'time\n' 1<>"$directory/minder/events"
-}
-
-# nap SECONDS: sleeps, and leaves nothing when this process gets the signal $nap_end. Where sleep is a part of the shell there is
-# no other process, and KILL is enough; ksh93 may miss a signal that comes as it begins to wait.
-nap() {
-  [ "$nap_end" = TERM ] || { sleep "$1"; return; }
-  is_over=no nap=
-  # KILL, because a child that has not become sleep yet would take a TERM for the one that it was forked with.
-  trap 'is_over=yes; [ -z "$nap" ] || kill -KILL "$nap"' TERM
-  sleep "$1" &
-  nap=$!
-  [ "$is_over" = no ] || kill -KILL "$nap"
-  wait "$nap"
-  [ "$is_over" = no ] || exit 0
 }
