@@ -1,13 +1,16 @@
 /** The script between the supervisor and the program, in each shell that a lab host may have as its sh. */
 import { afterAll, describe, expect } from "bun:test";
 import {
+  appendFileSync,
   chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,6 +27,8 @@ interface Prefix {
   start(env?: Record<string, string>): { said: string; code: number };
   marks(): string[];
   links(): string[];
+  /** Writes the file with a version's hash, as an installation does. */
+  hash(...versions: string[]): void;
   directory: string;
 }
 
@@ -44,6 +49,13 @@ function openPrefix(shell: string, marks: string[], bodies: Record<string, strin
   writeFileSync(join(directory, "libexec", "boot"), script);
   return {
     directory,
+    hash: (...versions) => {
+      for (const version of versions) {
+        const at = join(directory, "versions", version);
+        const sum = new Bun.CryptoHasher("sha256").update(readFileSync(join(at, product))).digest("hex");
+        writeFileSync(join(at, "sha256"), `${sum}  ${product}\n`);
+      }
+    },
     start: (env = {}) => {
       const argv = [...shell.split(" "), join(directory, "libexec", "boot"), "run", "--base-dir", "a b"];
       const run = Bun.spawnSync(argv, { env: { PATH: "/usr/bin:/bin", ...env }, cwd: "/" });
@@ -115,5 +127,29 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
     expect(prefix.start().code).toBeGreaterThan(0);
     expect(prefix.marks()).toEqual(["1.1.0+0"]);
     expect(prefix.start().said).toStartWith("1.0.0|");
+  });
+
+  test("F110 a confirmed version that is damaged on the disk is left for the one before at its second start", () => {
+    const prefix = openPrefix(shell, ["1.0.0.good", "1.1.0.good"]);
+    prefix.hash("1.0.0", "1.1.0");
+    writeFileSync(join(prefix.directory, "versions/1.1.0", product), "\x7fELF truncated");
+    // Its last start was long ago.
+    utimesSync(join(prefix.directory, "boot/1.1.0.good"), 1, 1);
+    expect(prefix.start().code).toBeGreaterThan(0);
+    expect(prefix.start().said).toStartWith("1.0.0|");
+    expect(prefix.links()).toEqual(["1.0.0"]);
+    expect(prefix.start().said).toStartWith("1.0.0|");
+    expect(prefix.marks()).toEqual(["1.0.0.good", "1.1.0.good"]);
+  });
+
+  test("a confirmed version that fails again and again stays if its bytes are right, or if those of the one before are not", () => {
+    const prefix = openPrefix(shell, ["1.1.0.good"], { "1.1.0": "exit 2" });
+    prefix.hash("1.0.0", "1.1.0");
+    const start = (): string => prefix.start().said.split("|")[0] ?? "";
+    expect([start(), start(), start()]).toEqual(["1.1.0", "1.1.0", "1.1.0"]);
+    for (const version of ["1.0.0", "1.1.0"]) {
+      appendFileSync(join(prefix.directory, "versions", version, product), "# damaged");
+    }
+    expect([start(), start()]).toEqual(["1.1.0", "1.1.0"]);
   });
 });
