@@ -76,6 +76,11 @@ while [ "$count" -gt 0 ]; do
   esac
 done
 
+# Every user of a host can read a program's arguments.
+authority=${url#*://} authority=${authority%%/*}
+case $authority in
+*@*) die '--url has a user name or a password' 'Let the server serve the release without a password: its signature protects it. Or copy it here and use --offline' ;;
+esac
 [ -n "${HOME-}" ] || die 'HOME is not set' 'Set it to the home directory of this user'
 absolute() { case $1 in /*) say "$1" ;; *) say "$PWD/$1" ;; esac; }
 if [ "$user" = yes ]; then

@@ -221,7 +221,7 @@ const usage = `Usage: release DIRECTORY --key FILE [flags]
   --version V         the version (${own.version}, as in package.json)
   --channel NAME      the channel (stable)
   --revoke V          takes a version back; may be repeated. Builds nothing unless --version is given
-  --because TEXT      why it is revoked
+  --because TEXT      why it is revoked, for the hosts' users
   --floor V           no host installs an older one. Builds nothing unless --version is given
   --expires-days N    when hosts take the directory for stale (90)
 release keys new FILE     makes a key, and trusts it in lib/update/trusted-keys.json
@@ -260,6 +260,10 @@ async function main(words: string[]): Promise<void> {
   }
   if (first === undefined || first === "keys" || values.key.length === 0) {
     throw new Error(usage);
+  }
+  const [revoked] = values.revoke;
+  if (revoked !== undefined && values.because.trim() === "") {
+    throw new Error(`Add --because TEXT: hosts show their users why ${revoked} is revoked`);
   }
   const privateKeys = values.key.map(readKey);
   const trusted = JSON.parse(readFileSync(trustedKeys, "utf8")) as string[];

@@ -232,7 +232,12 @@ export const testbedSchema = z.strictObject({
 /** An http or https URL or a directory. The slash at its end is removed. */
 export function readMirrorUrl(text: string): Parsed<string> {
   if (/^(?:file:\/\/)?\/[^\p{Cc}?#]*$/u.test(text)) return { value: text.replace(/\/+$/, "") };
-  return readHttpUrl(text);
+  const read = readHttpUrl(text);
+  if (!("wrong" in read)) return read;
+  return {
+    ...read,
+    fix: 'Write a URL, as in "https://releases.example.org/factory", or a directory. Serve releases without a password: they are signed',
+  };
 }
 
 /** Minutes since midnight, in this host's local time. */

@@ -290,6 +290,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
     [`mode = "on"`, "is not a mode"],
     [`url = "ftp://x"`, "is not an http or https URL"],
     [`url = "https://u:p@x"`, "would appear in logs"],
+    [`url = "https://u:p@x"`, "Serve releases without a password"],
     [`url = "stick"`, "is not an http or https URL"],
     [`window = "24:00-05:00"`, "is not a time window"],
     [`window = "05:00-05:00"`, "is not a time window"],

@@ -217,6 +217,7 @@ describe.each(shells)("install.sh under %s", (shell) => {
     [["--version", "1.3.0"], "this install.sh is of version 1.2.0"],
     [["--uninstall"], "nothing is installed in"],
     [["--from-checkout"], "is not a checkout"],
+    [["--url", "https://lab:secret@m.example/f@1"], "Let the server serve the release without a password"],
     [["--prefix", "/proc/nowhere"], "cannot write to /proc/nowhere"],
   ])("%p is refused with a sentence", (words, message) => {
     const it = openScene();

@@ -166,6 +166,20 @@ test("--help shows every flag", () => {
     expect(said).toContain(`--${flag} `);
 });
 
+test("a version is not revoked without a reason", async () => {
+  const directory = await release();
+  const path = join(scratch, "any.pem");
+  writeFileSync(path, pair.privateKey.export({ format: "pem", type: "pkcs8" }));
+  const why = [[], ["--because", " "]];
+  for (const words of why) {
+    const { exitCode, said } = called(directory, "--key", path, "--revoke", "1.0.0", ...words);
+    expect(exitCode).toBe(1);
+    expect(said).toContain("--because");
+    expect(said).toContain("why 1.0.0 is revoked");
+  }
+  expect(read(directory)).toMatchObject({ value: { revoked: [] } });
+});
+
 test("a key file that cannot be read or holds no key is named, and what to do", () => {
   const other = join(scratch, "not-a-key.pem");
   writeFileSync(other, "x");
