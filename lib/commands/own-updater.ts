@@ -1,8 +1,7 @@
 /** The updater of the prefix that this executable is installed in, for the verb `update` and for the daemon. */
-import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import type { Base } from "../config/locations.ts";
-import { lockStore, tables, tryReading } from "../store/file.ts";
+import { leastVersion, lockStore, tables } from "../store/file.ts";
 import { openPlaces, type Places, placeOf } from "../update/places.ts";
 import { trustedKeys } from "../update/signature.ts";
 import { runSchedule, type ScheduleOptions } from "../update/schedule.ts";
@@ -50,7 +49,7 @@ export function openOwnUpdater(
     configPath: base.config,
     channel: config.update.channel,
     database: () => ({
-      least: existsSync(base.database) ? tryReading(base.database).least : 0,
+      least: here.exists(base.database) ? leastVersion(base.database) : 0,
       knows: tables.writes,
     }),
     selfTest: {

@@ -1,6 +1,6 @@
 /** The verb `update`: what a mirror has for this host, and to it or back. A factory that runs takes the rest over by itself. */
 import type { Config } from "../config/config.ts";
-import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
+import { type BaseArgs, findBase, readConfigWithoutToken } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
 import { RolledBackHere, type Updater, type Wish } from "../update/updater.ts";
 import { FactoryError } from "../words/failure.ts";
@@ -27,7 +27,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
   // The configuration may be what the new version does not take.
-  const update = args.rollback === true ? noMirror : readConfig(base, surroundings).update;
+  const update = args.rollback === true ? noMirror : readConfigWithoutToken(base, surroundings).update;
   const interrupted = new AbortController();
   here.once("SIGINT", () => interrupted.abort());
   const progress = openProgress(here);

@@ -42,17 +42,26 @@ export function findBase(args: BaseArgs, { env, home }: Pick<Surroundings, "env"
 }
 
 /** Throws a ConfigError that lists every problem, or another FactoryError. */
-export function readConfig({ config: path }: Base, surroundings: Surroundings): Config {
+export function readConfig(
+  { config: path }: Base,
+  surroundings: Surroundings,
+  { mayLackToken = false } = {},
+): Config {
   const { env, readText } = surroundings;
   refuseOpenTls(env);
   return parseConfig({
     ...surroundings,
+    mayLackToken,
     text: readUserFile(path, readText),
     path,
     systemdCredential: readCredential(env, readText),
     readTokenFile: readText,
   });
 }
+
+/** For commands that do not talk to the server. systemd may give the token to the service alone, not to a shell. */
+export const readConfigWithoutToken = (base: Base, surroundings: Surroundings): Omit<Config, "token"> =>
+  readConfig(base, surroundings, { mayLackToken: true });
 
 /** Call this before the first request to the server. Throws FactoryError. */
 export function refuseOpenTls(env: Surroundings["env"]): void {
@@ -66,7 +75,7 @@ export function refuseOpenTls(env: Surroundings["env"]): void {
 /** For callers that can do without testbeds: empty if the configuration cannot be used. */
 export function readTestbeds(base: Base, surroundings: Surroundings): Testbed[] {
   try {
-    return readConfig(base, surroundings).testbeds;
+    return readConfigWithoutToken(base, surroundings).testbeds;
   } catch {
     return [];
   }

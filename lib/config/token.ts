@@ -9,6 +9,8 @@ export interface TokenSource {
   home: string;
   /** The text of systemd's credential `factory-token`; null if there is none. */
   systemdCredential?: string | null;
+  /** The caller does not talk to the server. */
+  mayLackToken?: boolean;
   /** Returns the file's text; throws an Error if it cannot be read. */
   readTokenFile(path: string): string;
 }
@@ -28,7 +30,7 @@ export function readToken(
   if (given.length > 1) {
     const at = has("token") ? "token" : "token_file";
     complain(["factory", at], `${given.join(" and ")} are set`, "Keep one of them");
-  } else if (given.length === 0) {
+  } else if (given.length === 0 && source.mayLackToken !== true) {
     const fix = `Add token = "..." or token_file = "..." to [factory]`;
     complain(["factory", "token"], "there is no token", fix);
   }

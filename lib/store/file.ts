@@ -171,13 +171,23 @@ const tooNew = (path: string): FactoryError =>
   });
 
 /** Throws a FactoryError if this program cannot use the file. It reads the whole file and writes nothing. */
-export function tryReading(path: string): { least: number } {
+export function tryReading(path: string): void {
   const database = openReadOnly(path);
   try {
     examine(database, path);
-    const { least } = versionsOf(database);
-    if (least > migrations.length) throw tooNew(path);
-    return { least };
+    if (versionsOf(database).least > migrations.length) throw tooNew(path);
+  } finally {
+    database.close();
+  }
+}
+
+/** The version that a program must know to use the file. It reads little: the daemon's loop waits for it. */
+export function leastVersion(path: string): number {
+  const database = openReadOnly(path);
+  try {
+    return versionsOf(database).least;
+  } catch (error) {
+    throw cannotOpen(path, error);
   } finally {
     database.close();
   }

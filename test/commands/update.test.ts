@@ -1,12 +1,14 @@
 /** The verb `update` on a prefix of small executables; test/long/update.ts has real ones. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
+import { testItself } from "../../lib/commands/self-test.ts";
 import { lookForUpdate, updateFactory } from "../../lib/commands/update.ts";
 import { openClock } from "../../lib/doors/clock.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { openFiles } from "../../lib/doors/files.ts";
+import { version as own } from "../../lib/words/version.ts";
 import { openUpdateLab, type UpdateLab } from "../lab/update-lab.ts";
 
 let lab: UpdateLab;
@@ -15,31 +17,52 @@ beforeEach(async () => {
 });
 afterEach(() => rmSync(lab.directory, { recursive: true, force: true }));
 
-test("--rollback needs no configuration: it may be what the new version does not take", async () => {
-  await lab.release("1.1.0");
-  const updater = lab.updater();
-  await updater.install({ wanted: null, allowDowngrade: false, retry: false });
-  writeFileSync(join(lab.directory, "config.toml"), "[broken");
-  const lines: string[] = [];
+const processOf = (changes: Partial<ThisProcess>): ThisProcess => {
   const here: Partial<ThisProcess> = {
     around: {
       env: { USER: "lab" },
       home: lab.directory,
       platform: "linux",
       workingDirectory: "/",
-      readText: () => "[broken",
+      readText: (path) => readFileSync(path, "utf8"),
     },
     clock: openClock(),
     durableFiles: openDurableFiles(),
     files: openFiles(),
     errors: { isTerminal: false, write: () => undefined },
-    executable: lab.places.executableOf("1.1.0"),
+    executable: lab.places.executableOf("1.0.0"),
+    exists: existsSync,
     once: () => undefined,
-    print: (line) => void lines.push(line),
+    ...changes,
   };
-  expect(await updateFactory(here as ThisProcess, { "base-dir": lab.directory, rollback: true })).toBe(0);
+  return here as ThisProcess;
+};
+
+test("--rollback needs no configuration: it may be what the new version does not take", async () => {
+  await lab.release("1.1.0");
+  const updater = lab.updater();
+  await updater.install({ wanted: null, allowDowngrade: false, retry: false });
+  writeFileSync(join(lab.directory, "config.toml"), "[broken");
+  const lines: string[] = [];
+  const executable = lab.places.executableOf("1.1.0");
+  const here = processOf({ executable, print: (line) => void lines.push(line) });
+  expect(await updateFactory(here, { "base-dir": lab.directory, rollback: true })).toBe(0);
   expect(await lab.places.current()).toBe("1.0.0");
   expect(lines[0]).toContain("1.1.0 is rolled back");
+});
+
+test("update and self-test need no token: systemd may give it to the service alone", async () => {
+  writeFileSync(
+    join(lab.directory, "config.toml"),
+    `[general]\nbaseurl = "https://b.example"\n[update]\nurl = "${lab.mirror}"\n`,
+  );
+  await lab.release("1.1.0");
+  const lines: string[] = [];
+  const here = processOf({ print: (line) => void lines.push(line) });
+  expect(await testItself(here, { "base-dir": lab.directory })).toBe(0);
+  expect(JSON.parse(lines.pop() ?? "")).toEqual(own);
+  // The lab's key is not one that this program trusts.
+  expect(updateFactory(here, { "base-dir": lab.directory, now: true })).rejects.toThrow("no key");
 });
 
 test("a look that finds only a version that was rolled back here has its answer; to install it fails", async () => {

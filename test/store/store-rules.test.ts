@@ -13,7 +13,7 @@ import {
   openStoreForReading,
   type Store,
 } from "../../lib/store/store.ts";
-import { isAdditive, tables, tryReading } from "../../lib/store/file.ts";
+import { isAdditive, leastVersion, tables, tryReading } from "../../lib/store/file.ts";
 import { instanceOf, type Said } from "../policy/scenes.ts";
 
 let directory = "";
@@ -190,6 +190,18 @@ test("F25 a damaged file is refused", () => {
   bytes.fill(0xff, bytes.length - 3 * 4096, bytes.length - 2 * 4096);
   writeFileSync(path, bytes);
   expect(() => openStoreForReading(path)).toThrow(/damaged|malformed/);
+  expect(() => tryReading(path)).toThrow(/damaged|malformed/);
+});
+
+test("which version a program must know is read without a look at the rest of the file", () => {
+  const store = open();
+  for (let seq = 1; seq <= 200; seq++) begin(store, { testbed: `bed-${seq}` });
+  for (const each of opened) each.close();
+  opened = [];
+  const bytes = readFileSync(path);
+  bytes.fill(0xff, bytes.length - 3 * 4096, bytes.length - 2 * 4096);
+  writeFileSync(path, bytes);
+  expect(leastVersion(path)).toBe(tables.reads);
 });
 
 test("isFactoryRunning() reports whether a factory runs, also before the lock's file exists", async () => {

@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import bootScript from "../../service/boot.sh" with { type: "text" };
-import { readConfig } from "../../config/locations.ts";
+import { readConfigWithoutToken } from "../../config/locations.ts";
 import { quoteCommand } from "../../hosts/ssh/argv.ts";
 import { describeUnit } from "../../service/unit.ts";
 import { lockStore } from "../../store/store.ts";
@@ -20,7 +20,7 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
     });
   }
   const installed = await findInstalled(here, args, true);
-  const config = readConfig(installed.base, await lookAround(here));
+  const config = readConfigWithoutToken(installed.base, await lookAround(here));
   const { places } = installed;
   await orRefusal(`install into ${places.prefix}`, () => here.durableFiles.makeDirectory(places.staging));
   const lock = lockStore(`${places.prefix}/install`);
