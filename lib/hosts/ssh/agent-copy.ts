@@ -1,6 +1,6 @@
 /**
  * Copies this executable to a host that has no agent, once for each version. A copy is used only after its hash was verified
- * there. A new copy removes others that were not used for a month.
+ * there. Copies of other versions stay for the instances that have them, and go when nothing has used them for a day.
  */
 import type { Random } from "../../doors/random.ts";
 import { ask } from "./ask.ts";
@@ -32,6 +32,20 @@ sum_of() {
   sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
     openssl dgst -r -sha256 "$1"
 }
+# is_used VERSION WORK: an instance that is not over has it as bmat. What only root can read counts, too.
+is_used() {
+  for bin in "$2"/*/opt/bin; do
+    [ -d "$bin" ] || continue
+    [ -r "$bin" ] && [ -x "$bin" ] || return 0
+    [ ! -f "$bin/bmat" ] || [ -L "$bin/bmat" ] || case $(cat "$bin/bmat") in *"/.agent/$1/"*) return 0 ;; esac
+  done
+  return 1
+}
+# A factory asks for its own version each time it reaches the host, which touches it.
+for each in "\${1%/*}"/*; do
+  [ "$each" = "$1" ] || [ -z "$(find "$each" -prune -mtime +0 2>/dev/null)" ] ||
+    is_used "\${each##*/}" "\${1%/.agent/*}" || rm -rf "$each" || :
+done
 if [ -x "$target" ] && [ "$(wc -c <"$target")" -eq "$size" ]; then
   # Factories of other versions see by this that the copy is in use.
   touch "$1"
@@ -44,9 +58,6 @@ elif [ "$5" = copy ]; then
   *) echo "the copy was cut short, or the host has no program for SHA-256" >&2; exit 1 ;;
   esac
   chmod 700 "$copy" && "$copy" --version >/dev/null && sync && mv "$copy" "$target" && echo there || exit 1
-  for each in "\${1%/*}"/*; do
-    [ -z "$(find "$each" -prune -mtime +30)" ] || rm -rf "$each" || :
-  done
 fi`;
 
 /** Why it would not run there; null: no reason is known. */

@@ -4,7 +4,6 @@ import {
   appendFileSync,
   chmodSync,
   copyFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -12,7 +11,6 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SshHost } from "../../../lib/words/domain.ts";
@@ -20,11 +18,9 @@ import { openClock } from "../../../lib/doors/clock.ts";
 import { openFiles } from "../../../lib/doors/files.ts";
 import { openProcesses, type RunResult } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
-import { copyAgent, type Executable } from "../../../lib/hosts/ssh/agent-copy.ts";
 import type { Connection } from "../../../lib/hosts/ssh/connection.ts";
 import { openConnections } from "../../../lib/hosts/ssh/connection-pool.ts";
 import { openSshHosts, withKeysOfToday } from "../../../lib/hosts/ssh/far-host.ts";
-import type { Survey } from "../../../lib/hosts/ssh/survey.ts";
 import { configOf, testbedOf } from "../../policy/scenes.ts";
 
 const processes = openProcesses({ clock: openClock() });
@@ -178,62 +174,6 @@ test("each address has its own connection, whatever becomes known about the host
   await first.run(["true"], "", 1000);
   expect(sockets().filter((name) => !name.endsWith(".known"))).toHaveLength(6);
 });
-
-const survey = (): Survey => ({
-  system: "Linux",
-  cpu: "x86_64",
-  user: "lab",
-  uid: 1,
-  home: directory,
-  path: "",
-  workDirectory: join(directory, "far"),
-  machine: "m",
-  agent: null,
-  place: null,
-  freeBytes: null,
-  hasBash: true,
-  isMainLine: false,
-});
-
-function executableOf(text: string): Executable {
-  const path = join(directory, "executable");
-  writeFileSync(path, text);
-  const sha256 = createHash("sha256").update(text).digest("hex");
-  return { path, version: "1", sha256, bytes: text.length, system: "Linux", cpu: "x86_64" };
-}
-
-test("an agent is used only if its copy has the hash of this program", async () => {
-  const executable = executableOf("#!/bin/sh\necho 1\n");
-  const wrong = { ...executable, sha256: "0".repeat(64) };
-  expect(await copyAgent(here, survey(), wrong, random)).toMatchObject({ ok: false });
-  const copied = await copyAgent(here, survey(), executable, random);
-  if (!copied.ok) throw new Error(copied.reason);
-  expect(readFileSync(copied.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
-});
-
-test("a copy that a power cut damaged is replaced, and a complete one is not sent again", async () => {
-  const executable = executableOf("#!/bin/sh\necho 1\n");
-  const first = await copyAgent(here, survey(), executable, random);
-  if (!first.ok) throw new Error(first.reason);
-  rmSync(executable.path);
-  expect((await copyAgent(here, survey(), executable, random)).ok).toBe(true);
-  writeFileSync(first.path, "#!/bin/sh\n");
-  executableOf("#!/bin/sh\necho 1\n");
-  expect((await copyAgent(here, survey(), executable, random)).ok).toBe(true);
-  expect(readFileSync(first.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
-});
-
-test.each([{ system: "SunOS" }, { cpu: "aarch64" }])(
-  "a program is not copied to a host that is not like this one: %j",
-  async (over) => {
-    const executable = executableOf("#!/bin/sh\necho 1\n");
-    expect(await copyAgent(here, { ...survey(), ...over }, executable, random)).toEqual({
-      ok: false,
-      reason: expect.stringContaining("this program is for Linux on x86_64"),
-    });
-    expect(existsSync(join(directory, "far"))).toBe(false);
-  },
-);
 
 test("inspect() names a main-line agent if agents do not run as root or without isolation", async () => {
   const agentPath = join(directory, "agent");
