@@ -2,6 +2,7 @@
 import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
+import { placeOf } from "../update/places.ts";
 import { RolledBackHere, type Updater, type Wish } from "../update/updater.ts";
 import { FactoryError } from "../words/failure.ts";
 import { versionLine } from "../words/version.ts";
@@ -24,6 +25,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   const asked = [args.check === true, args.now === true || args.to !== undefined, args.rollback === true];
   if (asked.filter(Boolean).length > 1)
     throw usageError("update takes one of --check, --now or --to, and --rollback");
+  await refuseOthersPrefix(here);
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
   // The configuration may be what the new version does not take.
@@ -75,6 +77,16 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
     return 0;
   }
   return await follow(version);
+}
+
+/** What root wrote there, its owner's factory could not replace. */
+async function refuseOthersPrefix({ executable, durableFiles, uid }: ThisProcess): Promise<void> {
+  const prefix = placeOf(executable)?.prefix;
+  const owner = prefix === undefined ? null : await durableFiles.owner(prefix);
+  if (uid !== 0 || owner === null || owner === 0) return;
+  throw new FactoryError(`Cannot update ${prefix}: it belongs to the user with the id ${owner}`, {
+    hint: `Run this as that user: sudo -u '#${owner}' -H ...`,
+  });
 }
 
 /** Prints what can be installed. */

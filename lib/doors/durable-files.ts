@@ -28,6 +28,8 @@ export interface DurableFiles {
   readLink(path: string): Promise<string | null>;
   /** Bytes of a file; null if there is none. */
   size(path: string): Promise<number | null>;
+  /** The id of the user who owns a file; null if there is none. */
+  owner(path: string): Promise<number | null>;
   /** SHA-256 of a file as it is read from the disk, in hex. */
   sha256(path: string): Promise<string>;
   /** A file's bytes from `offset` on. */
@@ -58,6 +60,7 @@ export function openDurableFiles(): DurableFiles {
     list: async (path) => ((await orNull(() => readdir(path))) ?? []).toSorted(),
     readLink: async (path) => await orNull(() => readlink(path)),
     size: async (path) => (await orNull(() => lstat(path)))?.size ?? null,
+    owner: async (path) => (await orNull(() => lstat(path)))?.uid ?? null,
     sha256,
     readParts: (path, offset) => createReadStream(path, { start: offset }) as AsyncIterable<Uint8Array>,
     unpack: async (from, to, maxBytes) => {

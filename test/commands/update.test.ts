@@ -1,6 +1,6 @@
 /** The verb `update` on a prefix of small executables; test/long/update.ts has real ones. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
 import { testItself } from "../../lib/commands/self-test.ts";
@@ -9,6 +9,7 @@ import { openClock } from "../../lib/doors/clock.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { openFiles } from "../../lib/doors/files.ts";
 import { version as own } from "../../lib/words/version.ts";
+import { testWith } from "../lab/needs.ts";
 import { openUpdateLab, type UpdateLab } from "../lab/update-lab.ts";
 
 let lab: UpdateLab;
@@ -63,6 +64,17 @@ test("update and self-test need no token: systemd may give it to the service alo
   expect(JSON.parse(lines.pop() ?? "")).toEqual(own);
   // The lab's key is not one that this program trusts.
   expect(updateFactory(here, { "base-dir": lab.directory, now: true })).rejects.toThrow("no key");
+});
+
+testWith("root")("root does not update another user's installation, where its files would stay", async () => {
+  chownSync(lab.prefix, 65534, 65534);
+  const here = processOf({ print: () => undefined, uid: 0 });
+  const before = readdirSync(lab.prefix);
+  for (const args of [{ now: true }, { rollback: true }, {}]) {
+    const run = updateFactory(here, { "base-dir": lab.directory, ...args });
+    expect(await run.catch(String)).toContain("belongs to the user with the id 65534");
+  }
+  expect(readdirSync(lab.prefix)).toEqual(before);
 });
 
 test("a look that finds only a version that was rolled back here has its answer; to install it fails", async () => {
