@@ -54,7 +54,7 @@ test("its exit codes are those that the program ends with", () => {
 
 test("its states are those of a testbed", () => {
   const [, union = ""] =
-    /export type TestbedState =([\s\S]*?);\n\n/.exec(readText("lib/status/testbed-states.ts")) ?? [];
+    /export type StateFromFiles =([\s\S]*?);\n\n/.exec(readText("lib/status/testbed-states.ts")) ?? [];
   const states = [...union.matchAll(/\| "([^"]+)"/g)].map(([, state = ""]) => state);
   expect(unique(firstColumn("state"))).toEqual(unique(states));
 });

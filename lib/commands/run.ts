@@ -56,7 +56,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   keepConfigSummary(store, summaryOf(config), log);
   const hosts = openLabHosts(config, places, program);
   const { baseurl } = config.general;
-  const known = openMemory(store);
+  const known = openMemory(store, clock);
   const daemon = createDaemon({
     ...here,
     config,

@@ -7,6 +7,7 @@ import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../server/factory-side.ts";
 import type { Hosts } from "../hosts/host.ts";
+import { inThisBoot } from "../words/intent.ts";
 import { fieldsOf, type Log, logAbout } from "../words/logger.ts";
 import type { HostFaults, Lookup, Observation, PendingLease } from "../policy/observation.ts";
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
@@ -57,15 +58,23 @@ export class Memory {
 
 export type Factory = Parts & { known: Memory };
 
-export function openMemory(store: Pick<Store, "open" | "health" | "troubles">): Memory {
+export function openMemory(
+  store: Pick<Store, "open" | "health" | "troubles" | "intents">,
+  clock: Pick<Clock, "bootId" | "uptimeMs" | "wallMs">,
+): Memory {
   const known = new Memory();
   for (const row of store.open()) remember(known, row);
   for (const [name, health] of store.health()) testbedMemory(known, name).health = health;
   for (const [name, trouble] of store.troubles()) testbedMemory(known, name).trouble = trouble;
+  const moment = { now: now({ clock }), wallMs: clock.wallMs() };
+  for (const [name, intent] of store.intents()) {
+    const until = intent.until === null ? null : inThisBoot(intent.until, moment);
+    testbedMemory(known, name).intent = { ...intent, until };
+  }
   return known;
 }
 
-export function now({ clock }: { clock: Clock }): Moment {
+export function now({ clock }: { clock: Pick<Clock, "bootId" | "uptimeMs"> }): Moment {
   return { bootId: clock.bootId, uptimeMs: clock.uptimeMs() };
 }
 
@@ -95,6 +104,7 @@ export function observe(
     looks: lookup(instances, ({ look }) => look),
     resumed: lookup(instances, ({ resumed }) => resumed),
     health: lookup(testbeds, ({ health }) => health),
+    intents: lookup(testbeds, ({ intent }) => intent),
     rests: lookup(testbeds, (testbed) => testbed.rest),
     untaken: untakenIn(known),
     elsewhere: lookup(testbeds, ({ elsewhere }) => elsewhere),

@@ -6,11 +6,14 @@ import { limits } from "../policy/times-and-limits.ts";
 import type { Check } from "../policy/observation.ts";
 import type { Store } from "../store/store.ts";
 import { type Health, type Instance, parseInstanceName, type Trouble } from "../words/domain.ts";
+import type { Intent } from "../words/intent.ts";
 import type { Log } from "../words/logger.ts";
 
 export class TestbedMemory {
   /** As committed. */
   health: Health | null = null;
+  /** What an operator wants of it, as committed; its deadline is one of this boot. */
+  intent: Intent | null = null;
   /** What keeps jobs from it, as committed. */
   trouble: Trouble | null = null;
   /** How many leases in a row came to nothing there, and when the next may be asked for. */

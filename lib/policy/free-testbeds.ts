@@ -1,6 +1,8 @@
 /** Which testbeds are free, and for what. */
 import type { Config, Testbed } from "../config/config.ts";
 import { type Instance, instanceName, isOpen } from "../words/domain.ts";
+import type { Intent } from "../words/intent.ts";
+import { limits } from "./times-and-limits.ts";
 import type { Observation, PendingLease } from "./observation.ts";
 
 /** What the open instances use. Made once a pass: each testbed is then judged without going through all of them. */
@@ -24,39 +26,97 @@ export function takenBy(instances: readonly Instance[]): Taken {
   return { testbeds, hosts };
 }
 
-/** Why no job may be taken for a testbed now, for people; null where one may. Its `check` is a matter of its own. */
+/** What keeps jobs from a testbed: the word that `status` has for it, and the reason for people. */
+export interface Obstacle {
+  is:
+    | "in use"
+    | "disabled"
+    | "not served"
+    | "paused"
+    | "reserved"
+    | "quarantined"
+    | "backing off"
+    | "unreachable"
+    | "unavailable";
+  reason: string;
+}
+
+/** Why no job may be taken for a testbed now; null where one may. Its `check` is a matter of its own. */
 export function whyNotFree(
   testbed: Testbed,
   seen: Observation,
   taken: Taken = takenBy(seen.instances),
-): string | null {
-  if (taken.testbeds.has(testbed.name)) return "in use";
-  if (!testbed.enabled) return "disabled";
+): Obstacle | null {
+  if (taken.testbeds.has(testbed.name)) return { is: "in use", reason: "a job has it" };
+  if (!testbed.enabled) return { is: "disabled", reason: "enabled = false" };
+  if (targetIds(testbed, seen.config).length === 0)
+    return { is: "not served", reason: unservedText(testbed) };
+  const intent = activeIntent(testbed.name, seen);
+  if (intent !== null) return { is: intent.kind, reason: intentText(intent) };
   const health = seen.health.get(testbed.name);
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
-    if (health.retryAt.uptimeMs > seen.now.uptimeMs) return health.reason;
+    const is = health.strikes >= limits.quarantineStrikes ? "quarantined" : "backing off";
+    if (health.retryAt.uptimeMs > seen.now.uptimeMs) return { is, reason: health.reason };
   }
-  if (seen.untaken.has(testbed.name)) return "an instance that is not in the database runs there";
+  if (seen.untaken.has(testbed.name))
+    return { is: "in use", reason: "an instance that is not in the database runs there" };
   const rest = seen.rests.get(testbed.name);
-  if (rest !== undefined && rest.untilMs > seen.now.uptimeMs) return rest.reason;
+  if (rest !== undefined && rest.untilMs > seen.now.uptimeMs)
+    return { is: "backing off", reason: rest.reason };
   // The locks of this host; without isolation there is one of all of it beside the testbeds' own.
   const locks = testbed.host === null ? [testbed.name, ...(isAlone(testbed, seen) ? [".host"] : [])] : [];
   const held = locks.find((name) => seen.elsewhere.has(name));
-  if (held !== undefined) return `in use elsewhere: ${seen.elsewhere.get(held)}`;
+  if (held !== undefined) return { is: "in use", reason: `in use elsewhere: ${seen.elsewhere.get(held)}` };
   if (isAlone(testbed, seen) && taken.hosts.has(testbed.host)) {
-    return "without isolation one instance at a time runs on its host";
+    return { is: "in use", reason: "without isolation one instance at a time runs on its host" };
   }
   if (isHere(testbed)) {
-    if (seen.host === null) return "this host has not been checked yet";
+    if (seen.host === null) return { is: "unavailable", reason: "this host has not been checked yet" };
     const fault = seen.host.faults.get(testbed.name);
-    if (fault !== undefined) return fault;
+    if (fault !== undefined) return { is: "unavailable", reason: fault };
   }
   if (isReached(testbed)) {
     const reached = seen.reached.get(testbed.name);
-    if (reached === undefined) return `${testbed.host ?? testbed.spRunnerUrl} has not been reached yet`;
-    if (!reached.ok) return reached.reason;
+    if (reached === undefined) {
+      return {
+        is: "unreachable",
+        reason: `${testbed.host ?? testbed.spRunnerUrl} has not been reached yet`,
+      };
+    }
+    if (!reached.ok) return { is: "unreachable", reason: reached.reason };
   }
   return null;
+}
+
+/** Why no job is asked for, whatever the testbeds do; null: jobs are asked for. */
+export function whyNoLease({ mode, server, locksSeenMs }: Observation): {
+  is: "draining" | "no server";
+  reason: string;
+} | null {
+  if (mode === "drain") return { is: "draining", reason: "the factory drains: it takes nothing new" };
+  if (mode === "hand over")
+    return { is: "draining", reason: "another version of the factory takes over in a moment" };
+  if (server.isTokenRefused) return { is: "no server", reason: "the server refuses the factory's token" };
+  // Before the first list and the first look at the locks, a testbed may be in use without our knowing.
+  if (server.list === null) return { is: "no server", reason: "the server has not answered yet" };
+  if (locksSeenMs === null)
+    return { is: "no server", reason: "the testbeds' locks have not been looked at yet" };
+  return null;
+}
+
+/** What an operator wants of a testbed now; null: nothing. */
+export function activeIntent(testbed: string, { intents, now }: Observation): Intent | null {
+  const intent = intents.get(testbed);
+  if (intent === undefined || intent.isAfterJob) return null;
+  return intent.until === null || intent.until.at.uptimeMs > now.uptimeMs ? intent : null;
+}
+
+function intentText({ kind, who, note }: Intent): string {
+  return `${kind} by ${who}${note === "" ? "" : `: ${note}`}`;
+}
+
+function unservedText({ targets }: Testbed): string {
+  return `no \`id\` in the section of its target ${targets.join(", ")}`;
 }
 
 /** Whether it hangs on something else than this host, which must answer before a job is taken. */
@@ -84,11 +144,11 @@ export function isAlone(
   return host === null ? refusal !== null : alone.has(name);
 }
 
-/** Until when no job may be taken for it: the lab failed on it, or a lease came to nothing. */
-export function notBeforeMs({ name }: Testbed, { health, rests, now }: Observation): number {
+/** Until when no job may be taken for it: the lab failed on it, a lease came to nothing, or an operator wants it so. */
+export function notBeforeMs({ name }: Testbed, { health, rests, intents, now }: Observation): number {
   const retryAt = health.get(name)?.retryAt;
   const healthyMs = retryAt?.bootId === now.bootId ? retryAt.uptimeMs : 0;
-  return Math.max(healthyMs, rests.get(name)?.untilMs ?? 0);
+  return Math.max(healthyMs, rests.get(name)?.untilMs ?? 0, intents.get(name)?.until?.at.uptimeMs ?? 0);
 }
 
 /** Whether its own check succeeded when it was last run; true where it has none. */

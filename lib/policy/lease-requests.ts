@@ -9,6 +9,7 @@ import {
   notBeforeMs,
   type Taken,
   targetIds,
+  whyNoLease,
   whyNotFree,
 } from "./free-testbeds.ts";
 import { limits } from "./times-and-limits.ts";
@@ -75,9 +76,9 @@ function ask(free: ReadonlySet<Testbed>, seen: Observation, agenda: Agenda): voi
   if (isTaking && (free.size > 0 || isAnyElsewhere)) {
     agenda.add({ kind: "look at locks" }, locksSeenMs === null ? atOnceMs : locksSeenMs + limits.locksMs);
   }
-  // Before the first list and the first look at the locks, a testbed may be in use without our knowing.
-  const canAsk = isTaking && server.list !== null && locksSeenMs !== null;
-  const targets = new Set(canAsk ? [...free].flatMap((testbed) => targetIds(testbed, config)) : []);
+  const targets = new Set(
+    whyNoLease(seen) === null ? [...free].flatMap((testbed) => targetIds(testbed, config)) : [],
+  );
   if (targets.size === 0) agenda.add({ kind: "ping" }, server.lastPingMs + limits.pingMs);
   else agenda.add({ kind: "lease", targets: [...targets] }, server.leaseDueMs);
 }

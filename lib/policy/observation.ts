@@ -1,6 +1,7 @@
 /** What plan() is told: everything that is known now, and when. */
 import type { Config } from "../config/config.ts";
 import type { AgentView, Health, Instance, Moment } from "../words/domain.ts";
+import type { Intent } from "../words/intent.ts";
 import type { Lease, Worker } from "../server/factory-side.ts";
 
 /** A lease that no testbed has been chosen for yet. */
@@ -73,6 +74,8 @@ export interface Observation {
   instances: readonly Instance[];
   leases: readonly PendingLease[];
   health: Lookup<Health>;
+  /** By testbed: what an operator wants of it, with a deadline of this boot. */
+  intents: Lookup<Intent>;
   /** By testbed: no lease before this, because one came to nothing. */
   rests: Lookup<{ untilMs: number; reason: string }>;
   /** Testbeds on which an instance runs that can only be taken over once an older one of theirs has ended. */

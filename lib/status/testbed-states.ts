@@ -15,7 +15,7 @@ import {
 import { limits } from "../policy/times-and-limits.ts";
 
 /** A testbed in one word. The daemon records the first four and `unavailable`; while no daemon runs, they are as it left them. */
-export type TestbedState =
+export type StateFromFiles =
   /** A job is leased, and the testbed is being made ready for it. */
   | "preparing"
   /** A worker is being created or exists, and its agent has not been told to go. */
@@ -41,7 +41,7 @@ export interface TestbedStatus {
   testbed: string;
   /** Null: no longer configured. */
   type: string | null;
-  state: TestbedState;
+  state: StateFromFiles;
   /** Wall-clock ms; null: not recorded, or before this machine was booted. */
   sinceMs: number | null;
   /** The open instance; all null if there is none. */
@@ -55,7 +55,7 @@ export interface TestbedStatus {
   note: string;
 }
 
-export interface Snapshot {
+export interface FromFiles {
   config: { testbeds: ShownTestbed[]; targets: Target[] };
   /** Configured, but the running factory has not read it yet. */
   unread?: ShownTestbed[];
@@ -68,7 +68,7 @@ export interface Snapshot {
 }
 
 /** Testbeds in the configuration's order, then those that still have an instance but are no longer configured. */
-export function describeTestbeds(snapshot: Snapshot): TestbedStatus[] {
+export function describeTestbeds(snapshot: FromFiles): TestbedStatus[] {
   const { config, latest } = snapshot;
   const names = new Set(config.testbeds.map(({ name }) => name));
   const strays = latest.filter(({ testbed, phase }) => !names.has(testbed) && isOpen(phase));
@@ -83,7 +83,7 @@ export function describeTestbeds(snapshot: Snapshot): TestbedStatus[] {
   ];
 }
 
-function busyRow(instance: Instance, testbed: ShownTestbed | null, snapshot: Snapshot): TestbedStatus {
+function busyRow(instance: Instance, testbed: ShownTestbed | null, snapshot: FromFiles): TestbedStatus {
   const { wallMs } = snapshot;
   const state = stateOf(instance);
   const wentMs = wallOf(instance.wentAt, snapshot);
@@ -109,7 +109,7 @@ function busyRow(instance: Instance, testbed: ShownTestbed | null, snapshot: Sna
   };
 }
 
-function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: Snapshot): TestbedStatus {
+function idleRow(testbed: ShownTestbed, last: Instance | undefined, snapshot: FromFiles): TestbedStatus {
   const { config } = snapshot;
   const health = snapshot.health.get(testbed.name);
   const row = emptyRow(testbed);
@@ -142,7 +142,7 @@ function emptyRow({ name, spType, note }: ShownTestbed): Omit<TestbedStatus, "st
   return { testbed: name, type: spType, ...nothing, reason: null, note };
 }
 
-export function stateOf({ phase }: Instance): TestbedState {
+export function stateOf({ phase }: Instance): StateFromFiles {
   switch (phase) {
     case "preparing":
       return "preparing";
@@ -167,11 +167,11 @@ function whyNotServed(testbed: ShownTestbed, { targets }: { targets: Target[] })
 }
 
 /** A moment of this boot on today's wall clock; null: a moment of another boot. */
-function wallOf(moment: Moment | null, { now, wallMs }: Snapshot): number | null {
+function wallOf(moment: Moment | null, { now, wallMs }: FromFiles): number | null {
   return moment === null || moment.bootId !== now.bootId ? null : wallMs - (now.uptimeMs - moment.uptimeMs);
 }
 
-function retryMs({ retryAt }: Health, snapshot: Snapshot): number | null {
+function retryMs({ retryAt }: Health, snapshot: FromFiles): number | null {
   if (retryAt.uptimeMs <= snapshot.now.uptimeMs) return null;
   return wallOf(retryAt, snapshot);
 }

@@ -41,6 +41,15 @@ const migrations = [
   // Finds rows to prune by age without a scan of the whole table.
   "CREATE INDEX factory_instance_ended ON factory_instance (ended_ms) WHERE ended_ms IS NOT NULL;",
   "ALTER TABLE factory_instance ADD COLUMN end_cause TEXT;",
+  // `intent` and `entry` are JSON: what they hold is checked when it is read.
+  `CREATE TABLE factory_intent (testbed_name TEXT PRIMARY KEY, intent TEXT NOT NULL) STRICT;
+   CREATE TABLE factory_journal (
+     id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, what TEXT NOT NULL, testbed_name TEXT, job TEXT, job_name TEXT,
+     entry TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX factory_journal_testbed ON factory_journal (testbed_name, at_ms);
+   CREATE INDEX factory_journal_at ON factory_journal (at_ms);
+   CREATE INDEX factory_journal_job ON factory_journal (job) WHERE job IS NOT NULL;`,
 ];
 
 /** Whether a version that does not know this migration can still write the file. A unique index would refuse its rows. */

@@ -13,9 +13,14 @@ import {
   rustState,
   type Trouble,
 } from "../words/domain.ts";
+import type { Intent } from "../words/intent.ts";
+import type { Noted, Recorded } from "../words/journal.ts";
 import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
-import { checked, columnsOf, insert, instanceOf, momentSchema } from "./row.ts";
+import { readHealth, readTroubles, writeHealth, writeTrouble } from "./health.ts";
+import { checked, columnsOf, insert, instanceOf } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
+import { readIntents, writeIntent } from "./intents.ts";
+import { type JournalQuery, note, pruneJournal, readJournal } from "./journal.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 
@@ -36,8 +41,15 @@ export interface Store {
   largestSeq(testbed: string): number;
   /** Commits a new instance. Throws if its testbed has an open one. */
   begin(instance: Instance): Instance;
-  /** Commits the changes and returns the new record. Throws if the phase would move backward. */
-  advance(instance: Instance, changes: Changes): Instance;
+  /** Commits the changes, and what the journal says of them; returns the new record. Throws if the phase would move backward. */
+  advance(instance: Instance, changes: Changes, noted?: Noted): Instance;
+  intents(): Map<string, Intent>;
+  /** Commits what an operator wants of a testbed, and the journal's entries about it. Null: nothing any more. */
+  setIntent(testbed: string, intent: Intent | null, noted: Noted[]): void;
+  /** Commits entries of the journal. */
+  note(noted: Noted[]): void;
+  journal(query: JournalQuery): Recorded[];
+  pruneJournal(beforeMs: number, most: number): number;
   health(): Map<string, Health>;
   setHealth(testbed: string, health: Health | null): void;
   troubles(): Map<string, Trouble>;
@@ -58,7 +70,7 @@ export interface Store {
 /** The part that can be used while a factory may be writing. */
 export type StoreReader = Pick<
   Store,
-  "open" | "latest" | "ended" | "health" | "troubles" | "configSummary" | "close"
+  "open" | "latest" | "ended" | "health" | "troubles" | "intents" | "journal" | "configSummary" | "close"
 >;
 
 /** Opens or creates the file, and takes over the Rust factory's rows. */
@@ -145,18 +157,6 @@ function storeOn(database: Database): Store {
       );
   }
 
-  function setTrouble(testbed: string, trouble: Trouble | null): void {
-    if (trouble === null) {
-      database.query("DELETE FROM factory_trouble WHERE testbed_name = ?").run(testbed);
-      return;
-    }
-    database
-      .query(
-        "INSERT OR REPLACE INTO factory_trouble (testbed_name, reason, since_ms, recoveries) VALUES (?, ?, ?, ?)",
-      )
-      .run(testbed, trouble.reason, trouble.sinceMs, trouble.recoveries);
-  }
-
   /** Deletes and inserts, because SQLite writes nothing for an update without changes, which succeeds on a full disk. */
   function tryWriting(): void {
     const rows = database
@@ -189,58 +189,50 @@ function storeOn(database: Database): Store {
       );
       return instance;
     },
-    advance: (instance, changes) => {
+    advance: (instance, changes, noted) => {
       const { phase = instance.phase } = changes;
       if (phase !== instance.phase && !canMove(instance.phase, phase)) {
         throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${phase}`);
       }
       const next = checked({ ...instance, ...changes });
-      commit(() => database.transaction(write)(instance, next));
+      commit(
+        database.transaction(() => {
+          write(instance, next);
+          if (noted !== undefined) note(database, noted);
+        }),
+      );
       return next;
     },
-    health: () => {
-      const rows = database
-        .query<{ testbed_name: string; strikes: number; retry_at: string; reason: string }, []>(
-          "SELECT * FROM factory_health",
-        )
-        .all();
-      return new Map(
-        rows.map(({ testbed_name, strikes, retry_at, reason }) => [
-          testbed_name,
-          { strikes, reason, retryAt: momentSchema.parse(JSON.parse(retry_at)) },
-        ]),
+    intents: () => readIntents(database),
+    setIntent: (testbed, intent, noted) => {
+      commit(
+        database.transaction(() => {
+          writeIntent(database, testbed, intent);
+          for (const each of noted) note(database, each);
+        }),
       );
     },
-    setHealth: (testbed, health) => {
-      commit(() => {
-        if (health === null) {
-          database.query("DELETE FROM factory_health WHERE testbed_name = ?").run(testbed);
-          return;
-        }
-        database
-          .query(
-            "INSERT OR REPLACE INTO factory_health (testbed_name, strikes, retry_at, reason) VALUES (?, ?, ?, ?)",
-          )
-          .run(testbed, health.strikes, JSON.stringify(health.retryAt), health.reason);
-      });
-    },
-    troubles: () => {
-      // An older version may have written the file and may still be running.
-      if (!hasTable(database, "factory_trouble")) return new Map();
-      const rows = database
-        .query<{ testbed_name: string; reason: string; since_ms: number; recoveries: number }, []>(
-          "SELECT * FROM factory_trouble",
-        )
-        .all();
-      return new Map(
-        rows.map(({ testbed_name, since_ms: sinceMs, ...rest }) => [testbed_name, { ...rest, sinceMs }]),
+    note: (noted) => {
+      commit(
+        database.transaction(() => {
+          for (const each of noted) note(database, each);
+        }),
       );
     },
-    setTrouble: (testbed, trouble) => commit(() => setTrouble(testbed, trouble)),
+    journal: (query) => readJournal(database, query),
+    pruneJournal: (beforeMs, most) => {
+      let count = 0;
+      commit(() => void (count = pruneJournal(database, beforeMs, most)));
+      return count;
+    },
+    health: () => readHealth(database),
+    setHealth: (testbed, health) => commit(() => writeHealth(database, testbed, health)),
+    troubles: () => readTroubles(database),
+    setTrouble: (testbed, trouble) => commit(() => writeTrouble(database, testbed, trouble)),
     setTroubles: (troubles) => {
       commit(
         database.transaction(() => {
-          for (const [testbed, trouble] of troubles) setTrouble(testbed, trouble);
+          for (const [testbed, trouble] of troubles) writeTrouble(database, testbed, trouble);
         }),
       );
     },

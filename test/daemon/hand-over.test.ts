@@ -1,4 +1,5 @@
 /** What a run of the factory says when it begins and ends: what it took over, and what it leaves. */
+import { createSettableClock } from "../lab/settable-clock.ts";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -34,11 +35,11 @@ test("standingOf() says what a new version is measured by", () => {
     views: Record<string, AgentView> = {},
     busy: string[] = [],
   ) => {
-    const none = { health: () => new Map(), troubles: () => new Map() };
+    const none = { health: () => new Map(), troubles: () => new Map(), intents: () => new Map() };
     const store = { ...none, open: () => instances.map(instanceOf) } as unknown as Parameters<
       typeof openMemory
     >[0];
-    const known = openMemory(store);
+    const known = openMemory(store, createSettableClock());
     for (const [name, view] of Object.entries(views))
       Object.assign(known.instances.get(name) ?? {}, { look: { view } });
     for (const key of busy) known.busy.add(key);

@@ -25,7 +25,7 @@ afterEach(() => {
 function openFactory() {
   const say = (line: string): void => void lines.push(line);
   const log: Log = { debug: say, info: say, warn: say, error: say };
-  return { store, clock: createSettableClock(), known: openMemory(store), log };
+  return { store, clock: createSettableClock(), known: openMemory(store, createSettableClock()), log };
 }
 
 test("strike() commits the last reason alone, however many there were before, and logs the quarantine", () => {

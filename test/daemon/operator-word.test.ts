@@ -60,7 +60,7 @@ function open(over: Said, worker = workerOf()) {
   const clock = createSettableClock();
   const hosts = { minderOf: () => minder };
   const parts = { config: configOf([]), store, clock, log: silent, api, hosts };
-  const factory = { ...parts, known: openMemory(store) } as unknown as Factory;
+  const factory = { ...parts, known: openMemory(store, clock) } as unknown as Factory;
   factory.known.server.list = { askedAtMs: clock.uptimeMs(), workers: new Map([[worker.id, worker]]) };
   return { factory, said, instance: (): Instance | undefined => store.open()[0] };
 }

@@ -78,7 +78,7 @@ function open(...instances: Said[]) {
   };
   const hosts = { here, minderOf: () => minder };
   const config = configOf([testbedOf(), testbedOf({ name: "b" })]);
-  const known = openMemory(store);
+  const known = openMemory(store, clock);
   known.startedMs = clock.uptimeMs();
   known.server.answeringSinceMs = clock.uptimeMs();
   const factory = { config, store, clock, log: silent, api, hosts, known } as unknown as Factory;

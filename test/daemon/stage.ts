@@ -222,7 +222,7 @@ export function openStage({
     processes: {},
     log,
     supervisor: { alive: () => void stage.turns.push(clock.uptimeMs()), stopping: () => undefined },
-    known: openMemory(store),
+    known: openMemory(store, clock),
   } as unknown as Factory & { supervisor: Supervisor };
 
   let running: Promise<unknown> | null = null;

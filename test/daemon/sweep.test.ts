@@ -79,7 +79,7 @@ function open(rows: Row[], here: Record<string, number> = {}) {
     const ssh = name === null ? null : { host: name, user: "lab", port: null };
     return { minder, workDirectory: "/w", ssh } as unknown as Host;
   };
-  const known = openMemory(store);
+  const known = openMemory(store, clock);
   const config = configOf([]);
   Object.assign(config.general, limits);
   const hosts = { here: hostOf(null, here) };

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type AgentView, type Instance, instanceName, isOpen, type SshHost } from "../../lib/words/domain.ts";
+import type { Intent } from "../../lib/words/intent.ts";
 import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
 import { limits } from "../../lib/policy/times-and-limits.ts";
 import type { Look, Observation, ServerView } from "../../lib/policy/observation.ts";
-import { whyNotFree } from "../../lib/policy/free-testbeds.ts";
+import { whyNoLease, whyNotFree } from "../../lib/policy/free-testbeds.ts";
 import { steps } from "../../lib/policy/steps-by-worker-state.ts";
 import {
   agentViews,
@@ -36,6 +37,7 @@ import {
   workerViews,
   rustInstanceOf,
   type Said,
+  intentOf,
 } from "./scenes.ts";
 
 const past = Number.NEGATIVE_INFINITY;
@@ -634,7 +636,10 @@ describe("plan() for free testbeds", () => {
     const reached = new Map(testbeds.map(({ name }) => [name, { ok: true as const, atMs: nowMs }]));
     const why = (place: Instance["place"] | null, seen: Partial<Observation> = {}): string | null => {
       const instances = place === null ? [] : [instanceOf({ testbed: "a", place })];
-      return whyNotFree(testbed, ready({ config: configOf(testbeds), reached, instances, ...seen }));
+      return (
+        whyNotFree(testbed, ready({ config: configOf(testbeds), reached, instances, ...seen }))?.reason ??
+        null
+      );
     };
     const alone = new Set(["a", "b"]);
     expect(why(at("lab-3"))).toBeNull();
@@ -737,7 +742,10 @@ describe("plan() for free testbeds", () => {
     test("is looked at before the first job is asked for", () => {
       expect(kindsOf(ready({ host: null }))).toContain("look at host");
       expect(kindsOf(ready({ host: null }))).not.toContain("lease");
-      expect(whyNotFree(testbedOf(), sceneOf({ host: null }))).toBe("this host has not been checked yet");
+      expect(whyNotFree(testbedOf(), sceneOf({ host: null }))).toEqual({
+        is: "unavailable",
+        reason: "this host has not been checked yet",
+      });
     });
 
     test("is looked at again each minute, and each 8 s while something is wrong: no job is asked for then", () => {
@@ -747,7 +755,7 @@ describe("plan() for free testbeds", () => {
       const wrong = ready({ ...hostOf("no agent"), leases: [leaseOf()] });
       expect(kindsOf(wrong)).not.toContain("lease");
       expect(kindsOf(wrong)).toContain("let lapse");
-      expect(whyNotFree(testbedOf(), wrong)).toBe("no agent");
+      expect(whyNotFree(testbedOf(), wrong)).toEqual({ is: "unavailable", reason: "no agent" });
     });
 
     test("is looked at once for all its testbeds, and keeps those of another host from nothing", () => {
@@ -922,29 +930,79 @@ test("an instance with a silence_timeout is looked at four times within it, each
 });
 
 describe("whyNotFree()", () => {
-  test("says why in words for people, and null for a free testbed", () => {
+  const why = (over: Partial<Observation>, bed = testbedOf()): string | null => {
+    const obstacle = whyNotFree(bed, sceneOf(over));
+    return obstacle === null ? null : `${obstacle.is}: ${obstacle.reason}`;
+  };
+
+  test("says why in a word and a reason for people, and null for a free testbed", () => {
     const testbed = testbedOf();
-    const why = (over: Partial<Observation>, bed = testbed): string | null => whyNotFree(bed, sceneOf(over));
     expect(why({})).toBeNull();
-    expect(why({ instances: [instanceOf()] })).toBe("in use");
-    expect(why({}, testbedOf({ enabled: false }))).toBe("disabled");
-    const health = new Map([["a", { strikes: 1, retryAt: at(nowMs + 1), reason: "it fell" }]]);
-    expect(why({ health })).toBe("it fell");
-    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) })).toBe("in use elsewhere: a/1 in /other");
+    expect(why({ instances: [instanceOf()] })).toBe("in use: a job has it");
+    expect(why({}, testbedOf({ enabled: false }))).toBe("disabled: enabled = false");
+    expect(why({}, testbedOf({ targets: ["sp-psc"] }))).toBe(
+      "not served: no `id` in the section of its target sp-psc",
+    );
+    const failed = (strikes: number): Partial<Observation> => ({
+      health: new Map([["a", { strikes, retryAt: at(nowMs + 1), reason: "it fell" }]]),
+    });
+    expect(why(failed(2))).toBe("backing off: it fell");
+    expect(why(failed(3))).toBe("quarantined: it fell");
+    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) })).toBe(
+      "in use: in use elsewhere: a/1 in /other",
+    );
     const config = configOf([testbed, testbedOf({ name: "b" })], "off");
     expect(why({ config, instances: [instanceOf({ testbed: "b" })] })).toMatch(/one instance at a time/);
     const far = testbedOf({ host: "lab-3" });
-    expect(why({}, far)).toBe("lab-3 has not been reached yet");
+    expect(why({}, far)).toBe("unreachable: lab-3 has not been reached yet");
     // A testbed of this host that has the same name is another one.
-    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) }, far)).toBe("lab-3 has not been reached yet");
+    expect(why({ elsewhere: new Map([["a", "a/1 in /other"]]) }, far)).toBe(
+      "unreachable: lab-3 has not been reached yet",
+    );
     const reached = (over: { ok: true } | { ok: false; reason: string }): Partial<Observation> => ({
       reached: new Map([["a", { ...over, atMs: nowMs }]]),
     });
-    expect(why(reached({ ok: false, reason: "lab-3 is away" }), far)).toBe("lab-3 is away");
+    expect(why(reached({ ok: false, reason: "lab-3 is away" }), far)).toBe("unreachable: lab-3 is away");
     expect(why(reached({ ok: true }), far)).toBeNull();
     expect(why({}, testbedOf({ spRunnerUrl: "http://localhost:1" }))).toBe(
-      "http://localhost:1 has not been reached yet",
+      "unreachable: http://localhost:1 has not been reached yet",
     );
+  });
+
+  test("says what an operator wants of it, until that is over, and after the job that it waits for", () => {
+    const wants = (over: Partial<Intent>): Partial<Observation> => ({
+      intents: new Map([["a", { ...intentOf(), ...over }]]),
+    });
+    const until = (ms: number): Partial<Intent> => ({ until: { wallMs: 0, at: at(ms) } });
+    expect(why(wants({}))).toBe("paused: paused by ann");
+    expect(why(wants({ kind: "reserved", note: "new cable" }))).toBe("reserved: reserved by ann: new cable");
+    expect(why(wants({ kind: "quarantined" }))).toBe("quarantined: quarantined by ann");
+    expect(why(wants(until(nowMs + 1)))).toBe("paused: paused by ann");
+    expect(why(wants(until(nowMs)))).toBeNull();
+    expect(why(wants({ isAfterJob: true }))).toBeNull();
+  });
+
+  test("no job is asked for while an operator wants the testbed, and the plan is made again when that is over", () => {
+    const intents = new Map([["a", { ...intentOf(), until: { wallMs: 0, at: at(nowMs + 5) } }]]);
+    const server = serverOf({ leaseDueMs: past });
+    const asked = sceneOf({ intents, server });
+    expect(kindsOf(asked)).not.toContain("lease");
+    expect(plan(asked).wakeAtMs).toBeLessThanOrEqual(nowMs + 5);
+    // A lease that was granted meanwhile is not used here.
+    expect(kindsOf({ ...asked, leases: [leaseOf()] })).toContain("let lapse");
+    expect(kindsOf(sceneOf({ server }))).toContain("lease");
+  });
+});
+
+describe("whyNoLease()", () => {
+  test("says what keeps all jobs away", () => {
+    const why = (over: Partial<Observation>): string | undefined => whyNoLease(sceneOf(over))?.reason;
+    expect(why({})).toBeUndefined();
+    expect(why({ mode: "drain" })).toBe("the factory drains: it takes nothing new");
+    expect(why({ mode: "hand over" })).toMatch(/another version/);
+    expect(why({ server: serverOf({ isTokenRefused: true }) })).toMatch(/refuses the factory's token/);
+    expect(why({ server: serverOf({ list: null }) })).toBe("the server has not answered yet");
+    expect(why({ locksSeenMs: null })).toMatch(/locks/);
   });
 });
 

@@ -13,6 +13,7 @@ import type {
   WorkerView,
 } from "../../lib/words/domain.ts";
 import { instanceName } from "../../lib/words/domain.ts";
+import type { Intent } from "../../lib/words/intent.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import { actionKey, type Action } from "../../lib/policy/action.ts";
 import type { Look, Observation, PendingLease } from "../../lib/policy/observation.ts";
@@ -198,6 +199,10 @@ export function serverOf(over: Partial<KnownServer> = {}): KnownServer {
   };
 }
 
+export function intentOf(): Intent {
+  return { kind: "paused", who: "ann", note: "", sinceMs: 0, until: null, isAfterJob: false };
+}
+
 /** A lab with one free testbed in which nothing is due. */
 export function sceneOf(over: Partial<Observation> = {}): Observation {
   return {
@@ -208,6 +213,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     instances: [],
     leases: [],
     health: new Map(),
+    intents: new Map(),
     rests: new Map(),
     untaken: new Map(),
     elsewhere: new Map(),

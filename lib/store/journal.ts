@@ -1,0 +1,62 @@
+/** The journal's rows: written with the commit that they tell of, read by `history` and by what is made of it. */
+import type { Database } from "bun:sqlite";
+import { type Entry, entrySchema, type Noted, type Recorded } from "../words/journal.ts";
+import { hasTable } from "./file.ts";
+
+/** What `history` asks for. All that is null or missing is not a condition. */
+export interface JournalQuery {
+  testbed?: string;
+  /** ULID. */
+  job?: string;
+  jobName?: string;
+  what?: Entry["what"][];
+  /** Wall-clock ms. */
+  sinceMs?: number;
+  /** Entries before this one only: the page before. */
+  beforeId?: number;
+  /** The latest so many. */
+  most: number;
+}
+
+export function note(database: Database, { atMs, entry }: Noted): void {
+  const { testbed = null, job = null, jobName = null } = entry as Partial<Record<string, string | null>>;
+  database
+    .query(
+      "INSERT INTO factory_journal (at_ms, what, testbed_name, job, job_name, entry) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .run(atMs, entry.what, testbed, job, jobName, JSON.stringify(entry));
+}
+
+/** The oldest first. What another version wrote in another form is left out. */
+export function readJournal(database: Database, query: JournalQuery): Recorded[] {
+  // An older version may have written the file and may still be running.
+  if (!hasTable(database, "factory_journal")) return [];
+  const { testbed, job, jobName, what, sinceMs, beforeId, most } = query;
+  const conditions = [
+    testbed === undefined ? null : "testbed_name = $testbed",
+    job === undefined ? null : "job = $job",
+    jobName === undefined ? null : "job_name = $jobName",
+    what === undefined ? null : "what IN (SELECT value FROM json_each($what))",
+    sinceMs === undefined ? null : "at_ms >= $sinceMs",
+    beforeId === undefined ? null : "id < $beforeId",
+  ].filter((each) => each !== null);
+  const values = { testbed, job, jobName, what: what && JSON.stringify(what), sinceMs, beforeId, most };
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  const rows = database
+    .query<{ id: number; at_ms: number; entry: string }, Record<string, string | number>>(
+      `SELECT id, at_ms, entry FROM factory_journal
+       ${conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`} ORDER BY id DESC LIMIT $most`,
+    )
+    .all(given as Record<string, string | number>);
+  return rows.toReversed().flatMap(({ id, at_ms: atMs, entry }) => {
+    const parsed = entrySchema.safeParse(JSON.parse(entry));
+    return parsed.success ? [{ id, atMs, entry: parsed.data }] : [];
+  });
+}
+
+/** Deletes up to `most` entries from before `beforeMs`. Returns the count. */
+export function pruneJournal(database: Database, beforeMs: number, most: number): number {
+  return database
+    .query("DELETE FROM factory_journal WHERE id IN (SELECT id FROM factory_journal WHERE at_ms < ? LIMIT ?)")
+    .run(beforeMs, most).changes;
+}

@@ -1,0 +1,36 @@
+/** What an operator wants of a testbed, apart from what it does and how well it is. It outlives restarts of the factory. */
+import type { Moment } from "./domain.ts";
+
+/** None of them takes a job. `reserved`: somebody works at the board. `quarantined`: an operator does not trust it. */
+export const intentKinds = ["paused", "reserved", "quarantined"] as const;
+export type IntentKind = (typeof intentKinds)[number];
+
+export interface Intent {
+  kind: IntentKind;
+  /** The name of the user who asked for it. */
+  who: string;
+  /** Empty: none was given. */
+  note: string;
+  /** Wall-clock ms. */
+  sinceMs: number;
+  /** Null: until it is taken back. */
+  until: Deadline | null;
+  /** It waits for the end of the job that runs now, or of the next one. */
+  isAfterJob: boolean;
+}
+
+/** A moment to come. In another boot only the wall clock says when that is. */
+export interface Deadline {
+  wallMs: number;
+  at: Moment;
+}
+
+export function deadlineIn(ms: number, { now, wallMs }: { now: Moment; wallMs: number }): Deadline {
+  return { wallMs: wallMs + ms, at: { ...now, uptimeMs: now.uptimeMs + ms } };
+}
+
+/** The same deadline as a moment of this boot. */
+export function inThisBoot(deadline: Deadline, { now, wallMs }: { now: Moment; wallMs: number }): Deadline {
+  if (deadline.at.bootId === now.bootId) return deadline;
+  return { ...deadline, at: { ...now, uptimeMs: now.uptimeMs + deadline.wallMs - wallMs } };
+}
