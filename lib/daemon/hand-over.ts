@@ -26,6 +26,8 @@ const leaseKey = actionKey({ kind: "lease", targets: [] });
 export interface Standing {
   /** Names of instances of which it is not known whether their agents live. */
   unseen: string[];
+  /** Those of them whose host does not answer. */
+  away: string[];
   isServerDown: boolean;
   /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
@@ -40,8 +42,11 @@ export function standingOf(
   const records = [...known.instances.values()];
   const isUnseen = ({ row, look }: InstanceMemory): boolean =>
     row.phase === "running" && (look === null || ["cannot tell", "unseen"].includes(look.view));
+  const unseen = records.filter(isUnseen);
+  const names = (of: InstanceMemory[]): string[] => of.map(({ row }) => instanceName(row));
   return {
-    unseen: records.filter(isUnseen).map(({ row }) => instanceName(row)),
+    unseen: names(unseen),
+    away: names(unseen.filter(({ look }) => look?.isHostAway === true)),
     isServerDown: known.server.answeringSinceMs === null,
     isStarting:
       known.busy.has(leaseKey) ||

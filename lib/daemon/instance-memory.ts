@@ -11,6 +11,8 @@ import { type TestbedRecords, testbedMemory } from "./testbed-memory.ts";
 interface KnownLook extends Look {
   /** As the minder gave it. */
   output: string | null;
+  /** Another host, which did not answer. */
+  isHostAway: boolean;
 }
 
 /** The board of an instance, and its job's absence from the service, if the agent did not see the job's end. */
@@ -98,7 +100,7 @@ type Looking = { known: InstanceRecords; clock: Pick<Clock, "uptimeMs"> };
 
 export function setView({ known, clock }: Looking, instance: Instance, view: Look["view"]): KnownLook {
   const atMs = clock.uptimeMs();
-  const look = { view, atMs, isStale: false, printedMs: atMs, output: null };
+  const look = { view, atMs, isStale: false, printedMs: atMs, output: null, isHostAway: false };
   memoryOf(known, instance).look = look;
   return look;
 }

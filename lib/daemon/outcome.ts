@@ -56,7 +56,8 @@ export type Learnt = (
   mayBeArmed?: true;
 };
 
-export type View = Pick<MinderView, "state" | "reason" | "output"> & Partial<Pick<MinderView, "exit">>;
+export type View = Pick<MinderView, "state" | "reason" | "output"> &
+  Partial<Pick<MinderView, "exit" | "isHostSilent">>;
 
 /** `said`: the command, and how it ended, for people; `instance`: that it was run for. */
 export interface Checked {

@@ -126,6 +126,7 @@ function takeViews(
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.output = seen?.output ?? null;
     after.exit = seen?.exit ?? null;
+    after.isHostAway = at !== "" && seen?.isHostSilent === true;
     after.isStale = record.hintedMs >= begunMs;
     if (after.view === "cannot tell") {
       const why = `cannot tell whether its agent runs: ${seen?.reason ?? "no reason is known"}; the testbed stays reserved; ${howToClear(instance)}`;

@@ -23,6 +23,8 @@ const longestWaitMs = 60_000;
 export interface DaemonLook {
   /** Names of open instances of which it is not known whether their agents live. */
   unseen: string[];
+  /** Those of them whose host does not answer. */
+  away: string[];
   isServerDown: boolean;
   /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
@@ -105,11 +107,9 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
   async function judge(): Promise<boolean> {
     if ((await places.mark(running))?.kind !== "trial") return true;
     const { before } = await updater.state();
-    const { unseen, isServerDown } = options.look();
     const judged = judgeTrial({
+      ...options.look(),
       ranMs: clock.uptimeMs() - startedMs,
-      unseen,
-      isServerDown,
       unseenBefore: before?.version === running ? before.unseen : [],
       wasServerDown: before?.version === running && before.isServerDown,
     });

@@ -11,6 +11,8 @@ export interface TrialLook {
   /** Names of instances of which it is not known whether their agents live, now and before the switch. */
   unseen: string[];
   unseenBefore: string[];
+  /** Those of `unseen` whose host does not answer. */
+  away: string[];
   isServerDown: boolean;
   wasServerDown: boolean;
 }
@@ -23,6 +25,9 @@ export function judgeTrial(
   const isDeaf = look.isServerDown && !look.wasServerDown;
   if (lost.length === 0 && !isDeaf) return { kind: look.ranMs >= trialMs ? "confirm" : "go on" };
   if (look.ranMs < longestTrialMs) return { kind: "go on" };
-  const reason = isDeaf ? "it does not reach the server" : `it did not find ${lost.join(", ")} again`;
+  // A host that is down or cut off is not the new version's fault.
+  const blamed = lost.filter((name) => !look.away.includes(name));
+  if (blamed.length === 0 && !isDeaf) return { kind: "confirm" };
+  const reason = isDeaf ? "it does not reach the server" : `it did not find ${blamed.join(", ")} again`;
   return { kind: "roll back", reason: `${reason} within ${longestTrialMs / 60_000} minutes` };
 }

@@ -6,9 +6,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeLeft, describeTakenOver, standingOf } from "../../lib/daemon/hand-over.ts";
 import { openMemory } from "../../lib/daemon/memory.ts";
-import type { AgentView } from "../../lib/words/domain.ts";
+import { readLook } from "../../lib/hosts/minder/answer-parser.ts";
+import { type AgentView, instanceName } from "../../lib/words/domain.ts";
 import { type FactoryProcess, must, openLab } from "../lab/lab.ts";
-import { instanceOf } from "../policy/scenes.ts";
+import { instanceOf, workerOf } from "../policy/scenes.ts";
+import { openStage } from "./stage.ts";
 import { until } from "../lab/until.ts";
 
 setDefaultTimeout(60_000);
@@ -49,7 +51,7 @@ test("standingOf() says what a new version is measured by", () => {
     { testbed: "a", seq: 1, begunMs: 999 },
     { testbed: "b", seq: 1, begunMs: 1000 },
   ];
-  expect(of([])).toEqual({ unseen: [], isServerDown: true, isStarting: false, hasOlder: false });
+  expect(of([])).toEqual({ unseen: [], away: [], isServerDown: true, isStarting: false, hasOlder: false });
   expect(of([one, two], { "a/1": "alive", "b/1": "cannot tell" })).toMatchObject({
     unseen: ["b/1"],
     hasOlder: true,
@@ -59,6 +61,28 @@ test("standingOf() says what a new version is measured by", () => {
   // The answer may be a lease.
   expect(of([], {}, ["lease"])).toMatchObject({ isStarting: true });
 });
+
+test.each([true, false])(
+  "a new version is not blamed for an agent that it cannot find because the host is away: %p",
+  async (isHostSilent) => {
+    const keys = { port: null, key: null, hostKey: null, elevation: null };
+    const ssh = { host: "bench-1", user: "lab", uid: 1, ...keys };
+    const place = { ...instanceOf().place, way: "ssh", ssh } as const;
+    await using it = openStage({ rows: [instanceOf({ isOnline: true, isFlushed: true, place })] });
+    it.workers.set("worker-a", workerOf({ online: true }));
+    it.agents.set("a_7", "alive");
+    await it.runUntil(() => it.count(/^look/) > 0);
+    const [view] = readLook(
+      ["/x"],
+      isHostSilent ? { ok: false, reason: "no route" } : { ok: true, lines: [] },
+    );
+    it.fate = (call) => (call.startsWith("look") ? [view] : undefined);
+    await it.run(60_000);
+    const name = instanceName(instanceOf());
+    const away = isHostSilent ? [name] : [];
+    expect(standingOf(it.factory.known, 0)).toMatchObject({ unseen: [name], away });
+  },
+);
 
 test("a restart says in one line what it took over, and every run says goodbye and what it leaves", async () => {
   await using it = await openLab();

@@ -25,7 +25,7 @@ const stops: (() => Promise<void>)[] = [];
 beforeEach(async () => {
   lab = await openUpdateLab();
   clock = createSettableClock({ wallMs: Date.now() });
-  look = { unseen: [], isServerDown: false, isStarting: false, hasOlder: false };
+  look = { unseen: [], away: [], isServerDown: false, isStarting: false, hasOlder: false };
   [lines, handedOver, isAsking] = [[], 0, true];
 });
 afterEach(async () => {

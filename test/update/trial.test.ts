@@ -5,6 +5,7 @@ const well: TrialLook = {
   ranMs: trialMs,
   unseen: [],
   unseenBefore: [],
+  away: [],
   isServerDown: false,
   wasServerDown: false,
 };
@@ -16,6 +17,18 @@ test.each<[string, Partial<TrialLook>, string]>([
   ["an instance is not found yet", { unseen: ["a/1"] }, "go on"],
   ["an instance is never found", { unseen: ["a/1"], ranMs: longestTrialMs }, "roll back"],
   ["an instance was not found before, either", { unseen: ["a/1"], unseenBefore: ["a/1"] }, "confirm"],
+  ["an instance's host is away", { unseen: ["a/1"], away: ["a/1"] }, "go on"],
+  ["an instance's host stays away", { unseen: ["a/1"], away: ["a/1"], ranMs: longestTrialMs }, "confirm"],
+  [
+    "one host stays away, and an instance of another host is never found",
+    { unseen: ["a/1", "b/1"], away: ["a/1"], ranMs: longestTrialMs },
+    "roll back",
+  ],
+  [
+    "a host and the server stay away",
+    { unseen: ["a/1"], away: ["a/1"], isServerDown: true, ranMs: longestTrialMs },
+    "roll back",
+  ],
   ["the server does not answer yet", { isServerDown: true }, "go on"],
   ["the server never answers", { isServerDown: true, ranMs: longestTrialMs }, "roll back"],
   ["the server did not answer before, either", { isServerDown: true, wasServerDown: true }, "confirm"],

@@ -94,7 +94,8 @@ export function readKept(lines: string[], workDirectory: string): Kept[] {
 }
 
 export function readLook(directories: string[], reply: Reply): MinderView[] {
-  if (!reply.ok) return directories.map((directory) => unknownView(directory, reply.reason));
+  if (!reply.ok)
+    return directories.map((directory) => ({ ...unknownView(directory, reply.reason), isHostSilent: true }));
   const views = reply.lines.filter((line) => line.startsWith("view "));
   const sizes = new Map<string, number>();
   for (const line of reply.lines) {

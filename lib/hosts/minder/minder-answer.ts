@@ -66,6 +66,8 @@ export interface MinderView {
   state: MinderState;
   /** Why the state is `cannot tell`. */
   reason: string | null;
+  /** Nothing came back: the host, or the network on the way to it, may be down. */
+  isHostSilent?: true;
   /** It had the go signal, so its agent is never started again. */
   went: boolean;
   /** The instance's first process; all others end with it. `dead`: nothing of the instance is alive. */
