@@ -69,7 +69,7 @@ export interface Places {
   clearMark(version: string): Promise<void>;
   /** Ends what a kill or a power cut left half done. */
   settle(): Promise<void>;
-  /** Removes versions that are neither current nor previous, nor among `keep`. Marks stay. */
+  /** Removes versions that are not current, previous, among `keep` or in use by a process. Marks stay. */
   prune(keep: string[]): Promise<void>;
   /** Removes all that was made here; what else is in the prefix, which may be /usr/local, stays. */
   removeAll(): Promise<void>;
@@ -236,6 +236,15 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     return { from, to };
   }
 
+  /** What processes of this host run: another factory of this prefix may have an older version, or jobs of one. */
+  async function inUse(): Promise<string[]> {
+    const ids = (await files.list("/proc")).filter((name) => /^\d+$/.test(name));
+    // One that ended meanwhile, or is another user's, cannot be read.
+    const read = ids.map((id) => files.readLink(`/proc/${id}/exe`).catch(() => null));
+    const places = (await Promise.all(read)).map((path) => placeOf(path ?? ""));
+    return places.flatMap((place) => (place?.prefix === prefix ? [place.version] : []));
+  }
+
   async function settle(): Promise<void> {
     const now = await current();
     for (const name of await files.list(boot)) {
@@ -267,7 +276,7 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     clearMark,
     settle,
     prune: async (keep) => {
-      const kept = [...keep, await current(), await named(prev)];
+      const kept = [...keep, ...(await inUse()), await current(), await named(prev)];
       for (const name of await files.list(`${prefix}/versions`)) {
         if (isVersionName(name) && !kept.includes(name)) await files.remove(directoryOf(name));
       }

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
 import { isVersionName, openPlaces, placeOf, type Places } from "../../lib/update/places.ts";
+import { until } from "../lab/until.ts";
 
 const scratch = mkdtempSync(join(tmpdir(), "places-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -120,6 +122,24 @@ test("prune() keeps what is started, what a roll-back starts and what is asked f
   const places = await installed("1.0.0", "1.1.0", "1.2.0", "1.3.0");
   await places.prune(["1.0.0"]);
   expect((await places.versions()).map(({ version }) => version)).toEqual(["1.0.0", "1.2.0", "1.3.0"]);
+});
+
+test("prune() keeps what a process of this host runs: another factory may share the prefix", async () => {
+  const places = await installed("1.0.0", "1.1.0", "1.2.0");
+  const executable = places.executableOf("1.0.0");
+  copyFileSync("/bin/sleep", executable);
+  const agent = Bun.spawn([executable, "1000"]);
+  const names = async (): Promise<string[]> => (await places.versions()).map(({ version }) => version);
+  try {
+    await until("it runs", () => readlinkSync(`/proc/${agent.pid}/exe`) === executable);
+    await places.prune([]);
+    expect(await names()).toEqual(["1.0.0", "1.1.0", "1.2.0"]);
+  } finally {
+    agent.kill();
+    await agent.exited;
+  }
+  await places.prune([]);
+  expect(await names()).toEqual(["1.1.0", "1.2.0"]);
 });
 
 test("a version's name is never a path", () => {
