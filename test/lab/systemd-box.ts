@@ -30,8 +30,10 @@ export interface SystemdBox extends AsyncDisposable {
   startBeside(argv: string[]): Bun.Subprocess<"ignore", "pipe", "inherit">;
   /** The box's network as a door. */
   http: Http;
-  /** A user with a home directory and a running user manager. */
+  /** A user with a home directory and a running user manager, which a reboot starts again, too, as a login would. */
   addUser(name: string, home?: string): Promise<void>;
+  /** Starts systemd-logind, also at each boot from then on; then `loginctl` works, and lingering users' managers are its own. */
+  startLogind(): Promise<void>;
   /** The power is cut, and comes back. */
   reboot(): Promise<void>;
   /** The name of its cgroup and its directory. */
@@ -93,7 +95,8 @@ export async function openSystemdBox(): Promise<SystemdBox> {
       if (child.exitCode !== null) throw new Error(readFileSync(`${directory}.log`, "utf8"));
       return ["running", "degraded"].includes((await run("systemctl is-system-running 2>&1")).stdout.trim());
     });
-    for (const user of users) await startUserManager(user);
+    const lingering = (await run("ls /var/lib/systemd/linger")).stdout.split("\n");
+    for (const user of users) if (!lingering.includes(user)) await startUserManager(user);
   }
 
   async function halt(): Promise<void> {
@@ -159,6 +162,10 @@ export async function openSystemdBox(): Promise<SystemdBox> {
       users = [...users, name];
       await startUserManager(name);
     },
+    startLogind: async () =>
+      void (await must(
+        "rm /etc/systemd/system/systemd-logind.service && systemctl daemon-reload && systemctl start dbus systemd-logind",
+      )),
     reboot: async () => {
       await halt();
       await boot();

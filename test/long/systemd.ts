@@ -255,6 +255,33 @@ test("install.sh of a release: a user's service in a home with spaces, and a sen
   expect(await box.must(`find "$HOME" -path '*${unit}*'`, as)).toBe("");
 });
 
+test("F111 with lingering a user's service starts with the host, before the user logs in; without, it ends with the login", async () => {
+  await using lab = await openSystemdLab();
+  const { box } = lab;
+  await box.startLogind();
+  await box.addUser("lab");
+  const as = { user: "lab" };
+  copyFileSync(executable, box.at("/usr/local/bin/factory"));
+  await box.must("chmod 755 /usr/local/bin/factory");
+  await box.must(`factory setup ${lab.setup}`, as);
+  const said = await box.must("factory service install --user", as);
+  const hint = /sudo (loginctl enable-linger lab)/.exec(said)?.[1];
+  await box.must(String(hint));
+  // By this the box leaves its manager to logind.
+  expect(await box.must("ls /var/lib/systemd/linger")).toBe("lab");
+  await box.reboot();
+  const id = await lab.submit("id -un");
+  expect((await lab.ended(id)).state).toBe("completed");
+  expect(await lab.said(id)).toEqual(["lab"]);
+  expect(await box.must("loginctl list-sessions --no-legend")).toBe("");
+  await box.must("loginctl disable-linger lab");
+  await until("the user's systemd has ended", async () => {
+    const { stdout } = await box.run("systemctl is-active user@$(id -u lab)");
+    return stdout === "inactive\n";
+  });
+  expect((await box.run("pgrep -u lab")).stdout).toBe("");
+});
+
 test("F101 a version that does not start is left after three tries, by the boot script, and the job of the one before goes on", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
