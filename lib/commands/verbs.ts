@@ -49,6 +49,16 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: setupArgs,
     run: async (here, args, words) => await (await import("./setup/setup.ts")).runSetup(here, args, words),
   },
+  config: {
+    description: "Show or change one key of config.toml; the rest of the file stays as it is",
+    args: {
+      act: { type: "positional", description: "get, set or unset" },
+      key: { type: "positional", description: "as in testbed.gimlet-1.enabled" },
+      value: { type: "positional", required: false, description: "for set, as in false or 2h" },
+      ...baseArgs,
+    },
+    run: async (here, args) => await (await import("./config.ts")).editConfig(here, args),
+  },
   check: {
     description: "Report everything that would stop jobs here, and how to fix it",
     args: jsonArgs,

@@ -1,0 +1,167 @@
+/** The verb `config get|set|unset KEY`: reads or changes one key of config.toml, and keeps all else of the file as it is. */
+import { dirname, resolve } from "node:path";
+import { parse, stringify } from "smol-toml";
+import { ConfigError, parseConfig } from "../config/config.ts";
+import { lineOfKey, readingsOf, readKey, valueAt, withValue } from "../config/edit.ts";
+import { type Base, type BaseArgs, findBase, readConfig, type Surroundings } from "../config/locations.ts";
+import { keyText, nearestWord, showValue } from "../config/problems.ts";
+import { sectionKeys } from "../config/schema.ts";
+import { isTable, type Table } from "../config/section-reader.ts";
+import { isFactoryRunning } from "../store/store.ts";
+import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../words/failure.ts";
+import { usageError } from "./command-line.ts";
+import { lookAround, type ThisProcess } from "./this-process.ts";
+
+export interface ConfigArgs extends BaseArgs {
+  act?: string;
+  key?: string;
+  value?: string;
+}
+
+/** Exit code 1: the key is not set. */
+export async function editConfig(here: ThisProcess, args: ConfigArgs): Promise<number> {
+  const { act = "", key, value } = args;
+  if (!["get", "set", "unset"].includes(act)) throw usageError("config needs get, set or unset");
+  if (key === undefined) throw usageError(`config ${act} needs a key, as in testbed.gimlet-1.enabled`);
+  if (act === "set" && value === undefined) throw usageError(`config set ${key} needs a value`);
+  const around = await lookAround(here);
+  const base = findBase(args, around);
+  const text = textOf(base, around);
+  const path = pathOf(key, parse(text));
+  const before = valueAt(parse(text), path);
+  if (act === "get") {
+    here.print(before === undefined ? `${keyText(path)} is not set` : shown(path, before));
+    return before === undefined ? 1 : 0;
+  }
+  if (isSecret(path)) {
+    throw new FactoryError(`Cannot ${act} ${keyText(path)} here: a command line can be seen by all users`, {
+      hint: `Edit ${base.config} by hand, or set factory.token_file to a file with the token`,
+    });
+  }
+  if (act === "unset" && before === undefined) {
+    here.print(`${keyText(path)} is not set: nothing was changed`);
+    return 0;
+  }
+  const after = choose(text, path, act === "set" ? readingsOf(value ?? "") : [undefined], {
+    ...around,
+    path: base.config,
+    readTokenFile: around.readText,
+    mayLackToken: true,
+  });
+  if (after === text) {
+    here.print(`${shown(path, before)} already: nothing was changed`);
+    return 0;
+  }
+  await replaceFile(here, base, { before: text, after });
+  const now = valueAt(parse(after), path);
+  const line = now === undefined ? "" : ` (line ${lineOfKey(after, path)})`;
+  here.print(`${base.config}: ${keyText(path)}: ${wordFor(path, before)} -> ${wordFor(path, now)}${line}`);
+  if (await isFactoryRunning(base.database, here.files.isThere))
+    here.print("The running factory reads it within seconds; `status` shows what of it is in use");
+  return 0;
+}
+
+function textOf(base: Base, around: Surroundings): string {
+  try {
+    return around.readText(base.config);
+  } catch {
+    // It says why the file cannot be read.
+    readConfig(base, around);
+    throw new Error("unreachable: the file can be read after all");
+  }
+}
+
+function pathOf(key: string, root: Table): string[] {
+  const path = readKey(key);
+  const [section = "", ...rest] = path ?? [];
+  const known = Object.hasOwn(sectionKeys, section) ? sectionKeys[section] : undefined;
+  if (path === null || known === undefined) {
+    const near = nearestWord(key.split(".")[0] ?? "", Object.keys(sectionKeys));
+    throw usageError(`"${key}" is not a key, as testbed.gimlet-1.enabled is${didYouMean(near)}`);
+  }
+  const isNamed = section === "testbed" || section === "target";
+  const name = (isNamed ? rest[1] : rest[0]) ?? "";
+  if (isNamed) {
+    const names = isTable(root[section]) ? Object.keys(root[section]) : [];
+    const [word = ""] = rest;
+    if (!names.includes(word))
+      throw usageError(`There is no [${section}.${word}]${didYouMean(nearestWord(word, names))}`);
+  }
+  if (!known.includes(name)) {
+    const near = nearestWord(name, known);
+    throw usageError(`[${section}] has no key ${showValue(name)}${didYouMean(near)}`);
+  }
+  return path;
+}
+
+const didYouMean = (near: string | null): string => (near === null ? "" : `; did you mean ${near}?`);
+
+/** The first reading of the value with which the whole file is a configuration. */
+function choose(
+  text: string,
+  path: string[],
+  readings: unknown[],
+  source: Omit<Parameters<typeof parseConfig>[0], "text">,
+): string {
+  let fault: unknown = null;
+  for (const value of readings) {
+    const after = withValue(text, path, value);
+    try {
+      parseConfig({ ...source, text: after });
+      return after;
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      fault ??= new FactoryError(`${error.message}\nNothing was changed`);
+    }
+  }
+  throw fault;
+}
+
+/** Another writer's change since we read the file is not lost, and its owner stays. */
+export async function replaceFile(
+  { durableFiles, files, uid }: Pick<ThisProcess, "durableFiles" | "files" | "uid">,
+  { config }: Pick<Base, "config">,
+  { before, after }: { before: string; after: string },
+): Promise<void> {
+  let path = config;
+  for (let links = 0; links < 8; links++) {
+    const target = await durableFiles.readLink(path);
+    if (target === null) break;
+    path = resolve(dirname(path), target);
+  }
+  const owner = await durableFiles.owner(path);
+  if (owner !== uid) {
+    throw new FactoryError(`Cannot change ${path}: it belongs to another user (uid ${owner})`, {
+      hint: `Run this as that user, for example with sudo -u '#${owner}'`,
+    });
+  }
+  if ((await files.readText(path)) !== before) {
+    throw new FactoryError(`Cannot change ${path}: somebody else changed it at the same moment`, {
+      hint: "Try again",
+    });
+  }
+  try {
+    await files.writePrivate(path, after, { replace: true });
+  } catch (error) {
+    throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
+      hint: isDiskFull(error) ? fullDiskHint : "Its directory must be writable by this user",
+      cause: error,
+    });
+  }
+}
+
+const isSecret = ([section, key]: string[]): boolean => section === "factory" && key === "token";
+
+/** What agents get may be a secret, too. */
+const isHidden = (path: string[]): boolean =>
+  isSecret(path) || (path[0] === "general" && path[1] === "agent_environment");
+
+function wordFor(path: string[], value: unknown): string {
+  if (value === undefined) return "not set";
+  if (isHidden(path)) return "***";
+  return stringify({ value })
+    .trim()
+    .replace(/^value = /, "");
+}
+
+const shown = (path: string[], value: unknown): string => `${keyText(path)} = ${wordFor(path, value)}`;
