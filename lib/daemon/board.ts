@@ -25,7 +25,7 @@ import type { InstanceMemory } from "./instance-memory.ts";
 import { logFor, type Parts } from "./memory.ts";
 import { testbedMemory, type TestbedRecords } from "./testbed-memory.ts";
 
-type BoardReached = { ok: true } | { ok: false; reason: string };
+type BoardReached = { ok: true } | { ok: false; reason: string; is?: "in use" | "unavailable" };
 type Recovering = Pick<Parts, "clock" | "log" | "openRunner"> & {
   known: TestbedRecords;
   store: Pick<Store, "setTrouble">;
@@ -37,14 +37,16 @@ export async function reachBoard(parts: Recovering, { name }: Testbed, url: stri
   if (!asked.ok) return asked;
   const { board } = asked;
   if (isAtWork(board) && board.status !== "busy") {
-    return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}, with a job on it` };
+    const reason = `sp-runner ${url} says that its board is ${board.status}, with a job on it`;
+    return { ok: false, reason, is: "in use" };
   }
   if (board.status === "available") {
     testbedMemory(parts.known, name).recoveringSinceMs = Number.NEGATIVE_INFINITY;
     return { ok: true };
   }
   if (board.status === "failed-needs-recovery") return await recoverBoard(parts, name, url);
-  return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}` };
+  const is = board.status === "busy" ? "in use" : "unavailable";
+  return { ok: false, reason: `sp-runner ${url} says that its board is ${board.status}`, is };
 }
 
 async function recoverBoard(
@@ -54,13 +56,13 @@ async function recoverBoard(
 ): Promise<BoardReached> {
   const what = `sp-runner ${url} says that its board failed`;
   const record = testbedMemory(known, name);
-  const recovering: BoardReached = { ok: false, reason: `${what}: it is recovering` };
+  const recovering: BoardReached = { ok: false, reason: `${what}: it is recovering`, is: "unavailable" };
   if (clock.uptimeMs() - record.recoveringSinceMs < limits.boardRecoveryMs) return recovering;
   const before = record.trouble ?? { reason: what, sinceMs: clock.wallMs(), recoveries: 0 };
   const { recoveries } = before;
   if (recoveries >= limits.boardRecoveries) {
     const vain = `recovering it did not help ${recoveries} times: it needs a person`;
-    return { ok: false, reason: `${what}, and ${vain}` };
+    return { ok: false, reason: `${what}, and ${vain}`, is: "unavailable" };
   }
   const trouble = { ...before, recoveries: recoveries + 1 };
   store.setTrouble(name, trouble);

@@ -84,7 +84,7 @@ async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): P
   );
   if (other !== undefined) {
     const reason = `in use elsewhere: ${other.instance} in ${other.directory} on ${testbed.host}`;
-    return { ok: false, reason };
+    return { ok: false, reason, is: "in use" };
   }
   // What keeps jobs from it is known before one is leased.
   const { kind, argv } = reached.host.agent;
@@ -94,7 +94,7 @@ async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): P
   const setting = `testbed.${testbed.name}.work_dir`;
   const fault = whyUnusable(factory, probed, { usesHost: true, agent: 0, workDirectory, setting });
   if (fault === null) return reached;
-  return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host };
+  return { ok: false, reason: `${testbed.host}: ${fault}`, host: reached.host, is: "unavailable" };
 }
 
 function cookiesOf({ known }: Needs): Set<string | null> {
@@ -104,7 +104,7 @@ function cookiesOf({ known }: Needs): Set<string | null> {
 /** Another factory holds the testbed: it is not free until a further look shows otherwise. */
 export function markElsewhere(factory: Needs, testbed: Testbed, owner: string): void {
   if (testbed.host === null) testbedMemory(factory.known, testbed.name).elsewhere = owner;
-  else markUnreached(factory, testbed, `in use elsewhere: ${owner}`);
+  else markReached(factory, testbed, { ok: false, reason: `in use elsewhere: ${owner}`, is: "in use" });
 }
 
 /** A testbed on another host takes no job until that host has been reached anew. */

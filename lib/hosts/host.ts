@@ -24,8 +24,13 @@ export interface Host {
   ssh: SshHost | null;
 }
 
-/** `reason` is for people and may contain the fix. With a `host`, the host answers but cannot take a job. */
-export type Reached = { ok: true; host: Host } | { ok: false; reason: string; host?: Host };
+/**
+ * `reason` is for people and may contain the fix. With a `host`, the host answers but cannot take a job. `is`: something else
+ * than that it does not answer.
+ */
+export type Reached =
+  | { ok: true; host: Host }
+  | { ok: false; reason: string; host?: Host; is?: "in use" | "unavailable" };
 
 /**
  * The result of an inspection that changed nothing. `remarks`: jobs can run, but may miss something. `tried`: what is good, or

@@ -41,6 +41,11 @@ export interface Obstacle {
   reason: string;
 }
 
+export const aloneOnHost: Obstacle = {
+  is: "in use",
+  reason: "without isolation one instance at a time runs on its host",
+};
+
 /** Why no job may be taken for a testbed now; null where one may. Its `check` is a matter of its own. */
 export function whyNotFree(
   testbed: Testbed,
@@ -68,7 +73,7 @@ export function whyNotFree(
   const held = locks.find((name) => seen.elsewhere.has(name));
   if (held !== undefined) return { is: "in use", reason: `in use elsewhere: ${seen.elsewhere.get(held)}` };
   if (isAlone(testbed, seen) && taken.hosts.has(testbed.host)) {
-    return { is: "in use", reason: "without isolation one instance at a time runs on its host" };
+    return aloneOnHost;
   }
   if (isHere(testbed)) {
     if (seen.host === null) return { is: "unavailable", reason: "this host has not been checked yet" };
@@ -83,7 +88,7 @@ export function whyNotFree(
         reason: `${testbed.host ?? testbed.spRunnerUrl} has not been reached yet`,
       };
     }
-    if (!reached.ok) return { is: "unreachable", reason: reached.reason };
+    if (!reached.ok) return { is: reached.is ?? "unreachable", reason: reached.reason };
   }
   return null;
 }
@@ -102,6 +107,19 @@ export function whyNoLease({ mode, server, locksSeenMs }: Observation): {
   if (locksSeenMs === null)
     return { is: "no server", reason: "the testbeds' locks have not been looked at yet" };
   return null;
+}
+
+/** Why no job comes although one is asked for: the last answer was none. Null: jobs come. */
+export function whyNoAnswer(seen: Observation): { is: "no server" | "unavailable"; reason: string } | null {
+  const { server, failures, retryAtMs, now, isStoreFailing } = seen;
+  const failure = failures.get("lease")?.message ?? null;
+  if (isStoreFailing) return { is: "unavailable", reason: failure ?? "the database cannot be written" };
+  if (server.answeringSinceMs === null || server.retryAtMs > now.uptimeMs) {
+    const said = failures.get("server")?.message ?? failure;
+    return { is: "no server", reason: `the server does not answer${said === null ? "" : `: ${said}`}` };
+  }
+  if (!failures.has("lease") && (retryAtMs.get("lease") ?? 0) <= now.uptimeMs) return null;
+  return { is: "no server", reason: failure ?? "the server was asked for a job in vain" };
 }
 
 /** What an operator wants of a testbed now; null: nothing. */
@@ -151,9 +169,26 @@ export function notBeforeMs({ name }: Testbed, { health, rests, intents, now }: 
   return Math.max(healthyMs, rests.get(name)?.untilMs ?? 0, intents.get(name)?.until?.at.uptimeMs ?? 0);
 }
 
-/** Whether its own check succeeded when it was last run; true where it has none. */
-export function isChecked({ name, check }: Testbed, { checks }: Observation): boolean {
-  return check === null || checks.get(name)?.fault === null;
+/** Why its own check keeps jobs away; null where it succeeded when it was last run, and where it has none. */
+export function whyNotChecked({ name, check }: Testbed, { checks }: Observation): Obstacle | null {
+  if (check === null) return null;
+  const last = checks.get(name);
+  if (last === undefined) return { is: "unavailable", reason: "its check has not been run yet" };
+  return last.fault === null ? null : { is: "unavailable", reason: last.fault };
+}
+
+/** Why no step of it could begin now; null: one could. */
+export function whyNotReady(
+  { name }: Testbed,
+  { busy, retryAtMs, failures, now }: Observation,
+): Obstacle | null {
+  const key = `testbed ${name}`;
+  if (busy.has(key)) return { is: "in use", reason: "the last step of its job is under way" };
+  if ((retryAtMs.get(key) ?? 0) <= now.uptimeMs) return null;
+  return {
+    is: "backing off",
+    reason: failures.get(key)?.message ?? "its last step is tried again in a moment",
+  };
 }
 
 /** Whether its check must still succeed before the instance's worker is made: what it said before the lease is old. */

@@ -92,15 +92,21 @@ export interface Observation {
   /** Testbeds on other hosts that refused it. */
   alone: Pick<ReadonlySet<string>, "has">;
   /** By testbed on another host: how that was last reached. */
-  reached: Lookup<{ atMs: number } & ({ ok: true } | { ok: false; reason: string })>;
+  reached: Lookup<
+    { atMs: number } & ({ ok: true } | { ok: false; reason: string; is?: "in use" | "unavailable" })
+  >;
   looks: Lookup<Look>;
   /** By instance name: how often its agent was started again. */
   resumed: Lookup<number>;
   /** When old instance directories were last looked through; null: not yet. */
   sweptMs: number | null;
   server: ServerView;
+  /** A commit failed, and none was tried since. */
+  isStoreFailing: boolean;
   /** By action key: not before this, because it failed. */
   retryAtMs: ReadonlyMap<string, number>;
+  /** By action key, and by `server`: what was logged of its last failure; null: nothing. */
+  failures: Lookup<{ message: string | null }>;
   /** Keys of the actions that are under way. */
   busy: ReadonlySet<string>;
 }

@@ -1,10 +1,10 @@
 /**
  * What is known of the lab at one moment: what `status`, the page and the metrics show. A running factory makes it of what it
- * knows; without one it is made of the files. Times are wall-clock ms.
+ * knows; without one it is made of the files. All times are wall-clock ms.
  */
-import type { ShownTestbed } from "../config/summary.ts";
-import type { IntentKind } from "../words/intent.ts";
-import type { JobResult } from "../words/journal.ts";
+import { z } from "zod";
+import { intentKinds } from "../words/intent.ts";
+import { jobResults } from "../words/journal.ts";
 
 /** A testbed in one word. It is `free` only if a job for one of its targets would be taken now. */
 export const testbedStates = [
@@ -16,7 +16,7 @@ export const testbedStates = [
   "ending",
   /** Its worker is held on the server: nothing is touched. */
   "held",
-  /** Takes no further job: the factory drains, or the testbed was removed from the configuration. */
+  /** Takes no further job: the factory drains, or another version takes over. */
   "draining",
   "paused",
   "reserved",
@@ -28,89 +28,118 @@ export const testbedStates = [
   "in use",
   /** Its host or its sp-runner service does not answer. */
   "unreachable",
-  /** Its agent, its host's disk, its board or its `check` is at fault. */
+  /** Its agent, its host's disk, its board, its `check` or the database is at fault. */
   "unavailable",
   /** The server does not answer, or refuses the token. */
   "no server",
+  /** No factory is running. */
+  "no factory",
+  /** A factory is running, and does not say. */
+  "not known",
   "disabled",
-  /** As it is configured, no job can be asked for. */
+  /** As it is configured, no job can be asked for; or the running factory has not read its section. */
   "not served",
 ] as const;
 export type TestbedState = (typeof testbedStates)[number];
 
-export interface Snapshot {
-  /** Counts up when a field changes its meaning. */
-  format: 1;
-  madeMs: number;
-  factory: {
-    isRunning: boolean;
-    /** Null: no factory is running. */
-    version: string | null;
-    mode: "run" | "drain" | "hand over" | null;
-    startedMs: number | null;
-    database: string;
-  };
-  server: {
-    url: string | null;
-    is: "answers" | "does not answer" | "refuses the token" | "not asked yet" | "not known";
-    /** Since when; null: not known. */
-    sinceMs: number | null;
-    reason: string | null;
-    /** Jobs leased for which no testbed is chosen yet. */
-    leases: number;
-  };
-  /** Lines about config.toml: a mistake in it, or what of it is not in use yet. */
-  remarks: string[];
-  /** What several testbeds suffer from at once. */
-  shared: { reason: string; testbeds: string[] }[];
-  /** What would become of the jobs if the factory stopped now, for people. */
-  ifStopped: string | null;
-  testbeds: TestbedSnapshot[];
+const time = z.number().nullable();
+const text = z.string().nullable();
+
+const jobSchema = z.object({
+  id: text.describe("ULID; null: the Rust factory did not record it"),
+  name: text,
+  instance: z.string(),
+  worker: text,
+  queuedMs: time.describe("when it was submitted to the server"),
+  leasedMs: z.number(),
+  wentMs: time.describe("when its agent was told to go; null: not yet, or before this host was booted"),
+  endReason: text.describe("why it ends; null: nothing ends it"),
+  stuck: text.describe("what keeps it from going on; null: nothing"),
+  silentMs: time.describe(
+    "for how long it has printed nothing, if no job of its name was ever silent for so long",
+  ),
+});
+export type RunningJob = z.infer<typeof jobSchema>;
+
+const testbedSchema = z.object({
+  testbed: z.string(),
+  type: z.string().nullable().describe("null: no longer configured"),
+  targets: z.array(z.string()),
+  host: text.describe("null: this host"),
+  service: text.describe("URL of its sp-runner service"),
+  state: z.enum(testbedStates),
+  sinceMs: time,
+  whyNot: text.describe("why it takes no job now; null: it does"),
+  whyNotNext: text.describe("if a job runs: why it takes none after it; null: it will"),
+  untilMs: time.describe("when an operator's word, a quarantine or a back-off ends"),
+  note: z.string().describe("of the configuration"),
+  intent: z
+    .object({
+      kind: z.enum(intentKinds),
+      who: z.string(),
+      note: z.string(),
+      sinceMs: z.number(),
+      untilMs: time,
+      isAfterJob: z.boolean().describe("it begins when the job has ended"),
+    })
+    .nullable()
+    .describe("what an operator wants of it"),
+  health: z
+    .object({
+      strikes: z.number().describe("failures of the lab in a row"),
+      untilMs: time.describe("no job before; null: that is over"),
+      reason: z.string().describe("of the last failure"),
+    })
+    .nullable(),
+  job: jobSchema.nullable(),
+  freeAt: z
+    .object({
+      ms: z.number(),
+      earliestMs: z.number(),
+      latestMs: z.number(),
+      jobs: z.number().describe("how many jobs this is known from"),
+    })
+    .nullable()
+    .describe(
+      "when its job is likely to be over, from how long jobs of its name took there; null: not known",
+    ),
+  recent: z.array(z.enum(jobResults)).describe("of its last jobs, the latest last"),
+});
+export type TestbedSnapshot = z.infer<typeof testbedSchema>;
+
+export const snapshotSchema = z.object({
+  format: z.literal(1).describe("counts up when a field changes its meaning"),
+  madeMs: z.number().describe("when; all times are milliseconds since 1970"),
+  source: z.enum(["factory", "files"]).describe("the running factory's memory, or its files alone"),
+  factory: z.object({
+    isRunning: z.boolean(),
+    version: text,
+    mode: z.enum(["run", "drain", "hand over"]).nullable(),
+    startedMs: time,
+    database: z.string(),
+  }),
+  server: z.object({
+    url: text,
+    is: z.enum(["answers", "does not answer", "refuses the token", "not asked yet", "not known"]),
+    sinceMs: time,
+    reason: text,
+    leases: z.number().describe("jobs leased for which no testbed is chosen yet"),
+  }),
+  remarks: z.array(z.string()).describe("about config.toml: a mistake, or what of it is not in use yet"),
+  shared: z
+    .array(z.object({ reason: z.string(), testbeds: z.array(z.string()) }))
+    .describe("what keeps jobs from several testbeds at once"),
+  ifStopped: text.describe("what would become of the jobs if the factory stopped now"),
+  testbeds: z.array(testbedSchema),
+});
+export type Snapshot = z.infer<typeof snapshotSchema>;
+
+/** For programs that read `status --json`. Fields may be added without a new format. */
+export function snapshotJsonSchema(): object {
+  return z.toJSONSchema(snapshotSchema, { io: "input" });
 }
 
-export interface TestbedSnapshot {
-  testbed: string;
-  /** Null: no longer configured. */
-  type: ShownTestbed["spType"] | null;
-  targets: string[];
-  /** Null: this host. */
-  host: string | null;
-  service: string | null;
-  state: TestbedState;
-  sinceMs: number | null;
-  /** Why it takes no job, in the plan's own words; null: it does. */
-  whyNot: string | null;
-  /** Of the configuration. */
-  note: string;
-  intent: {
-    kind: IntentKind;
-    who: string;
-    note: string;
-    sinceMs: number;
-    untilMs: number | null;
-    /** It begins when the job has ended. */
-    isAfterJob: boolean;
-  } | null;
-  health: { strikes: number; untilMs: number | null; reason: string } | null;
-  job: RunningJob | null;
-  /** When it is likely to take the next job, from how long jobs of this name took; null: not known. */
-  freeAt: { ms: number; earliestMs: number; latestMs: number; jobs: number } | null;
-  /** Of its last jobs, the latest last. */
-  recent: JobResult[];
-}
-
-export interface RunningJob {
-  /** Null: the Rust factory did not record it. */
-  id: string | null;
-  name: string | null;
-  instance: string;
-  worker: string | null;
-  /** When it was submitted to the server. */
-  queuedMs: number | null;
-  leasedMs: number;
-  wentMs: number | null;
-  /** Why it ends; null: it runs. */
-  endReason: string | null;
-  /** For how long it has printed nothing, if that is longer than any job of its name was silent. */
-  silentMs: number | null;
+/** Null: it is not a snapshot of a form that this version knows. */
+export function parseSnapshot(value: unknown): Snapshot | null {
+  return snapshotSchema.safeParse(value).data ?? null;
 }

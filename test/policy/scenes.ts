@@ -227,7 +227,9 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     looks: new Map(),
     sweptMs: nowMs,
     server: serverOf(),
+    isStoreFailing: false,
     retryAtMs: new Map(),
+    failures: new Map(),
     busy: new Set(),
     ...over,
   };
