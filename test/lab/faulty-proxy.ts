@@ -19,6 +19,8 @@ export interface FaultyProxy {
   fate: (call: string) => Fate;
   /** All calls so far. */
   calls: string[];
+  /** The job of each lease that was given. */
+  leased: string[];
   stop(): Promise<void>;
 }
 
@@ -34,6 +36,7 @@ export async function startFaultyProxy(serverUrl: string): Promise<FaultyProxy> 
     url: `http://127.0.0.1:${port}`,
     fate: () => "pass",
     calls: [],
+    leased: [],
     stop: async () => {
       server.closeAllConnections();
       await new Promise<void>((closed) => server.close(() => closed()));
@@ -64,6 +67,10 @@ export async function startFaultyProxy(serverUrl: string): Promise<FaultyProxy> 
       ...(hasBody ? { body: Buffer.concat(parts) } : {}),
     });
     const body = Buffer.from(await reply.arrayBuffer());
+    if (call === "POST /0/factory/lease" && reply.ok) {
+      const { lease } = JSON.parse(body.toString()) as { lease: { job: string } | null };
+      if (lease !== null) proxy.leased.push(lease.job);
+    }
     if (fate === "lose answer") return void request.socket.destroy();
     response.writeHead(reply.status, Object.fromEntries(reply.headers)).end(body);
   }

@@ -31,6 +31,8 @@ export interface LabOptions {
   /** Testbeds by name, with the TOML lines that each has beyond the usual ones. */
   testbeds?: Record<string, string[]>;
   general?: string[];
+  /** The end of config.toml. */
+  more?: string;
   /** `stub`: an external agent with the real one's bad habits; else a path or `builtin`. */
   agent?: string;
   /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. Without root: as whoever runs the tests. */
@@ -145,6 +147,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
         `[factory]\ntoken = "${account.token}"`,
         ...testbeds,
         `[target.sp-test]\nid = "${targetId}"`,
+        wanted.more ?? "",
       ].join("\n\n"),
       { mode: 0o600 },
     );

@@ -33,7 +33,7 @@ export interface RunnerMood {
   unknownJob: 404 | 400 | 410 | 500;
   /** The status of boards while they have a job. */
   workingBoard: "busy" | "available";
-  progress: "steps" | "null" | "huge";
+  progress: "steps" | "numbered" | "null" | "huge";
 }
 
 export interface MoodyRunner extends Runner {
@@ -57,6 +57,7 @@ export function startMoodyRunner(options: RunnerOptions): MoodyRunner {
   const createId = createUlids(options);
   const { boards, jobs, answer } = createService(options);
   const submitted: Submission[] = [];
+  let told = 0;
   let isDoubled = false;
   let isStopped = false;
   const mood: RunnerMood = {
@@ -91,7 +92,8 @@ export function startMoodyRunner(options: RunnerOptions): MoodyRunner {
     const { progress, reportAt } = mood;
     if (what === "status") {
       if (mood.answers === "unknown word") value["status"] = "meditating";
-      if (progress !== "steps") value["progress"] = progress === "null" ? null : "x".repeat(1_000_000);
+      if (progress === "numbered") value["progress"] = `line ${(told += 1)}`;
+      else if (progress !== "steps") value["progress"] = progress === "null" ? null : "x".repeat(1_000_000);
     } else if (what === "result") {
       const path = String(value["report_path"]);
       const output = path.slice(0, path.lastIndexOf("/"));
