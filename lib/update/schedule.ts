@@ -114,7 +114,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
       wasServerDown: before?.version === running && before.isServerDown,
     });
     if (judged.kind === "confirm") {
-      await places.markGood(running);
+      await places.setMark(running, ".good");
       log.info(`${running} has proved itself`);
     }
     if (judged.kind === "roll back") {

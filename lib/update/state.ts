@@ -1,48 +1,40 @@
-/** What the updater remembers between steps and starts: one small file in the prefix, for `service status` too. */
+/** What the updater remembers between steps and starts: one small file in the prefix. `service status` reads it too. */
 import { z } from "zod";
 import type { DurableFiles } from "../doors/durable-files.ts";
 
+const textOrNull = z.string().nullable().default(null);
+
 const stateSchema = z.object({
   /** The largest number of a manifest that was believed. */
-  sequence: z.number(),
-  checkedAt: z.string().nullable(),
-  nextCheckAt: z.string().nullable(),
+  sequence: z.number().default(0),
+  checkedAt: textOrNull,
+  nextCheckAt: textOrNull,
   /** The version that the mirror has for this host. */
-  offered: z.string().nullable(),
-  /** It is in its place and has passed its self-test; it waits to be started. */
-  ready: z.string().nullable(),
-  /** How things were before the switch: a new version is not blamed for it. */
+  offered: textOrNull,
+  /** The version that is installed, has passed its self-test and waits to be started. */
+  ready: textOrNull,
+  /** How things were before the switch: the new version is not blamed for that. */
   before: z
     .object({ version: z.string(), isServerDown: z.boolean(), unseen: z.array(z.string()) })
-    .nullable(),
-  failure: z.object({ at: z.string(), text: z.string() }).nullable(),
+    .nullable()
+    .default(null),
+  failure: z.object({ at: z.string(), text: z.string() }).nullable().default(null),
 });
 
 export type UpdateState = z.output<typeof stateSchema>;
 
-const fresh: UpdateState = {
-  sequence: 0,
-  checkedAt: null,
-  nextCheckAt: null,
-  offered: null,
-  ready: null,
-  before: null,
-  failure: null,
-};
-
 const pathIn = (prefix: string): string => `${prefix}/update.json`;
 
-/** A state that cannot be read is a fresh one: what is installed does not hang on it. */
+/** A file that cannot be read counts as empty: what is installed does not depend on it. */
 export async function readState(
   files: Pick<DurableFiles, "readBytes">,
   prefix: string,
 ): Promise<UpdateState> {
   const bytes = await files.readBytes(pathIn(prefix));
-  if (bytes === null) return fresh;
   try {
-    return stateSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
+    return stateSchema.parse(JSON.parse(bytes === null ? "{}" : new TextDecoder().decode(bytes)));
   } catch {
-    return fresh;
+    return stateSchema.parse({});
   }
 }
 

@@ -1,19 +1,15 @@
-/** Which of two versions is newer: numbers, then a release before its own pre-releases. */
+/** Which of two versions is newer. */
 
-/** Below 0: `a` is older than `b`. Both as places.ts has them. */
+/** Below 0: `a` is older than `b`. A release is newer than its own pre-releases. Both are as places.ts has them. */
 export function compareVersions(a: string, b: string): number {
-  const [first, second] = [partsOf(a), partsOf(b)];
-  for (const index of [0, 1, 2]) {
-    const difference = Number(first.numbers[index]) - Number(second.numbers[index]);
-    if (difference !== 0) return difference;
+  const [[release = "", pre], [otherRelease = "", otherPre]] = [a.split(/-(.*)/), b.split(/-(.*)/)];
+  const order = compareTexts(release, otherRelease);
+  if (order !== 0) return order;
+  if (pre === undefined || otherPre === undefined) {
+    return Number(pre === undefined) - Number(otherPre === undefined);
   }
-  if (first.rest === null || second.rest === null)
-    return Number(first.rest === null) - Number(second.rest === null);
-  return first.rest.localeCompare(second.rest, "en", { numeric: true });
+  return compareTexts(pre, otherPre);
 }
 
-function partsOf(version: string): { numbers: string[]; rest: string | null } {
-  const at = version.indexOf("-");
-  const numbers = (at < 0 ? version : version.slice(0, at)).split(".");
-  return { numbers, rest: at < 0 ? null : version.slice(at + 1) };
-}
+/** Numbers in them count as numbers: rc10 comes after rc9. */
+const compareTexts = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });

@@ -27,8 +27,9 @@ async function expectSound(prefix: string): Promise<void> {
   const current = (await places.current()) ?? "";
   expect(["1.0.0", "1.1.0"]).toContain(current);
   expect(readFileSync(places.bin, "utf8")).toBe(saying(current));
-  for (const { version, sha256 } of await places.versions()) {
-    expect(await openDurableFiles().sha256(places.executableOf(version))).toBe(sha256);
+  for (const version of await places.versions()) {
+    const sha256 = await openDurableFiles().sha256(places.executableOf(version));
+    expect(readFileSync(join(prefix, "versions", version, "sha256"), "utf8")).toStartWith(`${sha256} `);
   }
 }
 

@@ -81,7 +81,7 @@ test("notify: minutes after the start a new version is logged, once, and nothing
   await until("it is logged", () => offered().length === 1);
   await pass(7 * hour);
   expect(offered()).toHaveLength(1);
-  expect((await lab.places.versions()).map(({ version }) => version)).toEqual(["1.0.0"]);
+  expect(await lab.places.versions()).toEqual(["1.0.0"]);
   await lab.release("1.2.0");
   await pass(7 * hour);
   await until("the next one is logged, too", () => offered().length === 2);
@@ -271,9 +271,9 @@ test("versions that nothing needs are removed, but not while a job of an older o
     const sha256 = await openDurableFiles().sha256(executable);
     await lab.places.place({ version, executable, sha256, signed: null });
     await lab.places.switchTo(version);
-    await lab.places.markGood(version);
+    await lab.places.setMark(version, ".good");
   }
-  const names = async (): Promise<string[]> => (await lab.places.versions()).map(({ version }) => version);
+  const names = async (): Promise<string[]> => await lab.places.versions();
   look.hasOlder = true;
   start({}, { running: "1.2.0" });
   await pass(minute);
@@ -310,7 +310,7 @@ test.each(["ENOSPC", "EROFS", "EACCES"])(
 
 test("what was made ready before a newer version was installed by hand is not started", async () => {
   await onTrial();
-  await lab.places.markGood("1.1.0");
+  await lab.places.setMark("1.1.0", ".good");
   await lab.updater().remember({ ready: "1.0.0" });
   start({ mode: "auto", url: "/nowhere" }, { running: "1.1.0" });
   await pass(5 * minute);

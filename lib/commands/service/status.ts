@@ -16,7 +16,7 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
   const previous = await places.previous();
   if (previous !== null && previous !== current)
     line("before it", `${previous}, ${await describeMark(previous)}`);
-  for (const { version: name } of await places.versions()) {
+  for (const name of await places.versions()) {
     const mark = await places.mark(name);
     if (mark?.kind === "bad") line("failed", `${name}${mark.reason === "" ? "" : `: ${mark.reason}`}`);
   }
