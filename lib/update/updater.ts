@@ -163,7 +163,8 @@ export function openUpdater(options: UpdaterOptions): Updater {
   async function switchTo(version: string): Promise<void> {
     await places.switchTo(version);
     await remember({ ready: null });
-    report(`${version} is what the next start runs, on trial`);
+    const isOnTrial = (await places.mark(version))?.kind === "trial";
+    report(`${version} is what the next start runs${isOnTrial ? ", on trial" : ""}`);
   }
 
   async function install(wish: Wish): Promise<string | null> {
