@@ -66,6 +66,13 @@ export function describeUnit(options: UnitOptions): { text: string; left: string
   return { text: lines.filter((line) => line !== false).join("\n"), left: knowsSignal ? [] : [left] };
 }
 
+/** What describeUnit() wrote into a unit; null: it is not such a unit. */
+export function baseDirectoryIn(unit: string): string | null {
+  const quoted = /^ExecStart=.* --base-dir "((?:[^"\\]|\\.)*)"$/m.exec(unit)?.[1];
+  if (quoted === undefined) return null;
+  return quoted.replaceAll("$$", "$").replaceAll("%%", "%").replace(/\\(.)/g, "$1");
+}
+
 /** Quotes one word for a command line in a unit. */
 function word(text: string): string {
   const quoted = text.replace(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$");

@@ -1,13 +1,16 @@
-/** `service uninstall` without systemd, which test/long/systemd.ts has: what it removes, and what it must not. */
+/** `service uninstall` and `status` without systemd, which test/long/systemd.ts has: what is meant, and what is removed. */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { findInstalled } from "../../lib/commands/service/installed.ts";
 import { showService } from "../../lib/commands/service/status.ts";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
+import { describeUnit } from "../../lib/service/unit.ts";
 import { lockStore } from "../../lib/store/file.ts";
 import { openPlaces } from "../../lib/update/places.ts";
+import { writeState } from "../../lib/update/state.ts";
 
 const root = mkdtempSync(join(tmpdir(), "uninstall-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -82,16 +85,57 @@ test("a factory that another supervisor runs is not taken away from its jobs", a
   expect(uninstall(it)).toMatchObject({ code: 0 });
 });
 
-test("status says what is installed also where systemd does not run the host", async () => {
-  const { prefix, base } = await openInstalled();
+async function statusOf({ prefix, base }: { prefix: string; base: string }): Promise<string[]> {
   const lines: string[] = [];
-  const here: Partial<ThisProcess> = {
-    around: { env: {}, home: root, platform: "linux", workingDirectory: "/", readText: () => "" },
-    durableFiles: openDurableFiles(),
-    exists: (path) => path !== "/run/systemd/system",
-    print: (line) => void lines.push(line),
-    uid: 0,
-  };
+  const here = { ...hereOf("/usr/bin/bun"), print: (line: string) => void lines.push(line) };
   expect(await showService(here as ThisProcess, { prefix, "base-dir": base })).toBe(0);
-  expect(lines[0]).toContain("1.1.0");
+  return lines;
+}
+
+const hereOf = (executable: string): Partial<ThisProcess> => ({
+  around: { env: {}, home: root, platform: "linux", workingDirectory: "/", readText: () => "" },
+  durableFiles: openDurableFiles(),
+  executable,
+  exists: (path) => path !== "/run/systemd/system",
+  uid: 0,
+});
+
+test("status says what is installed also where systemd does not run the host", async () => {
+  expect((await statusOf(await openInstalled()))[0]).toContain("1.1.0");
+});
+
+test("status names a version that was rolled back and that the mirror still has, and offers none that runs", async () => {
+  const it = await openInstalled();
+  const files = openDurableFiles();
+  await writeState(files, it.prefix, { offered: "1.2.0" });
+  const lines = await statusOf(it);
+  expect(lines).toContain("failed    1.2.0, not tried again: it did not prove itself in three starts");
+  expect(lines.join()).not.toContain("offered");
+  await writeState(files, it.prefix, { offered: "1.1.0" });
+  expect((await statusOf(it)).join()).not.toContain("offered");
+  await writeState(files, it.prefix, { offered: "1.3.0" });
+  expect(await statusOf(it)).toContain("offered   1.3.0");
+});
+
+test("without flags, the executable's own installation is meant, and the base directory that its unit has", async () => {
+  const ofUser = join(root, ".local/opt/buildomat-factory-sp-test");
+  const here = hereOf(join(ofUser, "versions/1.0.0/buildomat-factory-sp-test"));
+  const unitPath = join(root, ".config/systemd/user/buildomat-factory-sp-test.service");
+  mkdirSync(dirname(unitPath), { recursive: true });
+  const unit = (prefix: string): string =>
+    describeUnit({
+      kind: "user",
+      bootScript: `${prefix}/libexec/boot`,
+      baseDirectory: "/data/a b",
+      elevates: false,
+      systemdVersion: 252,
+    }).text;
+  writeFileSync(unitPath, unit(ofUser));
+  const found = await findInstalled(here as ThisProcess, {});
+  expect([found.kind, found.places.prefix, found.base.directory]).toEqual(["user", ofUser, "/data/a b"]);
+  const told = await findInstalled(here as ThisProcess, { "base-dir": "/other" });
+  expect(told.base.directory).toBe("/other");
+  writeFileSync(unitPath, unit("/elsewhere"));
+  const without = await findInstalled(here as ThisProcess, {});
+  expect(without.base.directory).toBe(join(root, "Oxide/ci/factory"));
 });

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { describeUnit } from "../../lib/service/unit.ts";
+import { baseDirectoryIn, describeUnit } from "../../lib/service/unit.ts";
 
 const options = {
   kind: "system",
@@ -58,6 +58,7 @@ test("a factory whose jobs become root may gain privileges", () => {
 test("a path with spaces, quotes and what systemd would expand is one word of the command line", () => {
   const { text } = describeUnit({ ...options, baseDirectory: String.raw`/home/a b/50% of "it" $HOME\x` });
   expect(text).toContain(String.raw` --base-dir "/home/a b/50%% of \"it\" $$HOME\\x"`);
+  expect(baseDirectoryIn(text)).toBe(String.raw`/home/a b/50% of "it" $HOME\x`);
 });
 
 test("an older systemd gets no setting that it does not know, and each is named with what that means", () => {

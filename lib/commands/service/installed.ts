@@ -1,8 +1,9 @@
 /** Where the program and its service are on this host, and which systemd has the service. */
 import { resolve } from "node:path";
 import { type Base, findBase } from "../../config/locations.ts";
+import { baseDirectoryIn } from "../../service/unit.ts";
 import { type Kind, openSystemd, runningSystemd, type Systemd } from "../../service/systemd.ts";
-import { openPlaces, type Places } from "../../update/places.ts";
+import { openPlaces, placeOf, type Places } from "../../update/places.ts";
 import { FactoryError, isRefusedBySystem } from "../../words/failure.ts";
 import { version } from "../../words/version.ts";
 import { openForReading } from "../database.ts";
@@ -17,6 +18,8 @@ export interface Installed {
   places: Places;
   unit: string;
   unitPath: string;
+  /** The unit there is this installation's, not that of one in another prefix. */
+  hasUnit: boolean;
   /** On people's PATH. */
   link: string;
   /** Null: `--files-only`, or a host without systemd. */
@@ -25,22 +28,34 @@ export interface Installed {
 
 const { product } = version;
 
-/** `isNew`: it is about to be installed, which needs systemd unless the files alone are wanted. */
+/**
+ * Without flags, what this executable itself is installed in is meant. `isNew`: it is about to be installed, which needs systemd
+ * unless the files alone are wanted.
+ */
 export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew = false): Promise<Installed> {
   const { around, uid, durableFiles: files } = here;
   const { env, home, workingDirectory } = around;
-  const kind = args.user === true ? "user" : "system";
-  const isUser = kind === "user";
-  const usual = isUser ? `${home}/.local/opt/${product}` : `/opt/${product}`;
+  const ofUser = `${home}/.local/opt/${product}`;
+  const own = args.user === true ? null : (placeOf(here.executable)?.prefix ?? null);
+  const isUser = args.user === true || (args.prefix === undefined && own === ofUser);
+  const kind = isUser ? "user" : "system";
+  const usual = isUser ? ofUser : (own ?? `/opt/${product}`);
+  const prefix = resolve(workingDirectory, args.prefix ?? usual);
   const configHome = env["XDG_CONFIG_HOME"] ?? `${home}/.config`;
   const unit = `${product}.service`;
+  const unitPath = isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`;
   const hasNoUnit = args["files-only"] === true || (!isNew && !here.exists(runningSystemd));
+  const unitText = new TextDecoder().decode((await files.readBytes(unitPath)) ?? new Uint8Array());
+  const hasUnit = unitText.includes(`${prefix}/`);
+  // Where the unit says, however that was chosen when it was installed.
+  const served = isNew || !hasUnit ? null : baseDirectoryIn(unitText);
   return {
     kind,
-    base: findBase(args, around),
-    places: openPlaces({ prefix: resolve(workingDirectory, args.prefix ?? usual), files }),
+    base: findBase(args["base-dir"] !== undefined || served === null ? args : { "base-dir": served }, around),
+    places: openPlaces({ prefix, files }),
     unit,
-    unitPath: isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`,
+    unitPath,
+    hasUnit,
     link: `${isUser ? `${home}/.local` : "/usr/local"}/bin/${product}`,
     systemd: hasNoUnit ? null : await openSystemd({ ...here, kind, env, uid }),
   };

@@ -16,17 +16,19 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
   const previous = await places.previous();
   if (previous !== null && previous !== current)
     line("before it", `${previous}, ${await describeMark(previous)}`);
-  for (const name of await places.versions()) {
-    const mark = await places.mark(name);
-    if (mark?.kind === "bad") line("failed", `${name}${mark.reason === "" ? "" : `: ${mark.reason}`}`);
-  }
   const update = await readState(here.durableFiles, places.prefix);
+  const offered = update.ready ?? update.offered;
+  const known = new Set(await places.versions());
+  // What was rolled back is soon removed, and the mirror may still have it.
+  for (const name of offered === null ? known : known.add(offered)) {
+    const mark = await places.mark(name);
+    if (mark?.kind !== "bad") continue;
+    line("failed", `${name}, not tried again: ${mark.reason || "it did not prove itself in three starts"}`);
+    known.delete(name);
+  }
   if (update.nextCheckAt !== null) line("next look", `for a new version: ${update.nextCheckAt}`);
-  if (update.ready ?? update.offered)
-    line(
-      "offered",
-      `${update.ready ?? update.offered}${update.ready === null ? "" : ", ready to be started"}`,
-    );
+  if (offered !== null && offered !== current && known.has(offered))
+    line("offered", `${offered}${update.ready === null ? "" : ", ready to be started"}`);
   if (update.failure !== null) line("update", `failed at ${update.failure.at}: ${update.failure.text}`);
   line("prefix", places.prefix);
   if (systemd === null) return 0;

@@ -9,10 +9,7 @@ const pollMs = 500;
 export async function uninstallService(here: ThisProcess, args: ServiceArgs): Promise<number> {
   const installed = await findInstalled(here, args);
   const { durableFiles: files, print } = here;
-  const { systemd, places, unitPath, link, base } = installed;
-  // The unit may be of an installation in another prefix.
-  const unitText = new TextDecoder().decode((await files.readBytes(unitPath)) ?? new Uint8Array());
-  const hasUnit = unitText.includes(`${places.prefix}/`);
+  const { systemd, places, unitPath, hasUnit, link, base } = installed;
   if ((await files.size(places.prefix)) === null && !hasUnit && args.purge !== true) {
     print(`Nothing is installed in ${places.prefix}`);
     return 0;
