@@ -89,7 +89,7 @@ else
   prefix=$(absolute "${prefix:-/opt/$product}")
   [ "$(id -u)" = 0 ] || die 'this user is not root' 'Run it with sudo, or add --user: then it runs as you, and needs no root'
 fi
-base=$(absolute "${base:-${FACTORY_BASE:-$HOME/Oxide/ci/factory}}")
+asked_base=$base base=$(absolute "${base:-${FACTORY_BASE:-$HOME/Oxide/ci/factory}}")
 bin=$prefix/bin/$product
 wants_service=$service has_systemd=yes
 [ -d /run/systemd/system ] || has_systemd=no service=no
@@ -101,7 +101,9 @@ hand_over() {
 
 # with_places: how `service` is told what was told here.
 with_places() {
-  set -- "$@" --prefix "$prefix" --base-dir "$base"
+  set -- "$@" --prefix "$prefix"
+  # An installation knows its own.
+  [ "$uninstall$asked_base" = yes ] || set -- "$@" --base-dir "$base"
   [ "$user" = no ] || set -- "$@" --user
   [ "$service" = yes ] || set -- "$@" --files-only
   hand_over "$@"
@@ -111,7 +113,7 @@ if [ "$uninstall" = yes ]; then
   [ -e "$bin" ] || [ ! -e "$prefix/libexec/boot" ] ||
     die "the installation in $prefix is damaged" 'Install it again, which puts it right, and uninstall then'
   [ -e "$bin" ] || die "nothing is installed in $prefix" '--prefix and --user say which installation is meant'
-  [ "$dry" = no ] || { say "Would remove the service, $prefix$([ "$purge" = no ] || say " and $base")" && exit 0; }
+  [ "$dry" = no ] || { say "Would remove the service, $prefix$([ "$purge" = no ] || say " and ${asked_base:-its base directory}")" && exit 0; }
   set -- service uninstall
   [ "$purge" = no ] || set -- "$@" --purge
   [ "$yes" = no ] || set -- "$@" --yes
@@ -160,6 +162,7 @@ else
   from=${offline:-$url}/$path
   has sha256sum || has shasum || has openssl ||
     die 'neither sha256sum, shasum nor openssl is there' 'Without one of them nothing can be verified: install one'
+  has gzip || die 'gzip is not there' 'Install it: what is released is packed with it'
 fi
 # What setup would miss is said before anything is built or fetched.
 if [ ! -f "$base/config.toml" ] && ! { [ -t 1 ] && { [ -t 0 ] || (: </dev/tty) 2>/dev/null; }; }; then
@@ -186,6 +189,10 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+# What a run that was killed left behind.
+for left in "$prefix"/staging/install.*; do
+  [ ! -d "$left" ] || kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left"
+done
 mkdir -p "$staging" 2>/dev/null ||
   die "cannot write to $prefix: $(mkdir -p "$staging" 2>&1 | sed 's/.*: //')" 'Its file system may be full or read-only: --prefix names another place'
 free=$(df -Pk "$staging" | sed -n '$s/.* \([0-9][0-9]*\)  *[0-9]*%.*/\1/p')
@@ -204,8 +211,11 @@ fetch() {
     if has curl; then
       if [ -t 2 ]; then set -- "$@" -#; else set -- "$@" -sS; fi
       curl -fL --connect-timeout 20 --speed-limit 1000 --speed-time 60 --max-filesize "$size" "$3" -o "$2" "$1"
+    elif [ -t 2 ]; then
+      wget -T 60 -O "$2" "$1"
     else
-      wget $([ -t 2 ] || say -q) -T 60 -O "$2" "$1"
+      # Quiet, it does not say why it failed.
+      wget -T 60 -O "$2" "$1" 2>"$staging/said" || { grep -v -e '^--' -e '^ *[0-9]*K ' -e '^$' "$staging/said" >&2 && false; }
     fi
   )
 }

@@ -233,6 +233,23 @@ describe.each(shells)("install.sh under %s", (shell) => {
     it.run(["--offline", it.release], { shell });
     expect(it.run(["--uninstall", "--purge", "--yes"], { shell }).code).toBe(0);
     expect(it.called("service")?.slice(0, 4)).toEqual(["service", "uninstall", "--purge", "--yes"]);
+    // The installation knows which base directory is its own.
+    expect(it.called("service")).not.toContain("--base-dir");
+    it.run(["--offline", it.release], { shell });
+    it.run(["--uninstall", "--base-dir", "/b"], { shell });
+    expect(it.called("service")?.join(" ")).toContain("--base-dir /b");
+  });
+
+  test("what a killed run left is removed, and what another run is at work on stays", () => {
+    const it = openScene();
+    const staging = join(it.home, ".local/opt", product, "staging");
+    const left = Bun.spawnSync(["true"]).pid;
+    for (const pid of [left, process.pid]) {
+      mkdirSync(join(staging, `install.${pid}`), { recursive: true });
+      writeFileSync(join(staging, `install.${pid}`, "packed"), "");
+    }
+    expect(it.run(["--offline", it.release], { shell })).toMatchObject({ code: 0 });
+    expect(readdirSync(staging)).toEqual([`install.${process.pid}`]);
   });
 });
 
@@ -299,12 +316,12 @@ test("install.sh from a pipe asks at the terminal", async () => {
 });
 
 describe("a release on a server", () => {
-  /** A PATH with what install.sh needs, and one program to fetch with. */
+  /** A PATH with what install.sh needs, and one program to fetch with; `-gzip` leaves gzip out. */
   function pathWith(...names: string[]): string {
     const bin = mkdtempSync(join(root, "bin-"));
     const usual =
       "id uname sed grep tr cat df mkdir rmdir rm gzip chmod readlink wc dirname getconf ln mv sh cp";
-    for (const name of [...usual.split(" "), ...names]) {
+    for (const name of [...usual.split(" "), ...names].filter((each) => !names.includes(`-${each}`))) {
       const found = Bun.which(name, { PATH: "/usr/bin:/bin" });
       if (found !== null) symlinkSync(found, join(bin, name));
     }
@@ -357,6 +374,7 @@ describe("a release on a server", () => {
   test.each([
     [["sha256sum"], "neither curl nor wget is there"],
     [["curl"], "neither sha256sum, shasum nor openssl is there"],
+    [["curl", "sha256sum", "-gzip"], "gzip is not there"],
   ])("with %p alone nothing is installed", async (names, message) => {
     const it = openScene();
     const server = await serve(it);
@@ -377,7 +395,9 @@ describe("a release on a server", () => {
     const it = openScene();
     const server = await serve(it, respond);
     for (const tool of ["curl", "wget"]) {
-      expect((await run(it, ["--url", server.url], pathWith(tool, "sha256sum"))).code).toBe(1);
+      const { code, said } = await run(it, ["--url", server.url], pathWith(tool, "sha256sum"));
+      expect(code).toBe(1);
+      if (respond().status === 404) expect(said).toContain("404");
       expect(it.files()).toEqual([]);
     }
     await server.stop();
