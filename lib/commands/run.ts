@@ -88,12 +88,11 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
-  const startedMs = clock.wallMs();
   const updates = startUpdates(here, {
     config,
     base,
     log,
-    look: () => standingOf(known, startedMs),
+    look: () => standingOf(known),
     setAsking: daemon.setAsking,
     handOver: () => {
       stopsAsked += 1;

@@ -31,14 +31,11 @@ export interface Standing {
   isServerDown: boolean;
   /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
-  /** An instance that began before this moment of the wall clock is open. */
+  /** An instance that an earlier process leased is open. */
   hasOlder: boolean;
 }
 
-export function standingOf(
-  known: Pick<Memory, "busy" | "instances" | "server" | "leases">,
-  sinceMs: number,
-): Standing {
+export function standingOf(known: Pick<Memory, "busy" | "instances" | "server" | "leases">): Standing {
   const records = [...known.instances.values()];
   const isUnseen = ({ row, look }: InstanceMemory): boolean =>
     row.phase === "running" && (look === null || ["cannot tell", "unseen"].includes(look.view));
@@ -52,7 +49,7 @@ export function standingOf(
       known.busy.has(leaseKey) ||
       known.leases.length > 0 ||
       records.some(({ row }) => notYetRunning.includes(row.phase)),
-    hasOlder: records.some(({ row }) => row.begunMs < sinceMs),
+    hasOlder: records.some(({ isLeasedHere }) => !isLeasedHere),
   };
 }
 

@@ -30,6 +30,8 @@ export class InstanceMemory {
   hintedMs = Number.NEGATIVE_INFINITY;
   /** Testbeds that could not be got ready for its job before. */
   tried: readonly string[] = [];
+  /** This process leased its job, so its agent is this program. */
+  isLeasedHere = false;
   /** When a minder may last have been armed for it. */
   armedMs: number | null = null;
   /** A worker is being asked for right now. */

@@ -60,7 +60,9 @@ export function begin(
   });
   // Only now: a lease that could not be written down is still one.
   known.leases = known.leases.filter(({ job }) => job !== lease.job);
-  remember(known, instance).tried = lease.tried;
+  const record = remember(known, instance);
+  record.tried = lease.tried;
+  record.isLeasedHere = true;
   logFor(factory, instance).info("leased a job");
   return done;
 }

@@ -45,21 +45,32 @@ test("standingOf() says what a new version is measured by", () => {
     for (const [name, view] of Object.entries(views))
       Object.assign(known.instances.get(name) ?? {}, { look: { view } });
     for (const key of busy) known.busy.add(key);
-    return standingOf(known, 1000);
+    return standingOf(known);
   };
   const [one, two] = [
-    { testbed: "a", seq: 1, begunMs: 999 },
-    { testbed: "b", seq: 1, begunMs: 1000 },
+    { testbed: "a", seq: 1 },
+    { testbed: "b", seq: 1 },
   ];
   expect(of([])).toEqual({ unseen: [], away: [], isServerDown: true, isStarting: false, hasOlder: false });
   expect(of([one, two], { "a/1": "alive", "b/1": "cannot tell" })).toMatchObject({
     unseen: ["b/1"],
     hasOlder: true,
   });
-  expect(of([two])).toMatchObject({ unseen: ["b/1"], hasOlder: false });
+  expect(of([two])).toMatchObject({ unseen: ["b/1"] });
   expect(of([{ ...two, phase: "created" }])).toMatchObject({ unseen: [], isStarting: true });
   // The answer may be a lease.
   expect(of([], {}, ["lease"])).toMatchObject({ isStarting: true });
+});
+
+test("an instance of an earlier run is older than this one, whatever the wall clock says", async () => {
+  const wallMs = createSettableClock().wallMs();
+  await using it = openStage({ rows: [instanceOf({ begunMs: wallMs + 3_600_000 })] });
+  expect(standingOf(it.factory.known).hasOlder).toBe(true);
+  await using fresh = openStage();
+  fresh.queue.push("job-1");
+  await fresh.runUntil(() => fresh.count(/^go /) > 0);
+  expect(fresh.instance()).toMatchObject({ job: "job-1" });
+  expect(standingOf(fresh.factory.known).hasOlder).toBe(false);
 });
 
 test.each([true, false])(
@@ -80,7 +91,7 @@ test.each([true, false])(
     await it.run(60_000);
     const name = instanceName(instanceOf());
     const away = isHostSilent ? [name] : [];
-    expect(standingOf(it.factory.known, 0)).toMatchObject({ unseen: [name], away });
+    expect(standingOf(it.factory.known)).toMatchObject({ unseen: [name], away });
   },
 );
 
