@@ -1,5 +1,4 @@
 /** The verb `config get|set|unset KEY`: reads or changes one key of config.toml, and keeps all else of the file as it is. */
-import { dirname, resolve } from "node:path";
 import { parse, stringify } from "smol-toml";
 import { ConfigError, parseConfig } from "../config/config.ts";
 import { lineOfKey, readingsOf, readKey, valueAt, withValue } from "../config/edit.ts";
@@ -8,8 +7,9 @@ import { keyText, nearestWord, showValue } from "../config/problems.ts";
 import { sectionKeys } from "../config/schema.ts";
 import { isTable, type Table } from "../config/section-reader.ts";
 import { isFactoryRunning } from "../store/store.ts";
-import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../words/failure.ts";
+import { FactoryError } from "../words/failure.ts";
 import { usageError } from "./command-line.ts";
+import { replaceConfig } from "./config-file.ts";
 import { lookAround, type ThisProcess } from "./this-process.ts";
 
 export interface ConfigArgs extends BaseArgs {
@@ -52,7 +52,7 @@ export async function editConfig(here: ThisProcess, args: ConfigArgs): Promise<n
     here.print(`${shown(path, before)} already: nothing was changed`);
     return 0;
   }
-  await replaceFile(here, base, { before: text, after });
+  await replaceConfig(here, base, { before: text, after });
   const now = valueAt(parse(after), path);
   const line = now === undefined ? "" : ` (line ${lineOfKey(after, path)})`;
   here.print(`${base.config}: ${keyText(path)}: ${wordFor(path, before)} -> ${wordFor(path, now)}${line}`);
@@ -115,39 +115,6 @@ function choose(
     }
   }
   throw fault;
-}
-
-/** Another writer's change since we read the file is not lost, and its owner stays. */
-export async function replaceFile(
-  { durableFiles, files, uid }: Pick<ThisProcess, "durableFiles" | "files" | "uid">,
-  { config }: Pick<Base, "config">,
-  { before, after }: { before: string; after: string },
-): Promise<void> {
-  let path = config;
-  for (let links = 0; links < 8; links++) {
-    const target = await durableFiles.readLink(path);
-    if (target === null) break;
-    path = resolve(dirname(path), target);
-  }
-  const owner = await durableFiles.owner(path);
-  if (owner !== uid) {
-    throw new FactoryError(`Cannot change ${path}: it belongs to another user (uid ${owner})`, {
-      hint: `Run this as that user, for example with sudo -u '#${owner}'`,
-    });
-  }
-  if ((await files.readText(path)) !== before) {
-    throw new FactoryError(`Cannot change ${path}: somebody else changed it at the same moment`, {
-      hint: "Try again",
-    });
-  }
-  try {
-    await files.writePrivate(path, after, { replace: true });
-  } catch (error) {
-    throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
-      hint: isDiskFull(error) ? fullDiskHint : "Its directory must be writable by this user",
-      cause: error,
-    });
-  }
 }
 
 const isSecret = ([section, key]: string[]): boolean => section === "factory" && key === "token";

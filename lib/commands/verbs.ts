@@ -45,7 +45,8 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     run: async (here, args) => await (await import("./run.ts")).runFactory(here, args),
   },
   setup: {
-    description: "Write the configuration of a new factory; asks for what the flags do not give",
+    description:
+      "Write the configuration of a new factory, or add a testbed to it; asks for what the flags do not give",
     args: setupArgs,
     run: async (here, args, words) => await (await import("./setup/setup.ts")).runSetup(here, args, words),
   },

@@ -29,6 +29,15 @@ export function readingsOf(typed: string): unknown[] {
   }
 }
 
+export function isToml(text: string): boolean {
+  try {
+    parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function valueAt(root: Table, path: string[]): unknown {
   return path.reduce<unknown>((table, key) => (isTable(table) ? table[key] : undefined), root);
 }

@@ -2,7 +2,7 @@
 import { passedEnvironment, proxySecrets } from "../../hosts/agent-environment.ts";
 import { type Base, type BaseArgs, findBase, placesOf, readConfig } from "../../config/locations.ts";
 import type { Config } from "../../config/config.ts";
-import { inspectFarHost, openHostMinder } from "../../hosts/wiring.ts";
+import { inspectFarHost, openHostMinder, type Program } from "../../hosts/wiring.ts";
 import { programOf, type ThisProcess } from "../this-process.ts";
 import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
 import { gather, type Ground } from "./gather.ts";
@@ -18,13 +18,29 @@ export interface CheckOptions extends Ground {
 /** The verb, on this host. */
 export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boolean }): Promise<number> {
   const program = await programOf(here);
+  const base = findBase(args, program.surroundings);
+  return await runCheck({ ...here, ...groundOf(here, program, base), base, isJson: args.json === true });
+}
+
+/** What keeps jobs from one testbed of a configuration that is not written yet, with its own line; good only if there is no error. */
+export async function tryTestbed(
+  here: ThisProcess,
+  { config, base, name }: { config: Config; base: Base; name: string },
+): Promise<{ text: string; isGood: boolean }> {
+  const only = { ...config, testbeds: config.testbeds.filter((testbed) => testbed.name === name) };
+  const ground = groundOf(here, await programOf(here), base);
+  const findings = judge(await gather(only, base, ground)).filter(
+    ({ severity, subject }) => severity === "error" || subject === `testbed.${name}`,
+  );
+  return { text: withoutSecrets(showFindings(findings), config, ground), isGood: isGood(findings) };
+}
+
+function groundOf(here: ThisProcess, program: Program, base: Base): Ground {
   const { surroundings } = program;
   const { http } = here;
-  const base = findBase(args, surroundings);
-  return await runCheck({
+  return {
     ...here,
     surroundings,
-    base,
     source: program,
     openMinder: (config, { directory, lockDirectory }) =>
       openHostMinder(config, { workDirectory: directory, lockDirectory }, program),
@@ -34,24 +50,21 @@ export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boo
       const places = placesOf(config, base, surroundings.env);
       return await inspectFarHost(config, testbed, { ...places, scratch }, program);
     },
-    isJson: args.json === true,
-  });
+  };
 }
 
 /** Resolves with the exit code: 1 if some or all jobs would not run. */
 export async function runCheck(options: CheckOptions): Promise<number> {
   const { findings, config } = await check(options);
   const text = options.isJson ? findingsJson(findings) : showFindings(findings);
-  // A server or program may echo a secret that it was sent.
-  const secrets =
-    config === null
-      ? []
-      : [
-          config.token,
-          ...proxySecrets(passedEnvironment(options.surroundings), config.general.agentEnvironment),
-        ];
-  options.print(secrets.reduce((shown, secret) => shown.replaceAll(secret.reveal(), "***"), text));
+  options.print(config === null ? text : withoutSecrets(text, config, options));
   return isGood(findings) ? 0 : 1;
+}
+
+/** A server or program may echo a secret that it was sent. */
+function withoutSecrets(text: string, { token, general }: Config, { surroundings }: Ground): string {
+  const secrets = [token, ...proxySecrets(passedEnvironment(surroundings), general.agentEnvironment)];
+  return secrets.reduce((shown, secret) => shown.replaceAll(secret.reveal(), "***"), text);
 }
 
 async function check(options: CheckOptions): Promise<{ findings: Finding[]; config: Config | null }> {

@@ -13,6 +13,7 @@ import {
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { parseUlid } from "../../words/ulid.ts";
+import type { AddedTestbed } from "./added-testbed.ts";
 import type { NewConfig, NewTarget } from "./config-text.ts";
 
 /** Null: not given. */
@@ -24,10 +25,16 @@ export interface Given {
   spConfig: string | null;
   targets: NewTarget[];
   updateUrl: string | null;
+  /** A testbed for a configuration that exists, or beside those that are found. */
+  added: AddedTestbed | null;
 }
 
 /** `words`: the command line, in which `--target` may occur several times. Throws FactoryError. */
-export function readGiven(args: Record<string, unknown>, words: string[], around: Surroundings): Given {
+export function readGiven(
+  args: Record<string, unknown>,
+  words: string[],
+  around: Surroundings,
+): Omit<Given, "added"> {
   const flag = (name: string): string | null => (args[name] as string | undefined) ?? null;
   const baseDirectory = flag("base-dir") ?? (around.env["FACTORY_BASE"] || null);
   const url = flag("server-url");
@@ -131,7 +138,7 @@ function targetWords(words: string[]): string[] {
   });
 }
 
-function must<T>(flag: string, parsed: Parsed<T>): T {
+export function must<T>(flag: string, parsed: Parsed<T>): T {
   if ("value" in parsed) return parsed.value;
   throw new FactoryError(`Cannot use ${flag}: ${parsed.wrong}`, { hint: parsed.fix });
 }

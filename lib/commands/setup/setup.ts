@@ -2,7 +2,8 @@
  * `setup`: asks for what the flags do not give and writes the configuration of a new factory, completely or not at all. It asks the
  * server only whether the token is good: the rest is left to `check`.
  */
-import type { Surroundings } from "../../config/locations.ts";
+import { findBase, type Surroundings } from "../../config/locations.ts";
+import { isToml } from "../../config/edit.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { readHttpUrl, type Parsed } from "../../config/schema.ts";
 import { parseConfig } from "../../config/config.ts";
@@ -10,6 +11,7 @@ import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";
 import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../../words/failure.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
+import { addTestbed, askAddedTestbed, readAddedTestbed, tryAndWrite } from "./added-testbed.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
 import { type Discovery, findTestbeds } from "./discovered.ts";
 import {
@@ -27,7 +29,7 @@ import { openQuestions, type Questions } from "./questions.ts";
 import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
 import { tryToken } from "./token-trial.ts";
 
-interface SetupDoors extends Pick<ThisProcess, "self" | "files" | "http" | "print"> {
+interface SetupDoors extends Omit<ThisProcess, "around"> {
   around: Surroundings;
   /** Null: there is no terminal to ask at. */
   terminal: Terminal | null;
@@ -44,7 +46,7 @@ export async function runSetup(
   words: string[],
 ): Promise<number> {
   const around = await lookAround(here);
-  const given = readGiven(args, words, around);
+  const given = { ...readGiven(args, words, around), added: readAddedTestbed(args) };
   const terminal = here.openTerminal();
   try {
     return await setUp(given, { ...here, around, terminal, isInstalling: args["installing"] === true });
@@ -55,30 +57,55 @@ export async function runSetup(
 
 async function setUp(given: Given, doors: SetupDoors): Promise<number> {
   const { around, files, terminal, print } = doors;
-  if (terminal === null) refuseGaps(given);
+  if (terminal === null && given.added === null) refuseGaps(given);
   const questions = terminal === null ? null : openQuestions(terminal, print);
   if (questions !== null)
     print("Sets up a factory. Nothing is written before the end; Ctrl+C changes nothing.\n");
   const base = given.baseDirectory ?? (await askBase(questions, doors));
   const path = `${base}/config.toml`;
   const replace = await files.isThere(path);
-  if (replace && questions === null) throw refuseOverwriting(path);
-  if (replace && questions !== null && !(await questions.isWanted(`${path} exists. Overwrite it?`, false))) {
-    print("Nothing was changed");
-    return 0;
+  if (replace) {
+    const grown = await grow(given, questions, base, doors);
+    if (grown !== null) return grown;
+    if (questions === null) throw refuseOverwriting(path);
+    if (!(await questions.isWanted(`${path} exists. Overwrite it?`, false))) {
+      print("Nothing was changed");
+      return 0;
+    }
   }
+  if (terminal === null) refuseGaps(given);
 
   const config = await gather(given, questions, doors);
   if (config === null) {
     print("Nothing was changed");
     return 1;
   }
-  const text = composeConfig(config);
+  const { added } = given;
+  const text = added === null ? composeConfig(config) : addTestbed(composeConfig(config), added, []);
   // The whole must also be a configuration that the daemon accepts.
   parseConfig({ ...around, env: {}, text, path, readTokenFile: around.readText });
   if (!(await write(path, text, replace, files))) throw refuseOverwriting(path);
   tellNext(path, base, config, doors);
   return 0;
+}
+
+/** Adds a testbed to the configuration that is there. Null: it is not wanted, or the file is not TOML. */
+async function grow(
+  given: Given,
+  questions: Questions | null,
+  directory: string,
+  doors: SetupDoors,
+): Promise<number | null> {
+  const base = findBase({ "base-dir": directory }, doors.around);
+  const before = (await doors.files.readText(base.config)) ?? "";
+  let { added } = given;
+  if (added === null) {
+    if (questions === null || !isToml(before)) return null;
+    if (!(await questions.isWanted(`${base.config} exists. Add a testbed to it?`, true))) return null;
+    added = await askAddedTestbed(questions, before);
+  }
+  const after = addTestbed(before, added, given.targets);
+  return await tryAndWrite(doors, { name: added.name, before, after, base }, { ...doors, questions });
 }
 
 function refuseGaps(given: Given): void {
@@ -133,7 +160,10 @@ async function gather(
   tellFound(found, print);
   const testbeds =
     questions === null
-      ? likelyTestbeds(found.testbeds, targets)
+      ? likelyTestbeds(
+          found.testbeds.filter(({ name }) => name !== given.added?.name),
+          targets,
+        )
       : await askTestbeds(found.testbeds, targets, { questions, print });
   return { baseurl, token, spRunner, spConfig, targets, testbeds, updateUrl: given.updateUrl };
 }

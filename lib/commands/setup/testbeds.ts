@@ -36,13 +36,17 @@ export async function askTestbeds(
   }
 }
 
-async function askServed(spType: SpType, targets: NewTarget[], questions: Questions): Promise<string[]> {
+export async function askServed(
+  spType: SpType,
+  targets: NewTarget[],
+  questions: Questions,
+): Promise<string[]> {
   if (targets.length === 0) return [];
   const usual = likelyTargets(spType, targets).join(" ");
   return await questions.value("  targets that it serves", (text) => readServed(text, targets), { usual });
 }
 
-function likelyTargets(spType: SpType, targets: NewTarget[]): string[] {
+export function likelyTargets(spType: SpType, targets: NewTarget[]): string[] {
   return targets.map(({ name }) => name).filter((name) => name.toLowerCase().includes(spType));
 }
 
@@ -60,16 +64,25 @@ function readServed(text: string, targets: NewTarget[]): Parsed<string[]> {
 }
 
 function readName(text: string, testbeds: NewTestbed[]): Parsed<string | null> {
-  if (text === "") return { value: null };
-  const fix = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
-  if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, fix };
-  const twin = testbeds.find(({ name }) => name.toLowerCase() === text.toLowerCase());
-  return twin === undefined
-    ? { value: text }
-    : { wrong: `${twin.name} is taken`, fix: "Give each testbed its own name" };
+  return text === ""
+    ? { value: null }
+    : readNewName(
+        text,
+        testbeds.map(({ name }) => name),
+      );
 }
 
-function readType(text: string): Parsed<SpType> {
+/** `taken`: directories are named after testbeds, and some systems do not tell capitals apart. */
+export function readNewName(text: string, taken: string[]): Parsed<string> {
+  const fix = "Use letters, digits, dots, underscores and hyphens; begin with a letter or digit";
+  if (!isTestbedName(text)) return { wrong: `${showValue(text)} cannot be a testbed's name`, fix };
+  const twin = taken.find((name) => name.toLowerCase() === text.toLowerCase());
+  return twin === undefined
+    ? { value: text }
+    : { wrong: `${twin} is taken`, fix: "Give each testbed its own name" };
+}
+
+export function readType(text: string): Parsed<SpType> {
   const value = readSpType(text);
   return value === null
     ? { wrong: `${showValue(text)} is not a known type`, fix: `Write one of ${spTypes.join(", ")}` }
