@@ -55,7 +55,10 @@ function recordFailure(
   const isOutage = outcome.kind === "outage";
   if (isOutage) known.server.isListWanted = true;
   else if (before?.message !== outcome.reason) log.warn(outcome.reason, about(action));
-  if (isServerWide === true) known.server.answeringSinceMs = null;
+  if (isServerWide === true) {
+    known.server.answeringSinceMs = null;
+    known.server.silentSinceMs ??= clock.uptimeMs();
+  }
   known.failures.set(key, { count, message: isOutage ? (before?.message ?? null) : outcome.reason });
   const waitMs = backOffMs(count - 1, random.fraction());
   const longestMs = isPreflight === true ? limits.faultyHostMs : waitMs;

@@ -79,9 +79,10 @@ function logHolds(factory: Needs, workers: Worker[]): void {
   }
 }
 
-function takeToken({ known, log, config }: Needs, isGood: boolean): void {
+function takeToken({ known, log, config, clock }: Needs, isGood: boolean): void {
   if (known.server.isTokenRefused === !isGood) return;
   known.server.isTokenRefused = !isGood;
+  known.server.refusedSinceMs = isGood ? null : clock.uptimeMs();
   if (isGood) log.info("the server takes the factory's token again");
   else {
     log.error(

@@ -112,6 +112,7 @@ export function whyNoLease({ mode, server, locksSeenMs }: Observation): {
 /** Why no job comes although one is asked for: the last answer was none. Null: jobs come. */
 export function whyNoAnswer(seen: Observation): { is: "no server" | "unavailable"; reason: string } | null {
   const { server, failures, retryAtMs, now, isStoreFailing } = seen;
+  // As the actions are called.
   const failure = failures.get("lease")?.message ?? null;
   if (isStoreFailing) return { is: "unavailable", reason: failure ?? "the database cannot be written" };
   if (server.answeringSinceMs === null || server.retryAtMs > now.uptimeMs) {
@@ -129,7 +130,7 @@ export function activeIntent(testbed: string, { intents, now }: Observation): In
   return intent.until === null || intent.until.at.uptimeMs > now.uptimeMs ? intent : null;
 }
 
-function intentText({ kind, who, note }: Intent): string {
+export function intentText({ kind, who, note }: Intent): string {
   return `${kind} by ${who}${note === "" ? "" : `: ${note}`}`;
 }
 

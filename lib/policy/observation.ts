@@ -40,9 +40,12 @@ export interface ServerView {
   retryAtMs: number;
   /** Since when it has answered without a break; null while it does not. */
   answeringSinceMs: number | null;
+  /** Since when it has not; null while it does, and before it was asked. */
+  silentSinceMs: number | null;
   leaseDueMs: number;
   lastPingMs: number;
   isTokenRefused: boolean;
+  refusedSinceMs: number | null;
 }
 
 export interface HostFaults {

@@ -28,9 +28,11 @@ export function newServerView(): KnownServer {
     lastSettledMs: Number.NEGATIVE_INFINITY,
     retryAtMs: Number.NEGATIVE_INFINITY,
     answeringSinceMs: null,
+    silentSinceMs: null,
     leaseDueMs: Number.NEGATIVE_INFINITY,
     lastPingMs: Number.NEGATIVE_INFINITY,
     isTokenRefused: false,
+    refusedSinceMs: null,
     areWorkersBornHeld: false,
     failuresInARow: 0,
   };
@@ -109,6 +111,7 @@ export function isOutage(answer: Answer<unknown>): boolean {
 
 export function recordAnswer(server: KnownServer, nowMs: number): void {
   server.answeringSinceMs ??= nowMs;
+  server.silentSinceMs = null;
   server.failuresInARow = 0;
   server.retryAtMs = Number.NEGATIVE_INFINITY;
 }
@@ -116,6 +119,7 @@ export function recordAnswer(server: KnownServer, nowMs: number): void {
 /** `fraction` is from 0 to 1: jitter, so that factories do not come back all at once. */
 export function recordSilence(server: KnownServer, nowMs: number, fraction: number): void {
   server.answeringSinceMs = null;
+  server.silentSinceMs ??= nowMs;
   // Calls that were under way together fail together: they count once.
   if (nowMs < server.retryAtMs) return;
   server.retryAtMs = nowMs + backOffMs(server.failuresInARow, fraction);

@@ -13,6 +13,13 @@ export function parseUlid(text: string): string | null {
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(upper) ? upper : null;
 }
 
+/** The wall-clock ms in a ULID: when it was made. Null if the text is not a ULID. */
+export function ulidMs(text: string): number | null {
+  const ulid = parseUlid(text);
+  if (ulid === null) return null;
+  return [...ulid.slice(0, 10)].reduce((sum, digit) => sum * 32 + alphabet.indexOf(digit), 0);
+}
+
 /** Returns a function that makes ULIDs, each greater than the one before, even within one millisecond. */
 export function createUlids({ clock, random }: { clock: Clock; random: Random }): () => string {
   let last = 0n;
