@@ -73,7 +73,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   }
   const version = await updater.install(wish).finally(progress.end);
   if (version === null) {
-    here.print(`${versionLine()} is the newest`);
+    here.print(`${versionLine()} ${wish.wanted === null ? "is the newest" : "runs already"}`);
     return 0;
   }
   return await follow(version);
@@ -102,7 +102,7 @@ export async function lookForUpdate(
   });
   if (offer instanceof RolledBackHere) print(offer.reason);
   else if (offer === null) print("there is nothing newer");
-  else print(`${offer.release.version} can be installed: --now does it`);
+  else print(`${offer.release.version} can be installed: --now${wish.retry ? " --retry" : ""} does it`);
 }
 
 /** Bytes and time left on one line of a terminal; nothing in a log. */

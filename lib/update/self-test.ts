@@ -66,11 +66,13 @@ export async function runSelfTest({
     if (isRight) return null;
     return fail(`it is ${product} ${version} (${commit}, ${target})`, "The release was put together wrongly");
   }
-  const said = ran.stderr.trim().split("\n")[0]?.slice(0, 500) ?? "";
+  const lines = ran.stderr.trim().split("\n");
+  // What is not caught is shown behind the lines of the source around it.
+  const said = (lines.find((line) => /^(?:\w*Error|error): /.test(line)) ?? lines[0] ?? "").slice(0, 500);
   if (ran.exitCode === 127) return fail(`it does not start: ${said}`, libraries);
   return fail(
     `its self-test ended with ${ran.exitCode}${said === "" ? "" : `: ${said}`}`,
-    "The version before runs on",
+    "The version that runs goes on",
   );
 }
 

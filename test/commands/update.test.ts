@@ -87,6 +87,8 @@ test("a look that finds only a version that was rolled back here has its answer;
   await lookForUpdate(updater, wish, (line) => void lines.push(line));
   expect(lines.at(-1)).toContain("1.1.0 was rolled back on this host");
   expect(updater.install(wish)).rejects.toThrow("was rolled back on this host");
+  await lookForUpdate(updater, { ...wish, retry: true }, (line) => void lines.push(line));
+  expect(lines.at(-1)).toBe("1.1.0 can be installed: --now --retry does it");
 });
 
 test("a look that fails is a failure", async () => {

@@ -97,6 +97,11 @@ const broken: [what: string, content: string, why: string][] = [
     "#!/bin/sh\necho 'Cannot use config.toml' >&2; exit 2\n",
     "Cannot use config.toml",
   ],
+  [
+    "throws",
+    "#!/bin/sh\nprintf '7 | throw new Error()\\n        ^\\nerror: it cannot\\n' >&2; exit 1\n",
+    "self-test ended with 1: error: it cannot",
+  ],
   ["lacks a library", "#!/bin/sh\nexit 127\n", "apk add libstdc++"],
   ["is no program", "\x7fELF broken", "another CPU"],
   ["lacks its loader", "#!/lib/ld-musl-nowhere\n", "another libc"],
