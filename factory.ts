@@ -70,8 +70,9 @@ function openThisProcess(): ThisProcess {
 }
 
 function print(line: string): void {
-  // citty colours its usage also where nobody sees colours.
-  process.stdout.write(`${process.stdout.isTTY ? line : Bun.stripANSI(line)}\n`);
+  // citty colours its usage also where nobody sees colours, and knows only NO_COLOR=1.
+  const isColoured = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
+  process.stdout.write(`${isColoured ? line : Bun.stripANSI(line)}\n`);
 }
 
 if (import.meta.main) {

@@ -3,6 +3,7 @@
  * what a command does.
  */
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
+import { alignColumns } from "../words/columns.ts";
 import { nearestWord } from "../config/problems.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
@@ -10,6 +11,8 @@ import { errorText, FactoryError } from "../words/failure.ts";
 export interface Command<Here> {
   description: string;
   args?: ArgsDef;
+  /** Two command lines without the program's name, each with what it does. */
+  examples?: [string, string][];
   /** Not in the usage: only the program itself and jobs call it. */
   isHidden?: boolean;
   /** It gets all words after its name, unparsed. */
@@ -57,6 +60,8 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   if (command.takesRest === true) return await command.run(here, {}, rest);
   if (rest.includes("--help") || rest.includes("-h")) {
     print(await renderUsage(definition(name, command), tree(program)));
+    const examples = (command.examples ?? []).map(([line, what]) => ["", `${program.name} ${line}`, what]);
+    if (examples.length > 0) print(["EXAMPLES\n", ...alignColumns(examples), ""].join("\n"));
     return 0;
   }
   return await command.run(here, readArgs(command.args ?? {}, rest), rest);
@@ -67,7 +72,7 @@ export function usageError(message: string): FactoryError {
   return new FactoryError(message, { hint: "buildomat-factory-sp-test --help lists commands and flags" });
 }
 
-function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
+export function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {
   const known = Object.entries(definitions).flatMap(([name, arg]) => [
     name,
     camelCase(name),

@@ -42,12 +42,20 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   run: {
     description: "Lease jobs and run them until stopped",
     args: baseArgs,
+    examples: [
+      ["-f config.toml -d data.sqlite3", "uses these two files"],
+      ["run --base-dir /srv/factory", "uses everything in that directory"],
+    ],
     run: async (here, args) => await (await import("./run.ts")).runFactory(here, args),
   },
   setup: {
     description:
       "Write the configuration of a new factory, or add a testbed to it; asks for what the flags do not give",
     args: setupArgs,
+    examples: [
+      ["setup", "asks for everything"],
+      ["setup --testbed psc-1 --type psc --host lab-3", "adds a testbed whose jobs run on lab-3"],
+    ],
     run: async (here, args, words) => await (await import("./setup/setup.ts")).runSetup(here, args, words),
   },
   config: {
@@ -58,16 +66,28 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       value: { type: "positional", required: false, description: "for set, as in false or 2h" },
       ...baseArgs,
     },
+    examples: [
+      ["config set testbed.gimlet-1.enabled false", "takes no more jobs for it"],
+      ["config get general.poll_interval", "shows what the file says"],
+    ],
     run: async (here, args) => await (await import("./config.ts")).editConfig(here, args),
   },
   check: {
     description: "Report everything that would stop jobs here, and how to fix it",
     args: jsonArgs,
+    examples: [
+      ["check", "lists what would stop jobs, with its fix"],
+      ["check --json", "the same for programs"],
+    ],
     run: async (here, args) => await (await import("./check/check.ts")).checkHost(here, args),
   },
   status: {
     description: "Show what each testbed does; also works while no factory runs",
     args: jsonArgs,
+    examples: [
+      ["status", "one line for each testbed"],
+      ["status --json", "the same for programs"],
+    ],
     run: async (here, args) => await (await import("./status.ts")).showStatus(here, args),
   },
   logs: {
@@ -82,6 +102,10 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       },
       ...placeArgs,
     },
+    examples: [
+      ["logs gimlet-1 -f", "follows the job that runs there"],
+      ["logs gimlet-1/7 --file opt/etc/job-done.json", "shows another file of the instance"],
+    ],
     run: async (here, args) => await (await import("./logs.ts")).showInstanceLog(here, args),
   },
   clear: {
@@ -93,11 +117,19 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       yes: { type: "boolean", description: "do not ask, and vouch" },
       ...baseArgs,
     },
+    examples: [
+      ['clear gimlet-1 --because "its host burnt down"', "ends its job, once you have confirmed"],
+      ['clear gimlet-1 --because "power cut" --yes', "does not ask"],
+    ],
     run: async (here, args) => await (await import("./clear.ts")).clearTestbed(here, args),
   },
   service: {
     description: "Install this program as a service that systemd keeps running; or remove it",
     args: serviceArgs,
+    examples: [
+      ["service install", "starts now and after each reboot"],
+      ["service status", "shows version, trial and last failure"],
+    ],
     run: async (here, args) => await (await import("./service/words.ts")).controlService(here, args),
   },
   update: {
@@ -111,6 +143,10 @@ export const verbs: Record<string, Command<ThisProcess>> = {
       "allow-downgrade": { type: "boolean", description: "also an older version" },
       ...baseArgs,
     },
+    examples: [
+      ["update", "shows whether there is a new version"],
+      ["update --now", "installs it; jobs run on"],
+    ],
     run: async (here, args) => await (await import("./update.ts")).updateFactory(here, args),
   },
   "self-test": {
@@ -121,11 +157,19 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   },
   demo: {
     description: "Show a factory at work: ten jobs on five simulated testbeds, under 20 s",
+    examples: [
+      ["demo", "ten jobs on five testbeds"],
+      ["demo 2>factory.log", "keeps the factory's log"],
+    ],
     run: async (here) => await (await import("./demo/demo.ts")).runDemo(here),
   },
   devserver: {
     description: "Run an embedded buildomat server, for development only",
     args: { port: { type: "string", valueHint: "PORT", description: "on 127.0.0.1 (default: a free one)" } },
+    examples: [
+      ["devserver", "takes a free port"],
+      ["devserver --port 8000", "takes that port"],
+    ],
     run: async (here, args) => await (await import("./devserver.ts")).runDevserver(here, args),
   },
   agent: {

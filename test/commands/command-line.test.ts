@@ -1,8 +1,10 @@
 /** What the words after the program's name are answered with where they cannot be understood. */
 import { describe, expect, test } from "bun:test";
-import { runCommandLine } from "../../lib/commands/command-line.ts";
+import { join } from "node:path";
+import { readArgs, runCommandLine } from "../../lib/commands/command-line.ts";
 import { verbs } from "../../lib/commands/verbs.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
+import { openSession } from "../lab/pty.ts";
 
 async function refusalOf(words: string[]): Promise<FactoryError> {
   const started: unknown[] = [];
@@ -63,4 +65,35 @@ test.each([
   await runCommandLine([verb, "--help"], { ...program, here: null as never });
   expect(lines.join("\n")).toContain("--base-dir");
   expect(lines.join("\n")).not.toContain(flag);
+});
+
+describe("each verb's help has two examples, which the verb understands:", () => {
+  const visible = Object.entries(verbs).filter(([, { isHidden }]) => isHidden !== true);
+  test.each(visible)("%s", (verb, { args, examples = [] }) => {
+    expect(examples).toHaveLength(2);
+    for (const [line, what] of examples) {
+      const words = (line.replace(/ 2>.*/, "").match(/"[^"]*"|\S+/g) ?? []).map((word) =>
+        word.replaceAll('"', ""),
+      );
+      const rest = words[0] === verb ? words.slice(1) : words;
+      expect(() => readArgs(args ?? {}, rest)).not.toThrow();
+      expect(what).not.toBe("");
+    }
+  });
+});
+
+test("colours are for terminals, and NO_COLOR takes them away whatever it says", async () => {
+  const shown = async (env: Record<string, string>): Promise<string> => {
+    const session = openSession(
+      [process.execPath, join(import.meta.dir, "../../factory.ts"), "status", "--help"],
+      {
+        cwd: "/",
+        env: { PATH: process.env["PATH"] ?? "", TERM: "xterm", ...env },
+      },
+    );
+    await session.exited;
+    return session.shown();
+  };
+  expect(await shown({})).toContain("\x1b[");
+  expect(await shown({ NO_COLOR: "yes" })).not.toContain("\x1b[");
 });
