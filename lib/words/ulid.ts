@@ -17,7 +17,7 @@ export function parseUlid(text: string): string | null {
 export function ulidMs(text: string): number | null {
   const ulid = parseUlid(text);
   if (ulid === null) return null;
-  return [...ulid.slice(0, 10)].reduce((sum, digit) => sum * 32 + alphabet.indexOf(digit), 0);
+  return Array.from(ulid.slice(0, 10)).reduce((sum, digit) => sum * 32 + alphabet.indexOf(digit), 0);
 }
 
 /** Returns a function that makes ULIDs, each greater than the one before, even within one millisecond. */
