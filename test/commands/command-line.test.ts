@@ -92,7 +92,7 @@ test("colours are for terminals, and NO_COLOR takes them away whatever it says",
       },
     );
     await session.exited;
-    return session.shown();
+    return session.raw();
   };
   expect(await shown({})).toContain("\x1b[");
   expect(await shown({ NO_COLOR: "yes" })).not.toContain("\x1b[");

@@ -21,6 +21,8 @@ export function openSerialPort(): { path: string; unplug(): void } {
 export interface Session {
   /** All that was shown, as plain text. */
   shown(): string;
+  /** The same with its colours. */
+  raw(): string;
   /** Types an answer when the question is there. Each question is looked for behind the last one. */
   answer(question: string, text: string): Promise<void>;
   exited: Promise<number>;
@@ -29,7 +31,8 @@ export interface Session {
 
 export function openSession(argv: string[], options: { cwd: string; env: Record<string, string> }): Session {
   const pieces: Uint8Array[] = [];
-  const shown = (): string => Bun.stripANSI(Buffer.concat(pieces).toString()).replace(/\r+\n/g, "\n");
+  const raw = (): string => Buffer.concat(pieces).toString();
+  const shown = (): string => Bun.stripANSI(raw()).replace(/\r+\n/g, "\n");
   let answered = 0;
   const child = Bun.spawn(argv, {
     ...options,
@@ -37,6 +40,7 @@ export function openSession(argv: string[], options: { cwd: string; env: Record<
   });
   return {
     shown,
+    raw,
     answer: async (question, text) => {
       const at = await until(
         `"${question}" is asked; shown: ${shown()}`,
