@@ -156,12 +156,11 @@ export function openPlaces({ prefix, files }: { prefix: string; files: DurableFi
     const trust = before === null ? null : await mark(before);
     if (before !== null && (trust === null || trust.kind === "good")) await point(prev, before);
     const back = await named(prev);
-    // Back from a trial: it is trusted already, and must not become its own version before.
+    const isTrusted = back === null || back === version;
+    await setMark(version, isTrusted ? ".good" : `+${startsOfTrial}`);
+    // Back from a trial: it must not become its own version before.
     if (back === version) await files.rename(prev, bin);
-    else {
-      await setMark(version, back === null ? ".good" : `+${startsOfTrial}`);
-      await point(bin, version);
-    }
+    else await point(bin, version);
     // The version that was on trial did not fail; its trial ends here.
     if (before !== null && trust?.kind === "trial") await clearMark(before);
   }

@@ -196,9 +196,8 @@ export function openUpdater(options: UpdaterOptions): Updater {
   async function prune(): Promise<void> {
     const { ready } = await state();
     await places.prune(ready === null ? [] : [ready]);
-    const left = (await files.list(staging)).filter((name) =>
-      /^[0-9a-f]{16}\.(?:part|executable)$/.test(name),
-    );
+    // What a kill left; install.sh fetches without the lock.
+    const left = (await files.list(staging)).filter((name) => !/^install\.\d+$/.test(name));
     for (const name of left) await files.remove(`${staging}/${name}`);
   }
 

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { signing } from "./update-lab.ts";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable, hostTarget } from "../../scripts/build.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -32,6 +32,12 @@ export async function buildVersion(
   version: string,
   changes: Change[],
 ): Promise<{ commit: string }> {
+  const tree = copyTree(directory, version, changes);
+  const executable = join(directory, `built-${version}`);
+  return await buildExecutable({ entry: join(tree, "factory.ts"), executable, version });
+}
+
+function copyTree(directory: string, version: string, changes: Change[]): string {
   const tree = join(directory, `tree-${version}`);
   mkdirSync(tree, { recursive: true });
   for (const name of ["lib", "factory.ts", "package.json", "tsconfig.json"]) {
@@ -46,6 +52,32 @@ export async function buildVersion(
       text.replace(from, () => to),
     );
   }
-  const executable = join(directory, `built-${version}`);
-  return await buildExecutable({ entry: join(tree, "factory.ts"), executable, version });
+  return tree;
+}
+
+/** What an executable of this tree reads of itself, which a stand-in is given. */
+const standsIn: Change[] = [
+  ["factory.ts", 'import.meta.path.startsWith("/$bunfs/")', "true"],
+  ["factory.ts", "executable: process.execPath", 'executable: process.env["STAND_IN"] ?? ""'],
+];
+
+/** `DIRECTORY/stand-in-VERSION`: as `buildVersion`, but a script of a line, which this Bun plays. It is copied and hashed in no time. */
+export async function buildStandIn(directory: string, version: string, changes: Change[]): Promise<void> {
+  const tree = copyTree(directory, version, [...changes, ...standsIn]);
+  const played = join(directory, `played-${version}.js`);
+  const built = await Bun.build({
+    entrypoints: [join(tree, "factory.ts")],
+    target: "bun",
+    define: {
+      BUILD_COMMIT: JSON.stringify("stand-in"),
+      BUILD_TARGET: JSON.stringify(hostTarget()),
+      BUILD_VERSION: JSON.stringify(version),
+    },
+  });
+  await Bun.write(played, built.outputs[0] ?? "");
+  const play = `exec '${process.execPath}' --no-env-file --config=/dev/null '${played}' "$@"`;
+  await Bun.write(
+    join(directory, `stand-in-${version}`),
+    `#!/bin/sh\nSTAND_IN=$(readlink -f "$0") && export STAND_IN && ${play}\n`,
+  );
 }

@@ -7,6 +7,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Job } from "../../lib/devserver/customer.ts";
+import { openDice } from "../lab/dice.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "../lab/lab.ts";
 import { processesNaming } from "../lab/leavings.ts";
 import { killInstance, openRunnerLab } from "../lab/sp-runner-lab.ts";
@@ -17,17 +18,6 @@ import { until } from "../lab/until.ts";
 const seed = Number(process.env["STORM_SEED"] ?? 1 + Math.floor(Math.random() * 1e6));
 const jobCount = Number(process.env["STORM_JOBS"] ?? 40);
 setDefaultTimeout(60_000 + jobCount * 15_000);
-
-/** The same numbers from 0 to 1 for the same seed (mulberry32). */
-function openDice(): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `bed-${index + 1}`);
 /** Each fifth job fails by itself. */
@@ -51,7 +41,7 @@ interface Weathered {
 
 /** Until every job has ended; then a factory in good order, which removes what is kept. */
 async function weather({ lab, env = {}, submit, breakSomething, calmDown }: Storm): Promise<Weathered> {
-  const dice = openDice();
+  const dice = openDice(seed);
   const ids: string[] = [];
   for (let job = 0; job < jobCount; job += 1) ids.push(await submit(job));
   const { calls } = lab.proxy;

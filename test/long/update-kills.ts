@@ -37,7 +37,7 @@ test.each<[What, string]>([
   ["update", "1.1.0"],
   ["roll back", "1.0.0"],
 ])(
-  "%s: killed before each change, and again when it is taken up, it ends as if nothing had been",
+  "F112 %s: killed before each change, and again when it is taken up, it ends as if nothing had been",
   async (what, ends) => {
     const lab = await openUpdateLab();
     try {

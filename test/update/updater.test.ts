@@ -326,3 +326,15 @@ test("an installed version whose file is damaged is fetched again, not started",
   await again.switchTo("1.1.0");
   expect(started(lab)).toBe(saying("1.1.0"));
 });
+
+test("prune() leaves nothing in staging that a kill left there, and what another installer fetches alone", async () => {
+  for (const name of ["install.4711", "1.2.0.draft"]) mkdirSync(join(lab.prefix, "staging", name));
+  for (const name of [
+    "0123456789abcdef.part",
+    "1.0.0-local.0a1b2c.0d1e2f",
+    "1.0.0-local.0a1b2c.9a8b7c6d.new",
+  ])
+    writeFileSync(join(lab.prefix, "staging", name), "");
+  await lab.updater().prune();
+  expect(readdirSync(join(lab.prefix, "staging"))).toEqual(["install.4711"]);
+});
