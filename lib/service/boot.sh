@@ -31,7 +31,7 @@ if [ -n "$(find "$good" -mmin -5 2>/dev/null)" ] && ! is_whole "$current" && is_
   echo "boot: $current is damaged: back to the version before" >&2
   mv -f "$bin.prev" "$bin"
 fi
-[ ! -e "$good" ] || touch "$good" 2>/dev/null
+touch -c "$good" 2>/dev/null
 # A link to nothing cannot be started.
 [ -e "$bin" ] || [ ! -e "$bin.prev" ] || mv -f "$bin.prev" "$bin"
 exec "$bin" "$@"
