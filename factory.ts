@@ -9,6 +9,7 @@ import { runCommandLine } from "./lib/commands/command-line.ts";
 import type { ThisProcess } from "./lib/commands/this-process.ts";
 import { verbs } from "./lib/commands/verbs.ts";
 import { openClock } from "./lib/doors/clock.ts";
+import { openControlSocket } from "./lib/doors/control-socket.ts";
 import { openDurableFiles } from "./lib/doors/durable-files.ts";
 import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
@@ -51,6 +52,7 @@ function openThisProcess(): ThisProcess {
     durableFiles: openDurableFiles(),
     http: openHttp({ clock }),
     openTerminal,
+    openControlSocket,
     openSupervisor: (warn) => openSupervisor({ env: process.env, clock, warn }),
     print,
     output: {

@@ -11,6 +11,7 @@ import { openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";
+import { emptySnapshot } from "../status/empty-snapshot.ts";
 import { isPassing, lockStore, type Store } from "../store/store.ts";
 import { instanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
@@ -18,6 +19,7 @@ import { type Log, openLog } from "../words/logger.ts";
 import type { Secret } from "../words/secret.ts";
 import { versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
+import { openOwnControl } from "./own-control.ts";
 import { startUpdates } from "./own-updater.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
@@ -88,6 +90,18 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
+  const startedMs = clock.wallMs();
+  const control = await openOwnControl(here, {
+    database,
+    operators: config.general.operators,
+    log,
+    controlled: {
+      act: daemon.act,
+      history: store.journal,
+      log: () => Promise.resolve(null),
+      snapshot: () => emptySnapshot(daemon.observe(), { database, startedMs, wallMs: clock.wallMs() }),
+    },
+  });
   const updates = startUpdates(here, {
     config,
     base,
@@ -114,6 +128,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
   log.info(describeLeft(held, isDrained));
+  control.close();
   await updates.stop();
   await hosts.close();
   store.close();

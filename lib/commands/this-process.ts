@@ -3,6 +3,7 @@
  * It must not know any command.
  */
 import type { Surroundings } from "../config/locations.ts";
+import type { ControlSocketOptions } from "../doors/control-socket.ts";
 import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http } from "../doors/http.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
@@ -19,6 +20,8 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   temporaryDirectory: string;
   /** Null: nobody can be asked. */
   openTerminal(): Terminal | null;
+  /** Throws an Error if there can be none. */
+  openControlSocket(options: ControlSocketOptions): Promise<{ close(): void }>;
   /** `warn` is called if the supervisor cannot be reached. */
   openSupervisor(warn: (message: string) => void): Supervisor;
   /** One line to standard output. */

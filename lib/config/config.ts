@@ -42,6 +42,8 @@ export interface Config {
     keepBytes: number;
     /** Variables for agents and their tasks on every host. A value may be a secret. */
     agentEnvironment: Record<string, string>;
+    /** A group of this host whose members may steer the factory; null: none. */
+    operators: string | null;
   };
   update: {
     /** `auto` installs a new version, `notify` only logs it, `off` does not look for one. */
@@ -162,6 +164,7 @@ function plainGeneral(
     keepDays: section.keep.days,
     keepBytes: section.keep.size,
     agentEnvironment: section.agent_environment,
+    operators: section.operators ?? null,
   };
 }
 

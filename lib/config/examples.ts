@@ -9,6 +9,7 @@ export const examples: Record<string, string> = {
   isolate: `"auto"`,
   keep: `{ days = 14, size = "10GB" }`,
   agent_environment: `{ HTTPS_PROXY = "http://proxy.example.org:3128" }`,
+  operators: `"lab"`,
   days: "14",
   size: `"10GB"`,
   token: `"..."`,

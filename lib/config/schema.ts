@@ -191,6 +191,11 @@ export const generalSchema = z.strictObject({
   ).default("auto"),
   keep: keepSchema.default({ days: 14, size: 10e9 }),
   agent_environment: agentEnvironment.default({}),
+  operators: textLike(
+    /^[A-Za-z_][A-Za-z0-9_.@ -]{0,63}$/,
+    "is not a group's name",
+    'Write the name of a group of this host, as in "lab"',
+  ).optional(),
 });
 
 export const factorySchema = z.strictObject({ token: token.optional(), token_file: path().optional() });

@@ -4,6 +4,7 @@
  */
 import { type Instance, isRust } from "../words/domain.ts";
 import { errorText, isRefusedBySystem } from "../words/failure.ts";
+import type { Act, ActAnswer } from "../control/act.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { Observation } from "../policy/observation.ts";
 import { plan } from "../policy/plan.ts";
@@ -14,6 +15,7 @@ import { takenBy } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
 import { apply } from "./apply.ts";
 import { recordOutcome } from "./failures.ts";
+import { type PendingAct, takeActs } from "./operator-acts.ts";
 import { takeWords } from "./operator-word.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { recover } from "./recover.ts";
@@ -27,6 +29,10 @@ export interface Daemon {
   drain(): void;
   /** False: asks for no job, because another version is about to take over. A drain stays one. */
   setAsking(isAsking: boolean): void;
+  /** Carries an act out in the loop's next turn; resolves once that is in the journal. `who` is a user's name. */
+  act(act: Act, who: string): Promise<ActAnswer>;
+  /** What the plan would be made of now. */
+  observe(): Observation;
   /** Ends `run` at once; agents are left running. */
   stop(): void;
 }
@@ -39,6 +45,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
   const underWay = new Map<Action, Promise<void>>();
   const watchers = new Map<string, { close(): void }[]>();
   let fault: { error: unknown } | null = null;
+  const asked: PendingAct[] = [];
 
   function wake(): void {
     wakeUp.abort();
@@ -52,6 +59,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
         wakeUp = new AbortController();
         factory.supervisor.alive();
         takeWords(factory);
+        takeActs({ ...factory, daemon }, asked);
         const { actions, wakeAtMs } = plan(observe(factory, mode));
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
         for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);
@@ -66,6 +74,7 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
       return { held: openInstances(known) };
     } finally {
       for (const name of watchers.keys()) unwatch(name);
+      for (const { answer } of asked.splice(0)) answer({ isDone: false, lines: ["the factory stops"] });
     }
   }
 
@@ -149,15 +158,22 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
     watchers.delete(name);
   }
 
-  return {
+  const daemon: Daemon = {
     run,
     drain: () => {
       mode = "drain";
       wake();
     },
+    act: (act, who) =>
+      new Promise((resolve) => {
+        asked.push({ act, who, answer: resolve });
+        wake();
+      }),
+    observe: () => observe(factory, mode),
     setAsking: (isAsking) => {
       if (mode !== "drain") mode = isAsking ? "run" : "hand over";
     },
     stop: () => stopped.abort(),
   };
+  return daemon;
 }

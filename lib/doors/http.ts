@@ -13,6 +13,8 @@ export interface HttpRequest {
   /** Decoded bytes of the reply's body; a longer one is a failure and the connection is dropped. */
   maxBytes: number;
   signal?: AbortSignal;
+  /** The path of the socket that the server listens on; the URL's host is then only a name. */
+  unix?: string;
 }
 
 export interface HttpReply {
@@ -67,6 +69,7 @@ export function openHttp({ clock }: { clock: Clock }): Http {
         ...(request.body === undefined ? {} : { body: request.body }),
         // A redirect is a reply like any other: following it would hand the token to whoever it names.
         redirect: "manual",
+        ...(request.unix === undefined ? {} : { unix: request.unix }),
         keepalive: idleMs < reuseWithinMs,
         signal,
       });

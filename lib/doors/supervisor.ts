@@ -2,7 +2,8 @@
  * The door to the supervisor that started this program: systemd's notification socket (sd_notify(3)), a datagram socket, which
  * the runtime has no other way to. Without such a supervisor nothing happens.
  */
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
+import { openCLibrary } from "./c-library.ts";
 import type { Clock } from "./clock.ts";
 
 export interface Supervisor {
@@ -59,7 +60,10 @@ function openSender(name: string): (state: string) => boolean {
   if (bytes[0] === 0x40) bytes[0] = 0;
   const family = Buffer.from(new Uint16Array([unixFamily]).buffer);
   const address = Buffer.concat([family, bytes, Buffer.alloc(bytes[0] === 0 ? 0 : 1)]);
-  const { socket, sendto } = loadLibrary();
+  const { socket, sendto } = openCLibrary({
+    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+    sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  });
   const descriptor = socket(unixFamily, datagramCloseOnExec, 0);
   if (descriptor < 0) throw new Error("no socket can be opened");
   return (state) => {
@@ -74,26 +78,4 @@ function openSender(name: string): (state: string) => boolean {
     );
     return Number(sent) === message.byteLength;
   };
-}
-
-type Calls = ReturnType<typeof openLibrary>["symbols"];
-
-function loadLibrary(): Calls {
-  const cpu = process.arch === "arm64" ? "aarch64" : "x86_64";
-  let fault: unknown;
-  for (const library of ["libc.so.6", `libc.musl-${cpu}.so.1`]) {
-    try {
-      return openLibrary(library).symbols;
-    } catch (error) {
-      fault = error;
-    }
-  }
-  throw fault;
-}
-
-function openLibrary(library: string) {
-  return dlopen(library, {
-    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-    sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
-  });
 }

@@ -1,22 +1,7 @@
 /** The journal's rows: written with the commit that they tell of, read by `history` and by what is made of it. */
 import type { Database } from "bun:sqlite";
-import { type Entry, entrySchema, type Noted, type Recorded } from "../words/journal.ts";
+import { entrySchema, type JournalQuery, type Noted, type Recorded } from "../words/journal.ts";
 import { hasTable } from "./file.ts";
-
-/** What `history` asks for. All that is null or missing is not a condition. */
-export interface JournalQuery {
-  testbed?: string;
-  /** ULID. */
-  job?: string;
-  jobName?: string;
-  what?: Entry["what"][];
-  /** Wall-clock ms. */
-  sinceMs?: number;
-  /** Entries before this one only: the page before. */
-  beforeId?: number;
-  /** The latest so many. */
-  most: number;
-}
 
 export function note(database: Database, { atMs, entry }: Noted): void {
   const { testbed = null, job = null, jobName = null } = entry as Partial<Record<string, string | null>>;

@@ -14,13 +14,13 @@ import {
   type Trouble,
 } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
-import type { Noted, Recorded } from "../words/journal.ts";
+import type { JournalQuery, Noted, Recorded } from "../words/journal.ts";
 import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
 import { readHealth, readTroubles, writeHealth, writeTrouble } from "./health.ts";
 import { checked, columnsOf, insert, instanceOf } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { readIntents, writeIntent } from "./intents.ts";
-import { type JournalQuery, note, pruneJournal, readJournal } from "./journal.ts";
+import { note, pruneJournal, readJournal } from "./journal.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 

@@ -89,3 +89,18 @@ export interface Recorded extends Noted {
   /** Counts up. */
   id: number;
 }
+
+/** What `history` asks for. All that is null or missing is not a condition. */
+export interface JournalQuery {
+  testbed?: string;
+  /** ULID. */
+  job?: string;
+  jobName?: string;
+  what?: Entry["what"][];
+  /** Wall-clock ms. */
+  sinceMs?: number;
+  /** Entries before this one only: the page before. */
+  beforeId?: number;
+  /** The latest so many. */
+  most: number;
+}

@@ -143,6 +143,7 @@ sp_runner_url = "http://localhost:9090"
         keepDays: 14,
         keepBytes: 10_000_000_000,
         agentEnvironment: {},
+        operators: null,
       },
       update: { mode: "notify", url: null, channel: "stable", window: null, pin: null },
       testbeds: [
@@ -185,6 +186,7 @@ agent = "~/bin/buildomat-agent"
 poll_interval = "500ms"
 bind_job = false
 isolate = "off"
+operators = "lab"
 keep = { days = 0.5, size = "2GiB" }
 agent_environment = { HTTPS_PROXY = "http://lab:pass@proxy:3128", PATH = "/opt/bin:/bin", _9 = "" }
 [factory]
@@ -230,6 +232,7 @@ id = "01HGYSTRYRBS0DG7J6E22ZS3M6"
       keepDays: 0.5,
       keepBytes: 2_147_483_648,
       agentEnvironment: { HTTPS_PROXY: "http://lab:pass@proxy:3128", PATH: "/opt/bin:/bin", _9: "" },
+      operators: "lab",
     });
     expect(config.testbeds[0]).toEqual({
       name: "a",

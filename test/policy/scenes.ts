@@ -99,6 +99,7 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       agent: null,
       pollIntervalMs: 1000,
       bindJob: true,
+      operators: null,
       isolate,
       keepDays: 14,
       keepBytes: 10e9,

@@ -1,0 +1,52 @@
+/** What an operator asks of a factory, and what is answered: the body of `POST /act`. */
+import { z } from "zod";
+
+export const actVerbs = [
+  "pause",
+  "resume",
+  "reserve",
+  "release",
+  "quarantine",
+  "trust",
+  "drain",
+  "reload",
+  "recover",
+  "clear",
+  "cancel",
+] as const;
+export type ActVerb = (typeof actVerbs)[number];
+
+/** It goes into logs and to terminals. */
+const lineOfText = z.string().regex(/^[^\p{Cc}]{0,500}$/u, "must be one line of up to 500 characters");
+
+export const actSchema = z.strictObject({
+  verb: z.enum(actVerbs),
+  /** Not for `drain` and `reload`, which are for all of the factory. */
+  testbed: z.string().optional(),
+  note: lineOfText.default(""),
+  /** For so long; missing: until it is taken back. */
+  forMs: z.number().int().positive().optional(),
+  /** It begins when the job that runs now, or the next one, has ended. */
+  isAfterJob: z.boolean().default(false),
+  /** Also what somebody else has reserved. */
+  isForced: z.boolean().default(false),
+  /** Of `clear`: the instances that were shown to the operator, and the reason that their jobs' owners read. */
+  seqs: z.array(z.number().int().positive()).default([]),
+  because: lineOfText.default(""),
+});
+
+export type Act = z.output<typeof actSchema>;
+/** As it is asked for: what is missing is the usual. */
+export type WantedAct = z.input<typeof actSchema>;
+
+export const actAnswerSchema = z.object({
+  isDone: z.boolean(),
+  /** For people. */
+  lines: z.array(z.string()),
+});
+export type ActAnswer = z.output<typeof actAnswerSchema>;
+
+/** For the factory as a whole. */
+export function isForAll(verb: ActVerb): boolean {
+  return verb === "drain" || verb === "reload";
+}
