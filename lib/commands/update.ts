@@ -59,7 +59,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   };
   if (args.rollback === true) {
     const { from, to } = await updater.rollBack("an operator rolled it back");
-    here.print(`${from} is rolled back, and is not tried again until --retry`);
+    here.print(`${from} is rolled back; it is tried again only with --retry`);
     return await follow(to);
   }
   const wish = {
@@ -100,7 +100,7 @@ export async function lookForUpdate(
     if (error instanceof RolledBackHere) return error;
     throw error;
   });
-  if (offer instanceof RolledBackHere) print(offer.reason);
+  if (offer instanceof RolledBackHere) print(offer.message);
   else if (offer === null) print("there is nothing newer");
   else print(`${offer.release.version} can be installed: --now${wish.retry ? " --retry" : ""} does it`);
 }

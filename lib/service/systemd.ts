@@ -1,4 +1,4 @@
-/** systemd on this host, through `systemctl`: the system's own, or the one of the user who runs this program. */
+/** systemd on this host, called through `systemctl`: the system's, or that of the user who runs this program. */
 import type { Processes } from "../doors/processes.ts";
 import { FactoryError } from "../words/failure.ts";
 import { oldestSystemd, type UnitOptions } from "./unit.ts";
@@ -7,7 +7,7 @@ export type Kind = UnitOptions["kind"];
 
 export interface Systemd {
   version: number;
-  /** Properties of a unit by name; empty where there is none. */
+  /** Properties of a unit by name; an unknown one is absent. */
   show(unit: string, ...names: string[]): Promise<Record<string, string>>;
   /** Throws a FactoryError with what systemctl said. */
   control(...words: string[]): Promise<void>;
@@ -22,12 +22,14 @@ export interface SystemdOptions {
   searchPath: string;
 }
 
-/** It is there if systemd runs the host, and only then (sd_booted(3)). */
+/** It exists only if systemd runs the host (sd_booted(3)). */
 export const runningSystemd = "/run/systemd/system";
-/** A start of the service waits until it is ready. */
+/** `systemctl start` waits until the service is ready. */
 const withinMs = 150_000;
 
-/** Throws a FactoryError that says what to do if there is none that this program can use. */
+const withoutSystemd = "README, under Without systemd, shows what to start instead";
+
+/** Throws a FactoryError that says what to do if this program cannot use systemd here. */
 export async function openSystemd(options: SystemdOptions): Promise<Systemd> {
   const { kind, processes, exists, env, uid, searchPath } = options;
   if (kind === "system" && uid !== 0) {
@@ -37,14 +39,18 @@ export async function openSystemd(options: SystemdOptions): Promise<Systemd> {
   }
   if (!exists(runningSystemd)) {
     throw new FactoryError("Cannot install a service: systemd does not run this host", {
-      hint: "README, under Without systemd, shows what to start instead",
+      hint: withoutSystemd,
     });
   }
-  const mine = env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`;
+  const runtimeDirectory = env["XDG_RUNTIME_DIR"] ?? `/run/user/${uid}`;
   async function run(words: string[]): Promise<{ exitCode: number; stdout: string; stderr: string }> {
     const ran = await processes.run({
       argv: ["systemctl", ...(kind === "user" ? ["--user"] : []), ...words],
-      env: { PATH: searchPath, LC_ALL: "C", ...(kind === "user" ? { XDG_RUNTIME_DIR: mine } : {}) },
+      env: {
+        PATH: searchPath,
+        LC_ALL: "C",
+        ...(kind === "user" ? { XDG_RUNTIME_DIR: runtimeDirectory } : {}),
+      },
       timeoutMs: withinMs,
       maxBytes: 65_536,
     });
@@ -63,9 +69,7 @@ export async function openSystemd(options: SystemdOptions): Promise<Systemd> {
   if (version < oldestSystemd) {
     throw new FactoryError(
       `Cannot install a service: systemd ${version} is too old, ${oldestSystemd} is needed`,
-      {
-        hint: "README, under Without systemd, shows what to start instead",
-      },
+      { hint: withoutSystemd },
     );
   }
   return {

@@ -1,6 +1,6 @@
 /**
  * The manifest: what a mirror offers, and whether to believe it. Pure. A mirror is not trusted: it can only withhold what was
- * signed, and that is noticed by the manifest's number and date.
+ * signed, which shows by the manifest's number and date.
  */
 import { z } from "zod";
 import { version as own } from "../words/version.ts";
@@ -10,10 +10,10 @@ import { compareVersions } from "./version-order.ts";
 
 export const spec = 1;
 export const mostManifestBytes = 262_144;
-/** An executable has 113 MB, packed 53 MB. More is a mirror that never ends. */
+/** An executable has 113 MB, packed 53 MB. These limits stop a mirror that never ends. */
 const mostPackedBytes = 200_000_000;
 const mostUnpackedBytes = 400_000_000;
-/** A host's clock may be wrong by so much, and its time zone too. */
+/** A host's clock, or its time zone, may be wrong by this much. */
 const clockToleranceMs = 36 * 3_600_000;
 
 const versionName = z.string().refine(isVersionName);
@@ -32,7 +32,7 @@ const artifactSchema = z.strictObject({
 const releaseSchema = z.strictObject({
   version: versionName,
   commit: z.string().regex(/^[0-9A-Za-z-]{1,64}$/),
-  /** Versions of the database's tables: what it makes of a file, and what another version must know to open that. */
+  /** Versions of the database's tables: the one it migrates a file to, and the one a program must know to open that file. */
   db: z.strictObject({ writes: count(10_000), reads: count(10_000) }),
   artifacts: z.record(z.string().regex(/^[a-z0-9-]{1,32}$/), artifactSchema),
 });
@@ -54,15 +54,16 @@ export type Artifact = z.output<typeof artifactSchema>;
 export type Release = z.output<typeof releaseSchema>;
 export type Manifest = z.output<typeof manifestSchema>;
 
-/** What an updater would not read in it; null: it reads all. */
+/** What an updater would refuse in it; null: nothing. */
 export function faultIn(manifest: Manifest): string | null {
   const issue = manifestSchema.safeParse(manifest).error?.issues[0];
   return issue === undefined ? null : `${issue.path.join(".")}: ${issue.message}`;
 }
 
-/** The one form in which a manifest is written; what has another one, for example a key twice, is refused. */
+/** The only form of a manifest. Any other text, for example one with a key twice, is refused. */
 export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`;
 
+/** Of a manifest, or of a release in it. */
 export type ManifestRefusal =
   | "no key"
   | "signature"
@@ -73,24 +74,12 @@ export type ManifestRefusal =
   | "older manifest"
   | "expired"
   | "clock"
-  | "no such version"
-  | "revoked"
-  | "downgrade"
-  | "bad"
-  | "target"
-  | "one way"
-  | "database";
+  | ReleaseRefusal;
+type ReleaseRefusal = "no such version" | "revoked" | "downgrade" | "bad" | "target" | "one way" | "database";
 
 export type Judged<T> = { ok: true; value: T } | { ok: false; refusal: ManifestRefusal; reason: string };
 
-const refuse = (
-  refusal: ManifestRefusal,
-  reason: string,
-): { ok: false; refusal: ManifestRefusal; reason: string } => ({
-  ok: false,
-  refusal,
-  reason,
-});
+const refuse = (refusal: ManifestRefusal, reason: string): Judged<never> => ({ ok: false, refusal, reason });
 
 export interface ReadingManifest {
   manifest: Uint8Array;
@@ -112,10 +101,7 @@ export function readManifest(reading: ReadingManifest): Judged<Manifest> {
   const value = parse(text);
   const its = z.looseObject({ spec: z.number() }).safeParse(value);
   if (its.success && its.data.spec > spec) {
-    return refuse(
-      "spec",
-      `its manifest has form ${its.data.spec}, which this version does not know; it runs on`,
-    );
+    return refuse("spec", `its manifest has form ${its.data.spec}, which this version does not know`);
   }
   const parsed = manifestSchema.safeParse(value);
   if (!parsed.success || manifestText(parsed.data) !== text) {
@@ -158,9 +144,9 @@ function parse(text: string): unknown {
 
 export interface Choosing {
   running: string;
-  /** As version.ts has it. */
+  /** As in version.ts. */
   target: string;
-  /** What a version must know of the tables to open the database as it is; and what the running version knows. */
+  /** The tables' version that a program must know to open the database as it is, and the one the running version knows. */
   database: { least: number; knows: number };
   /** Only this one; null: the newest. */
   wanted: string | null;
@@ -168,7 +154,7 @@ export interface Choosing {
   isBad(version: string): boolean;
 }
 
-/** What to install; null: the running version is the one. */
+/** What to install; null: the running version is the right one. */
 export function chooseRelease(
   { releases, revoked, floor }: Manifest,
   { running, target, database, wanted, allowDowngrade, isBad }: Choosing,
@@ -186,12 +172,12 @@ export function chooseRelease(
   if (why !== undefined) return refuse("revoked", `${version} was revoked: ${why}`);
   const least = compareVersions(running, floor) > 0 ? running : floor;
   if (!allowDowngrade && compareVersions(version, least) < 0) {
-    // The newest that a mirror has may be older than a build of this host's own.
+    // This host may run a build of its own that is newer than all of the mirror's releases.
     if (wanted === null) return { ok: true, value: null };
     return refuse("downgrade", `${version} is older than ${least}; --allow-downgrade installs it`);
   }
   if (isBad(version)) {
-    return refuse("bad", `${version} was rolled back on this host, and is not tried again; --retry does`);
+    return refuse("bad", `${version} was rolled back on this host; it is tried again only with --retry`);
   }
   if (wanted === null && release.db.reads > database.knows) {
     const how = `update --to ${version} installs it`;

@@ -1,13 +1,13 @@
 /**
- * Where releases come from: a static server, or a directory such as a mounted stick. It is not trusted: what it gives is bounded
- * here, and believed only by signature and hash. It must not know what a file means.
+ * Where releases come from: a static server, or a directory such as a mounted stick. It is not trusted: sizes and times are limited
+ * here, and the callers check signature and hash. It must not know what a file means.
  */
 import type { Clock } from "../doors/clock.ts";
 import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http, HttpDownload } from "../doors/http.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
-/** Nothing new for so long: the other side, or what lies between, is gone. */
+/** If nothing comes for this long, the connection is dead. */
 const stallMs = 30_000;
 /** One file at 15 kB/s. */
 const longestMs = 3_600_000;
@@ -15,9 +15,9 @@ const longestMs = 3_600_000;
 const mostRedirects = 3;
 
 export interface Mirror {
-  /** A whole file. Throws a FactoryError if it cannot be had, or has more than `maxBytes`. */
+  /** A whole file. Throws a FactoryError if it cannot be read, or has more than `maxBytes`. */
   readAll(path: string, maxBytes: number): Promise<Uint8Array>;
-  /** From `offset` on, if the mirror can; `at` says where the parts begin. `mostBytes`: what there is at most. */
+  /** From `offset` on, if the mirror can; `at` says where the parts begin. `mostBytes`: the whole file's largest size. */
   open(
     path: string,
     offset: number,
@@ -26,7 +26,7 @@ export interface Mirror {
 }
 
 export interface MirrorOptions {
-  /** http, https or file, or an absolute path; without a slash at the end. */
+  /** An http, https or file URL, or an absolute path; without a slash at the end. */
   url: string;
   http: Pick<Http, "download">;
   files: Pick<DurableFiles, "readParts" | "size">;
@@ -69,7 +69,7 @@ async function openLocal(
 ): Promise<{ at: number; parts: AsyncIterable<Uint8Array> }> {
   if ((await files.size(path)) !== null) return { at: offset, parts: files.readParts(path, offset) };
   throw new FactoryError(`Cannot read ${path}: it is not there`, {
-    hint: "update.url names a release's directory",
+    hint: "update.url must name the directory of a release",
   });
 }
 
@@ -88,7 +88,7 @@ async function openRemote(
       url: at,
       headers,
       timeoutMs: longestMs,
-      // The reader stops before: it can tell a file that is too long from a connection that broke.
+      // The reader stops earlier, and can tell a file that is too long from a connection that broke.
       maxBytes: maxBytes + 2 ** 24,
       signal: AbortSignal.any([signal, stop.signal]),
     });
@@ -158,24 +158,24 @@ const silent = (at: string): FactoryError =>
 function refused(at: string, status: number): FactoryError {
   const hints: Record<number, string> = {
     404: "update.url must name the directory that has manifest.json; a mirror may lack a file",
-    407: "The proxy of HTTPS_PROXY wants a user and password in its URL",
+    407: "The proxy in HTTPS_PROXY wants a user and password in its URL",
   };
-  const hint = hints[status] ?? "The mirror, or a proxy before it, refuses; its administrator can tell why";
+  const hint = hints[status] ?? "The mirror, or a proxy before it, refuses; ask its administrator";
   return new FactoryError(`Cannot get ${at}: the answer is ${status}`, { hint });
 }
 
-/** By the system's or TLS's own word. */
+/** By the error code of the system or of TLS. */
 const causes: [codes: RegExp, hint: string][] = [
   [/^CERT_(?:NOT_YET_VALID|HAS_EXPIRED)$/, "If the mirror's certificate is good, this host's clock is wrong"],
   [
     /CERT|SELF_SIGNED|UNABLE_TO|TLS|SSL/,
     "A private certificate authority goes into NODE_EXTRA_CA_CERTS; a proxy may stand between",
   ],
-  [/^ENOTFOUND$|EAI_AGAIN|DNS/, "The name in update.url is not known here"],
-  [/Proxy|PROXY/, "HTTPS_PROXY names a proxy that does not answer or refuses"],
+  [/^ENOTFOUND$|EAI_AGAIN|DNS/, "This host cannot resolve the name in update.url"],
+  [/Proxy|PROXY/, "The proxy in HTTPS_PROXY does not answer, or refuses"],
   [
     /^ConnectionRefused$|ECONNREFUSED|FailedToOpenSocket/,
-    "Nothing listens there: look at update.url, and HTTPS_PROXY",
+    "Nothing listens there: check update.url, and HTTPS_PROXY",
   ],
 ];
 

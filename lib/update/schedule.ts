@@ -1,34 +1,34 @@
 /**
- * The part of the updater that lives in the daemon's process: it looks for a new version, starts it when the daemon can be left,
- * and judges the trial of the one that runs. The link to what is started is all that a command and the daemon share: when it
- * names another version, however that came, the daemon hands over to it. It must not know the daemon's loop: what it needs is given in.
+ * The updater in the daemon's process. It looks for a new version, hands over to it when no job is being started, and judges the
+ * trial of the version that runs. A command and the daemon share only the link to what is started: when that names another
+ * version, for whatever reason, the daemon hands over to it. It must not know the daemon's loop, which passes in what is needed.
  */
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Random } from "../doors/random.ts";
 import { errorText, FactoryError, isRefusedBySystem } from "../words/failure.ts";
-import { asFactoryError } from "./download.ts";
 import type { Places } from "./places.ts";
+import { asFactoryError } from "./refusal.ts";
 import { judgeTrial } from "./trial.ts";
 import type { Updater } from "./updater.ts";
 import { compareVersions } from "./version-order.ts";
 
 const tickMs = 2_000;
-/** The start's own work comes first, and the hosts of a lab do not ask all at once. */
+/** The work of a start comes first, and the hosts of a lab do not all ask at once. */
 const firstCheckMs = { least: 120_000, most: 420_000 };
 const checkEveryMs = { least: 5 * 3_600_000, most: 7 * 3_600_000 };
-/** A job that is just being started is waited for, but not for ever: a start cut short is settled by the next one. */
+/** How long a hand-over waits for a job that is being started. The next version finishes a start that was cut short. */
 const longestWaitMs = 60_000;
 
 export interface DaemonLook {
-  /** Names of open instances of which it is not known whether their agents live. */
+  /** Names of the running instances whose agents are not seen alive. */
   unseen: string[];
   /** Those of them whose host does not answer. */
   away: string[];
   isServerDown: boolean;
   /** A lease is being asked for, or turned into a running agent. */
   isStarting: boolean;
-  /** An instance that began before this process is open: its agent may be an older version's program. */
+  /** An open instance began before this process: its agent may be the program of an older version. */
   hasOlder: boolean;
 }
 
@@ -40,7 +40,7 @@ export interface ScheduleOptions {
   clock: Clock;
   random: Pick<Random, "fraction">;
   look(): DaemonLook;
-  /** Someone starts this program again when it ends. */
+  /** A supervisor starts this program again when it ends. */
   isSupervised: boolean;
   /** Whether the daemon asks for jobs. */
   setAsking(isAsking: boolean): void;
@@ -70,7 +70,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     handOverSinceMs = null;
     const isTrusted = await judge();
     if (isTrusted && !isSettled && !options.look().hasOlder) {
-      // What cannot be removed now is left to the next start: it must not be in the way of a check.
+      // Done once: what cannot be removed now is left to the next start, and does not hold up a check.
       isSettled = true;
       await updater.prune();
     }
@@ -78,7 +78,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     if (clock.uptimeMs() >= checkAtMs) await checkNow();
     const { ready } = await updater.state();
     if (settings.mode !== "auto" || ready === null || !isInWindow()) return;
-    // Since it was made ready, a newer one may have been installed by hand, or another one pinned.
+    // Since it was made ready, someone may have installed a newer one, or pinned another one.
     const isWanted = compareVersions(ready, running) > 0 && (settings.pin ?? ready) === ready;
     if (!isWanted || (await places.mark(ready))?.kind === "bad") await updater.remember({ ready: null });
     else await updater.switchTo(ready);
@@ -91,13 +91,13 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
       loggedOf = to;
       return;
     }
-    // What is leased from now on would be lost: only this process knows of it.
+    // A lease from now on would be lost: only this process knows of it.
     options.setAsking(false);
     const { isStarting, isServerDown, unseen } = options.look();
     handOverSinceMs ??= clock.uptimeMs();
     if (isStarting && clock.uptimeMs() - handOverSinceMs < longestWaitMs) return;
     log.info(`handing over to ${to}; agents are left running`);
-    // A full disk must not keep a version running that was rolled back.
+    // Even on a full disk, a version that was rolled back must end.
     await attempt(() => updater.remember({ before: { version: to, isServerDown, unseen } }));
     isLeaving = true;
     options.handOver();
@@ -145,7 +145,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     return from < to ? minute >= from && minute < to : minute >= from || minute < to;
   }
 
-  /** The mirror's and the disk's faults end nothing here: one is logged when it begins, and each check reports its own. */
+  /** Faults of the mirror and of the disk do not end the daemon. Only the first of several in a row is logged. */
   async function attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -167,7 +167,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
   }
 }
 
-/** After a roll-back that libexec/boot made, this is the first that can say so. */
+/** Logs a roll-back: libexec/boot, which may have made it, only prints a line. */
 async function reportRollBack({ places, updater, running, log }: ScheduleOptions): Promise<void> {
   await updater.settle();
   const { before } = await updater.state();
@@ -175,6 +175,6 @@ async function reportRollBack({ places, updater, running, log }: ScheduleOptions
   const mark = await places.mark(before.version);
   if (mark?.kind !== "bad") return;
   const why = mark.reason === "" ? "it did not prove itself in three starts" : mark.reason;
-  log.warn(`${before.version} was rolled back, and is not tried again (update --now --retry does): ${why}`);
+  log.warn(`${before.version} was rolled back; only update --now --retry tries it again: ${why}`);
   await updater.remember({ before: null });
 }

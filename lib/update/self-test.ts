@@ -1,9 +1,9 @@
 /**
- * A new executable is asked what it is, and whether it can do with this host's configuration and database, before anything is
- * started by it. Its exit code alone says nothing: a file that was cut short may be a plain Bun, which has a `--version` too.
+ * Asks a new executable what it is and whether it can use this host's configuration and database, before anything is started with
+ * it. Its exit code alone proves nothing: a file that was cut short may be a plain Bun, which has a `--version` too.
  */
 import { z } from "zod";
-import type { Processes } from "../doors/processes.ts";
+import type { Processes, RunResult } from "../doors/processes.ts";
 import { FactoryError } from "../words/failure.ts";
 import { version as own, type Version } from "../words/version.ts";
 
@@ -13,7 +13,7 @@ const answerSchema = z.object({
   commit: z.string(),
   target: z.string(),
 });
-/** It reads the whole database, on a host that may have much to do. */
+/** It reads the whole database, on a host that may be busy. */
 const longestMs = 120_000;
 const mostBytes = 65_536;
 
@@ -22,32 +22,28 @@ export const selfTestAnswer = (): string => JSON.stringify(own);
 
 export interface SelfTest {
   executable: string;
-  /** Behind the verb: where the configuration and the database are. */
+  /** The flags that say where the configuration and the database are. */
   args: string[];
-  /** All that it is given: nothing of a shell or a job. */
+  /** Its whole environment: nothing of a shell or a job. */
   env: Record<string, string>;
-  expected: Omit<Version, "product">;
   processes: Pick<Processes, "run">;
   signal: AbortSignal;
 }
 
-/** Null: it is what it should be. `isItsFault`: not this host's, so that it need not be tried again. */
-export async function runSelfTest({
-  executable,
-  args,
-  env,
-  expected,
-  processes,
-  signal,
-}: SelfTest): Promise<{ error: FactoryError; isItsFault: boolean } | null> {
-  const argv = [executable, "self-test", "--json", ...args];
-  const ran = await processes.run({ argv, env, cwd: "/", timeoutMs: longestMs, maxBytes: mostBytes, signal });
-  signal.throwIfAborted();
-  const fail = (
-    why: string,
-    hint: string,
-    isItsFault = true,
-  ): { error: FactoryError; isItsFault: boolean } => ({
+/** `isItsFault`: not a fault of this host, so that the version need not be tried again. */
+export interface FailedSelfTest {
+  error: FactoryError;
+  isItsFault: boolean;
+}
+
+/** Null: it passed, and is what is expected. */
+export async function runSelfTest(
+  test: SelfTest,
+  expected: Omit<Version, "product">,
+): Promise<FailedSelfTest | null> {
+  const ran = await askItself(test);
+  test.signal.throwIfAborted();
+  const fail = (why: string, hint: string, isItsFault = true): FailedSelfTest => ({
     error: new FactoryError(`Cannot use ${expected.version}: ${why}`, { hint }),
     isItsFault,
   });
@@ -67,13 +63,22 @@ export async function runSelfTest({
     return fail(`it is ${product} ${version} (${commit}, ${target})`, "The release was put together wrongly");
   }
   const lines = ran.stderr.trim().split("\n");
-  // What is not caught is shown behind the lines of the source around it.
+  // Bun shows an uncaught error after the source lines around it.
   const said = (lines.find((line) => /^(?:\w*Error|error): /.test(line)) ?? lines[0] ?? "").slice(0, 500);
   if (ran.exitCode === 127) return fail(`it does not start: ${said}`, libraries);
-  return fail(
-    `its self-test ended with ${ran.exitCode}${said === "" ? "" : `: ${said}`}`,
-    "The version that runs goes on",
-  );
+  const why = `its self-test ended with ${ran.exitCode}${said === "" ? "" : `: ${said}`}`;
+  return fail(why, "The running version goes on");
+}
+
+/** Whether the version that runs passes its own self-test, so that the fault of a new one is not this host's. */
+export async function isHostSound(test: SelfTest): Promise<boolean> {
+  const ran = await askItself(test);
+  return ran.ok && ran.exitCode === 0;
+}
+
+async function askItself({ executable, args, env, processes, signal }: SelfTest): Promise<RunResult> {
+  const argv = [executable, "self-test", "--json", ...args];
+  return await processes.run({ argv, env, cwd: "/", timeoutMs: longestMs, maxBytes: mostBytes, signal });
 }
 
 const libraries =

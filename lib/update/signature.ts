@@ -1,10 +1,10 @@
-/** Ed25519 signatures of a manifest's exact bytes. A key that signs manifests signs nothing else: the prefix says what is signed. */
+/** Ed25519 signatures of a manifest's exact bytes. A prefix says what is signed, so that a signature fits nothing else. */
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import trusted from "./trusted-keys.json" with { type: "json" };
 
 declare const BUILD_TRUSTED_KEYS: string[] | undefined;
 
-/** Public keys, as base64 of their SubjectPublicKeyInfo. Several: the next one is trusted before the last one goes. */
+/** Public keys, as base64 of their SubjectPublicKeyInfo. There may be several, so that a key can be replaced. */
 export const trustedKeys: readonly string[] =
   typeof BUILD_TRUSTED_KEYS === "undefined" ? trusted : BUILD_TRUSTED_KEYS;
 
@@ -19,7 +19,7 @@ export function signManifest(manifest: Uint8Array, privateKeys: string[]): strin
   return `${lines.join("\n")}\n`;
 }
 
-/** Whether any of `keys` signed these bytes. Whatever is wrong with signature or key is a no. */
+/** Whether any of `keys` signed these bytes. False also for a malformed key or signature. */
 export function isSigned(manifest: Uint8Array, signature: Uint8Array, keys: readonly string[]): boolean {
   if (signature.byteLength > 4096) return false;
   const lines = new TextDecoder().decode(signature).split("\n").slice(0, 8);

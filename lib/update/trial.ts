@@ -1,14 +1,14 @@
-/** Whether a new version has proved itself. Pure. */
+/** Judges whether a new version has proved itself. Pure. */
 
-/** A fault that shows later than this is not the start's. */
+/** A fault that shows later than this is not blamed on the update. */
 export const trialMs = 120_000;
-/** What is not confirmed by then has a fault that does not end it, for example it no longer reaches the server. */
+/** A version that is not confirmed by then has a fault that does not end it, for example it cannot reach the server. */
 export const longestTrialMs = 600_000;
 
 export interface TrialLook {
   /** Since this process started. */
   ranMs: number;
-  /** Names of instances of which it is not known whether their agents live, now and before the switch. */
+  /** Names of the running instances whose agents are not seen alive, now and before the switch. */
   unseen: string[];
   unseenBefore: string[];
   /** Those of `unseen` whose host does not answer. */
@@ -17,7 +17,7 @@ export interface TrialLook {
   wasServerDown: boolean;
 }
 
-/** `roll back`: with the reason, for people. */
+/** The reason of a roll-back is for people. */
 export function judgeTrial(
   look: TrialLook,
 ): { kind: "go on" | "confirm" } | { kind: "roll back"; reason: string } {

@@ -1,17 +1,18 @@
 /**
- * The steps to a new version: check, download, verify, self-test, place, switch. Each leaves what it did on the disk, and may be
- * the last: the next run goes on from there. It must not know who asks, a job or the daemon's loop.
+ * The steps to a new version: check, download, verify, self-test, place, switch. Each leaves its result on the disk, and a kill may
+ * follow it: the next run goes on from there. It must not know whether an operator or the daemon's loop asks.
  */
 import type { Clock } from "../doors/clock.ts";
 import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http } from "../doors/http.ts";
 import type { Processes } from "../doors/processes.ts";
 import { FactoryError } from "../words/failure.ts";
-import { asFactoryError, download } from "./download.ts";
+import { download } from "./download.ts";
 import { type Artifact, chooseRelease, mostManifestBytes, readManifest, type Release } from "./manifest.ts";
-import { openMirror } from "./mirror.ts";
+import { type Mirror, openMirror } from "./mirror.ts";
 import type { Places } from "./places.ts";
-import { runSelfTest } from "./self-test.ts";
+import { asFactoryError } from "./refusal.ts";
+import { isHostSound, runSelfTest } from "./self-test.ts";
 import { readState, type UpdateState, writeState } from "./state.ts";
 
 const mostSignatureBytes = 4096;
@@ -28,10 +29,10 @@ export interface UpdaterOptions {
   target: string;
   /** `update.url`. */
   url: string | null;
-  /** Where that is set. */
+  /** The file that sets it. */
   configPath: string;
   channel: string;
-  /** What a version must know of the tables to open the database as it is, and what this one knows. */
+  /** The tables' version that a program must know to open the database as it is, and the one that this program knows. */
   database(): { least: number; knows: number };
   selfTest: { args: string[]; env: Record<string, string> };
   /** Null: another update of this prefix is under way. */
@@ -59,7 +60,7 @@ export interface Offer {
 export interface Updater {
   /** What the mirror has for this host; null: nothing newer. Throws a FactoryError. */
   check(wish: Wish): Promise<Offer | null>;
-  /** Gets it, tries it and puts it in its place; resolves with its version. Nothing is started by it yet. */
+  /** Downloads, tests and places a version, and starts nothing. Resolves with the version; null: nothing newer. */
   prepare(wish: Wish): Promise<string | null>;
   /** The next start runs it, on trial. */
   switchTo(version: string): Promise<void>;
@@ -67,97 +68,115 @@ export interface Updater {
   install(wish: Wish): Promise<string | null>;
   /** As places.ts does it. */
   rollBack(reason: string): Promise<{ from: string; to: string }>;
-  /** Ends what a kill left half done, unless an update is under way. */
+  /** Finishes what a kill left half done, unless an update is under way. */
   settle(): Promise<void>;
-  /** Removes what is neither started nor about to be, unless an update is under way. */
+  /** Removes what is not started and not about to be, unless an update is under way. */
   prune(): Promise<void>;
   state(): Promise<UpdateState>;
   remember(changes: Partial<UpdateState>): Promise<void>;
 }
 
+/** The newest version was rolled back on this host. */
+export class RolledBackHere extends FactoryError {}
+
 export function openUpdater(options: UpdaterOptions): Updater {
-  const { places, files, clock, running, target, report, signal } = options;
+  const { places, files, clock, running, target, report, signal, takeLock } = options;
   const { prefix, staging } = places;
   const state = async (): Promise<UpdateState> => await readState(files, prefix);
   const remember = async (changes: Partial<UpdateState>): Promise<void> =>
     await writeState(files, prefix, changes);
   const now = (): string => new Date(clock.wallMs()).toISOString();
 
+  function openSource(): Mirror {
+    const { url, configPath } = options;
+    if (url !== null) return openMirror({ ...options, url });
+    throw new FactoryError("Cannot look for a new version: update.url is not set", {
+      hint: `Set it in ${configPath} to where releases are: a static server, or a directory such as a mounted stick`,
+    });
+  }
+
   async function check({ wanted, allowDowngrade, retry }: Wish): Promise<Offer | null> {
-    const { url } = options;
-    if (url === null) {
-      throw new FactoryError("Cannot look for a new version: update.url is not set", {
-        hint: `Set it in ${options.configPath} to where releases are: a static server, or a directory such as a mounted stick`,
-      });
-    }
-    const mirror = openMirror({ ...options, url });
+    const mirror = openSource();
     const manifest = await mirror.readAll("manifest.json", mostManifestBytes);
     const signature = await mirror.readAll("manifest.sig", mostSignatureBytes);
     const { sequence: lastSequence } = await state();
+    const hint = "The running version goes on";
+    const refused = (reason: string): FactoryError =>
+      new FactoryError(`Cannot update from ${options.url}: ${reason}`, { hint });
     const read = readManifest({ ...options, manifest, signature, lastSequence, wallMs: clock.wallMs() });
-    if (!read.ok) throw refused(url, read.reason);
+    if (!read.ok) throw refused(read.reason);
     if (read.value.sequence > lastSequence) await remember({ sequence: read.value.sequence });
     const bad = new Set<string>();
     for (const { version } of read.value.releases) {
       if (!retry && (await places.mark(version))?.kind === "bad") bad.add(version);
     }
-    const isBad = (version: string): boolean => bad.has(version);
     const chosen = chooseRelease(read.value, {
       running,
       target,
       database: options.database(),
       wanted,
       allowDowngrade,
-      isBad,
+      isBad: (version) => bad.has(version),
     });
-    if (!chosen.ok) {
-      if (chosen.refusal === "bad") throw new RolledBackHere(url, chosen.reason);
-      throw refused(url, chosen.reason);
-    }
-    const offered = chosen.value?.release.version ?? null;
-    await remember({ checkedAt: now(), offered, failure: null });
+    if (!chosen.ok)
+      throw chosen.refusal === "bad" ? new RolledBackHere(chosen.reason, { hint }) : refused(chosen.reason);
+    await remember({ checkedAt: now(), offered: chosen.value?.release.version ?? null, failure: null });
     return chosen.value === null ? null : { ...chosen.value, signed: { manifest, signature } };
   }
 
-  const takeTurn = async (): Promise<{ release(): void }> => {
-    // A prefix that cannot be written is noticed before anything is fetched.
+  /** Nothing else changes the prefix meanwhile. */
+  async function alone<T>(work: () => Promise<T>): Promise<T> {
+    // A prefix that cannot be written is noticed before anything is downloaded.
     await remember({});
     await files.makeDirectory(staging);
-    const lock = options.takeLock();
-    if (lock !== null) return lock;
-    throw new FactoryError("Cannot update: another update or installation is under way", {
-      hint: "Wait for it to end",
-      exitCode: 75,
-    });
-  };
-
-  /** Nobody else changes the prefix meanwhile. */
-  async function alone<T>(work: () => Promise<T>): Promise<T> {
-    const lock = await takeTurn();
-    try {
-      return await work();
-    } finally {
-      lock.release();
+    const lock = takeLock();
+    if (lock === null) {
+      throw new FactoryError("Cannot update: another update or installation is under way", {
+        hint: "Wait until it ends",
+        exitCode: 75,
+      });
     }
+    return await work().finally(() => lock.release());
   }
 
   async function prepare(wish: Wish): Promise<string | null> {
     await places.settle();
     const offer = await check(wish);
     if (offer === null) {
-      // What waits for its window may have been revoked.
+      // A version that waits for its window may have been revoked.
       await remember({ ready: null });
       return null;
     }
-    const { version } = offer.release;
-    const { sha256 } = offer.artifact.executable;
+    const { release, artifact, signed } = offer;
+    const { version } = release;
+    const { sha256 } = artifact.executable;
     const isThere = await places.isPlaced(version, sha256);
     const executable = isThere ? places.executableOf(version) : await fetch(offer);
-    await tryOut(executable, offer);
-    if (!isThere) await places.place({ version, executable, sha256, signed: offer.signed });
+    await tryOut(executable, release);
+    if (!isThere) await places.place({ version, executable, sha256, signed });
     if (wish.retry) await places.clearMark(version);
     await remember({ ready: version });
     return version;
+  }
+
+  async function fetch({ release, artifact }: Offer): Promise<string> {
+    const size = `${Math.round(artifact.size / 1e6)} MB`;
+    report(`getting ${release.version} (${target}, ${size}) from ${options.url}`);
+    const executable = await download({ ...options, artifact, mirror: openSource(), staging });
+    await files.setMode(executable, 0o755);
+    return executable;
+  }
+
+  async function tryOut(executable: string, { version, commit }: Release): Promise<void> {
+    const test = { ...options.selfTest, processes: options.processes, signal };
+    const failed = await runSelfTest({ ...test, executable }, { version, commit, target });
+    if (failed === null) return;
+    // A version is not blamed for a configuration or database that the running version could not use either.
+    const isToBlame = failed.isItsFault && version !== running;
+    if (isToBlame && (await isHostSound({ ...test, executable: places.executableOf(running) }))) {
+      await places.markBad(version, failed.error.message);
+    }
+    throw failed.error;
   }
 
   async function switchTo(version: string): Promise<void> {
@@ -173,76 +192,31 @@ export function openUpdater(options: UpdaterOptions): Updater {
     return version;
   }
 
-  /** A download that is under way does not hold it up for long: it changes no link. */
+  /** Waits for a download only so long: that changes no link. */
   async function rollBack(reason: string): Promise<{ from: string; to: string }> {
     const sinceMs = clock.uptimeMs();
-    let lock = options.takeLock();
+    let lock = takeLock();
     while (lock === null && clock.uptimeMs() - sinceMs < longestTurnMs) {
       await clock.sleep(200, signal);
-      lock = options.takeLock();
+      lock = takeLock();
     }
-    try {
-      return await places.rollBack(reason);
-    } finally {
-      lock?.release();
-    }
+    return await places.rollBack(reason).finally(() => lock?.release());
   }
 
   async function unlessBusy(work: () => Promise<void>): Promise<void> {
-    const lock = options.takeLock();
+    const lock = takeLock();
     if (lock !== null) await work().finally(() => lock.release());
   }
 
   async function prune(): Promise<void> {
     const { ready } = await state();
     await places.prune(ready === null ? [] : [ready]);
-    // What a kill left; install.sh fetches without the lock.
+    // What a kill left. install.sh downloads without the lock.
     const left = (await files.list(staging)).filter((name) => !/^install\.\d+$/.test(name));
     for (const name of left) await files.remove(`${staging}/${name}`);
   }
 
-  async function fetch({ release, artifact }: Offer): Promise<string> {
-    report(
-      `getting ${release.version} (${target}, ${Math.round(artifact.size / 1e6)} MB) from ${options.url}`,
-    );
-    const mirror = openMirror({ ...options, url: options.url ?? "" });
-    const executable = await download({ ...options, artifact, mirror, staging });
-    await files.setMode(executable, 0o755);
-    return executable;
-  }
-
-  async function tryOut(executable: string, { release }: Offer): Promise<void> {
-    const { version, commit } = release;
-    const failed = await runSelfTest({
-      ...options.selfTest,
-      executable,
-      expected: { version, commit, target },
-      processes: options.processes,
-      signal,
-    });
-    if (failed === null) return;
-    if (failed.isItsFault && version !== running && (await isHostSound())) {
-      await places.markBad(version, failed.error.message);
-    }
-    throw failed.error;
-  }
-
-  /** A version is not blamed for a configuration or database that the running one could not start with, either. */
-  async function isHostSound(): Promise<boolean> {
-    const argv = [places.executableOf(running), "self-test", "--json", ...options.selfTest.args];
-    const { env } = options.selfTest;
-    const ran = await options.processes.run({
-      argv,
-      env,
-      cwd: "/",
-      timeoutMs: 120_000,
-      maxBytes: 65_536,
-      signal,
-    });
-    return ran.ok && ran.exitCode === 0;
-  }
-
-  /** What the system refuses is said for people, and every failure is remembered if there is room for it. */
+  /** Every failure is remembered, if the disk has room for it. */
   async function attempt<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -266,18 +240,4 @@ export function openUpdater(options: UpdaterOptions): Updater {
     state,
     remember,
   };
-}
-
-const hint = "The version that runs goes on";
-const refused = (url: string, reason: string): FactoryError =>
-  new FactoryError(`Cannot update from ${url}: ${reason}`, { hint });
-
-/** The newest version was rolled back on this host. */
-export class RolledBackHere extends FactoryError {
-  readonly reason: string;
-
-  constructor(url: string, reason: string) {
-    super(`Cannot update from ${url}: ${reason}`, { hint });
-    this.reason = reason;
-  }
 }

@@ -11,6 +11,7 @@ import { openHttp } from "../../lib/doors/http.ts";
 import { download, type Downloading } from "../../lib/update/download.ts";
 import type { Artifact } from "../../lib/update/manifest.ts";
 import { openMirror } from "../../lib/update/mirror.ts";
+import { asFactoryError } from "../../lib/update/refusal.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
 import { openStaticMirror, type StaticMirror } from "../lab/static-mirror.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
@@ -56,10 +57,12 @@ async function get(changes: Partial<Downloading> = {}, url = mirror.url): Promis
 }
 
 async function complaint(work: Promise<unknown>): Promise<string> {
-  const error: unknown = await work.then(
+  const thrown: unknown = await work.then(
     () => null,
-    (thrown: unknown) => thrown,
+    (error: unknown) => error,
   );
+  // As the updater does it.
+  const error = asFactoryError(thrown, staging);
   if (!(error instanceof FactoryError)) throw new Error(`not for people: ${String(error)}`);
   return `${error.message}; ${error.hint}`;
 }

@@ -32,7 +32,7 @@ test.each([
   ["CERT_NOT_YET_VALID", "clock is wrong"],
   ["CERT_HAS_EXPIRED", "clock is wrong"],
   ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "NODE_EXTRA_CA_CERTS"],
-  ["ENOTFOUND", "not known here"],
+  ["ENOTFOUND", "cannot resolve the name"],
   ["ECONNREFUSED", "Nothing listens there"],
   ["ERR_PROXY_TUNNEL", "HTTPS_PROXY"],
   ["EPIPE", "tried again later"],
