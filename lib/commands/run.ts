@@ -11,7 +11,6 @@ import { openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";
-import { emptySnapshot } from "../status/empty-snapshot.ts";
 import { isPassing, lockStore, type Store } from "../store/store.ts";
 import { instanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
@@ -99,7 +98,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       act: daemon.act,
       history: store.journal,
       log: () => Promise.resolve(null),
-      snapshot: () => emptySnapshot(daemon.observe(), { database, startedMs, wallMs: clock.wallMs() }),
+      snapshot: () => daemon.snapshot(database),
     },
   });
   const updates = startUpdates(here, {

@@ -12,6 +12,7 @@ import { limits } from "../policy/times-and-limits.ts";
 import { type Action, actionKey, rowOf } from "../policy/action.ts";
 import { chooseStartable } from "../policy/lanes.ts";
 import { takenBy } from "../policy/free-testbeds.ts";
+import type { Snapshot } from "../status/snapshot.ts";
 import { isPassing } from "../store/store.ts";
 import { apply } from "./apply.ts";
 import { recordOutcome } from "./failures.ts";
@@ -20,6 +21,7 @@ import { takeWords } from "./operator-word.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { recover } from "./recover.ts";
 import { hintAt, openInstances } from "./instance-memory.ts";
+import { takeSnapshot } from "./live-view.ts";
 import { type Factory, observe, untakenIn } from "./memory.ts";
 
 export interface Daemon {
@@ -31,8 +33,8 @@ export interface Daemon {
   setAsking(isAsking: boolean): void;
   /** Carries an act out in the loop's next turn; resolves once that is in the journal. `who` is a user's name. */
   act(act: Act, who: string): Promise<ActAnswer>;
-  /** What the plan would be made of now. */
-  observe(): Observation;
+  /** What is known now. */
+  snapshot(database: string): Snapshot;
   /** Ends `run` at once; agents are left running. */
   stop(): void;
 }
@@ -169,10 +171,10 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
         asked.push({ act, who, answer: resolve });
         wake();
       }),
-    observe: () => observe(factory, mode),
     setAsking: (isAsking) => {
       if (mode !== "drain") mode = isAsking ? "run" : "hand over";
     },
+    snapshot: (database) => takeSnapshot(factory, { mode, database }),
     stop: () => stopped.abort(),
   };
   return daemon;

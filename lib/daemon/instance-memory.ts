@@ -92,7 +92,10 @@ export function advance<I extends Instance, C extends Changes>(
   const next = store.advance(record.row, changes);
   record.row = next;
   if (changes.isOnline === true) testbedMemory(known, next.testbed).rest = null;
-  if (!isOpen(next.phase)) known.instances.delete(instanceName(next));
+  if (!isOpen(next.phase)) {
+    known.instances.delete(instanceName(next));
+    testbedMemory(known, next.testbed).endedMs = next.endedMs;
+  }
   // A testbed came free: the next job is asked for at once. What was dropped may be refused again as fast as asked for.
   if (next.phase === "destroyed") known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   return next as I;

@@ -36,6 +36,8 @@ export class Memory {
   testbeds = new Map<string, TestbedMemory>();
   server: KnownServer = newServerView();
   leases: PendingLease[] = [];
+  /** About config.toml, for people: a mistake in it, or what of it is not in use yet. */
+  remarks: string[] = [];
   /** A commit failed, and none was tried since. */
   isStoreFailing = false;
   /** What the last look at this host found. */
@@ -79,7 +81,7 @@ export function now({ clock }: { clock: Pick<Clock, "bootId" | "uptimeMs"> }): M
 }
 
 /** One field of each record, by the record's name. */
-function lookup<Memo, Value>(
+export function lookup<Memo, Value>(
   records: ReadonlyMap<string, Memo>,
   pick: (record: Memo) => Value | null,
 ): Lookup<Value> {

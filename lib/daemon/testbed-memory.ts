@@ -31,6 +31,8 @@ export class TestbedMemory {
   isRecalled = false;
   /** When its service was last told to recover the board. */
   recoveringSinceMs = Number.NEGATIVE_INFINITY;
+  /** When the last job that ended in this run did; wall-clock ms. */
+  endedMs: number | null = null;
   /** Largest seq seen outside the database: work directories and the server's workers. */
   seq = 0;
 }

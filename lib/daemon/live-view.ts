@@ -1,0 +1,26 @@
+/** What this process knows, as one snapshot for whoever asks on the control socket. */
+import type { Observation } from "../policy/observation.ts";
+import { noPast } from "../status/job-view.ts";
+import { liveSnapshot } from "../status/live-snapshot.ts";
+import type { Snapshot } from "../status/snapshot.ts";
+import { version } from "../words/version.ts";
+import { type Factory, lookup, observe } from "./memory.ts";
+
+export function takeSnapshot(
+  factory: Pick<Factory, "known" | "config" | "clock">,
+  { mode, database }: { mode: Observation["mode"]; database: string },
+): Snapshot {
+  const { known, clock } = factory;
+  const wallMs = clock.wallMs();
+  // Infinite until it has begun.
+  const ranMs = Math.max(0, clock.uptimeMs() - known.startedMs);
+  return liveSnapshot({
+    seen: observe(factory, mode),
+    wallMs,
+    factory: { version: version.version, startedMs: wallMs - ranMs, database },
+    remarks: known.remarks,
+    past: noPast,
+    jobs: lookup(known.instances, ({ endsAtMs }) => ({ name: null, silentMs: null, endsAtMs })),
+    testbeds: lookup(known.testbeds, ({ trouble, endedMs }) => ({ trouble, endedMs })),
+  });
+}
