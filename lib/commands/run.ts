@@ -20,6 +20,7 @@ import { versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
 import { startUpdates } from "./own-updater.ts";
+import { writeSchema } from "./schema.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
 const exitAlreadyRunning = 75;
@@ -113,6 +114,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     },
     die,
   });
+  void writeSchema(here.files, base.config, "if it is another version's").catch(() => undefined);
   const { held } = await daemon.run().catch((error: unknown) => {
     if (error instanceof FactoryError) throw error;
     return die(error);

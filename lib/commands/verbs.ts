@@ -155,6 +155,17 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: jsonArgs,
     run: async (here, args) => await (await import("./self-test.ts")).testItself(here, args),
   },
+  schema: {
+    description: "Print the JSON Schema of config.toml, for editors; setup puts a copy beside the file",
+    examples: [
+      ["schema", "prints it"],
+      ["schema >config.schema.json", "for `#:schema ./config.schema.json` as the file's first line"],
+    ],
+    run: async ({ print }) => {
+      print((await (await import("./schema.ts")).schemaText()).trimEnd());
+      return 0;
+    },
+  },
   demo: {
     description: "Show a factory at work: ten jobs on five simulated testbeds, under 20 s",
     examples: [

@@ -86,7 +86,7 @@ const spType = textAs<SpType>((text) => {
     wrong: `${showValue(text)} is not a known type`,
     fix: `Write one of ${spTypes.join(", ")}${meant}`,
   };
-});
+}).meta({ enum: spTypes });
 
 const size = textAs<number>((text) => {
   const value = parseBytes(text);
@@ -188,7 +188,9 @@ export const generalSchema = z.strictObject({
     text === "auto" || text === "off"
       ? { value: text }
       : { wrong: `${showValue(text)} is not a known mode`, fix: `Write "auto" or "off"` },
-  ).default("auto"),
+  )
+    .default("auto")
+    .meta({ enum: ["auto", "off"] }),
   keep: keepSchema.default({ days: 14, size: 10e9 }),
   agent_environment: agentEnvironment.default({}),
   operators: textLike(
@@ -264,7 +266,9 @@ export const updateSchema = z.strictObject({
     text === "auto" || text === "notify" || text === "off"
       ? { value: text }
       : { wrong: `${showValue(text)} is not a mode`, fix: 'Write "auto", "notify" or "off"' },
-  ).default("notify"),
+  )
+    .default("notify")
+    .meta({ enum: ["auto", "notify", "off"] }),
   url: textAs(readMirrorUrl).optional(),
   channel: textLike(/^[a-z0-9-]{1,32}$/, "is not a channel", 'Write a name, as in "stable"').default(
     "stable",

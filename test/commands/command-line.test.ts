@@ -72,7 +72,7 @@ describe("each verb's help has two examples, which the verb understands:", () =>
   test.each(visible)("%s", (verb, { args, examples = [] }) => {
     expect(examples).toHaveLength(2);
     for (const [line, what] of examples) {
-      const words = (line.replace(/ 2>.*/, "").match(/"[^"]*"|\S+/g) ?? []).map((word) =>
+      const words = (line.replace(/ \d?>.*/, "").match(/"[^"]*"|\S+/g) ?? []).map((word) =>
         word.replaceAll('"', ""),
       );
       const rest = words[0] === verb ? words.slice(1) : words;

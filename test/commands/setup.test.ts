@@ -160,7 +160,7 @@ test("setup asks for everything that was not given, and a factory can run what i
   ]);
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(statSync(base).mode & 0o777).toBe(0o700);
-  expect(allIn(base)).toEqual(["config.toml"]);
+  expect(allIn(base)).toEqual(["config.schema.json", "config.toml"]);
   const shown = session.shown();
   expect(shown).toContain(`Skipped "torn.toml": it is not TOML`);
   expect(shown).toContain(`Written: ${path}, readable only by lab`);
@@ -246,7 +246,7 @@ test("setup asks before it overwrites, and does not if the answer is empty", asy
   expect(await agreed.exited).toBe(0);
   expect(readWritten(path, home).general.baseurl).toBe(server.url);
   expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(allIn(base)).toEqual(["config.toml"]);
+  expect(allIn(base)).toEqual(["config.schema.json", "config.toml"]);
 }, 20_000);
 
 test("setup without a terminal names the missing flags", async () => {

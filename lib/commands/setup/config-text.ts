@@ -2,6 +2,7 @@
 import { stringify } from "smol-toml";
 import { tomlKey } from "../../config/problems.ts";
 import { type SpType, spTypes } from "../../config/schema.ts";
+import { schemaLine } from "../schema.ts";
 import type { Secret } from "../../words/secret.ts";
 
 export interface NewTestbed {
@@ -31,7 +32,8 @@ export interface NewConfig {
 export function composeConfig({ baseurl, token, testbeds, targets, updateUrl, ...jobs }: NewConfig): string {
   const secret = "file" in token ? line("token_file", token.file) : line("token", token.value.reveal());
   const sections = [
-    "# The factory's configuration, written by `setup`. `check` says what is wrong with it and how to fix it.",
+    schemaLine +
+      "\n# The factory's configuration, written by `setup`. `check` says what is wrong with it and how to fix it.",
     `[general]\n${line("baseurl", baseurl)}`,
     `[factory]${"file" in token ? "" : "\n# A secret: only the factory's user may read this file."}\n${secret}`,
     "# Testbeds: sp_type is gimlet, grapefruit, sidecar or psc; targets are names of [target.*] sections below.",

@@ -10,6 +10,7 @@ import { parseConfig } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";
 import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../../words/failure.ts";
+import { writeSchema } from "../schema.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
 import { addTestbed, askAddedTestbed, readAddedTestbed, tryAndWrite } from "./added-testbed.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
@@ -85,6 +86,9 @@ async function setUp(given: Given, doors: SetupDoors): Promise<number> {
   // The whole must also be a configuration that the daemon accepts.
   parseConfig({ ...around, env: {}, text, path, readTokenFile: around.readText });
   if (!(await write(path, text, replace, files))) throw refuseOverwriting(path);
+  await writeSchema(files, path, "always").catch((error: unknown) => {
+    print(`Warning: editors will not know the keys of ${path}: ${errorText(error)}`);
+  });
   tellNext(path, base, config, doors);
   return 0;
 }

@@ -1,0 +1,28 @@
+/** The configuration as a JSON Schema, for editors: what taplo and its plug-ins check and complete while somebody types. */
+import { z } from "zod";
+import { meanings } from "./meanings.ts";
+import { factorySchema, generalSchema, targetSchema, testbedSchema, updateSchema } from "./schema.ts";
+
+const fileSchema = z.strictObject({
+  general: generalSchema,
+  factory: factorySchema,
+  testbed: z.record(z.string(), testbedSchema).optional(),
+  target: z.record(z.string(), targetSchema).optional(),
+  update: updateSchema.optional(),
+});
+
+/** The text of the schema's file. `title` names this version. */
+export function jsonSchema(title: string): string {
+  const schema = z.toJSONSchema(fileSchema, {
+    io: "input",
+    target: "draft-7",
+    unrepresentable: "any",
+    override: ({ jsonSchema: section }) => {
+      for (const [key, property] of Object.entries(section.properties ?? {})) {
+        const meaning = meanings[key];
+        if (meaning !== undefined && typeof property === "object") property.description = meaning;
+      }
+    },
+  });
+  return `${JSON.stringify({ title, ...schema }, null, 2)}\n`;
+}
