@@ -90,7 +90,6 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
-  const startedMs = clock.wallMs();
   const control = await openOwnControl(here, {
     database,
     operators: config.general.operators,
