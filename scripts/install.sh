@@ -99,7 +99,7 @@ hand_over() {
   if [ ! -t 0 ] && [ -t 1 ] && (: </dev/tty) 2>/dev/null; then "$@" </dev/tty; else "$@"; fi
 }
 
-# with_places: how `service` is told what was told here.
+# with_places: passes this script's flags on to `service`.
 with_places() {
   set -- "$@" --prefix "$prefix"
   # An installation knows its own.

@@ -2,7 +2,7 @@
 import type { Worker } from "../server/factory-side.ts";
 import type { End, EndCause } from "../words/end-cause.ts";
 
-/** What becomes of a leased job that has no worker yet. */
+/** What happens to a leased job that has no worker yet. */
 export type LeaseThen =
   /** Another testbed may take it. */
   | "passed on"
@@ -10,21 +10,21 @@ export type LeaseThen =
   | "passed on, also here"
   /** It stays with this factory until the server forgets the lease, and its testbed rests as long. */
   | "lapses"
-  /** It is not this factory's any more. */
+  /** It no longer belongs to this factory. */
   | "gone";
 
 export interface EndRule {
   text(detail: string): string;
   /** The job's owner reads the text before anything is stopped, and the testbed has a strike if its agent was not at work. */
   isLabsFault: boolean;
-  /** What the worker says, read just before the end is decided, against a cause that comes from an older list. */
+  /** Whether the worker, read just before the end is decided, disproves a cause that comes from an older list. */
   isRefutedBy(worker: Worker): boolean;
   lease: LeaseThen;
 }
 
 const never = (): boolean => false;
 
-/** With a worker there already, the job is lost by the lab's doing. */
+/** If there is a worker already, the lab loses the job. */
 function unready(text: EndRule["text"], lease: LeaseThen = "passed on"): EndRule {
   return { text, isLabsFault: true, isRefutedBy: never, lease };
 }
@@ -83,12 +83,12 @@ export function endText({ cause, detail = "" }: End): string {
   return endRules[cause].text(detail);
 }
 
-/** What an instance's record has of its end. */
+/** The end in an instance's record. */
 export function endedBy(end: End): { endCause: EndCause; endReason: string } {
   return { endCause: end.cause, endReason: endText(end) };
 }
 
-/** What the job's owner is told; null: nothing, the lab did not fail the job. */
+/** The text for the job's owner; null: none, because the lab did not fail the job. */
 export function toldOwner(end: End): string | null {
   return endRules[end.cause].isLabsFault ? endText(end) : null;
 }

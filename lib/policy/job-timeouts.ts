@@ -4,7 +4,7 @@ import type { End } from "../words/end-cause.ts";
 import { limits } from "./times-and-limits.ts";
 import type { Look, Observation } from "./observation.ts";
 
-/** The timeout that an instance has passed whose agent is alive; null: it has passed none. */
+/** The timeout that an instance with a live agent has passed; null: none. */
 export function passedTimeout(
   instance: Instance,
   look: Look,
@@ -15,8 +15,8 @@ export function passedTimeout(
   if (wentMs === null) return null;
   const { startTimeoutMs, jobTimeoutMs, silenceTimeoutMs, isOnline } = instance;
   const { answeringSinceMs, list } = seen.server;
-  // A server that does not answer is no fault of the agent's: the time counts anew when it is back. And only a list
-  // that was asked for after the limit proves that the agent was not online before it.
+  // A silent server is not the agent's fault: the time starts again when it answers. And only a list that was
+  // requested after the limit proves that the agent was not online before it.
   if (!isOnline && worker === "offline" && answeringSinceMs !== null && list !== null) {
     if (list.askedAtMs >= Math.max(wentMs, answeringSinceMs) + startTimeoutMs) {
       return { cause: "never online", detail: `${startTimeoutMs / 1000} s` };
@@ -50,7 +50,7 @@ export function lookDueMs(instance: Instance, look: Look, seen: Observation): nu
   return silentAtMs === null || silentAtMs <= look.atMs ? nextMs : Math.min(nextMs, silentAtMs);
 }
 
-/** When the job will have been silent for too long; null: never. A server that does not answer may be what it waits for. */
+/** When the job will have been silent for too long; null: never. It may be waiting for a server that does not answer. */
 function silentAt(
   { phase, wentAt, silenceTimeoutMs }: Instance,
   { view, printedMs }: Look,

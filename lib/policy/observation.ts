@@ -1,4 +1,4 @@
-/** What plan() is told: everything that is known now, and when. */
+/** The input of plan(): everything that is known now, and when. */
 import type { Config } from "../config/config.ts";
 import type { AgentView, Health, Instance, Moment } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";

@@ -1,6 +1,6 @@
 /**
  * What the daemon has learnt of the server: the last list of workers, since when things have been as they are, and
- * when it may be asked again. In memory only: after a restart all of it is learnt anew.
+ * when it may be asked again. In memory only: a restart learns it all again.
  */
 import type { Answer } from "../server/call.ts";
 import { type Instance, instanceName, type WorkerView } from "../words/domain.ts";
@@ -51,7 +51,7 @@ export function workerView(instance: Instance, server: ServerView): WorkerView {
     return list.askedAtMs - sinceMs >= limits.confirmMs ? "gone" : "missing";
   }
   if (worker.private !== null && worker.private !== name) {
-    // An operator has looked: the worker is the other instance's, and there is none of this one.
+    // An operator has looked: the worker belongs to the other instance, and this one has none.
     return instance.isCleared ? "gone" : "foreign";
   }
   if (worker.hold) return "held";

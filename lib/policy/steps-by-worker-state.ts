@@ -118,7 +118,7 @@ const table: { [P in OpenPhase]: ByWorker<StepIn<P>> } = {
   preparing: byWorker({
     ...always("arm"),
     armed: "create",
-    // Without a worker it was never told to go: whatever went there must not meet a second agent.
+    // Without a worker it never got the go signal, so an unknown agent runs there: do not start a second one.
     alive: "alarm",
     done: "alarm",
     exited: "alarm",

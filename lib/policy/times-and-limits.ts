@@ -10,17 +10,17 @@ export const limits = {
   // Leases
   /** How long a lease may be used before it is renewed, since it was asked for: well before the server forgets it. */
   leaseFreshMs: 45 * second,
-  /** The server forgets a lease that was not renewed for so long; what was sent under it comes to nothing after that. */
+  /** The server forgets a lease that is not renewed within this, and ignores what is sent under it later. */
   leaseLifeMs: minute,
   /** A testbed's `check` may take as long as a lease lives; a lease that is older than this is renewed meanwhile, */
   leaseRenewDuringCheckMs: 20 * second,
   /** and asked for again this often if the server does not answer. */
   leaseRenewAgainMs: 5 * second,
 
-  // What is known anew, and how often
+  // How often things are looked at again
   /** One list of workers serves all instances: a hold or a recycle is seen within this. */
   listWhileRunningMs: 3 * second,
-  /** Nothing runs: only workers that we do not know can be on it. */
+  /** While nothing runs, the list can only show workers that we do not know. */
   listWhileIdleMs: minute,
   /** While the answer to a request for a worker is lost, the list is read this often, */
   listWhileLostMs: 5 * second,
@@ -36,13 +36,13 @@ export const limits = {
   reachMs: minute,
   /** One look for this host, however many testbeds it has: about 20 processes. */
   hostMs: minute,
-  /** So that a testbed is back within 10 s of the fix, the look's own time included. */
+  /** A testbed is back within 10 s of the fix, including the time of the look. */
   faultyHostMs: 8 * second,
   /** Locks that others hold on this host: a testbed that another factory frees is offered within this. */
   locksMs: 5 * second,
   /** With no free testbed nothing else proves that the token is good. */
   pingMs: 10 * second,
-  /** A token that was refused: somebody may replace it on the server. */
+  /** After a refused token: an administrator may fix it on the server. */
   pingWhileRefusedMs: 30 * second,
   /** A `check` that failed is run again. */
   checkMs: 10 * second,
@@ -50,13 +50,13 @@ export const limits = {
   recallMs: 5 * second,
   /** Two lists prove something only this far apart. */
   confirmMs: 10 * second,
-  /** A held worker is looked at again with the next list. */
+  /** How often a held worker is looked at. */
   heldMs: 3 * second,
   /** A worker of an instance that we do not know, and that never came online, is deleted after this. */
   strangerMs: 10 * minute,
-  /** A request for a worker that the server leaves open for longer holds up nothing else. */
+  /** After this, a request for a worker that the server has not settled holds up nothing else. */
   settleMs: 5 * minute,
-  /** Longest sleep of the loop: a wake-up that was missed costs no more, and an operator's word causes none. */
+  /** Longest sleep of the loop, so a missed wake-up costs no more. An operator's word causes no wake-up. */
   sleepMs: 2 * second,
 
   // Agents
@@ -64,39 +64,39 @@ export const limits = {
   armedMs: 2 * minute,
   /** A host's clock may run slower than ours, and the call that armed it may have come late. */
   armedMarginMs: minute,
-  /** An agent dies of TERM at once, unless it is stuck; after this it is killed. */
+  /** An agent ends at once on TERM unless it is stuck; after this it is killed. */
   killAfterMs: 10 * second,
-  /** What is under way when the daemon stops; what does not end in this time is settled by the next start. */
+  /** How long a stopping daemon waits for what is under way; the next start finishes the rest. */
   stopMs: 2 * second,
   /** The agent's log is cut to this. */
   logBytes: 100 * 1024 * 1024,
-  /** What a login on a lab's host has. Bun raises its own soft limit, and programs that use select() misbehave above this. */
+  /** The usual limit of a login. Bun raises its own soft limit, and programs that use select() misbehave above this. */
   openFiles: 1024,
-  /** So much of the agent's log is shown to the owner of a job that the lab failed. */
+  /** How much of the agent's log the owner sees of a job that the lab failed. */
   logTailBytes: 2_000,
   /** sun_path is 104 bytes on some systems, its final zero included. */
   socketPathBytes: 103,
-  /** The agent of a hardware test that ends so often does not get further. */
+  /** Give up on the agent of a hardware test after this many restarts. */
   agentRestarts: 3,
-  /** A restart that fails: what is in the way may pass, for example a full disk. Each half a minute after the first few. */
+  /** Failed restarts before giving up, half a minute apart after the first few: the cause, e.g. a full disk, may pass. */
   restartFailures: 20,
-  /** Looks that cannot tell whether anything is left, before an operator's word that nothing is counts. */
+  /** How many looks must fail to find out whether anything is left before an operator's word counts. */
   looksBeforeWord: 2,
-  /** A board that does not come back after so many recoveries needs a person. */
+  /** A board that is not back after this many recoveries needs a person. */
   boardRecoveries: 3,
-  /** A board takes its time to come back: so long it is only looked at. */
+  /** How long a recovery may take; until then the board is only looked at. */
   boardRecoveryMs: 2 * minute,
 
   // Failures
-  /** The lab failed on a testbed: no job for so long, doubled at each failure in a row, */
+  /** After a failure of the lab, a testbed takes no job for this long, doubled at each failure in a row, */
   strikeMs: 10 * second,
   /** up to this. */
   longestRestMs: 10 * minute,
-  /** So many failures in a row are called a quarantine. */
+  /** This many failures in a row are called a quarantine. */
   quarantineStrikes: 3,
-  /** A job went away before its agent was online: the next is asked for after so long, doubled each time. */
+  /** If a job goes away before its agent is online, the next is asked for after this long, doubled each time. */
   restMs: second,
-  /** An action that failed is tried again after so long, doubled each time, */
+  /** A failed action is tried again after this long, doubled each time, */
   backOffMs: second,
   /** up to this. */
   longestBackOffMs: 30 * second,

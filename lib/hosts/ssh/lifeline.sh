@@ -78,7 +78,7 @@ look_around() {
     [ "$state" = "$before" ] || change="$change$cookie$newline"
   done
   IFS=' '
-  # A rare thing: the list is made anew only then.
+  # This is rare, and the list is made again only then.
   [ -z "$change" ] || report_changes
 }
 

@@ -17,7 +17,7 @@ export interface Line {
   close(): Promise<void>;
 }
 
-/** How often the far ends of all lines are told to look for changes: the more lines, the seldomer. */
+/** How often the far ends of all lines look for changes: less often if there are more lines. */
 export interface Pace {
   /** Lines that watch something. */
   watching: number;

@@ -202,7 +202,7 @@ forward_term() {
   end_agent TERM
 }
 
-# end_agent SIGNAL: where there is no agent yet, as soon as it is there.
+# end_agent SIGNAL: if the agent is not there yet, as soon as it is.
 end_agent() {
   trapped=yes pending=$1
   if [ -z "$agent" ]; then

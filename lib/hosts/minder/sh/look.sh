@@ -60,8 +60,8 @@ look_at() {
   answer "view $state $went $first_life $minder_life $has_job $exit_text $output $reason"
 }
 
-# read_output: sets $output to a number that changes when the job prints, to `own` while nothing of the job runs, and to - where
-# that cannot be told. No program is started for it.
+# read_output: sets $output to a number that changes when the job prints, to `own` while nothing of the job runs, and to - if
+# that is not known. No program is started for it.
 read_output() {
   # The built-in agent knows.
   if read_line "$directory/opt/run/printed"; then

@@ -69,8 +69,8 @@ is_unstarted() {
   [ ! -e "$directory/minder/armed" ] && [ ! -s "$directory/minder/identity.json" ]
 }
 
-# settle_unstarted: a power cut can leave any record empty. One that was never told to go, whose lock nobody holds and of which
-# nothing runs, was never started. A record that can be read, of processes that cannot be seen from here, stands; and while the
+# settle_unstarted: a power cut can leave any record empty. An instance without a go signal, whose lock nobody holds and of
+# which nothing runs, was never started. A record that can be read, of processes that cannot be seen from here, stands; and while the
 # first records are being written there is no other one yet.
 settle_unstarted() {
   [ "$went" = no ] && { [ -e "$directory/minder/armed" ] || [ -s "$directory/minder/identity.json" ]; } || return 0
