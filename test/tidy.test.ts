@@ -103,6 +103,7 @@ test("every test file lies in the folder that mirrors its source's, or is a suit
     "readme-tables",
     "takeover",
     "test-run",
+    "reload",
   ];
   const own = [...suites, "tidy", "factory"].map((name) => `test/${name}.test.ts`);
   const folders = new Set(libSources.map((path) => dirname(path).replace(/^lib/, "test")));

@@ -8,7 +8,7 @@ import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locatio
 import { nearestWord } from "../config/problems.ts";
 import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
 import type { Terminal } from "../doors/terminal.ts";
-import { openLabHosts } from "../hosts/wiring.ts";
+import { openLabConnections, openLabHosts } from "../hosts/wiring.ts";
 import { openSpRunnerApi } from "../runner/sp-runner.ts";
 import { openFactoryApi } from "../server/factory-side.ts";
 import { openWordWriter, type WordWriter } from "../store/operator-words.ts";
@@ -43,7 +43,7 @@ export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<
   const config = readConfig(base, program.surroundings);
   const places = placesOf(config, base, here.around.env);
   const directory = mkdtempSync(`${here.temporaryDirectory}/factory-clear-`);
-  const hosts = openLabHosts(config, places, program, directory);
+  const hosts = openLabHosts(config, places, program, openLabConnections(directory, program, true));
   let store: StoreReader | null = null;
   try {
     store = await openForReading(base.database, files);

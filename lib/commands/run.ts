@@ -4,13 +4,15 @@ import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
 import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import { createDaemon } from "../daemon/daemon.ts";
+import { openReload } from "../daemon/reload.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openMemory } from "../daemon/memory.ts";
+import type { Hosts } from "../hosts/host.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
-import { openLabHosts } from "../hosts/wiring.ts";
+import { openLabConnections, openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
-import { openFactoryApi } from "../server/factory-side.ts";
+import { type FactoryApi, openFactoryApi } from "../server/factory-side.ts";
 import { isPassing, lockStore, type Store } from "../store/store.ts";
 import { instanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
@@ -34,10 +36,12 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   const base = findBase(args, surroundings);
   const config = readConfig(base, surroundings);
   const { database } = base;
-  const log = openFactoryLog(here, [
-    config.token,
-    ...proxySecrets(passedEnvironment(surroundings), config.general.agentEnvironment),
-  ]);
+  const secretsOf = ({ token, general }: Config): Secret[] => [
+    token,
+    ...proxySecrets(general.agentEnvironment),
+  ];
+  const secrets = [...proxySecrets(passedEnvironment(surroundings)), ...secretsOf(config)];
+  const log = openFactoryLog(here, secrets);
   // What Bun would print of an error of this program's own may hold a secret.
   const die = (error: unknown): never => {
     log.error(`ends on a fault of its own: ${Bun.inspect(error)}`);
@@ -56,15 +60,18 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
   const store = openOwnStore(database, workDirectory, clock);
   keepConfigSummary(store, summaryOf(config), log);
-  const hosts = openLabHosts(config, places, program);
-  const { baseurl } = config.general;
+  const connections = openLabConnections(`${workDirectory}/.ssh`, program, true);
+  /** What of the daemon's parts is made of the configuration. */
+  const partsOf = (of: Config): { config: Config; api: FactoryApi; hosts: Hosts } => ({
+    config: of,
+    api: openFactoryApi({ http: here.http, baseurl: of.general.baseurl, token: of.token }),
+    hosts: openLabHosts(of, places, program, connections),
+  });
   const known = openMemory(store, clock);
   const daemon = createDaemon({
     ...here,
-    config,
+    ...partsOf(config),
     store,
-    api: openFactoryApi({ http: here.http, baseurl, token: config.token }),
-    hosts,
     openRunner: openRunners(here),
     log,
     supervisor: here.openSupervisor((line) => log.warn(line)),
@@ -83,37 +90,59 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     log.info("SIGUSR1: draining; nothing new is taken");
     daemon.drain();
   });
-  here.on("SIGHUP", () =>
-    log.warn("SIGHUP: the configuration is read at the start only; restart to change it"),
-  );
   warnOfIdle(config, log);
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
+  const openUpdates = (of: Config): ReturnType<typeof startUpdates> =>
+    startUpdates(here, {
+      config: of,
+      base,
+      log,
+      look: () => standingOf(known),
+      setAsking: daemon.setAsking,
+      handOver: () => {
+        stopsAsked += 1;
+        daemon.stop();
+      },
+      die,
+    });
+  let updates = Promise.resolve(openUpdates(config));
+  const { reload, watch } = openReload({
+    ...here,
+    config,
+    store,
+    known,
+    log,
+    secrets,
+    secretsOf,
+    read: () => readConfig(base, surroundings),
+    use: (of, before) => {
+      daemon.reconfigure(partsOf(of));
+      warnOfIdle(of, log);
+      if (JSON.stringify(of.update) === JSON.stringify(before.update)) return;
+      updates = updates.then(async (open) => {
+        await open.stop();
+        daemon.setAsking(true);
+        return openUpdates(of);
+      });
+    },
+  });
   const control = await openOwnControl(here, {
     database,
     operators: config.general.operators,
     log,
     controlled: {
-      act: daemon.act,
+      act: (act, who) => (act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who)),
       history: store.journal,
       log: () => Promise.resolve(null),
       snapshot: () => daemon.snapshot(database),
     },
   });
-  const updates = startUpdates(here, {
-    config,
-    base,
-    log,
-    look: () => standingOf(known),
-    setAsking: daemon.setAsking,
-    handOver: () => {
-      stopsAsked += 1;
-      daemon.stop();
-    },
-    die,
-  });
   void writeSchema(here.files, base.config, "if it is another version's").catch(() => undefined);
+  here.on("SIGHUP", () => void reload("SIGHUP").catch(die));
+  const ended = new AbortController();
+  const watching = watch(ended.signal).catch(die);
   const { held } = await daemon.run().catch((error: unknown) => {
     if (error instanceof FactoryError) throw error;
     return die(error);
@@ -129,8 +158,10 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   }
   log.info(describeLeft(held, isDrained));
   control.close();
-  await updates.stop();
-  await hosts.close();
+  ended.abort();
+  await watching;
+  await (await updates).stop();
+  await connections.close();
   store.close();
   lock.release();
   return isDrained && surroundings.env["FACTORY_BOOT"] !== undefined ? exitDrained : 0;

@@ -2,7 +2,6 @@
  * What follows from what a step of an instance learnt, beside plan.ts's tables: here alone it goes into memory and store, and
  * here it is seen which step another one leads to.
  */
-import type { Testbed } from "../config/config.ts";
 import { type Changes, type Instance, instanceName, isRust } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { Secret } from "../words/secret.ts";
@@ -12,7 +11,7 @@ import { updateWorker } from "../policy/server-view.ts";
 import { describeEnd } from "./end-log-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
 import { takeCheck } from "./server-findings.ts";
-import { blame, isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
+import { blame, isAtFault, isOutdated, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
 import { commitTroubles } from "./trouble.ts";
@@ -20,6 +19,7 @@ import { decideEnd, stop } from "./wind-down.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
+import { sectionOf } from "./reconfigure.ts";
 import { strike, rest, clearStrikes, testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<
@@ -41,7 +41,7 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
   const record = memoryOf(known, before);
   const instance = record.row;
   const { way } = instance.place;
-  const testbed = configured(factory, instance);
+  const testbed = sectionOf(factory, instance);
   if (learnt.seen !== undefined) updateWorker(known.server, learnt.seen.id, learnt.seen.worker);
   if (learnt.mayBeArmed === true) record.armedMs = factory.clock.uptimeMs();
   switch (learnt.kind) {
@@ -56,11 +56,11 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
       return await end(factory, instance, learnt.end);
     case "armed":
       if (way === "local") recordRefusal(factory, learnt.refusal);
-      if (way === "ssh") recordAlone(factory, instance.testbed, learnt.refusal);
+      if (way === "ssh") recordAlone(factory, instance, learnt.refusal);
       setView(factory, instance, "armed");
       return done;
     case "in use elsewhere":
-      if (learnt.isHost && way === "ssh") recordAlone(factory, instance.testbed, learnt.owner);
+      if (learnt.isHost && way === "ssh") recordAlone(factory, instance, learnt.owner);
       if (testbed !== undefined) markElsewhere(factory, testbed, learnt.owner);
       return await end(factory, instance, { cause: "in use elsewhere", detail: learnt.owner });
     case "not ready":
@@ -168,15 +168,17 @@ async function end(factory: Needs, instance: Instance, why: End): Promise<Outcom
 }
 
 async function endUnready(factory: Needs, instance: Instance, reason: string): Promise<Outcome> {
-  const testbed = configured(factory, instance);
+  const testbed = sectionOf(factory, instance);
   // What it was found with may be gone, for example the agent. Before the lease is passed on: to another testbed of a host
   // that cannot take it either, it would be lost time.
   if (instance.place.way !== "ssh" || testbed === undefined) await lookAtHost(factory);
   else await reachAnew(factory, testbed);
+  const isFromBefore = isOutdated(factory, instance);
   const ended = await end(factory, instance, { cause: "preflight failed", detail: reason });
   // Where a worker is there already, deciding the end strikes.
-  const isStrike = instance.phase === "preparing" && !isAtFault(factory, instance.testbed);
-  if (ended.kind === "done" && isStrike) strike(factory, instance.testbed, reason);
+  const isExcused = isFromBefore || isAtFault(factory, instance.testbed);
+  if (ended.kind === "done" && instance.phase === "preparing" && !isExcused)
+    strike(factory, instance.testbed, reason);
   return ended;
 }
 
@@ -198,7 +200,7 @@ async function beginEnd(
   // It vanished before its agent was online, or was recycled before there was an agent.
   const isFruitless = !isRust(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
   // What another program began says nothing of the testbed.
-  if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, testbed, endText(why));
+  if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, instance, endText(why));
   else if (isJobDone) {
     clearStrikes(factory, testbed);
     testbedMemory(known, testbed).rest = null;
@@ -235,8 +237,4 @@ function ranMsOf({ known, clock }: Needs, instance: Instance): number | null {
   const { isFromEarlierBoot, endsAtMs } = memoryOf(known, instance);
   if (wentAt === null || wentAt.bootId !== clock.bootId || isFromEarlierBoot) return null;
   return (endsAtMs ?? clock.uptimeMs()) - wentAt.uptimeMs;
-}
-
-function configured({ config }: Needs, instance: Instance): Testbed | undefined {
-  return config.testbeds.find(({ name }) => name === instance.testbed);
 }

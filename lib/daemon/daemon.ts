@@ -23,6 +23,7 @@ import { recover } from "./recover.ts";
 import { hintAt, openInstances } from "./instance-memory.ts";
 import { takeSnapshot } from "./live-view.ts";
 import { type Factory, observe, untakenIn } from "./memory.ts";
+import { reconfigure } from "./reconfigure.ts";
 
 export interface Daemon {
   /** Until `stop`, or, once draining, until nothing runs that is not held. Throws on a fault of this program's own. */
@@ -35,12 +36,16 @@ export interface Daemon {
   act(act: Act, who: string): Promise<ActAnswer>;
   /** What is known now. */
   snapshot(database: string): Snapshot;
+  /** From the next pass on. What is under way goes on with what it was begun with, and takes in nothing of what has changed. */
+  reconfigure(next: Pick<Factory, "config" | "api" | "hosts">): void;
   /** Ends `run` at once; agents are left running. */
   stop(): void;
 }
 
-export function createDaemon(factory: Factory & { supervisor: Supervisor }): Daemon {
-  const { known, clock } = factory;
+export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemon {
+  const { known, clock } = parts;
+  // Replaced as a whole: a pass, and what it begins, sees one configuration.
+  let factory = parts;
   const stopped = new AbortController();
   let wakeUp = new AbortController();
   let mode: Observation["mode"] = "run";
@@ -104,8 +109,9 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
   }
 
   async function attempt(action: Action): Promise<void> {
+    const begunWith = factory;
     try {
-      record(action, await apply(factory, action));
+      record(action, await apply(begunWith, action));
     } catch (error) {
       // The disk is full or somebody else writes the file: the next pass may do better. All else is our own fault.
       if (isPassing(error)) {
@@ -114,6 +120,8 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
       } else if (isRefusedBySystem(error)) record(action, failed(errorText(error)));
       else fault ??= { error };
     }
+    // What it failed on may be what was changed.
+    if (begunWith !== factory) known.retryAtMs.delete(actionKey(action));
   }
 
   function record(action: Action, outcome: Outcome): void {
@@ -171,6 +179,14 @@ export function createDaemon(factory: Factory & { supervisor: Supervisor }): Dae
         asked.push({ act, who, answer: resolve });
         wake();
       }),
+    reconfigure: (next) => {
+      const before = factory.config;
+      factory = { ...factory, ...next };
+      reconfigure(factory, before, next.config);
+      // Other hosts are watched by the keys of today.
+      for (const name of watchers.keys()) unwatch(name);
+      wake();
+    },
     setAsking: (isAsking) => {
       if (mode !== "drain") mode = isAsking ? "run" : "hand over";
     },

@@ -30,7 +30,8 @@ export function hostOf({ hosts, known }: Pick<Factory, "hosts" | "known">, testb
 
 /** The same, reached now where it was not before; a board is looked at each time, for others may use it, too. */
 export async function reachedHost(factory: Needs, testbed: Testbed): Promise<Reached> {
-  const host = testbed.spRunnerUrl === null ? hostOf(factory, testbed) : null;
+  const isToday = testbed.spRunnerUrl === null && !factory.known.outdated.has(testbed);
+  const host = isToday ? hostOf(factory, testbed) : null;
   return host === null ? await reachAnew(factory, testbed) : { ok: true, host };
 }
 
@@ -50,6 +51,7 @@ export async function reachAnew(factory: Needs, testbed: Testbed): Promise<Reach
 
 function markReached(factory: Needs, testbed: Testbed, reached: Reached): void {
   // What is kept there is looked through now: not before, because a sweep goes to the hosts that are noted here.
+  if (factory.known.outdated.has(testbed)) return;
   const record = testbedMemory(factory.known, testbed.name);
   if (reached.host !== undefined && record.reached?.host === undefined) factory.known.sweptMs = null;
   record.reached = { ...reached, atMs: factory.clock.uptimeMs() };
@@ -70,7 +72,7 @@ async function lookAround(factory: Needs, testbed: Testbed, reached: Reached): P
       ours.map(({ directory }) => directory.replace(/^.*\/(.*)_(\d+)$/, "$1/$2")),
     );
     await takeOver(factory, minder, ours);
-    record.isRecalled = true;
+    if (!factory.known.outdated.has(testbed)) record.isRecalled = true;
   }
   const cookies = cookiesOf(factory);
   const locks = await minder.locks();

@@ -1,4 +1,5 @@
 /** What this process has learnt of the open instances, beside their rows. To forget one is to delete its record. */
+import type { Testbed } from "../config/config.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Look } from "../policy/observation.ts";
 import type { KnownServer } from "../policy/server-view.ts";
@@ -25,6 +26,8 @@ interface BoardMemory {
 export class InstanceMemory {
   /** As it was committed last. */
   row: Instance;
+  /** The section of its testbed by which it was begun, if that has changed since. */
+  section: Testbed | null = null;
   look: KnownLook | null = null;
   /** When something was last said to have changed, also before the first look ended. */
   hintedMs = Number.NEGATIVE_INFINITY;

@@ -3,7 +3,7 @@
  * have namespaces of their own. What follows from it is free-testbeds.ts's part.
  */
 import type { Testbed } from "../config/config.ts";
-import { directoryName } from "../words/domain.ts";
+import { directoryName, type Instance } from "../words/domain.ts";
 import type { HostView } from "../hosts/minder/minder-answer.ts";
 import { isHere, isReached } from "../policy/free-testbeds.ts";
 import { isPassing } from "../store/store.ts";
@@ -11,7 +11,9 @@ import { inOne, judgeRoom } from "../hosts/work-directory.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/times-and-limits.ts";
+import { memoryOf } from "./instance-memory.ts";
 import type { Factory } from "./memory.ts";
+import { sectionOf } from "./reconfigure.ts";
 import { strike, nextSeq, testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "store">;
@@ -73,20 +75,22 @@ async function learnHost(factory: Needs): Promise<void> {
     if (config.general.isolate !== "off") recordRefusal(factory, probed.isolation.reason);
   }
   const fault = shared.size === 0 ? null : [...shared].join("; ");
+  if (known.outdated.has(config)) return;
   logFaults(factory, fault, faults);
   known.host = { atMs: clock.uptimeMs(), fault, faults };
 }
 
 /** Each fault once, and once when it is over. */
 function logFaults({ known, log }: Needs, fault: string | null, faults: ReadonlyMap<string, string>): void {
-  const before = known.host?.fault ?? null;
+  const former = known.host ?? known.formerHost;
+  const before = former?.fault ?? null;
   // Only the room that is left may differ with each look.
   const sense = (text: string | null): string | undefined => text?.replace(/\d+/g, "");
   if (fault !== null && sense(fault) !== sense(before)) log.error(`no job can run on this host: ${fault}`);
   if (fault === null && before !== null) log.info("jobs can run on this host again");
   if (fault !== null) return;
   for (const [testbed, reason] of faults) {
-    if (known.host?.faults.get(testbed) !== reason) log.error(`no job can run here: ${reason}`, { testbed });
+    if (former?.faults.get(testbed) !== reason) log.error(`no job can run here: ${reason}`, { testbed });
   }
 }
 
@@ -131,11 +135,16 @@ export function whyUnusable(
  * The lab failed on a testbed: a strike, unless its host, its agent or its service is at fault, which is shown for as long as
  * it lasts.
  */
-export async function blame(factory: Needs, name: string, reason: string): Promise<void> {
-  const { config } = factory;
-  const testbed = config.testbeds.find((each) => each.name === name);
+export async function blame(factory: Needs, instance: Instance, reason: string): Promise<void> {
+  const testbed = sectionOf(factory, instance);
   if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
-  if (!isAtFault(factory, name)) strike(factory, name, reason);
+  if (!isOutdated(factory, instance) && !isAtFault(factory, instance.testbed))
+    strike(factory, instance.testbed, reason);
+}
+
+/** Whether it was begun by another section than its testbed has today: what it failed on says nothing of that. */
+export function isOutdated({ known }: Pick<Factory, "known">, instance: Instance): boolean {
+  return memoryOf(known, instance).section !== null;
 }
 
 /** Whether the last look found a fault of a testbed's host, agent or service. */
@@ -158,9 +167,11 @@ export function recordRefusal({ known, log }: Pick<Factory, "known" | "log">, re
 /** Of a testbed's host that is not this one: the next job waits until it is alone there. */
 export function recordAlone(
   { known, log }: Pick<Factory, "known" | "log">,
-  testbed: string,
+  instance: Instance,
   refusal: string | null,
 ): void {
+  if (isOutdated({ known }, instance)) return;
+  const { testbed } = instance;
   const record = testbedMemory(known, testbed);
   const isNew = refusal !== null && !record.isAlone;
   record.isAlone = refusal !== null;

@@ -42,6 +42,8 @@ export class Memory {
   isStoreFailing = false;
   /** What the last look at this host found. */
   host: HostFaults | null = null;
+  /** The same by an earlier configuration. */
+  formerHost: HostFaults | null = null;
   /** A look at this host that is under way. */
   hostLook: Promise<void> | null = null;
   /** Why this host last refused to isolate an instance. */
@@ -56,6 +58,8 @@ export class Memory {
   /** By action: how often it failed in a row, and what was logged of it; null: nothing. */
   failures = new Map<string, { count: number; message: string | null }>();
   busy = new Set<string>();
+  /** Configurations and sections of testbeds that are no longer in use: what was begun by them takes nothing in. */
+  outdated = new WeakSet<object>();
 }
 
 export type Factory = Parts & { known: Memory };

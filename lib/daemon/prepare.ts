@@ -22,6 +22,7 @@ import { hostOf, reachedHost } from "./far-hosts.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { memoryOf, remember } from "./instance-memory.ts";
 import { type Factory, logFor, leaseAgeMs } from "./memory.ts";
+import { sectionOf } from "./reconfigure.ts";
 import { rest, nextSeq, testbedMemory } from "./testbed-memory.ts";
 import { justBegun } from "../words/just-begun.ts";
 
@@ -68,9 +69,11 @@ export function begin(
 }
 
 export async function arm(factory: Needs, instance: PreparingInstance | WorkingInstance): Promise<Learnt> {
-  const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
+  const testbed = sectionOf(factory, instance);
   if (testbed === undefined) return cannotGoOn("not configured");
   if (instance.phase === "preparing") {
+    const isThere = factory.config.testbeds.some(({ name }) => name === instance.testbed);
+    if (!isThere) return cannotGoOn("not configured");
     if (!stillServes(instance, factory.config)) return cannotGoOn("target not served");
     // No other call keeps the lease: what cannot be reached until now is not tried any more.
     if (leaseAgeMs(factory, instance) > limits.leaseLifeMs) return cannotGoOn("not ready in time");

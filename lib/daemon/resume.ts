@@ -8,13 +8,14 @@ import { failed, type Learnt, refusedCall } from "./outcome.ts";
 import { goRequest } from "./start.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { type Factory, isOurs } from "./memory.ts";
+import { sectionOf } from "./reconfigure.ts";
 
 type Needs = Pick<Factory, "api" | "config" | "hosts" | "known">;
 
 export async function resume(factory: Needs, instance: WorkingInstance): Promise<Learnt> {
   const { api, hosts, known, config } = factory;
   const { worker, bootstrap, place, cookie } = instance;
-  const testbed = config.testbeds.find((each) => each.name === instance.testbed);
+  const testbed = sectionOf(factory, instance);
   const vain: Learnt = { kind: "agent not startable again" };
   if (bootstrap === null || testbed === undefined) return vain;
   const read = await api.worker(worker);

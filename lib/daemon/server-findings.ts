@@ -80,13 +80,13 @@ function logHolds(factory: Needs, workers: Worker[]): void {
 }
 
 function takeToken({ known, log, config, clock }: Needs, isGood: boolean): void {
-  if (known.server.isTokenRefused === !isGood) return;
+  if (known.server.isTokenRefused === !isGood || known.outdated.has(config)) return;
   known.server.isTokenRefused = !isGood;
   known.server.refusedSinceMs = isGood ? null : clock.uptimeMs();
   if (isGood) log.info("the server takes the factory's token again");
   else {
     log.error(
-      `the server refuses the factory's token: no job is taken, agents are left running; put one that it takes into factory.token or token_file of ${config.path} and start again`,
+      `the server refuses the factory's token: no job is taken, agents are left running; put one that it takes into factory.token or token_file of ${config.path}`,
     );
   }
 }
@@ -154,6 +154,7 @@ export function takeCheck(
   { testbed, isPassed, said, instance }: Checked,
 ): void {
   const { known, clock, log } = factory;
+  if (known.outdated.has(testbed)) return;
   const record = testbedMemory(known, testbed.name);
   const wasPassed = (record.check?.fault ?? null) === null;
   record.check = { atMs: clock.uptimeMs(), fault: isPassed ? null : `its check fails: ${said}`, instance };

@@ -28,8 +28,13 @@ export interface Files {
    * False where something has this name already and is not to be replaced.
    */
   writePrivate(path: string, text: string, options: { replace: boolean }): Promise<boolean>;
-  /** Calls `onChange` when something in the directory may have changed. Hints only: a missed one must not matter. */
-  watch(directory: string, onChange: () => void): { close(): void };
+  /** Differs whenever a file was written or replaced; null if there is none or it cannot be looked at. */
+  stamp(path: string): Promise<string | null>;
+  /**
+   * Calls `onChange` when something in the directory may have changed, with its name if that is known. Hints only: a missed one
+   * must not matter.
+   */
+  watch(directory: string, onChange: (name?: string | null) => void): { close(): void };
 }
 
 export function openFiles(): Files {
@@ -68,9 +73,17 @@ export function openFiles(): Files {
       }
     },
     writePrivate,
+    stamp: async (path) => {
+      try {
+        const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+        return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+      } catch {
+        return null;
+      }
+    },
     watch: (directory, onChange) => {
       try {
-        const watcher = watch(directory, () => onChange());
+        const watcher = watch(directory, (_, name) => onChange(name));
         watcher.on("error", () => watcher.close());
         return watcher;
       } catch {

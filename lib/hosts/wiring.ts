@@ -64,12 +64,12 @@ export function openHostMinder(
   });
 }
 
-/** `socketDirectory`: the directory of ssh's sockets; each process has its own. */
+/** `connections` outlive the configuration: another call with them gives the hosts of another one. */
 export function openLabHosts(
   config: Config,
   places: HostDirectories & { base: Base },
   program: Program,
-  socketDirectory = `${places.workDirectory}/.ssh`,
+  connections: Connections,
 ): Hosts {
   const { base, workDirectory } = places;
   const { self, searchPath, surroundings } = program;
@@ -84,7 +84,6 @@ export function openLabHosts(
     environment: passedEnvironment(surroundings),
     ssh: null,
   };
-  const connections = openLabConnections(socketDirectory, program, true);
   const ssh = openFarHosts(config, connections, places, program);
   const builtIn: AgentProgram = { kind: "built-in", argv: [...self, "agent"], bmat: [...self, "bmat"] };
   return {

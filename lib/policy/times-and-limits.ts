@@ -59,6 +59,12 @@ export const limits = {
   /** Longest sleep of the loop, so a missed wake-up costs no more. An operator's word causes no wake-up. */
   sleepMs: 2 * second,
 
+  // The configuration
+  /** Its file is looked at, so that one that was saved is read even if no file event came. */
+  configMs: 10 * second,
+  /** A file that is being written is read when it has been the same for so long. */
+  configSettleMs: 500,
+
   // Agents
   /** A minder that is not told to go unlocks the testbed and exits. */
   armedMs: 2 * minute,

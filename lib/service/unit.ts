@@ -38,6 +38,8 @@ export function describeUnit(options: UnitOptions): { text: string; left: string
     // Ready once the daemon knows what runs here; alive while its loop turns.
     "Type=notify",
     `ExecStart=${word(bootScript)} run --base-dir ${word(baseDirectory)}`,
+    // The boot script becomes the executable.
+    "ExecReload=/bin/kill -HUP $MAINPID",
     "Restart=always",
     // A drained factory exits with this code (lib/commands/run.ts), and stays down.
     "RestartPreventExitStatus=90",

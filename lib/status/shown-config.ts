@@ -34,7 +34,7 @@ export function chooseShown(
     unread: config.testbeds.filter(({ name }) => testbeds.get(name) === "added"),
     remarks: isChanged
       ? [
-          `${path} was changed after the factory read it. Restart the factory to apply it; running jobs go on.`,
+          `${path} was changed after the factory read it. It reads it within seconds; what it says of it is in its log.`,
         ]
       : [],
   };

@@ -27,6 +27,16 @@ export function parseBytes(text: string): number | null {
   return measure(text, unitBytes);
 }
 
+/** As parseDurationMs() reads it, in the largest unit that needs no fraction: `2h`, `90s`. */
+export function writeDuration(ms: number): string {
+  return write(ms, unitMs, "ms");
+}
+
+/** As parseBytes() reads it: `10GB`, `4GiB`. */
+export function writeBytes(bytes: number): string {
+  return write(bytes, unitBytes, "B");
+}
+
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
 export function showDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
@@ -43,4 +53,10 @@ function measure(text: string, units: Record<string, number>): number | null {
   if (factor === undefined) return null;
   const amount = Math.round(Number(count) * factor);
   return Number.isSafeInteger(amount) ? amount : null;
+}
+
+function write(amount: number, units: Record<string, number>, least: string): string {
+  const whole = Object.entries(units).filter(([, factor]) => amount % factor === 0 && amount >= factor);
+  const [unit, factor] = whole.toSorted(([, a], [, b]) => b - a)[0] ?? [least, 1];
+  return `${amount / factor}${unit}`;
 }

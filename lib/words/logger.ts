@@ -40,14 +40,21 @@ export interface LogOptions {
   /** `people` for a terminal, `json` for a file or a supervisor. */
   format: "people" | "json";
   level: "debug" | "info" | "warn" | "error";
-  secrets: Secret[];
+  /** May grow while the log is open. */
+  secrets: readonly Secret[];
   write(line: string): void;
 }
 
 const levels = { error: 0, warn: 1, info: 3, debug: 4 };
 
 export function openLog({ clock, format, level, secrets, write }: LogOptions): Log {
-  const redact = redactor(secrets);
+  let known = secrets.length;
+  let redactKnown = redactor(secrets);
+  const redact = (text: string): string => {
+    if (secrets.length !== known) redactKnown = redactor(secrets);
+    known = secrets.length;
+    return redactKnown(text);
+  };
   const show = format === "json" ? jsonLine : peopleLine;
   const reporter: ConsolaReporter = {
     log: (entry) => {

@@ -25,7 +25,7 @@ export class Secret {
 }
 
 /** Replaces secrets, also in the forms that URLs, JSON and HTTP's basic authentication give them. */
-export function redactor(secrets: Secret[]): (text: string) => string {
+export function redactor(secrets: readonly Secret[]): (text: string) => string {
   const forms = secrets
     .map((secret) => secret.reveal())
     .filter((text) => text !== "")

@@ -22,6 +22,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStart="/opt/buildomat-factory-sp-test/libexec/boot" run --base-dir "/root/Oxide/ci/factory"
+ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartPreventExitStatus=90
 SuccessExitStatus=90

@@ -123,7 +123,7 @@ test.concurrent("status shows no testbed as free that the running factory has no
   expect((await statusOf(it)).out).not.toContain("Restart");
   it.configure({ testbeds: { "bed-2": [], "bed-3": [] } });
   const { out } = await statusOf(it);
-  expect(out).toContain("was changed after the factory read it. Restart the factory to apply it");
+  expect(out).toContain("was changed after the factory read it. It reads it within seconds");
   expect(rowOf(out, "bed-1")).toMatch(/free/);
   expect(rowOf(out, "bed-2")).toMatch(/free/);
   expect(rowOf(out, "bed-3")).toMatch(/not served .*the running factory has not read its section yet/);

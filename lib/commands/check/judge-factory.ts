@@ -16,7 +16,8 @@ export function judgeRunning({ base, troubles }: Facts, isRunning: Seen<boolean>
   return [one, warning("factory", `cannot read its last reports: ${troubles.reason}`, null)];
 }
 
-const restart = "Restart the factory to apply it: running jobs go on";
+const restart =
+  "The factory reads a saved file within seconds, and logs what it does with it; restart it if the log says that something changes with the next start";
 
 /** How the file differs from what the running factory has read. */
 export function judgeRunningConfig({ config, runningConfig }: Facts): Finding[] {
