@@ -16,7 +16,7 @@ export interface OwnUpdater {
   running: string;
 }
 
-/** What the factory itself reads of its environment, and no more. */
+/** The only variables that the factory itself reads. */
 const passed = [
   "PATH",
   "HOME",
@@ -30,7 +30,7 @@ const passed = [
 export function openOwnUpdater(
   here: ThisProcess,
   { config, base }: { config: Pick<Config, "update">; base: Base },
-  told: Pick<UpdaterOptions, "report" | "onProgress" | "signal">,
+  reporting: Pick<UpdaterOptions, "report" | "onProgress" | "signal">,
 ): OwnUpdater | null {
   const place = placeOf(here.executable);
   if (place === null) return null;
@@ -39,7 +39,7 @@ export function openOwnUpdater(
   const { env } = here.around;
   const updater = openUpdater({
     ...here,
-    ...told,
+    ...reporting,
     places,
     files,
     keys: trustedKeys,
@@ -61,7 +61,7 @@ export function openOwnUpdater(
         }),
       ),
     },
-    // The one that `service install` takes.
+    // `service install` takes the same lock.
     takeLock: () => lockStore(`${places.prefix}/install`),
   });
   return { places, updater, running: place.version };
@@ -74,16 +74,16 @@ export interface Updates extends Pick<ScheduleOptions, "look" | "setAsking" | "h
   die(error: unknown): never;
 }
 
-/** The schedule beside a daemon, if this executable is in a prefix. */
+/** Runs the schedule beside a daemon if this executable is in a prefix. */
 export function startUpdates(here: ThisProcess, updates: Updates): { stop(): Promise<void> } {
   const { config, log } = updates;
   const ended = new AbortController();
-  const told = {
+  const reporting = {
     report: (line: string) => log.info(line),
     onProgress: () => undefined,
     signal: ended.signal,
   };
-  const own = openOwnUpdater(here, updates, told);
+  const own = openOwnUpdater(here, updates, reporting);
   if (own === null) {
     if (config.update.url !== null)
       log.warn("update.url has no effect: install.sh did not install this executable");
@@ -96,7 +96,7 @@ export function startUpdates(here: ThisProcess, updates: Updates): { stop(): Pro
     ...updates,
     settings: config.update,
     running: own.running,
-    // libexec/boot says so: what it starts is started again.
+    // libexec/boot sets it: a supervisor starts the program again.
     isSupervised: here.around.env["FACTORY_BOOT"] === prefix,
   };
   const run = runSchedule(schedule, ended.signal).catch(updates.die);

@@ -1,4 +1,4 @@
-/** The hidden verb `self-test`: what this executable is, once it has read the configuration and database that it is to run with. */
+/** The hidden verb `self-test`: reads the configuration and database that it is to run with, and prints what this executable is. */
 import { type BaseArgs, findBase, readConfigWithoutToken } from "../config/locations.ts";
 import { tryReading } from "../store/file.ts";
 import { selfTestAnswer } from "../update/self-test.ts";

@@ -1,4 +1,4 @@
-/** The verb `update`: what a mirror has for this host, and to it or back. A factory that runs takes the rest over by itself. */
+/** The verb `update`: shows what a mirror has for this host, installs it, or goes back. A running factory then hands over by itself. */
 import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken } from "../config/locations.ts";
 import { isFactoryRunning } from "../store/store.ts";
@@ -28,7 +28,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   await refuseOthersPrefix(here);
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
-  // The configuration may be what the new version does not take.
+  // The new version may be refusing the configuration.
   const update = args.rollback === true ? noMirror : readConfigWithoutToken(base, surroundings).update;
   const interrupted = new AbortController();
   here.once("SIGINT", () => interrupted.abort());
@@ -79,7 +79,7 @@ export async function updateFactory(here: ThisProcess, args: UpdateArgs): Promis
   return await follow(version);
 }
 
-/** What root wrote there, its owner's factory could not replace. */
+/** The owner's factory could not replace files that root writes there. */
 async function refuseOthersPrefix({ executable, durableFiles, uid }: ThisProcess): Promise<void> {
   const prefix = placeOf(executable)?.prefix;
   const owner = prefix === undefined ? null : await durableFiles.owner(prefix);

@@ -1,13 +1,13 @@
-/** The flags of `service`. Alone in this file: the usage needs them where nothing else of the verb is loaded. */
+/** The flags of `service`, in a file of their own: the usage needs them without the rest of the verb. */
 import type { ArgsDef } from "citty";
 
 export interface ServiceArgs {
   user?: boolean;
   prefix?: string;
   "base-dir"?: string;
-  /** No systemd: the files alone. */
+  /** Installs only the files, without systemd. */
   "files-only"?: boolean;
-  /** Its bytes were proved to be a release's; else a build of this host's, named by its content. */
+  /** install.sh has checked that it is a release. Otherwise it is a build of this host, and its content names it. */
   release?: boolean;
   purge?: boolean;
   yes?: boolean;
@@ -26,9 +26,9 @@ export const serviceArgs: ArgsDef = {
     valueHint: "BASE",
     description: "the factory's directory ($FACTORY_BASE, else ~/Oxide/ci/factory)",
   },
-  "files-only": { type: "boolean", description: "without systemd: the files alone, for another supervisor" },
+  "files-only": { type: "boolean", description: "only the files, for another supervisor than systemd" },
   /** Set by install.sh. */
   release: { type: "boolean" },
-  purge: { type: "boolean", description: "uninstall: the base directory, too" },
+  purge: { type: "boolean", description: "uninstall: also the base directory" },
   yes: { type: "boolean", description: "uninstall: do not ask" },
 };

@@ -1,6 +1,6 @@
 /**
- * `service install`: puts this executable into its prefix and starts it as a service, for good. Done again it changes only what
- * differs, and never ends a daemon that has jobs.
+ * `service install`: puts this executable into its prefix and starts it as a service, now and at each boot. A second run changes
+ * only what differs, and never ends a daemon.
  */
 import { dirname } from "node:path";
 import bootScript from "../../service/boot.sh" with { type: "text" };
@@ -26,7 +26,7 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
   const lock = lockStore(`${places.prefix}/install`);
   if (lock === null) {
     throw new FactoryError(`Cannot install into ${places.prefix}: another installation is at work there`, {
-      hint: "Wait for its end",
+      hint: "Wait until it ends",
       exitCode: 75,
     });
   }
@@ -42,14 +42,14 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
   }
 }
 
-/** Whether it was not installed before, and its name. */
+/** Returns whether it is newly installed, and its name. */
 async function placeProgram(
   { durableFiles: files, executable }: ThisProcess,
   { places, link }: Installed,
   { release = false }: ServiceArgs,
 ): Promise<[boolean, string]> {
   const sha256 = await files.sha256(executable);
-  // A build of this host's has no number of its own.
+  // A build of this host has no version number of its own.
   const name = release ? version.version : `${version.version}-local.${sha256.slice(0, 12)}`;
   await places.settle();
   const mark = await places.mark(name);
@@ -57,7 +57,7 @@ async function placeProgram(
     throw new FactoryError(
       `Cannot install ${name}: it was rolled back here: ${mark.reason || "it did not start"}`,
       {
-        hint: `Install another version; or remove ${places.prefix}/boot/${name}.bad, and this one is tried again`,
+        hint: `Install another version; or remove ${places.prefix}/boot/${name}.bad to try this one again`,
         exitCode: 1,
       },
     );
@@ -73,7 +73,7 @@ async function placeProgram(
   await files.makeDirectory(dirname(places.bootScript));
   await writeChanged(files, places.bootScript, bootScript, 0o755);
   if ((await files.readLink(link)) !== places.bin) {
-    // Somebody else's file stays.
+    // A file of another program stays.
     if ((await files.size(link)) === null) {
       await files.makeDirectory(dirname(link));
       await files.setLink(link, places.bin);
@@ -142,7 +142,7 @@ export function reportInstalled(
   const what: Record<Started, string> = {
     "was running": "runs, and was left alone",
     started: "runs, and starts with this host",
-    // It sees by the link that another version is to run.
+    // It sees that the link names another version.
     "hands over": "hands over to it within seconds; its jobs run on",
     "no unit": "",
   };

@@ -1,4 +1,4 @@
-/** Where the program and its service are on this host, and which systemd has the service. */
+/** Where the program and its service are on this host, and which systemd runs the service. */
 import { resolve } from "node:path";
 import { type Base, findBase } from "../../config/locations.ts";
 import { baseDirectoryIn } from "../../service/unit.ts";
@@ -18,9 +18,9 @@ export interface Installed {
   places: Places;
   unit: string;
   unitPath: string;
-  /** The unit there is this installation's, not that of one in another prefix. */
+  /** The unit in that file belongs to this installation, not to one in another prefix. */
   hasUnit: boolean;
-  /** On people's PATH. */
+  /** In a directory that is on most users' PATH. */
   link: string;
   /** Null: `--files-only`, or a host without systemd. */
   systemd: Systemd | null;
@@ -29,8 +29,8 @@ export interface Installed {
 const { product } = version;
 
 /**
- * Without flags, what this executable itself is installed in is meant. `isNew`: it is about to be installed, which needs systemd
- * unless the files alone are wanted.
+ * Without flags it is the installation that this executable is in. `isNew`: it is about to be installed, which needs systemd unless
+ * only the files are wanted.
  */
 export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew = false): Promise<Installed> {
   const { around, uid, durableFiles: files } = here;
@@ -47,7 +47,7 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew 
   const hasNoUnit = args["files-only"] === true || (!isNew && !here.exists(runningSystemd));
   const unitText = new TextDecoder().decode((await files.readBytes(unitPath)) ?? new Uint8Array());
   const hasUnit = unitText.includes(`${prefix}/`);
-  // Where the unit says, however that was chosen when it was installed.
+  // The unit knows the base directory that the installation chose.
   const served = isNew || !hasUnit ? null : baseDirectoryIn(unitText);
   return {
     kind,
@@ -68,7 +68,7 @@ const hints: Record<string, string> = {
   EPERM: "This user may not write there: run it with sudo, or add --user",
 };
 
-/** What the system refuses is a sentence and what to do, not a stack. */
+/** Turns a refusal of the system into a FactoryError with what to do. */
 export async function orRefusal<T>(what: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
@@ -83,7 +83,7 @@ export async function orRefusal<T>(what: string, act: () => Promise<T>): Promise
   }
 }
 
-/** Jobs that are under way. */
+/** How many jobs are under way. */
 export async function countJobs({ files }: ThisProcess, { database }: Base): Promise<number> {
   const store = await openForReading(database, files);
   try {

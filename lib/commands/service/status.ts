@@ -19,7 +19,7 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
   const update = await readState(here.durableFiles, places.prefix);
   const offered = update.ready ?? update.offered;
   const known = new Set(await places.versions());
-  // What was rolled back is soon removed, and the mirror may still have it.
+  // A version that was rolled back is soon removed here, but the mirror may still offer it.
   for (const name of offered === null ? known : known.add(offered)) {
     const mark = await places.mark(name);
     if (mark?.kind !== "bad") continue;

@@ -1,4 +1,4 @@
-/** `service uninstall`: lets what runs end, and leaves nothing but the base directory; with `--purge` not even that. */
+/** `service uninstall`: waits for running jobs and removes everything but the base directory; with `--purge` also that. */
 import { FactoryError } from "../../words/failure.ts";
 import { isFactoryRunning } from "../../store/store.ts";
 import type { ThisProcess } from "../this-process.ts";
@@ -47,7 +47,7 @@ async function askWhetherSure(
   }
 }
 
-/** Nothing new is taken; the service is stopped when what runs has ended. Ctrl+C leaves it draining. */
+/** The daemon takes no new job, and the service stops when all jobs have ended. Ctrl+C leaves it draining. */
 async function endService(here: ThisProcess, { systemd, unit, base }: Installed): Promise<void> {
   if (systemd === null) return;
   const { clock, print } = here;
@@ -63,11 +63,11 @@ async function endService(here: ThisProcess, { systemd, unit, base }: Installed)
   await systemd.control("disable", "--now", unit);
 }
 
-/** What another supervisor runs is not ended here. */
+/** Does not end a factory that another supervisor runs. */
 async function needEnded(here: ThisProcess, { base, unit }: Installed): Promise<void> {
   if (await isFactoryRunning(base.database, here.files.isThere)) {
     throw new FactoryError(`Cannot uninstall: a factory runs on ${base.database}`, {
-      hint: "Send it SIGUSR1: it ends when its jobs have; what starts it again must not do so",
+      hint: "Send it SIGUSR1: it ends when its jobs have ended. Its supervisor must not start it again",
       exitCode: 1,
     });
   }
@@ -75,7 +75,7 @@ async function needEnded(here: ThisProcess, { base, unit }: Installed): Promise<
   if (jobs > 0) throw refuseWithoutDaemon(jobs, unit);
 }
 
-/** Nobody would end them, and their workers stay on the server. */
+/** Without a daemon nothing ends them, and their workers stay on the server. */
 function refuseWithoutDaemon(jobs: number, unit: string): FactoryError {
   return new FactoryError(
     `Cannot uninstall: ${jobs} ${jobs === 1 ? "job is" : "jobs are"} left to the next start of ${unit}`,
@@ -83,7 +83,7 @@ function refuseWithoutDaemon(jobs: number, unit: string): FactoryError {
   );
 }
 
-/** What the program made, and its configuration. False: the directory holds something else, and stays. */
+/** Removes what the program made, and its configuration. False: the directory holds something else, and stays. */
 async function purge({ durableFiles: files }: ThisProcess, { base }: Installed): Promise<boolean> {
   const ends = ["", "-wal", "-shm", ".lock"];
   for (const path of [base.config, ...ends.map((end) => base.database + end), `${base.directory}/work`]) {

@@ -1,4 +1,4 @@
-/** The verb `service`: which of its words was typed. */
+/** The verb `service`: calls the function of the word that was typed. */
 import { usageError } from "../command-line.ts";
 import type { ThisProcess } from "../this-process.ts";
 import { installService } from "./install.ts";
