@@ -1,4 +1,4 @@
-/** The lab of `bun run bench`: an embedded server, a factory as a process, and what its processes cost. */
+/** The lab of `bun run bench`: an embedded server, a factory as a process, and the cost of its processes. */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -23,7 +23,7 @@ function must<T>(answer: { ok: true; value: T } | { ok: false; message: string }
   return answer.value;
 }
 
-/** A factory on a server of its own; `calls` counts what it asks of the server. */
+/** A factory with its own server; `calls` counts its requests to the server. */
 export async function withFactory<T>(
   options: { agent: string; testbeds: number; bed?: string[] },
   measure: (bench: {
@@ -110,7 +110,7 @@ export async function withFactory<T>(
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const endMs = clock.uptimeMs() + 180_000;
   while (!(await condition())) {
-    if (clock.uptimeMs() > endMs) throw new Error("the bench waited three minutes for what did not come");
+    if (clock.uptimeMs() > endMs) throw new Error("the bench waited for three minutes in vain");
     await clock.sleep(20);
   }
 }
@@ -124,7 +124,7 @@ export function residentMb(pid: number): string {
   return `${(Number(kib) / 1024).toFixed(0)} MB`;
 }
 
-/** Seconds of CPU that processes have used so far: the roots, all that descends from them, and what of that has ended. */
+/** Seconds of CPU that the roots and all of their descendants have used so far, including those that have ended. */
 export function cpuSeconds(roots: number[]): number {
   const parents = new Map<number, number>();
   const ticks = new Map<number, number>();
@@ -151,7 +151,7 @@ export function processesStarted(): number {
   return Number(/^processes (\d+)/m.exec(readFileSync("/proc/stat", "latin1"))?.[1]);
 }
 
-/** Pids of this user's processes whose arguments begin so: ssh's shared connections belong to nobody. */
+/** Pids of this user's processes whose arguments begin with these. ssh's shared connections are children of no process here. */
 export function pidsOf(argumentsBegin: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -165,7 +165,7 @@ export function pidsOf(argumentsBegin: string): number[] {
     .map(Number);
 }
 
-/** A port that leads to another one, each way `delayMs` later. */
+/** A port that forwards to another one, with a delay of `delayMs` in each direction. */
 export async function delayed(port: number, delayMs: number): Promise<{ port: number; stop(): void }> {
   const sockets = new Set<Socket>();
   const server = createServer((near) => {

@@ -1,6 +1,6 @@
 /**
- * `bun run bench`: the figures of README and the closing notes, on the embedded server of this machine. Absolute times move
- * from machine to machine; compare only what ran on one.
+ * `bun run bench`: the figures of README and the closing notes, with the embedded server on this machine. Compare only figures of
+ * the same machine.
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,9 +26,9 @@ import { buildExecutable } from "./build.ts";
 const rows: [string, string, string][] = [];
 
 interface BackToBack {
-  /** From the first job's assignment to the last one's end, for each job. */
+  /** From the first job's assignment to the last job's end, divided by the number of jobs. */
   eachSeconds: string;
-  /** The longest time from the server's word that a job is over until the factory ends its instance. */
+  /** The longest time from a job's end on the server until the factory ends its instance. */
   noticedSeconds: string;
 }
 
@@ -74,7 +74,7 @@ writeFileSync(`${stub}.ts`, readFileSync(join(import.meta.dir, "../test/lab/stub
 writeFileSync(stub, `#!/bin/sh\nexec '${stub}-bun' '${stub}.ts' "$@"\n`, { mode: 0o755 });
 const sleeper = join(directory, "sleeper");
 writeFileSync(sleeper, '#!/bin/sh\n: >"$HOME/started"\nexec sleep 100000\n', { mode: 0o755 });
-/** Each can be asked for by its name. */
+/** `bun run bench NAME` runs only one of them. */
 const sections: Record<string, () => Promise<void>> = {
   start: () => {
     const versions = Array.from({ length: 10 }, () => {

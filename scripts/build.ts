@@ -1,4 +1,4 @@
-/** `bun run build`: an executable that knows its version, commit and target, and reads no stray file. */
+/** `bun run build`: an executable that knows its version, commit and target, and reads no stray files. */
 import { mkdirSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 
@@ -7,15 +7,15 @@ const root = join(import.meta.dir, "..");
 export interface Build {
   /** The file that the executable runs. */
   entry: string;
-  /** Where the executable is put. */
+  /** The path of the new executable. */
   executable: string;
-  /** As in `linux-arm64-musl`; this host's if absent. The runtime for it is fetched from npm's registry, once. */
+  /** As in `linux-arm64-musl`; this host's if absent. Its runtime is downloaded from npm's registry once. */
   target?: string;
-  /** Instead of package.json's. */
+  /** The version; package.json's if absent. */
   version?: string;
 }
 
-/** The runtime of each target. For x64 the one that needs no AVX2: testbed hosts may be old. */
+/** The runtime of each target. The x64 ones need no AVX2, because testbed hosts may be old. */
 export const runtimes: Record<string, Bun.Build.CompileTarget> = {
   "linux-x64": "bun-linux-x64-baseline",
   "linux-x64-musl": "bun-linux-x64-baseline-musl",
@@ -24,7 +24,7 @@ export const runtimes: Record<string, Bun.Build.CompileTarget> = {
   "darwin-arm64": "bun-darwin-arm64",
 };
 
-/** Says what was compiled in; throws an Error with the bundler's messages if it cannot be built. */
+/** Resolves with what was compiled in. Throws an Error with the bundler's messages. */
 export async function buildExecutable({
   entry,
   executable,
@@ -42,7 +42,7 @@ export async function buildExecutable({
     compile: {
       outfile: executable,
       ...(runtime === undefined ? {} : { target: runtime }),
-      // The executable runs wherever its user stands: what lies there must neither run code in it nor change its environment.
+      // Files in the user's working directory must not run code in the executable or change its environment.
       autoloadBunfig: false,
       autoloadDotenv: false,
       autoloadTsconfig: false,
@@ -74,7 +74,7 @@ function reportHeader(): object {
   return hasHeader && typeof report.header === "object" && report.header !== null ? report.header : {};
 }
 
-/** The commit's hash, with `-dirty` where the tree differs from it; `unknown` outside a repository or without git. */
+/** The commit's hash, with `-dirty` if the tree differs from it; `unknown` outside a repository or without git. */
 export function commit(): string {
   const hash = git("rev-parse", "--short=12", "HEAD");
   if (hash === null) return "unknown";

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the factory, or brings an installation up to date: fetches the executable for this host, verifies it, and hands over to
-# it (`setup`, `service install`). Done again it changes only what differs. `--help` shows the flags.
-# All of it is one command in braces: a shell that got only a part of it does nothing.
+# Installs or updates the factory: downloads the executable for this host, verifies it, and hands over to it (`setup`,
+# `service install`). A second run changes only what differs. `--help` shows the flags.
+# The whole script is one command in braces: a shell that got only a part of it does nothing.
 {
 set -u
 umask 022
@@ -9,7 +9,7 @@ umask 022
 unset BUN_OPTIONS BUN_BE_BUN
 product=buildomat-factory-sp-test
 version='' artifacts=''
-# What a release has, a line each: target, path, size, its hash, the hash of the executable in it. scripts/release.ts writes it:
+# The artifacts of a release, one a line: target, path, size, hash, hash of the executable in it. scripts/release.ts writes them:
 # @artifacts@
 
 usage() {
@@ -94,7 +94,7 @@ bin=$prefix/bin/$product
 wants_service=$service has_systemd=yes
 [ -d /run/systemd/system ] || has_systemd=no service=no
 
-# hand_over PROGRAM WORDS: to the executable, which may ask; the script itself may be on standard input.
+# hand_over PROGRAM WORDS: runs the executable, which may ask questions; the script itself may be on standard input.
 hand_over() {
   if [ ! -t 0 ] && [ -t 1 ] && (: </dev/tty) 2>/dev/null; then "$@" </dev/tty; else "$@"; fi
 }
@@ -111,8 +111,8 @@ with_places() {
 
 if [ "$uninstall" = yes ]; then
   [ -e "$bin" ] || [ ! -e "$prefix/libexec/boot" ] ||
-    die "the installation in $prefix is damaged" 'Install it again, which puts it right, and uninstall then'
-  [ -e "$bin" ] || die "nothing is installed in $prefix" '--prefix and --user say which installation is meant'
+    die "the installation in $prefix is damaged" 'Install it again to repair it, and then uninstall'
+  [ -e "$bin" ] || die "nothing is installed in $prefix" '--prefix and --user choose the installation'
   [ "$dry" = no ] || { say "Would remove the service, $prefix$([ "$purge" = no ] || say " and ${asked_base:-its base directory}")" && exit 0; }
   set -- service uninstall
   [ "$purge" = no ] || set -- "$@" --purge
@@ -149,7 +149,7 @@ if [ "$checkout" = yes ]; then
     [ ! -e "$directory" ] || [ -w "$directory" ] ||
       die "this user cannot write to $directory, where it is built" 'Run it as the owner of the checkout, or from a checkout of your own'
   done
-  has npx || die 'npx is not there, which fetches Bun to build with' 'Install Node.js with npm, or install a release'
+  has npx || die 'npx is not there, and the build needs it to get Bun' 'Install Node.js with npm, or install a release'
   from="the checkout $root"
 else
   [ -n "$artifacts" ] || die 'this install.sh is not of a release' 'Add --from-checkout, or use the install.sh of a release'
@@ -158,13 +158,13 @@ else
   [ -n "$row" ] || die "release $version has nothing for $target" "It has: $(printf '%s\n' "$artifacts" | sed 's/ .*//' | tr '\n' ' ')"
   path=${row#* } path=${path%% *} size=${row#* * } size=${size%% *} hash=${row#* * * } hash=${hash%% *} executable_hash=${row##* }
   [ -n "$url$offline" ] || { [ -f "$script_directory/$path" ] && offline=$script_directory; }
-  [ -n "$url$offline" ] || die 'where the release is was not said' 'Add --url URL, or --offline DIR'
+  [ -n "$url$offline" ] || die 'it is not known where the release is' 'Add --url URL, or --offline DIR'
   from=${offline:-$url}/$path
   has sha256sum || has shasum || has openssl ||
     die 'neither sha256sum, shasum nor openssl is there' 'Without one of them nothing can be verified: install one'
-  has gzip || die 'gzip is not there' 'Install it: what is released is packed with it'
+  has gzip || die 'gzip is not there' 'Install it: the release is packed with it'
 fi
-# What setup would miss is said before anything is built or fetched.
+# Report what setup would miss before anything is built or downloaded.
 if [ ! -f "$base/config.toml" ] && ! { [ -t 1 ] && { [ -t 0 ] || (: </dev/tty) 2>/dev/null; }; }; then
   missing=''
   case " $* " in *' --server-url '*) ;; *) missing='--server-url URL' ;; esac
@@ -189,7 +189,7 @@ clean() {
 trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-# What a run that was killed left behind.
+# Remove what a killed run left behind.
 for left in "$prefix"/staging/install.*; do
   [ ! -d "$left" ] || kill -0 "${left##*.}" 2>/dev/null || rm -rf "$left"
 done
@@ -203,7 +203,7 @@ hash_of() {
   if has sha256sum; then sha256sum <"$1"; elif has shasum; then shasum -a 256 <"$1"; else openssl dgst -sha256 -r <"$1"; fi | sed 's/ .*//'
 }
 
-# fetch URL FILE: with bytes and the time left on a terminal; little more than what was released, whatever the server sends.
+# fetch URL FILE: shows bytes and the time left on a terminal, and stops a little above the size that was released.
 fetch() {
   has curl || has wget || die 'neither curl nor wget is there' 'Install one, or copy the release here and use --offline'
   (
@@ -214,7 +214,7 @@ fetch() {
     elif [ -t 2 ]; then
       wget -T 60 -O "$2" "$1"
     else
-      # Quiet, it does not say why it failed.
+      # A quiet wget does not say why it failed.
       wget -T 60 -O "$2" "$1" 2>"$staging/said" || { grep -v -e '^--' -e '^ *[0-9]*K ' -e '^$' "$staging/said" >&2 && false; }
     fi
   )
@@ -237,7 +237,7 @@ else
   else
     say "Fetching $from, $((size / 1000000)) MB"
     fetch "$url/$path" "$staging/packed" ||
-      die "cannot fetch $url/$path" 'See the line above. https_proxy names a proxy, CURL_CA_BUNDLE a certificate authority; TLS needs a right clock'
+      die "cannot fetch $url/$path" 'See the line above. https_proxy names a proxy, CURL_CA_BUNDLE a certificate authority; TLS needs a correct clock'
   fi
   [ "$(hash_of "$staging/packed")" = "$hash" ] ||
     die "$path is not what was released: it has $(($(wc -c <"$staging/packed"))) bytes of $size, or others" 'It was cut short or replaced: try again, or another mirror'

@@ -33,15 +33,15 @@ import { buildExecutable, commit, runtimes } from "./build.ts";
 
 const root = join(import.meta.dir, "..");
 const trustedKeys = join(root, "lib/update/trusted-keys.json");
-/** So many older releases stay on offer, for `update --to`. */
+/** How many older releases stay on offer, for `update --to`. */
 const olderOffered = 5;
 const dayMs = 86_400_000;
 
 export interface ReleaseOptions {
   directory: string;
-  /** Null: nothing is built, and what is there is offered with what `revoke` and `floor` say. */
+  /** Null: builds nothing, and offers the existing releases with `revoke` and `floor`. */
   version: string | null;
-  /** Of what is built, if that is not this checkout. */
+  /** The commit of what is built; this checkout's if absent. */
   commit?: string;
   targets: string[];
   /** PEM. */
@@ -51,13 +51,13 @@ export interface ReleaseOptions {
   expiresDays: number;
   floor: string | null;
   revoke: { version: string; reason: string }[];
-  /** Gives an executable, which is built from this checkout otherwise. */
+  /** Makes an executable; if absent, it is built from this checkout. */
   build?(target: string, executable: string): Promise<unknown>;
 }
 
 const sha256 = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
 
-/** Adds a version to the directory, and offers it before those that are there. */
+/** Adds a version to the directory and its manifest. */
 export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
   const { directory, version, targets } = options;
   const before = readBefore(directory);
@@ -66,7 +66,7 @@ export async function makeRelease(options: ReleaseOptions): Promise<Manifest> {
     throw new Error(`${version} is released already: a release is never changed`);
   }
   const added = { version, commit: options.commit ?? commit(), db: tables };
-  // A manifest that no updater reads would stop the updates of all hosts: it is tried before anything is built.
+  // A manifest that no updater can read would stop the updates of all hosts, so check it before anything is built.
   const planned = targets.map((target): [string, Artifact] => [target, plan(target, version)]);
   composeManifest(options, before, { ...added, artifacts: Object.fromEntries(planned) });
   const artifacts: Record<string, Artifact> = {};
@@ -82,14 +82,14 @@ function writeRelease({ directory, version, privateKeys }: ReleaseOptions, manif
   );
   if (offered === undefined) rmSync(join(directory, "install.sh"), { force: true });
   else writeInstaller(directory, offered.version, offered.artifacts);
-  // The manifest last: what it names is there.
+  // The manifest last: then everything that it names exists.
   publish(join(directory, "manifest.json"), bytes);
   publish(join(directory, "manifest.sig"), signManifest(bytes, privateKeys));
   writeSums(directory, manifest);
   return manifest;
 }
 
-/** Whole or not at all: a server may be serving the directory, and the next release begins with what is there. */
+/** Replaces a file by one rename: a server may be serving the directory, and the next release starts from these files. */
 function publish(path: string, content: Uint8Array | string): void {
   writeFileSync(`${path}.new`, content);
   renameSync(`${path}.new`, path);
@@ -107,7 +107,7 @@ function composeManifest(
     spec,
     product: own.name,
     channel: added === null ? (before?.channel ?? channel) : channel,
-    // Counts on even if the directory is lost.
+    // Larger than all before it even if the directory is lost.
     sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
     issued: new Date(issuedMs).toISOString(),
     expires: Number.isNaN(expires.getTime()) ? "" : expires.toISOString(),
@@ -122,7 +122,7 @@ function composeManifest(
   return manifest;
 }
 
-/** What its size and hashes will be is known only when it is built. */
+/** Its size and hashes are not known before it is built. */
 function plan(target: string, version: string): Artifact {
   const [size, hash] = [1, "0".repeat(64)];
   return { path: pathOf(target, version), size, sha256: hash, executable: { size, sha256: hash } };
@@ -142,7 +142,7 @@ async function makeArtifact(
 ): Promise<Artifact> {
   const scratch = mkdtempSync(join(tmpdir(), "release-"));
   try {
-    // Its own name is in the executable: the same for each release.
+    // The executable contains its own name, so that is the same for each release.
     const executable = join(scratch, own.name);
     if (build === undefined)
       await buildExecutable({ entry: join(root, "factory.ts"), executable, target, version });
@@ -164,7 +164,7 @@ async function makeArtifact(
   }
 }
 
-/** The line `# @artifacts@` of scripts/install.sh becomes what this release has: target, path, size, hash, hash when unpacked. */
+/** Replaces the line `# @artifacts@` of scripts/install.sh with this release's target, path, size, hash and unpacked hash. */
 function writeInstaller(directory: string, version: string, artifacts: Record<string, Artifact>): void {
   const template = join(root, "scripts/install.sh");
   if (!existsSync(template)) return;
@@ -188,7 +188,7 @@ function writeSums(directory: string, { releases }: Manifest): void {
 const publicKeyOf = (pem: string): string =>
   createPublicKey(createPrivateKey(pem)).export({ format: "der", type: "spki" }).toString("base64");
 
-/** Writes a new private key to `path`, for its owner alone, and adds the public one to `trusted`. Never over another file. */
+/** Writes a new private key to `path`, which must not exist, readable only by its owner, and adds the public one to `trusted`. */
 export function makeKey(path: string, trusted: string): string {
   const { privateKey } = generateKeyPairSync("ed25519");
   const pem = privateKey.export({ format: "pem", type: "pkcs8" });
@@ -223,7 +223,7 @@ const usage = `Usage: release DIRECTORY --key FILE [flags]
   --revoke V          takes a version back; may be repeated. Builds nothing unless --version is given
   --because TEXT      why it is revoked, for the hosts' users
   --floor V           no host installs an older one. Builds nothing unless --version is given
-  --expires-days N    when hosts take the directory for stale (90)
+  --expires-days N    after how many days hosts refuse the manifest as stale (90)
 release keys new FILE     makes a key, and trusts it in lib/update/trusted-keys.json
 release keys show [FILE]  shows the public keys that are trusted, or FILE's`;
 
@@ -269,7 +269,7 @@ async function main(words: string[]): Promise<void> {
   const trusted = JSON.parse(readFileSync(trustedKeys, "utf8")) as string[];
   if (!privateKeys.map(publicKeyOf).some((key) => trusted.includes(key))) {
     throw new Error(
-      "What is built would not trust this key: `keys new` adds one to lib/update/trusted-keys.json",
+      "This build would not trust the key: `keys new` adds one to lib/update/trusted-keys.json",
     );
   }
   const isNew = values.version !== undefined || (values.revoke.length === 0 && values.floor === undefined);

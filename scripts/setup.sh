@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up a factory: the executable's `setup`, beside this script or built in dist/, else run from this checkout with Bun.
+# Sets up a factory with the `setup` of the executable beside this script or in dist/, else from this checkout with Bun.
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 root=$(dirname -- "$here")

@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 /** A short name: the path of a socket below it has at most 103 bytes. */
 const own = mkdtempSync(join(tmpdir(), "t-"));
-// As /tmp: some tests run as other users.
+// The mode of /tmp, because some tests run as other users.
 chmodSync(own, 0o1777);
 const skippedName = ".skipped";
 const skippedPath = join(own, skippedName);
@@ -17,9 +17,9 @@ const shared = new Set([tmpdir(), "/tmp"]);
 const before = new Map([...shared].map((place) => [place, new Set(readdirSync(place))]));
 const isCi = process.env["CI"] === "true";
 
-// Ctrl+C reaches the tests too, which then end; what is below must still be done.
+// Ctrl+C reaches the tests too, and ends them. The rest of this script must still run.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => run.kill(signal));
-// Concurrent tests start factories and agents: of more at once, none would be in time on a slow machine.
+// Concurrent tests start factories and agents: more at once would miss their deadlines on a slow machine.
 const words = ["test", "--dots", "--max-concurrency=4", ...process.argv.slice(2)];
 const run = Bun.spawn([process.execPath, ...words], {
   stdio: ["inherit", "inherit", "inherit"],
@@ -38,7 +38,7 @@ for (const [need, count] of counts) {
 const left = readdirSync(own)
   .filter((name) => name !== skippedName && !isOfBun(name))
   .map((name) => join("$TMPDIR", name));
-// Elsewhere another run of the tests may be at work.
+// In another directory, another run of the tests may be at work.
 if (isCi) for (const place of shared) left.push(...newIn(place));
 if (left.length > 0) {
   console.log(`left behind by the tests: ${left.join(" ")}`);
