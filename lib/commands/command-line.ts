@@ -42,7 +42,7 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   }
   const usualCommand = commands[usual];
   if (first === "--help" || first === "-h" || first === "help") {
-    print(await renderUsage(tree(program)));
+    print(await renderUsage(commandTree(program)));
     if (usualCommand !== undefined) {
       print(`\nWithout a command, as for \`${usual}\`:`);
       print(await renderUsage(definition(usual, usualCommand)));
@@ -53,13 +53,13 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   const name = isFlag ? usual : first;
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
-    const near = nearestWord(name, Object.keys(tree(program).subCommands ?? {}));
+    const near = nearestWord(name, Object.keys(commandTree(program).subCommands ?? {}));
     throw usageError(`Unknown command "${name}"${near === null ? "" : `; did you mean ${near}?`}`);
   }
   const rest = isFlag ? words : words.slice(1);
   if (command.takesRest === true) return await command.run(here, {}, rest);
   if (rest.includes("--help") || rest.includes("-h")) {
-    print(await renderUsage(definition(name, command), tree(program)));
+    print(await renderUsage(definition(name, command), commandTree(program)));
     const examples = (command.examples ?? []).map(([line, what]) => ["", `${program.name} ${line}`, what]);
     if (examples.length > 0) print(["EXAMPLES\n", ...alignColumns(examples), ""].join("\n"));
     return 0;
@@ -115,7 +115,12 @@ function definition(
   return { meta: { name, description }, args: Object.fromEntries(shown) };
 }
 
-function tree<Here>({ name, description, commands }: CommandLine<Here>): CommandDef {
+/** The program and its visible commands. */
+export function commandTree<Here>({
+  name,
+  description,
+  commands,
+}: Pick<CommandLine<Here>, "name" | "description" | "commands">): CommandDef {
   const shown = Object.entries(commands).filter(([, { isHidden }]) => isHidden !== true);
   return {
     meta: { name, description },

@@ -155,6 +155,26 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: jsonArgs,
     run: async (here, args) => await (await import("./self-test.ts")).testItself(here, args),
   },
+  complete: {
+    description: "Print the script with which a shell completes verbs, flags and testbeds: bash, zsh or fish",
+    takesRest: true,
+    examples: [
+      ["complete bash >~/.local/share/bash-completion/completions/buildomat-factory-sp-test", "for bash"],
+      ["complete fish >~/.config/fish/completions/buildomat-factory-sp-test.fish", "for fish"],
+    ],
+    run: async (here, _, words) => await (await import("./complete/complete.ts")).complete(words, here),
+  },
+  man: {
+    description: "Print the manual page, made of the same texts as --help",
+    examples: [
+      ["man | man -l -", "shows it"],
+      ["man >/usr/local/share/man/man1/buildomat-factory-sp-test.1", "installs it"],
+    ],
+    run: async ({ print }) => {
+      print((await import("./man.ts")).manPage());
+      return 0;
+    },
+  },
   schema: {
     description: "Print the JSON Schema of config.toml, for editors; setup puts a copy beside the file",
     examples: [

@@ -36,6 +36,7 @@ const needs = {
   dash: programs("dash", "dash"),
   fish: programs("fish", "fish"),
   ksh93: programs("ksh93u+m", "ksh93"),
+  man: programs("man-db groff-base", "man", "groff"),
   openssl: programs("openssl", "openssl"),
   ps: programs("procps", "ps"),
   script: programs("bsdutils", "script"),
