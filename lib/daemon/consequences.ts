@@ -12,6 +12,7 @@ import { describeEnd } from "./end-log-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
 import { takeCheck } from "./server-findings.ts";
 import { blame, isAtFault, isOutdated, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
+import { finish } from "./job-entry.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
 import { commitTroubles } from "./trouble.ts";
@@ -153,7 +154,7 @@ async function end(factory: Needs, instance: Instance, why: End): Promise<Outcom
   const { known, clock } = factory;
   const { testbed, job, target, leasedAt } = instance;
   const { tried } = memoryOf(known, instance);
-  const dropped = advance(factory, instance, { phase: "dropped", ...endedBy(why), endedMs: clock.wallMs() });
+  const { ended: dropped } = finish(factory, instance, { phase: "dropped", ...endedBy(why) }, null);
   known.server.lastSettledMs = clock.uptimeMs();
   logFor(factory, dropped).warn(`the job was not begun here: ${endText(why)}`);
   const { lease } = endRules[why.cause];
@@ -219,22 +220,12 @@ function free(
   { record, left }: Extract<Learnt, { kind: "deleted" }>,
 ): Outcome {
   if (left !== null) logFor(factory, instance).warn(`cannot tidy up: ${left}`);
-  const ranMs = ranMsOf(factory, instance);
-  const ended = advance(factory, instance, { phase: "destroyed", endedMs: factory.clock.wallMs() });
+  const { ended, entry } = finish(factory, instance, { phase: "destroyed" }, record);
   // Its host answered just now.
   if (instance.place.way === "ssh" && !instance.isCleared)
     commitTroubles(factory, new Map([[instance.testbed, null]]));
-  const { isLost, line } = describeEnd(ended, record, ranMs);
   const log = logFor(factory, ended);
-  if (isLost) log.warn(line);
-  else log.info(line);
+  if (entry.result === "lost") log.warn(describeEnd(entry));
+  else log.info(describeEnd(entry));
   return done;
-}
-
-/** Where the end was decided by an earlier run, until now. */
-function ranMsOf({ known, clock }: Needs, instance: Instance): number | null {
-  const { wentAt } = instance;
-  const { isFromEarlierBoot, endsAtMs } = memoryOf(known, instance);
-  if (wentAt === null || wentAt.bootId !== clock.bootId || isFromEarlierBoot) return null;
-  return (endsAtMs ?? clock.uptimeMs()) - wentAt.uptimeMs;
 }

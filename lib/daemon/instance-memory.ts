@@ -6,6 +6,7 @@ import type { KnownServer } from "../policy/server-view.ts";
 import type { IdleSpan } from "../runner/idle-board.ts";
 import type { Store } from "../store/store.ts";
 import { type Changes, type Instance, instanceName, isOpen } from "../words/domain.ts";
+import type { Noted } from "../words/journal.ts";
 import { type TestbedRecords, testbedMemory } from "./testbed-memory.ts";
 
 /** A look, and what the next one is compared with. */
@@ -83,16 +84,17 @@ export function isTaken({ known }: { known: InstanceRecords }, worker: string): 
 }
 
 /**
- * Commits what changed of an instance, then knows it. The row that it starts from is the latest one: a list may have shown
+ * Commits what changed of an instance, and what the journal says of that, then knows it. The row that it starts from is the latest one: a list may have shown
  * that the worker is online since the action began.
  */
 export function advance<I extends Instance, C extends Changes>(
   { store, known }: { store: Store; known: InstanceRecords & TestbedRecords & { server: KnownServer } },
   instance: I,
   changes: C,
+  noted?: Noted,
 ): C extends { phase: Exclude<Instance["phase"], I["phase"]> } ? Instance : I {
   const record = memoryOf(known, instance);
-  const next = store.advance(record.row, changes);
+  const next = store.advance(record.row, changes, noted);
   record.row = next;
   if (changes.isOnline === true) testbedMemory(known, next.testbed).rest = null;
   if (!isOpen(next.phase)) {

@@ -1,6 +1,5 @@
 /** What this process knows, as one snapshot for whoever asks on the control socket. */
 import type { Observation } from "../policy/observation.ts";
-import { noPast } from "../status/job-view.ts";
 import { liveSnapshot } from "../status/live-snapshot.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { version } from "../words/version.ts";
@@ -19,7 +18,7 @@ export function takeSnapshot(
     wallMs,
     factory: { version: version.version, startedMs: wallMs - ranMs, database },
     remarks: known.remarks,
-    past: noPast,
+    past: known.pastJobs,
     jobs: lookup(known.instances, ({ endsAtMs }) => ({ name: null, silentMs: null, endsAtMs })),
     testbeds: lookup(known.testbeds, ({ trouble, endedMs }) => ({ trouble, endedMs })),
   });

@@ -12,6 +12,7 @@ import { fieldsOf, type Log, logAbout } from "../words/logger.ts";
 import type { HostFaults, Lookup, Observation, PendingLease } from "../policy/observation.ts";
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
 import type { SpRunnerApi } from "../runner/sp-runner.ts";
+import { countedJobs, PastJobs } from "../status/past-jobs.ts";
 import type { Store } from "../store/store.ts";
 import { type InstanceMemory, openInstances, remember } from "./instance-memory.ts";
 import { type TestbedMemory, testbedMemory } from "./testbed-memory.ts";
@@ -38,6 +39,7 @@ export class Memory {
   leases: PendingLease[] = [];
   /** About config.toml, for people: a mistake in it, or what of it is not in use yet. */
   remarks: string[] = [];
+  pastJobs = new PastJobs();
   /** A commit failed, and none was tried since. */
   isStoreFailing = false;
   /** What the last look at this host found. */
@@ -65,13 +67,14 @@ export class Memory {
 export type Factory = Parts & { known: Memory };
 
 export function openMemory(
-  store: Pick<Store, "open" | "health" | "troubles" | "intents">,
+  store: Pick<Store, "open" | "health" | "troubles" | "intents" | "lastJobs">,
   clock: Pick<Clock, "bootId" | "uptimeMs" | "wallMs">,
 ): Memory {
   const known = new Memory();
   for (const row of store.open()) remember(known, row);
   for (const [name, health] of store.health()) testbedMemory(known, name).health = health;
   for (const [name, trouble] of store.troubles()) testbedMemory(known, name).trouble = trouble;
+  for (const entry of store.lastJobs(countedJobs)) known.pastJobs.take(entry);
   const moment = { now: now({ clock }), wallMs: clock.wallMs() };
   for (const [name, intent] of store.intents()) {
     const until = intent.until === null ? null : inThisBoot(intent.until, moment);

@@ -16,8 +16,6 @@ export interface Past {
   took(jobName: string, testbed: string): readonly number[];
 }
 
-export const noPast: Past = { recent: () => [], took: () => [] };
-
 /** A moment on the wall clock; null: one of another boot. */
 export function wallOf(moment: Moment | null, { now, wallMs }: Present): number | null {
   const agoMs = moment === null ? null : elapsedMs(moment, now);

@@ -47,7 +47,7 @@ const migrations = [
      id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, what TEXT NOT NULL, testbed_name TEXT, job TEXT, job_name TEXT,
      entry TEXT NOT NULL
    ) STRICT;
-   CREATE INDEX factory_journal_testbed ON factory_journal (testbed_name, at_ms);
+   CREATE INDEX factory_journal_testbed ON factory_journal (testbed_name);
    CREATE INDEX factory_journal_at ON factory_journal (at_ms);
    CREATE INDEX factory_journal_job ON factory_journal (job) WHERE job IS NOT NULL;`,
 ];

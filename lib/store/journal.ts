@@ -1,7 +1,16 @@
 /** The journal's rows: written with the commit that they tell of, read by `history` and by what is made of it. */
 import type { Database } from "bun:sqlite";
-import { entrySchema, type JournalQuery, type Noted, type Recorded } from "../words/journal.ts";
+import {
+  entrySchema,
+  type JobEntry,
+  type JournalQuery,
+  type Noted,
+  type Recorded,
+} from "../words/journal.ts";
 import { hasTable } from "./file.ts";
+import { json } from "./row.ts";
+
+const entryOf = json(entrySchema);
 
 export function note(database: Database, { atMs, entry }: Noted): void {
   const { testbed = null, job = null, jobName = null } = entry as Partial<Record<string, string | null>>;
@@ -34,9 +43,28 @@ export function readJournal(database: Database, query: JournalQuery): Recorded[]
     )
     .all(given as Record<string, string | number>);
   return rows.toReversed().flatMap(({ id, at_ms: atMs, entry }) => {
-    const parsed = entrySchema.safeParse(JSON.parse(entry));
+    const parsed = entryOf.safeParse(entry);
     return parsed.success ? [{ id, atMs, entry: parsed.data }] : [];
   });
+}
+
+/** The last `most` jobs of each testbed, in the order of their ends. It reads no more rows than that. */
+export function lastJobs(database: Database, most: number): JobEntry[] {
+  if (!hasTable(database, "factory_journal")) return [];
+  const testbeds = database
+    .query<{ name: string }, []>(
+      `WITH RECURSIVE testbed (name) AS (
+         SELECT min(testbed_name) FROM factory_journal
+         UNION ALL
+         SELECT (SELECT min(testbed_name) FROM factory_journal WHERE testbed_name > name)
+         FROM testbed WHERE name IS NOT NULL)
+       SELECT name FROM testbed WHERE name IS NOT NULL`,
+    )
+    .all();
+  return testbeds
+    .flatMap(({ name: testbed }) => readJournal(database, { testbed, what: ["job"], most }))
+    .toSorted((one, other) => one.id - other.id)
+    .flatMap(({ entry }) => (entry.what === "job" ? entry : []));
 }
 
 /** Deletes up to `most` entries from before `beforeMs`. Returns the count. */

@@ -13,6 +13,16 @@ import { type EndCause, endCauses } from "../words/end-cause.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import { Secret } from "../words/secret.ts";
 
+/** A value in a column of text. */
+export const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
+  z.preprocess((text, context): unknown => {
+    try {
+      return typeof text === "string" ? JSON.parse(text) : text;
+    } catch (error) {
+      context.addIssue({ code: "custom", message: errorText(error) });
+      return z.NEVER;
+    }
+  }, schema) as z.ZodType<T>;
 export const momentSchema = z.object({ bootId: z.string(), uptimeMs: z.number() });
 const located = { directory: z.string(), agent: z.enum(["external", "built-in"]) };
 const sshHost = z.object({
@@ -33,11 +43,6 @@ export const placeSchema = z.discriminatedUnion("way", [
 const rustPlaceSchema = z
   .object({ ...located, way: z.enum(["local", "ssh", "sp-runner", "unknown"]) })
   .transform(({ way: at, ...rest }) => ({ ...rest, way: "rust" as const, at }));
-const json = <T>(schema: z.ZodType<T>): z.ZodType<T> =>
-  z.preprocess(
-    (text): unknown => (typeof text === "string" ? JSON.parse(text) : text),
-    schema,
-  ) as z.ZodType<T>;
 const rowSchema = z.object({
   testbed_name: z.string(),
   seq: z.number().int(),

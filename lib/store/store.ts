@@ -14,13 +14,13 @@ import {
   type Trouble,
 } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
-import type { JournalQuery, Noted, Recorded } from "../words/journal.ts";
+import type { JobEntry, JournalQuery, Noted, Recorded } from "../words/journal.ts";
 import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
 import { readHealth, readTroubles, writeHealth, writeTrouble } from "./health.ts";
 import { checked, columnsOf, insert, instanceOf } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { readIntents, writeIntent } from "./intents.ts";
-import { note, pruneJournal, readJournal } from "./journal.ts";
+import { lastJobs, note, pruneJournal, readJournal } from "./journal.ts";
 import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 
@@ -49,6 +49,8 @@ export interface Store {
   /** Commits entries of the journal. */
   note(noted: Noted[]): void;
   journal(query: JournalQuery): Recorded[];
+  /** The last so many jobs of each testbed, in the order of their ends. */
+  lastJobs(most: number): JobEntry[];
   pruneJournal(beforeMs: number, most: number): number;
   health(): Map<string, Health>;
   setHealth(testbed: string, health: Health | null): void;
@@ -70,7 +72,16 @@ export interface Store {
 /** The part that can be used while a factory may be writing. */
 export type StoreReader = Pick<
   Store,
-  "open" | "latest" | "ended" | "health" | "troubles" | "intents" | "journal" | "configSummary" | "close"
+  | "open"
+  | "latest"
+  | "ended"
+  | "health"
+  | "troubles"
+  | "intents"
+  | "journal"
+  | "lastJobs"
+  | "configSummary"
+  | "close"
 >;
 
 /** Opens or creates the file, and takes over the Rust factory's rows. */
@@ -220,6 +231,7 @@ function storeOn(database: Database): Store {
       );
     },
     journal: (query) => readJournal(database, query),
+    lastJobs: (most) => lastJobs(database, most),
     pruneJournal: (beforeMs, most) => {
       let count = 0;
       commit(() => void (count = pruneJournal(database, beforeMs, most)));

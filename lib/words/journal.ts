@@ -34,8 +34,11 @@ const jobSchema = z.object({
   /** When the job was submitted to the server: the time in its ULID. */
   queuedMs: time,
   leasedMs: ms,
-  /** When its agent was told to go. */
+  /** Its agent was told to go. */
+  isStarted: z.boolean(),
+  /** When that was; null: it was not, or nobody knows. */
   wentMs: time,
+  /** When its end was decided. The entry is made when its testbed is free. */
   endedMs: ms,
   result: z.enum(jobResults),
   /** Null: another version of this program knew it. */

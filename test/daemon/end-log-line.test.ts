@@ -3,9 +3,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeEnd } from "../../lib/daemon/end-log-line.ts";
+import { judgeEnd } from "../../lib/daemon/job-entry.ts";
 import type { EndRecord } from "../../lib/hosts/minder/minder-answer.ts";
 import { readTidy } from "../../lib/hosts/minder/answer-parser.ts";
 import type { EndCause } from "../../lib/words/end-cause.ts";
+import type { JobResult } from "../../lib/words/journal.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "../lab/lab.ts";
 import { openRunnerLab } from "../lab/sp-runner-lab.ts";
 import { until } from "../lab/until.ts";
@@ -14,44 +16,54 @@ setDefaultTimeout(60_000);
 
 const named: EndRecord = { jobName: "power on", verdict: null };
 const done = (is: "completed" | "failed", why = ""): EndRecord => ({ ...named, verdict: { is, why } });
-const wentAt = { bootId: "b", uptimeMs: 1 };
 
-test.each<[string, EndCause, EndRecord | null]>([
-  ['bed-1: job "power on" completed after 12 s', "job done", done("completed")],
-  ['bed-1: job "power on" completed after 12 s', "worker recycled", done("completed")],
+const judged = (
+  endCause: EndCause,
+  record: EndRecord | null,
+  {
+    isStarted = true,
+    wentMs = isStarted ? 1_000 : null,
+  }: { isStarted?: boolean; wentMs?: number | null } = {},
+): { result: JobResult; line: string } => {
+  const end = judgeEnd({ endCause, endReason: "the agent was killed" }, isStarted, record);
+  return {
+    result: end.result,
+    line: describeEnd({ ...end, testbed: "bed-1", isStarted, wentMs, endedMs: 13_000 }),
+  };
+};
+
+test.each<[string, JobResult, EndCause, EndRecord | null]>([
+  ['bed-1: job "power on" completed after 12 s', "passed", "job done", done("completed")],
+  ['bed-1: job "power on" completed after 12 s', "passed", "worker recycled", done("completed")],
   [
     'bed-1: job "power on" failed after 12 s: task "x": exit code 3',
+    "failed",
     "job done",
     done("failed", 'task "x": exit code 3'),
   ],
-  ['bed-1: job "power on" ended after 12 s', "job done", named],
+  ['bed-1: job "power on" ended after 12 s', "ended", "job done", named],
   [
     `bed-1: job "power on" was cancelled after 12 s: by its owner, an administrator or the server's time limit`,
+    "cancelled",
     "worker recycled",
     named,
   ],
   // Without the agent's files a job that failed looks like one that was cancelled.
-  ["bed-1: the job ended after 12 s", "worker recycled", { jobName: null, verdict: null }],
-  ["bed-1: the job ended after 12 s", "worker recycled", null],
-  ["bed-1: the job was lost after 12 s: the agent was killed", "agent killed", null],
-])("describeEnd() %s", (line, endCause, record) => {
-  const end = describeEnd(
-    { testbed: "bed-1", endCause, endReason: "the agent was killed", wentAt },
-    record,
-    12_000,
-  );
-  expect(end).toEqual({ line, isLost: line.includes("lost") });
+  ["bed-1: the job ended after 12 s", "ended", "worker recycled", { jobName: null, verdict: null }],
+  ["bed-1: the job ended after 12 s", "ended", "worker recycled", null],
+  ["bed-1: the job was lost after 12 s: the agent was killed", "lost", "agent killed", null],
+])("describeEnd() and the journal agree: %s", (line, result, endCause, record) => {
+  expect(judged(endCause, record)).toEqual({ line, result });
 });
 
 test("describeEnd() claims no time that nobody knows, and says that a job was never started", () => {
-  const end = { testbed: "bed-1", endCause: "job too long" as const, endReason: "it expired" };
-  expect(describeEnd({ ...end, wentAt }, named, null).line).toBe(
-    'bed-1: job "power on" was lost: it expired',
+  expect(judged("job too long", named, { wentMs: null }).line).toBe(
+    'bed-1: job "power on" was lost: the agent was killed',
   );
-  expect(describeEnd({ ...end, wentAt: null }, null, null).line).toBe(
-    "bed-1: the job was lost before it was started: it expired",
+  expect(judged("job too long", null, { isStarted: false }).line).toBe(
+    "bed-1: the job was lost before it was started: the agent was killed",
   );
-  expect(describeEnd({ ...end, endCause: "worker recycled", wentAt: null }, null, null).line).toMatch(
+  expect(judged("worker recycled", null, { isStarted: false }).line).toMatch(
     /^bed-1: the job was cancelled before it was started: /,
   );
 });

@@ -37,7 +37,12 @@ test("standingOf() says what a new version is measured by", () => {
     views: Record<string, AgentView> = {},
     busy: string[] = [],
   ) => {
-    const none = { health: () => new Map(), troubles: () => new Map(), intents: () => new Map() };
+    const none = {
+      health: () => new Map(),
+      troubles: () => new Map(),
+      intents: () => new Map(),
+      lastJobs: () => [],
+    };
     const store = { ...none, open: () => instances.map(instanceOf) } as unknown as Parameters<
       typeof openMemory
     >[0];

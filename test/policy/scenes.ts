@@ -14,6 +14,7 @@ import type {
 } from "../../lib/words/domain.ts";
 import { instanceName } from "../../lib/words/domain.ts";
 import type { Intent } from "../../lib/words/intent.ts";
+import type { JobEntry } from "../../lib/words/journal.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import { actionKey, type Action } from "../../lib/policy/action.ts";
 import type { Look, Observation, PendingLease } from "../../lib/policy/observation.ts";
@@ -114,6 +115,27 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       { name: "sp-sidecar", id: sidecar },
       { name: "nameless", id: null },
     ],
+  };
+}
+
+export function jobOf(over: Partial<JobEntry> = {}): JobEntry {
+  return {
+    what: "job",
+    testbed: "a",
+    seq: 7,
+    job: "01HGYSTRYRBS0DG7J6E22ZS3M7",
+    jobName: "flash",
+    target: gimlet,
+    queuedMs: 1_000,
+    leasedMs: 3_000,
+    isStarted: true,
+    wentMs: 4_000,
+    endedMs: 64_000,
+    result: "passed",
+    cause: "job done",
+    reason: "",
+    silentMs: null,
+    ...over,
   };
 }
 

@@ -1,10 +1,11 @@
 /**
- * A process for store.test.ts to kill: `lock PATH` holds the lock, `write PATH` commits instances forever.
+ * A process for store.test.ts to kill: `lock PATH` holds the lock, `write PATH` commits instances forever,
+ * `note PATH` their ends with what the journal says of them.
  * It prints a line after each commit. It ends only by a crash.
  */
 import { writeSync } from "node:fs";
 import { lockStore, openStore } from "../../lib/store/store.ts";
-import { instanceOf } from "../policy/scenes.ts";
+import { instanceOf, jobOf } from "../policy/scenes.ts";
 
 const [verb, path] = process.argv.slice(2);
 if (path === undefined) throw new Error("no path");
@@ -15,6 +16,15 @@ if (verb === "lock") {
   // Ends with its standard input, so that it never outlives the test.
   for await (const _ of Bun.stdin.stream()) void lock;
   lock?.release();
+}
+
+if (verb === "note") {
+  const store = openStore({ path, nowMs: 0, directoryOf: ({ testbed }) => testbed });
+  for (let seq = 1; ; seq += 1) {
+    const begun = store.begin(instanceOf({ phase: "preparing", seq, worker: null }));
+    store.advance(begun, { phase: "dropped", endedMs: seq }, { atMs: seq, entry: jobOf({ seq }) });
+    writeSync(1, `${seq} dropped\n`);
+  }
 }
 
 if (verb === "write") {
