@@ -89,7 +89,11 @@ else
   prefix=$(absolute "${prefix:-/opt/$product}")
   [ "$(id -u)" = 0 ] || die 'this user is not root' 'Run it with sudo, or add --user: then it runs as you, and needs no root'
 fi
-asked_base=$base base=$(absolute "${base:-${FACTORY_BASE:-$HOME/Oxide/ci/factory}}")
+# Done again without --base-dir, it is the one that the installation serves.
+unit=/etc/systemd/system/$product.service
+[ "$user" = no ] || unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$product.service
+served=$(grep -F "=\"$prefix/libexec/boot\"" "$unit" 2>/dev/null | sed -n 's/.* --base-dir "\([^"\\%$]*\)"$/\1/p')
+asked_base=$base base=$(absolute "${base:-${FACTORY_BASE:-${served:-$HOME/Oxide/ci/factory}}}")
 bin=$prefix/bin/$product
 wants_service=$service has_systemd=yes
 [ -d /run/systemd/system ] || has_systemd=no service=no

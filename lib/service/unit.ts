@@ -68,6 +68,10 @@ export function describeUnit(options: UnitOptions): { text: string; left: string
   return { text: lines.filter((line) => line !== false).join("\n"), left: knowsSignal ? [] : [left] };
 }
 
+/** Whether describeUnit() wrote this unit for an installation with this boot script. */
+export const isUnitOf = (bootScript: string, unit: string): boolean =>
+  unit.includes(`ExecStart=${word(bootScript)} run `);
+
 /** What describeUnit() wrote into a unit; null: it is not such a unit. */
 export function baseDirectoryIn(unit: string): string | null {
   const quoted = /^ExecStart=.* --base-dir "((?:[^"\\]|\\.)*)"$/m.exec(unit)?.[1];

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { findInstalled } from "../../lib/commands/service/installed.ts";
+import { findInstalled, type ServiceArgs } from "../../lib/commands/service/installed.ts";
 import { showService } from "../../lib/commands/service/status.ts";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
@@ -138,4 +138,29 @@ test("without flags, the executable's own installation is meant, and the base di
   writeFileSync(unitPath, unit("/elsewhere"));
   const without = await findInstalled(here as ThisProcess, {});
   expect(without.base.directory).toBe(join(root, "Oxide/ci/factory"));
+});
+
+test("no installation takes the service away from another one, or from another base directory", async () => {
+  const prefix = join(root, ".local/opt/buildomat-factory-sp-test");
+  const unitPath = join(root, ".config/systemd/user/buildomat-factory-sp-test.service");
+  mkdirSync(dirname(unitPath), { recursive: true });
+  const bootScript = `${prefix}/libexec/boot`;
+  const of = { kind: "user", baseDirectory: "/data/a", elevates: false, systemdVersion: 252 } as const;
+  writeFileSync(unitPath, describeUnit({ ...of, bootScript }).text);
+  const systemctl = { ok: true as const, exitCode: 0, stdout: "252", stderr: "" };
+  const here = {
+    ...hereOf("/usr/bin/bun"),
+    exists: () => true,
+    processes: { run: () => Promise.resolve(systemctl) },
+    searchPath: "",
+  } as unknown as ThisProcess;
+  const install = async (args: ServiceArgs): Promise<string> =>
+    await findInstalled(here, { user: true, ...args }, true).then(() => "installs", String);
+  expect(await install({})).toBe("installs");
+  expect(await install({ "base-dir": "/data/a" })).toBe("installs");
+  expect(await install({ "base-dir": "/data/b" })).toContain("serves /data/a");
+  expect(await install({ prefix: "/other" })).toContain("is of another installation");
+  expect(await install({ prefix: "/other", "files-only": true })).toBe("installs");
+  rmSync(unitPath);
+  expect(await install({ "base-dir": "/data/b" })).toBe("installs");
 });

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { describeUnit } from "../../lib/service/unit.ts";
 import { hostTarget } from "../../scripts/build.ts";
 import { type NeedName, needOfShell, testWith } from "../lab/needs.ts";
 import { openSession } from "../lab/pty.ts";
@@ -238,6 +239,22 @@ describe.each(shells)("install.sh under %s", (shell) => {
     it.run(["--offline", it.release], { shell });
     it.run(["--uninstall", "--base-dir", "/b"], { shell });
     expect(it.called("service")?.join(" ")).toContain("--base-dir /b");
+  });
+
+  test("done again without --base-dir, it is the one that the installation serves", () => {
+    const it = openScene();
+    const bootScript = `${it.home}/.local/opt/${product}/libexec/boot`;
+    const units = join(it.home, ".config/systemd/user");
+    mkdirSync(units, { recursive: true });
+    const { text } = describeUnit({
+      kind: "user",
+      bootScript,
+      baseDirectory: "/data/a b",
+      elevates: false,
+      systemdVersion: 252,
+    });
+    writeFileSync(join(units, `${product}.service`), text);
+    expect(it.run(["--offline", it.release, "--dry-run"], { shell }).said).toContain("/data/a b/config.toml");
   });
 
   test("what a killed run left is removed, and what another run is at work on stays", () => {

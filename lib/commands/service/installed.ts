@@ -1,7 +1,7 @@
 /** Where the program and its service are on this host, and which systemd runs the service. */
 import { resolve } from "node:path";
 import { type Base, findBase } from "../../config/locations.ts";
-import { baseDirectoryIn } from "../../service/unit.ts";
+import { baseDirectoryIn, isUnitOf } from "../../service/unit.ts";
 import { type Kind, openSystemd, runningSystemd, type Systemd } from "../../service/systemd.ts";
 import { openPlaces, placeOf, type Places } from "../../update/places.ts";
 import { FactoryError, isRefusedBySystem } from "../../words/failure.ts";
@@ -46,19 +46,34 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew 
   const unitPath = isUser ? `${configHome}/systemd/user/${unit}` : `/etc/systemd/system/${unit}`;
   const hasNoUnit = args["files-only"] === true || (!isNew && !here.exists(runningSystemd));
   const unitText = new TextDecoder().decode((await files.readBytes(unitPath)) ?? new Uint8Array());
-  const hasUnit = unitText.includes(`${prefix}/`);
+  const places = openPlaces({ prefix, files });
+  const hasUnit = isUnitOf(places.bootScript, unitText);
   // The unit knows the base directory that the installation chose.
-  const served = isNew || !hasUnit ? null : baseDirectoryIn(unitText);
+  const served = hasUnit ? baseDirectoryIn(unitText) : null;
+  const base = findBase(
+    args["base-dir"] === undefined && served !== null ? { "base-dir": served } : args,
+    around,
+  );
+  if (isNew && !hasNoUnit && unitText !== "" && (!hasUnit || (served ?? base.directory) !== base.directory))
+    throw refuseOthersUnit(unitPath, hasUnit ? `serves ${served}` : "is of another installation");
   return {
     kind,
-    base: findBase(args["base-dir"] !== undefined || served === null ? args : { "base-dir": served }, around),
-    places: openPlaces({ prefix, files }),
+    base,
+    places,
     unit,
     unitPath,
     hasUnit,
     link: `${isUser ? `${home}/.local` : "/usr/local"}/bin/${product}`,
     systemd: hasNoUnit ? null : await openSystemd({ ...here, kind, env, uid }),
   };
+}
+
+/** Its daemon would run on as it is, and its jobs would be nobody's after the next start. */
+function refuseOthersUnit(path: string, why: string): FactoryError {
+  return new FactoryError(`Cannot install a service: ${path} ${why}`, {
+    hint: "`service uninstall` of that one keeps its base directory; or add --no-service, and start this one by other means",
+    exitCode: 1,
+  });
 }
 
 const hints: Record<string, string> = {

@@ -5,7 +5,7 @@ import type { ThisProcess } from "../this-process.ts";
 import { findInstalled, type ServiceArgs } from "./installed.ts";
 
 export async function showService(here: ThisProcess, args: ServiceArgs): Promise<number> {
-  const { places, systemd, unit } = await findInstalled({ ...here, uid: 0 }, args);
+  const { places, systemd, unit, hasUnit } = await findInstalled({ ...here, uid: 0 }, args);
   const current = await places.current();
   if (current === null) {
     here.print(`Nothing is installed in ${places.prefix}`);
@@ -31,7 +31,10 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
     line("offered", `${offered}${update.ready === null ? "" : ", ready to be started"}`);
   if (update.failure !== null) line("update", `failed at ${update.failure.at}: ${update.failure.text}`);
   line("prefix", places.prefix);
-  if (systemd === null) return 0;
+  if (systemd === null || !hasUnit) {
+    line("service", "none of systemd's is of this installation");
+    return 0;
+  }
   const shown = await systemd.show(
     unit,
     "ActiveState",
