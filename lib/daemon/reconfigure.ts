@@ -29,7 +29,6 @@ export function reconfigure(factory: Needs, before: Config, after: Config): void
   // Its faults are by testbed, and of the agent that is configured.
   known.formerHost = known.host ?? known.formerHost;
   known.host = null;
-  known.hostLook = null;
   if (before.token.reveal() !== after.token.reveal()) {
     known.server.isListWanted = true;
     known.server.lastPingMs = Number.NEGATIVE_INFINITY;

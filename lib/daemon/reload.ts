@@ -43,7 +43,6 @@ export function openReload(parts: ReloadParts): Reload {
   const { path } = config;
   let stampRead: string | null = null;
   let faultLogged: string | null = null;
-  let last: Promise<unknown> = Promise.resolve();
 
   /** The files that it is made of. */
   async function stamp(): Promise<string> {
@@ -52,9 +51,13 @@ export function openReload(parts: ReloadParts): Reload {
     return (await Promise.all(paths.map((each) => files.stamp(each)))).join(";");
   }
 
-  async function readAnew(why: string, who: string | null): Promise<{ isDone: boolean; lines: string[] }> {
+  async function reload(
+    why: string,
+    who: string | null = null,
+  ): Promise<{ isDone: boolean; lines: string[] }> {
     // From before it is read: what is written meanwhile is noticed.
     stampRead = await stamp();
+    // From here to the end nothing waits: two reloads at once do not meet.
     let read: Config;
     try {
       read = parts.read();
@@ -73,8 +76,8 @@ export function openReload(parts: ReloadParts): Reload {
       config = next;
       parts.use(next, before);
     }
-    // A token file that is named now is looked at from now on.
-    stampRead = next.tokenFile === before.tokenFile ? stampRead : await stamp();
+    // The stamp was not of the token file that is named now: it is read once more.
+    if (next.tokenFile !== before.tokenFile) stampRead = null;
     const redact = redactor(secrets);
     const lines = [...changes.map(({ line }) => redact(line)), ...later];
     if (lines.length === 0) lines.push(`nothing has changed in ${path}`);
@@ -118,13 +121,6 @@ export function openReload(parts: ReloadParts): Reload {
       if (!isPassing(error)) throw error;
       log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);
     }
-  }
-
-  // One after the other: each reads what is there when its turn has come.
-  function reload(why: string, who: string | null = null): Promise<{ isDone: boolean; lines: string[] }> {
-    const next = last.then(() => readAnew(why, who));
-    last = next.catch(() => undefined);
-    return next;
   }
 
   async function watch(signal: AbortSignal): Promise<void> {

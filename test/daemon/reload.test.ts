@@ -221,6 +221,151 @@ test.each<[string, Testbed[]]>([
   await desk.close();
 });
 
+test("an end that comes after its testbed was moved is no strike against it where it is now", async () => {
+  await using it = openStage({ config: configOf([a]) });
+  const desk = openDesk(it, it.factory.config);
+  await runJob(it);
+  desk.file = configOf([{ ...a, spRunnerConfig: "/etc/sp.toml" }]);
+  await desk.reload("SIGHUP");
+  it.agents.set("a_1", "dead");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.store.latest()[0]?.endCause).toBe("agent killed");
+  expect(testbedMemory(it.factory.known, "a").health).toBeNull();
+  await desk.close();
+});
+
+test("a job whose testbed was removed before its minder was armed is passed on as no longer configured", async () => {
+  await using it = openStage({ config: configOf([a]) });
+  const desk = openDesk(it, it.factory.config);
+  it.fate = (call) => (call === "arm a_1" ? { kind: "cannot tell", reason: "no answer" } : undefined);
+  it.queue.push("job-1");
+  await it.runUntil(() => it.count(/^arm a_1/) === 1);
+  desk.file = configOf([b]);
+  await desk.reload("SIGHUP");
+  await it.runUntil(() => it.instance("b")?.phase === "running");
+  const dropped = it.store.latest().find(({ testbed }) => testbed === "a");
+  expect(dropped).toMatchObject({ phase: "dropped", endCause: "not configured" });
+  await desk.close();
+});
+
+test("a look at this host that began before a testbed was added says nothing of that testbed", async () => {
+  await using it = openStage({ config: configOf([]) });
+  const desk = openDesk(it, it.factory.config);
+  const usual = {
+    ok: true,
+    uid: 0,
+    isolation: { kind: "possible" },
+    unshared: null,
+    unusable: null,
+    freeBytes: 1e12,
+  };
+  let answer = (): void => undefined;
+  let probes = 0;
+  it.fate = async (call) => {
+    if (!call.startsWith("probe")) return undefined;
+    probes += 1;
+    if (probes === 1) await new Promise<void>((resolve) => (answer = resolve));
+    return { ...usual, agentFaults: [probes === 1 ? null : "the agent is not there"] };
+  };
+  desk.file = configOf([b]);
+  await desk.reload("SIGHUP");
+  await it.run(500);
+  expect(probes).toBe(1);
+  desk.file = configOf([a, b]);
+  await desk.reload("SIGHUP");
+  it.queue.push("job-1");
+  answer();
+  await it.run(3_000);
+  expect(probes).toBeGreaterThan(1);
+  expect(it.factory.known.host?.faults.get("a")).toBe("the agent is not there");
+  expect(it.queue).toEqual(["job-1"]);
+  await desk.close();
+});
+
+test("an added testbed of this host takes no job before the host was looked at anew", async () => {
+  await using it = openStage({ config: configOf([b]) });
+  const desk = openDesk(it, it.factory.config);
+  await it.run(2_000);
+  it.fate = (call) => (call.startsWith("probe") ? { ok: false, reason: "it is on fire" } : undefined);
+  desk.file = configOf([a]);
+  await desk.reload("SIGHUP");
+  it.queue.push("job-1");
+  await it.run(3_000);
+  expect(it.queue).toEqual(["job-1"]);
+  await desk.close();
+});
+
+test("what the old check of a testbed said does not count for the new one", async () => {
+  await using it = openStage({ config: configOf([{ ...a, check: "old" }]) });
+  const desk = openDesk(it, it.factory.config);
+  let answer = (): void => undefined;
+  const commands: string[] = [];
+  it.factory.processes = {
+    run: async ({ argv }: { argv: string[] }) => {
+      commands.push(argv.at(-1) ?? "");
+      if (argv.at(-1) === "old") await new Promise<void>((resolve) => (answer = resolve));
+      return { ok: true, exitCode: argv.at(-1) === "old" ? 0 : 1, stdout: "", stderr: "" };
+    },
+  } as never;
+  await it.run(500);
+  expect(commands).toEqual(["old"]);
+  desk.file = configOf([{ ...a, check: "new" }]);
+  await desk.reload("SIGHUP");
+  it.queue.push("job-1");
+  answer();
+  await it.run(3_000);
+  expect(commands).toContain("new");
+  expect(it.queue).toEqual(["job-1"]);
+  await desk.close();
+});
+
+test("a new token is tried at once, not when the refused one's time has come", async () => {
+  await using it = openStage({ config: configOf([a]) });
+  const desk = openDesk(it, it.factory.config);
+  let isGood = false;
+  it.fate = (call) =>
+    isGood || !["ping", "list", "lease"].includes(call)
+      ? undefined
+      : { ok: false, refusal: "unauthorised", status: 401, message: "no" };
+  await it.run(5_000);
+  expect(it.factory.known.server.isTokenRefused).toBe(true);
+  isGood = true;
+  desk.file = { ...it.factory.config, token: new Secret("another") };
+  await desk.reload("SIGHUP");
+  await it.run(100);
+  expect(it.factory.known.server.isTokenRefused).toBe(false);
+  expect(it.said).toContain("the server takes the factory's token again");
+  await desk.close();
+});
+
+test("a new token is tried, and what the old one was answered does not count for it", async () => {
+  await using it = openStage({ config: configOf([a]) });
+  const desk = openDesk(it, it.factory.config);
+  const refused = { ok: false, refusal: "unauthorised", status: 401, message: "no" };
+  let answer: (() => void) | null = null;
+  let isGood = false;
+  it.fate = async (call) => {
+    if (isGood || !["ping", "list", "lease"].includes(call)) return undefined;
+    // The last one of the old token is answered when the new one is in use.
+    if (call === "ping" && it.factory.known.server.isTokenRefused)
+      await new Promise<void>((resolve) => (answer = resolve));
+    return refused;
+  };
+  await it.runUntil(() => answer !== null);
+  isGood = true;
+  desk.file = { ...it.factory.config, token: new Secret("another") };
+  await desk.reload("SIGHUP");
+  await it.run(100);
+  it.factory.known.server.isTokenRefused = false;
+  answer!();
+  await it.run(100);
+  expect(it.said.filter((line) => line.includes("refuses the factory's token"))).toHaveLength(1);
+  it.queue.push("job-1");
+  await it.run(3_000);
+  expect(it.instance()?.phase).toBe("running");
+  await desk.close();
+});
+
 test("a job whose testbed is removed before it has a worker goes to another one; nobody is struck for it", async () => {
   await using it = openStage({ config: configOf([a]) });
   const desk = openDesk(it, it.factory.config);
