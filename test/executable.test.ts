@@ -63,8 +63,8 @@ test.each([
     const options = `--preload=${join(hostile, "preload.ts")}`;
     const job = await lab.submit([
       `cd ${hostile}; export BUN_BE_BUN=1 BUN_OPTIONS=${options}; bmat store put a value; bmat store get a
-       bmat process start x sh -c 'echo "$BUN_BE_BUN $BUN_OPTIONS [$HOSTILE]"; touch ${directory}/told'
-       until [ -e ${directory}/told ]; do sleep 0.01; done; rm ${directory}/told`,
+       bmat process start x sh -c 'echo "$BUN_BE_BUN $BUN_OPTIONS [$HOSTILE]"; touch ${directory}/printed'
+       until [ -e ${directory}/printed ]; do sleep 0.01; done; rm ${directory}/printed`,
     ]);
     const agent = await lab.start(job, { prefix: ["sh", "-c", `exec ${program().join(" ")} agent run`] });
     expect(await lab.ended(job)).toMatchObject({ state: "completed" });

@@ -207,7 +207,7 @@ test.concurrent("F39 a job whose agent dies is failed with the reason and the ag
   await drained(factory);
 });
 
-test.concurrent("F40 an agent that never reaches the server is stopped after start_timeout, and the job told why", async () => {
+test.concurrent("F40 an agent that never reaches the server is stopped after start_timeout, and the job's output says why", async () => {
   await using it = await openLab({ testbeds: { "bed-1": ['start_timeout = "1s"'] }, agent: "/bin/false" });
   const agent = join(it.directory, "sleeping-agent");
   writeFileSync(agent, "#!/bin/sh\nexec sleep 1000\n", { mode: 0o755 });
@@ -223,7 +223,7 @@ test.concurrent("F45 an agent that is missing is found before the server is aske
   await using it = await openLab({ agent: "/nonexistent/agent" });
   const factory = it.start();
   const id = await it.submit("echo never");
-  await until("it is told", () =>
+  await until("it is logged", () =>
     factory.log().some(({ message }) => message.includes("/nonexistent/agent")),
   );
   expect((await it.job(id)).state).toBe("queued");
@@ -251,9 +251,9 @@ test.concurrent("F01 F02 a server that is away in mid-job fails no job, and is l
   const id = await it.submit(waitFor(it));
   await until("it runs", async () => (await it.said(id, "stdout")).includes("started"));
   it.proxy.fate = (call) => (call.includes("/0/factory/") ? "bad gateway" : "pass");
-  const told = (): number =>
+  const reports = (): number =>
     factory.log().filter(({ message }) => message.includes("does not answer")).length;
-  await until("it is noticed", () => told() > 0);
+  await until("it is noticed", () => reports() > 0);
   letEnd(it);
   expect((await it.ended(id)).state).toBe("completed");
   const before = it.proxy.calls.length;
@@ -261,7 +261,7 @@ test.concurrent("F01 F02 a server that is away in mid-job fails no job, and is l
   expect(await workersLeft(it)).toBe(1);
   it.proxy.fate = () => "pass";
   await until("the worker is deleted", async () => (await workersLeft(it)) === 0);
-  expect(told()).toBe(1);
+  expect(reports()).toBe(1);
   await drained(factory);
 });
 
@@ -270,7 +270,7 @@ test.concurrent("F09 a token that the server refuses stops leasing and nothing e
   const config = join(it.base, "config.toml");
   writeFileSync(config, readFileSync(config, "utf8").replace(it.factoryToken, "not-the-factorys-token"));
   const factory = it.start();
-  await until("it is told", () =>
+  await until("it is logged", () =>
     factory.log().some(({ message }) => message.includes("refuses the factory's token")),
   );
   expect(it.proxy.calls).not.toContain("POST /0/factory/lease");
@@ -354,7 +354,7 @@ test.concurrent("a testbed whose check fails takes no job", async () => {
   it.configure({ testbeds: { "bed-1": [`check = "test -e '${ready}'"`] } });
   const factory = it.start();
   const id = await it.submit("echo checked");
-  await until("it is told", () =>
+  await until("it is logged", () =>
     factory.log().some(({ message }) => message.includes("until its check succeeds")),
   );
   expect(it.proxy.calls).not.toContain("POST /0/factory/lease");
@@ -384,7 +384,7 @@ test.concurrent("the built-in agent leaves nothing in the temporary directory, n
   await drained(factory);
 });
 
-test.concurrent("the built-in agent tells the job of its testbed, and has a bmat on the PATH that needs no environment", async () => {
+test.concurrent("the built-in agent describes the testbed to the job, and has a bmat on the PATH that needs no environment", async () => {
   await using it = await openLab({ agent: "builtin", testbeds: { "bed-1": ['baseline = "v17"'] } });
   const factory = it.start();
   const id = await it.submit(
@@ -448,7 +448,7 @@ test.concurrent("F18 a worker that was held while its end was under way and no f
     call.endsWith("/append") && call.includes("/0/factory/") ? "bad gateway" : "pass";
   const killed = it.start();
   const id = await it.submit(waitFor(it));
-  await until("its end is decided, and its owner cannot be told", () =>
+  await until("its end is decided, and its owner cannot be informed", () =>
     it.proxy.calls.some((call) => call.startsWith("POST /0/factory/worker/") && call.endsWith("/append")),
   );
   killed.kill("SIGKILL");
@@ -550,7 +550,7 @@ test.concurrent("isolation off: without a /work and an /input of the host, prefl
   if (has) {
     expect((await it.ended(id)).state).toBe("completed");
   } else {
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("without isolation jobs use this host's")),
     );
     expect((await it.job(id)).state).toBe("queued");
@@ -565,12 +565,12 @@ test.concurrent("a work directory that is a symbolic link is refused, and the jo
   Bun.spawnSync(["ln", "-s", real, join(it.base, "work")]);
   const factory = it.start();
   const id = await it.submit("echo never");
-  const outcome = await until("it is told", async () => {
-    if (factory.log().some(({ message }) => message.includes("symbolic link"))) return "told";
+  const outcome = await until("it is logged", async () => {
+    if (factory.log().some(({ message }) => message.includes("symbolic link"))) return "logged";
     const over = await Promise.race([factory.exited, Bun.sleep(0)]);
     return over === undefined ? null : "ended";
   });
-  expect(outcome).toBe("told");
+  expect(outcome).toBe("logged");
   expect((await it.job(id)).state).toBe("queued");
   factory.kill("SIGTERM");
   await factory.exited;

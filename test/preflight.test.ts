@@ -137,7 +137,7 @@ test.concurrent("an agent that goes missing later: found by arming, no strike, a
   await drained(factory);
 });
 
-/** A check that succeeds as often as told, then fails until `fixed` is there; each run leaves a line in `runs`. */
+/** A check that succeeds a given number of times, then fails until `fixed` is there; each run leaves a line in `runs`. */
 function checkOf({ directory }: Lab, name: string, successes: number): string {
   const path = join(directory, `${name}-check`);
   const script = `#!/bin/sh

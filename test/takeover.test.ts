@@ -22,12 +22,12 @@ interface Row {
   testbed: string;
   seq: number;
   state: "created" | "running" | "destroying" | "destroyed";
-  /** Its worker has this job; none unless told. */
+  /** The job of its worker; none if absent. */
   job?: string;
   /** Starts an agent as that factory does. */
   hasAgent?: boolean;
   isAssociated?: boolean;
-  /** Where that factory was told to make its directories; the base's work directory unless told. */
+  /** Where that factory makes its directories; the base's work directory if absent. */
   work?: string;
 }
 
@@ -146,7 +146,7 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   const held = await leave(it, { testbed: "held", seq: 1, state: "running", hasAgent: true });
   must(await it.admin.holdWorker(held.worker, "looked at"));
   await leave(it, { testbed: "twice", seq: 1, state: "running" });
-  const work = join(it.directory, "told/by/environment");
+  const work = join(it.directory, "set/by/environment");
   const second = await leave(it, { testbed: "twice", seq: 2, state: "running", hasAgent: true, work });
   await until("its task runs", async () => (await it.said(orphaned, "stdout")).includes("started"));
   dead.agent?.kill("SIGKILL");
@@ -174,7 +174,7 @@ test.concurrent("what has no agent is ended and said to be; what is held or cann
   expect(await ending.agent?.exited).not.toBe(0);
   expect([held.agent?.exitCode, second.agent?.exitCode]).toEqual([null, null]);
   expect((await it.job(distant)).state).toBe("running");
-  await until("it is told what to do", () => said(factory, "far/1", "clear far --because TEXT"));
+  await until("the log says what to do", () => said(factory, "far/1", "clear far --because TEXT"));
   factory.kill("SIGTERM");
   expect(await factory.exited).toBe(0);
 

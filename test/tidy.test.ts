@@ -87,7 +87,7 @@ test("no source switches a rule off for itself without saying why", () => {
 
 test("no file names a place or a tool of the people who write it", () => {
   const isText = (path: string): boolean => !/\.(?:png|lock|jsonl|sqlite3)$/.test(path);
-  // Each with a class of one letter, so that this line is no breach itself.
+  // Each with a class of one letter, so that this line does not break the rule itself.
   const named = /\.\.\/share[d]\b|\/wor[k]\/(?:main|shared)\b|farm-studi[o]/i;
   expect(breaches(files.filter(isText), (text) => named.test(text))).toEqual([]);
 });
@@ -214,7 +214,7 @@ test.each(planted.map((breach, index) => [index, ...breach] as const))(
 );
 
 test.each(allowed.map((each, index) => [index + planted.length, ...each] as const))(
-  "lint: %i is no breach, in %s: %s",
+  "lint: %i is allowed, in %s: %s",
   (index, path) => {
     expect(found.filter((each) => each.path === `${index}/${path}`)).toEqual([]);
   },

@@ -1,4 +1,4 @@
-/** The agent's files, and what of them whoever looks from outside relies on. */
+/** The agent's files, and what other programs rely on in them. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-/** Root mode, in which tasks and background processes run as whoever they are meant for. */
+/** Root mode, in which tasks and background processes run as the user they are meant for. */
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -53,7 +53,7 @@ test.each<[Phase, Phase, boolean]>([
   ["destroying", "destroying", false],
   ["stopped", "stopped", false],
 ])(
-  "clearedBy() ends an instance that is %s, and tells its job's owner why unless its end was decided",
+  "clearedBy() ends an instance that is %s, and informs its job's owner why unless its end was decided",
   (phase, next, isTold) => {
     const instance = instanceOf({ phase });
     const ended = {

@@ -12,12 +12,12 @@ import { until } from "../lab/until.ts";
 
 let directory = "";
 let shown = "";
-let told: string[] = [];
+let printed: string[] = [];
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "logs-"));
   shown = "";
-  told = [];
+  printed = [];
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -40,7 +40,7 @@ function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
     clock: createSettableClock(),
     isTerminal: false,
     write: (bytes) => void (shown += new TextDecoder().decode(bytes)),
-    tell: (line) => void told.push(line),
+    tell: (line) => void printed.push(line),
     ...over,
   };
 }
@@ -68,7 +68,7 @@ test("showLog() of an unknown name lists the testbeds", () => {
 
 test("showLog() says that there is no log", async () => {
   expect(await showLog(optionsFor())).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no agent.log: ${log()} does not exist`]);
+  expect(printed).toEqual([`bed-1/3 has no agent.log: ${log()} does not exist`]);
 });
 
 test("showLog() passes bytes on unchanged, but no control characters to a terminal", async () => {
@@ -170,7 +170,7 @@ test("showLog() goes on after the log was cut, and says so", async () => {
   await until("it waits", () => clock.waiting() > 0);
   writeFileSync(log(), "more\n");
   await clock.advance(250);
-  await until("it is told", () => told.length === 1 && clock.waiting() > 0);
+  await until("it is printed", () => printed.length === 1 && clock.waiting() > 0);
   appendFileSync(log(), "new\n");
   open = [];
   await clock.advance(250);
@@ -195,7 +195,7 @@ test("showLog() shows other files of the instance's directory, but none outside 
   expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
   expect(shown).toBe('{"code":3}\n');
   expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
-  expect(told).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none does not exist`]);
+  expect(printed).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none does not exist`]);
   for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
     expect(showLog(optionsFor({ file }))).rejects.toThrow("not a path within an instance's directory");
   }

@@ -81,7 +81,7 @@ async function run(
   home: string,
   words: string[],
   env: Record<string, string> = {},
-): Promise<{ code: number; told: string }> {
+): Promise<{ code: number; said: string }> {
   const child = Bun.spawn([...program, ...words], {
     cwd: home,
     env: environment(home, env),
@@ -89,8 +89,8 @@ async function run(
     stdout: "pipe",
     stderr: "pipe",
   });
-  const told = (await child.stdout.text()) + (await child.stderr.text());
-  return { code: await child.exited, told };
+  const said = (await child.stdout.text()) + (await child.stderr.text());
+  return { code: await child.exited, said };
 }
 
 function readWritten(path: string, home: string): Config {
@@ -222,11 +222,11 @@ testWith("namespaces")(
       stdin: "ignore",
       stderr: "pipe",
     });
-    const told = await child.stderr.text();
+    const said = await child.stderr.text();
     expect(await child.exited).toBe(2);
-    expect(told).toMatch(/Cannot write .*: ENOSPC/);
-    expect(told).toContain("The disk is full: make room and try again");
-    expect(told).not.toContain("--base-dir");
+    expect(said).toMatch(/Cannot write .*: ENOSPC/);
+    expect(said).toContain("The disk is full: make room and try again");
+    expect(said).not.toContain("--base-dir");
   },
 );
 
@@ -251,10 +251,10 @@ test("setup asks before it overwrites, and does not if the answer is empty", asy
 
 test("setup without a terminal names the missing flags", async () => {
   const { home } = newHome();
-  const { code, told } = await run(home, ["--server-url", nowhere]);
+  const { code, said } = await run(home, ["--server-url", nowhere]);
   expect(code).toBe(2);
-  expect(told).toContain("Cannot ask without a terminal. Missing: --token-file FILE");
-  expect(told).not.toContain("--server-url");
+  expect(said).toContain("Cannot ask without a terminal. Missing: --token-file FILE");
+  expect(said).not.toContain("--server-url");
   expect(allIn(home)).toEqual([]);
 });
 
@@ -269,9 +269,9 @@ test("setup without a terminal writes a configuration from flags alone, but over
     `sp-grapefruit=${grapefruit}`,
     `--target=sp=gimlet "x"=${gimlet}`.replace(' "x"', '"x"'),
   );
-  const { code, told } = await run(home, words);
-  expect(told).toContain("this token has only 5 characters");
-  expect(told).not.toContain("short\n");
+  const { code, said } = await run(home, words);
+  expect(said).toContain("this token has only 5 characters");
+  expect(said).not.toContain("short\n");
   expect(code).toBe(0);
   const config = readWritten(path, home);
   expect(readFileSync(path, "utf8")).toContain("token_file = ");
@@ -288,8 +288,8 @@ test("setup without a terminal writes a configuration from flags alone, but over
   const before = readFileSync(path, "utf8");
   const again = await run(home, words);
   expect(again.code).toBe(2);
-  expect(again.told).toContain(`Cannot write ${path}: it exists already`);
-  expect(again.told).toContain("Move it away first");
+  expect(again.said).toContain(`Cannot write ${path}: it exists already`);
+  expect(again.said).toContain("Move it away first");
   expect(readFileSync(path, "utf8")).toBe(before);
 });
 
@@ -303,24 +303,24 @@ test("setup takes the token from FACTORY_TOKEN, and refuses wrong flags before i
     [[], "two words", "Cannot use FACTORY_TOKEN: it contains a space"],
   ];
   for (const [more, value, fault] of faults) {
-    const { code, told } = await run(home, [...words, ...more], { FACTORY_TOKEN: value });
-    expect(told).toContain(fault);
-    expect(told).not.toContain(value);
+    const { code, said } = await run(home, [...words, ...more], { FACTORY_TOKEN: value });
+    expect(said).toContain(fault);
+    expect(said).not.toContain(value);
     expect(code).toBe(2);
   }
   expect(allIn(home)).toEqual([]);
-  const { code, told } = await run(home, words, { FACTORY_TOKEN: token });
+  const { code, said } = await run(home, words, { FACTORY_TOKEN: token });
   expect(code).toBe(0);
-  expect(told).toContain("no target yet");
-  expect(told).not.toContain(token);
+  expect(said).toContain("no target yet");
+  expect(said).not.toContain(token);
   expect(readWritten(path, home).token.reveal()).toBe(token);
 });
 
 test("setup without a terminal uses and shows the usual base directory", async () => {
   const { home, base, path } = newHome();
-  const { code, told } = await run(home, ["--server-url", server.url], { FACTORY_TOKEN: token });
-  expect(told).toContain(`Base directory: ${base}\n`);
-  expect(told).toContain("The server accepts the token");
+  const { code, said } = await run(home, ["--server-url", server.url], { FACTORY_TOKEN: token });
+  expect(said).toContain(`Base directory: ${base}\n`);
+  expect(said).toContain("The server accepts the token");
   expect(code).toBe(0);
   expect(readWritten(path, home).token.reveal()).toBe(token);
 });
@@ -330,18 +330,18 @@ test("setup without a terminal writes nothing if the server refuses the token, a
   const wrong = { FACTORY_TOKEN: "not-a-token-of-this-server" };
   const refused = await run(home, ["--server-url", server.url], wrong);
   expect(refused.code).toBe(2);
-  expect(refused.told).toContain("Cannot use the token: the server refuses it");
+  expect(refused.said).toContain("Cannot use the token: the server refuses it");
   expect(allIn(home)).toEqual([]);
   // F08: certificates would not be checked.
   const open = await run(home, ["--server-url", server.url], { ...wrong, NODE_TLS_REJECT_UNAUTHORIZED: "0" });
-  expect(open).toMatchObject({ code: 2, told: expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED=0") });
+  expect(open).toMatchObject({ code: 2, said: expect.stringContaining("NODE_TLS_REJECT_UNAUTHORIZED=0") });
   expect(allIn(home)).toEqual([]);
   const untried = await run(home, ["--server-url", nowhere], wrong);
-  expect(untried.told).toContain(
+  expect(untried.said).toContain(
     "Warning: the token could not be tried: 127.0.0.1 refuses connections to port 1",
   );
-  expect(untried.told).toContain("Correct the port in the server's URL");
-  expect(untried.told).not.toContain(wrong.FACTORY_TOKEN);
+  expect(untried.said).toContain("Correct the port in the server's URL");
+  expect(untried.said).not.toContain(wrong.FACTORY_TOKEN);
   expect(untried.code).toBe(0);
   expect(readWritten(path, home).token.reveal()).toBe(wrong.FACTORY_TOKEN);
 });
@@ -410,24 +410,24 @@ test("setup.sh finds the executable beside it or in dist, else the checkout, and
   mkdirSync(join(checkout, "dist"));
   const script = join(checkout, "scripts/setup.sh");
   copyFileSync(join(root, "scripts/setup.sh"), script);
-  const call = async (words: string[]): Promise<{ code: number; told: string }> => {
+  const call = async (words: string[]): Promise<{ code: number; said: string }> => {
     const child = Bun.spawn([script, ...words], { env: environment(home), stderr: "pipe" });
-    return { told: (await child.stdout.text()) + (await child.stderr.text()), code: await child.exited };
+    return { said: (await child.stdout.text()) + (await child.stderr.text()), code: await child.exited };
   };
-  expect(await call([])).toMatchObject({ code: 2, told: expect.stringContaining("Put this script beside") });
+  expect(await call([])).toMatchObject({ code: 2, said: expect.stringContaining("Put this script beside") });
   for (const part of ["factory.ts", "lib", "node_modules", "package.json"]) {
     symlinkSync(join(root, part), join(checkout, part));
   }
   const help = await call(["--help"]);
-  expect(help).toMatchObject({ code: 0, told: expect.stringContaining("--token-file") });
+  expect(help).toMatchObject({ code: 0, said: expect.stringContaining("--token-file") });
   const place = (path: string, name: string): void => {
     writeFileSync(path, `#!/bin/sh\nprintf '%s|' ${name} "$@"\nexit 7\n`);
     chmodSync(path, 0o755);
   };
   place(join(checkout, "dist/buildomat-factory-sp-test"), "dist");
-  expect(await call(["--base-dir", "a 'b'"])).toEqual({ code: 7, told: "dist|setup|--base-dir|a 'b'|" });
+  expect(await call(["--base-dir", "a 'b'"])).toEqual({ code: 7, said: "dist|setup|--base-dir|a 'b'|" });
   place(join(checkout, "scripts/buildomat-factory-sp-test"), "beside");
-  expect(await call([])).toEqual({ code: 7, told: "beside|setup|" });
+  expect(await call([])).toEqual({ code: 7, said: "beside|setup|" });
 }, 20_000);
 
 test("findTestbeds() reads the files that it understands, and reports the others", async () => {

@@ -94,7 +94,7 @@ describe("proveBoardIdle()", () => {
     ["at work", boardOf({ status: "busy" })],
     ["available with a job on it", boardOf({ current_job: "K" })],
     ["in a state of another version", boardOf({ status: "dozing" })],
-  ])("begins anew after a look at which the board is %s", async (_, board) => {
+  ])("starts again after a look at which the board is %s", async (_, board) => {
     const { prove, clock, said } = stage();
     await prove();
     await clock.advance(9000);
@@ -109,7 +109,7 @@ describe("proveBoardIdle()", () => {
   });
 
   test.each<[string, Board | null]>([
-    ["is not told of", null],
+    ["is not in the list", null],
     ["has another name", boardOf({ name: "b" })],
   ])("takes a look at which the board %s for none", async (_, board) => {
     const { prove, clock, said } = stage();
@@ -168,7 +168,7 @@ describe("proveBoardIdle()", () => {
     expect(await prove()).toEqual(done);
   });
 
-  test("begins anew after more than three minutes in which nothing was told", async () => {
+  test("starts again after more than three minutes without an answer", async () => {
     const { prove, clock } = stage();
     await prove();
     await clock.advance(180_001);
@@ -247,7 +247,7 @@ describe("reachBoard()", () => {
     expect(await it.reach()).toBe("sp-runner http://h says that its board is available, with a job on it");
   });
 
-  test("tells a failed board to recover, and only looks for 2 minutes; a person is needed after three times", async () => {
+  test("has a failed board recovered, and only looks for 2 minutes; a person is needed after three times", async () => {
     const it = stage();
     const failure = "sp-runner http://h says that its board failed";
     it.said.board = boardOf({ status: "failed-needs-recovery" });
@@ -263,7 +263,7 @@ describe("reachBoard()", () => {
     expect(it.said.recoveries).toBe(3);
   });
 
-  test("a board that came back and fails anew is recovered at once", async () => {
+  test("a board that came back and fails again is recovered at once", async () => {
     const it = stage();
     it.said.board = boardOf({ status: "failed-needs-recovery" });
     await it.reach();

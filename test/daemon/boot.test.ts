@@ -17,7 +17,7 @@ test.each([
   ["job_timeout", { isOnline: true, jobTimeoutMs: 60_000 }],
   ["silence_timeout", { isOnline: true, silenceTimeoutMs: 60_000 }],
   ["start_timeout", { isOnline: false, startTimeoutMs: 60_000 }],
-])("F88 %s counts anew from the factory's start", async (name, over) => {
+])("F88 %s counts from the factory's start again", async (name, over) => {
   await using it = openRunning(over);
   await it.runUntil(() => it.count(/^look/) > 0);
   await it.run(50_000);
@@ -26,7 +26,7 @@ test.each([
   expect(it.calls.join()).toContain(name);
 });
 
-test("F88 what a job may run is not counted anew by another start in the same boot", async () => {
+test("F88 the time that a job may run does not start again with another start in the same boot", async () => {
   await using it = openRunning({ isOnline: true, jobTimeoutMs: 60_000 });
   await it.runUntil(() => it.count(/^look/) > 0);
   const [row] = it.store.open();

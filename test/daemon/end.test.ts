@@ -152,7 +152,7 @@ describe("a reason that a list gave", () => {
 });
 
 describe("an end", () => {
-  test("that is the lab's fault is told to the job's owner before anything is stopped", async () => {
+  test("that is the lab's fault is in the job's output before anything is stopped", async () => {
     await using it = openRunning();
     it.fate = (call) => (call.startsWith("append") && it.count(/^append/) < 3 ? refusal(500) : undefined);
     await it.runUntil(() => it.count(/^look/) > 0);

@@ -80,14 +80,14 @@ test("a call that finds the server away asks for a list, which shows it; the cal
   expect(lines).toEqual([]);
 });
 
-test("a list that the server refuses is no outage, but a silence of jobs does not count before the next good one", () => {
+test("a list that the server refuses is not an outage, but a silence of jobs does not count before the next good one", () => {
   parts.known.server.answeringSinceMs = 7;
   recordOutcome(parts, list, failed("forbidden"));
   expect(lines).toEqual(["warn forbidden"]);
   expect(parts.known.server.answeringSinceMs).toBeNull();
 });
 
-test("an action that waits begins anew with its back-off, and what it logged before is not logged again", () => {
+test("an action that waits starts its back-off again, and what it logged before is not logged again", () => {
   for (let times = 0; times < 5; times += 1) recordOutcome(parts, stop, failed("no ssh"));
   recordOutcome(parts, stop, waiting(3000));
   expect(waitOf("testbed a")).toBe(3000);

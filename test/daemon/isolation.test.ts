@@ -71,7 +71,7 @@ test("a disk's room that differs with each look is logged once", async () => {
   expect(says(it, "no job starts with less than")).toBe(1);
 });
 
-test("arming that fails by the host's fault is no strike, and the lease goes to no other board of that host", async () => {
+test("arming that fails by the host's fault is not a strike, and the lease goes to no other board of that host", async () => {
   await using it = openStage({ config: configOf([testbedOf(), testbedOf({ name: "b" })]) });
   await begun(it, /^lease$/);
   it.fate = (call) => {
@@ -100,7 +100,7 @@ test("arming that fails on a host that is right is the board's own failure: a st
   expect([...it.store.health().keys()]).toEqual(["a"]);
 });
 
-test("an agent that dies of its host's fault is no strike", async () => {
+test("an agent that dies by its host's fault is not a strike", async () => {
   await using it = openStage();
   it.queue.push("job-1");
   await it.runUntil(() => it.instance()?.phase === "running");

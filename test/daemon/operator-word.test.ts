@@ -118,7 +118,7 @@ test("takeWords() ends strikes and a rest of a testbed without an instance", () 
   expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a can take the next job" }]);
 });
 
-test("stop() believes an operator after two looks that failed, and tells the job's owner first", async () => {
+test("stop() believes an operator after two looks that failed, and informs the job's owner first", async () => {
   const { factory, said, instance } = open({ phase: "starting" });
   const attempt = async (): Promise<string> =>
     (await apply(factory, { kind: "stop", instance: instance() as EndingInstance })).kind;
@@ -137,8 +137,8 @@ test("stop() believes an operator after two looks that failed, and tells the job
   expect([await attempt(), instance()?.phase]).toEqual(["failed", "destroying"]);
   said.stopped = { kind: "cannot tell", reason: "no route to host" };
   expect([await attempt(), instance()?.phase]).toEqual(["done", "stopped"]);
-  const told = "the testbed's factory ends this job: an operator cleared the testbed: it burnt down";
-  expect(said.calls).toEqual([told, ...Array.from({ length: 4 }, () => "stop, vouched")]);
+  const line = "the testbed's factory ends this job: an operator cleared the testbed: it burnt down";
+  expect(said.calls).toEqual([line, ...Array.from({ length: 4 }, () => "stop, vouched")]);
 });
 
 test("stop() without an operator's word proves nothing by failing", async () => {

@@ -116,7 +116,7 @@ describe("an instance without a worker that cannot go on F90", () => {
     },
   );
 
-  test("counts anew from the last attempt to arm", async () => {
+  test("counts from the last attempt to arm", async () => {
     const { factory, clock, get, phases } = open({ phase: "preparing" });
     await clock.advance(59_000);
     expect((await take(factory, "arm", get())).kind).toBe("failed");

@@ -1,4 +1,4 @@
-/** What a start, and the first look at a host, learn from directories and locks that no row tells of. */
+/** What a start, and the first look at a host, learn from directories and locks without a row. */
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
@@ -54,8 +54,8 @@ test.each(["alive", "cannot tell"] as const)(
 );
 
 test.each([
-  ["whose agent cannot be told", { process: "cannot tell", minder: "dead" }],
-  ["whose minder cannot be told", { process: "dead", minder: "cannot tell" }],
+  ["whose agent's state is unknown", { process: "cannot tell", minder: "dead" }],
+  ["whose minder's state is unknown", { process: "dead", minder: "cannot tell" }],
   ["that the look left out", null],
 ])("one without a row %s holds its testbed", async (_, life) => {
   await using it = open([{ directory, intentJson: intent(), worker: "worker-a" }]);
@@ -87,7 +87,7 @@ test.each([
   expect(it.store.open()).toMatchObject([{ job: "job-1" }]);
 });
 
-test("a directory is no news of an instance that has ended by the database, or is younger than its last", async () => {
+test("a directory is not news of an instance that has ended by the database, or is younger than its last", async () => {
   const row = instanceOf({ seq: 42, phase: "running", isFlushed: true, wentAt: at(1, "boot-1") });
   await using it = open([{ directory, intentJson: intent(), worker: "worker-b" }], "alive", { rows: [row] });
   it.agents.set("a_42", "alive");
@@ -95,7 +95,7 @@ test("a directory is no news of an instance that has ended by the database, or i
   expect(it.store.open().map(({ seq }) => seq)).toEqual([42]);
 });
 
-test("a directory older than its testbed's last row is no news: that one could begin only when it was gone", async () => {
+test("a directory older than its testbed's last row is not news: that one could begin only when it was gone", async () => {
   const rows = [instanceOf({ seq: 42, phase: "destroyed" })];
   await using it = open([{ directory, intentJson: intent(), worker: "worker-a" }], "alive", { rows });
   await it.runUntil(() => it.count(/^go/) > 0);
@@ -196,7 +196,7 @@ test.each<[string, Partial<Minder>]>([
   ["whose locks cannot be read", { locks: () => Promise.resolve(unknown) }],
   ["that does not say what it can", { probe: () => Promise.resolve(unknown) }],
   [
-    "whose board's lock has an owner that cannot be told",
+    "whose board's lock has an unknown owner",
     { locks: () => Promise.resolve({ ok: true, locks: [{ ...lock, owner: "cannot tell" }] }) },
   ],
 ])("a far host %s gets no job", async (_, over) => {

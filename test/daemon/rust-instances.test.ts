@@ -10,7 +10,7 @@ import { configOf, rustInstanceOf, testbedOf } from "../policy/scenes.ts";
 const hiddenWays: RustPlace["at"][] = ["ssh", "sp-runner", "unknown"];
 
 test.each(hiddenWays)(
-  "one by %s cannot be told, whatever this host shows, and is not stopped here",
+  "the state of one by %s is unknown, whatever this host shows, and is not stopped here",
   async (way) => {
     await using it = openStage();
     const asked: string[] = [];
@@ -107,7 +107,7 @@ test("a directory of its name where that factory made them is its own, and says 
   });
 });
 
-test("without a directory the configuration tells where it may be, and without that nothing does", async () => {
+test("without a directory the configuration says where it may be, and without that nothing does", async () => {
   expect((await locate({}))?.at).toBe("local");
   const config = configOf([testbedOf({ host: "bench-1" })]);
   expect((await locate({}, {}, { config }))?.at).toBe("ssh");

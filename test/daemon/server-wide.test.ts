@@ -42,7 +42,7 @@ describe("a server that does not answer", () => {
     expect(it.count(/^(stop|delete)/)).toBe(0);
   });
 
-  test("is not one that fails a single call: that call is tried again, and a list tells more", async () => {
+  test("is not one that fails a single call: that call is tried again, and a list says more", async () => {
     await using it = openStage();
     it.queue.push("job-1");
     it.fate = (call) =>
@@ -77,7 +77,7 @@ test("an action that fails is tried again after a growing while, logged once, an
 });
 
 describe("a call that is answered 401", () => {
-  test("is no bad token while a ping is answered", async () => {
+  test("is not a bad token while a ping is answered", async () => {
     await using it = openStage();
     it.queue.push("job-1");
     it.fate = (call) => (call === "lease" && it.count(/^lease/) < 4 ? unauthorised : undefined);
@@ -99,7 +99,7 @@ describe("a call that is answered 401", () => {
   });
 });
 
-test("a lease that is answered 401 is followed by a ping, which tells at once whether the token is bad", async () => {
+test("a lease that is answered 401 is followed by a ping, which shows at once whether the token is bad", async () => {
   await using it = openStage();
   await it.runUntil(() => it.count(/^lease/) > 1);
   it.fate = (call) => (/^(list|ping|lease)/.test(call) ? unauthorised : undefined);
@@ -185,7 +185,7 @@ test("a worker of no instance that an instance got while it was read is not touc
 
 describe("an end", () => {
   test.each([
-    ["of an agent that reached the server and took too long is no strike", true, 0],
+    ["of an agent that reached the server and took too long is not a strike", true, 0],
     ["of an agent that never reached the server in time is a strike", false, 1],
   ])("%s", async (_, isOnline, strikes) => {
     const limit = isOnline ? { jobTimeoutMs: 5_000 } : { startTimeoutMs: 5_000 };
@@ -204,7 +204,7 @@ describe("an end", () => {
     expect(it.store.health().get("a")?.strikes).toBe(1);
   });
 
-  test("whose worker is gone has nobody to be told", async () => {
+  test("whose worker is gone has no owner to inform", async () => {
     await using it = openRunning();
     await it.run(2_000);
     it.agents.set("a_7", "dead");

@@ -46,10 +46,10 @@ export interface Stage {
   recalled: Recalled[];
   locks: Map<string, string>;
   said: string[];
-  /** When the supervisor was told that the loop turns. */
+  /** When the loop reported to the supervisor that it turns. */
   turns: number[];
   daemon: Daemon;
-  /** Lets the daemon run for so long. */
+  /** Lets the daemon run for this long. */
   run(ms: number): Promise<void>;
   /** Starts it; resolves when it has ended by itself. */
   ended(): Promise<unknown>;

@@ -24,7 +24,7 @@ function openOne(over: Said, options: StageOptions = {}): Stage {
   return it;
 }
 
-/** What the minder is told when an agent is to go. */
+/** What the minder gets when an agent is to start. */
 function notingGo(it: Stage): GoSpec[] {
   const specs: GoSpec[] = [];
   const minder = it.factory.hosts.here.minder;
@@ -206,7 +206,7 @@ describe("armRequest()", () => {
     expect(request(it, { place })).toMatchObject({ usesHost: false, directory: "/w/a_7" });
   });
 
-  test("tells the job of its testbed, with the home of its user, and keeps what that names", async () => {
+  test("describes the testbed to the job, with the home of its user, and keeps what that names", async () => {
     await using it = openStage();
     const testbed = testbedOf({ spRunnerPath: "~/bin/sp-runner --fast", spRunnerConfig: "~/c.toml" });
     const { testbedJson, kept } = request(it, {}, testbed);

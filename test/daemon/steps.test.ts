@@ -81,7 +81,7 @@ describe("go()", () => {
     ["bootstrap read", ok(workerOf())],
     ["worker gone", ok(null)],
     ["failed", away],
-  ])("reads a bootstrap that it lacks before it tells the minder anything: %s", async (kind, read) => {
+  ])("reads a bootstrap that it lacks before it calls the minder: %s", async (kind, read) => {
     expect(kinds(await learn({ kind: "went" }, read, { bootstrap: null }))).toBe(kind);
   });
 });

@@ -301,7 +301,7 @@ describe("nextSeq()", () => {
     ["a work directory or a worker", ["a/12"], 13],
     ["an older one of these", ["a/12", "a/3"], 13],
     ["another testbed's", ["b/50"], 8],
-    ["what is no instance's name", ["a/0", "a/x", "a"], 8],
+    ["what is not an instance's name", ["a/0", "a/x", "a"], 8],
   ])("is one more than the largest that was seen: %s", (_, names, next) => {
     const { factory } = open([{ name: "a_7" }, { name: "a_6" }]);
     learnSeqs(factory, [...names, null]);

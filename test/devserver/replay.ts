@@ -9,7 +9,7 @@ import { createSettableClock, type SettableClock } from "../lab/settable-clock.t
 
 /** The recordings began this long after their servers, as their loops' effects show. */
 const leadMs = 70;
-/** The real loop sleeps a second after each pass, whose work drifts it by so much. */
+/** The real loop sleeps a second after each pass, whose work delays it by this much. */
 const loopMs = 1007;
 
 interface Stage {
@@ -64,7 +64,7 @@ async function replayLine(stage: Stage, line: RecordedLine): Promise<string[]> {
   return [...compareHead(line, reply), ...compareBody(stage, line, reply)];
 }
 
-/** Resolves once the stream is open, with what tells, when it has ended, how it differs. */
+/** Resolves once the stream is open, with a function that says how it differs when it has ended. */
 async function openStream(
   { http, likeness }: Stage,
   line: RecordedLine,
@@ -88,7 +88,7 @@ function requestOf(stage: Stage, line: RecordedLine): HttpRequest {
   const headers: Record<string, string> = { ...line.request_headers };
   const authorization = authorizationOf(line, likeness);
   if (authorization !== null) headers["authorization"] = authorization;
-  // Only the content-type was recorded, and the reply tells which part was asked for.
+  // Only the content-type was recorded, and the reply says which part was asked for.
   if (line.status === 206) headers["range"] = "bytes=0-99";
   const body = bodyOf(stage, line);
   return {

@@ -171,7 +171,7 @@ test("what is not a socket or not its own directory is left alone", async () => 
   expect(listen()).rejects.toThrow("is not a directory");
 });
 
-test("what is no request, and what is too long, is refused", async () => {
+test("what is not a request, and what is too long, is refused", async () => {
   await listen();
   expect(await send("hello\r\n\r\n")).toStartWith("HTTP/1.1 400 ");
   expect(await send("GET http://elsewhere/ HTTP/1.1\r\n\r\n")).toStartWith("HTTP/1.1 400 ");

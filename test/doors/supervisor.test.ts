@@ -16,7 +16,7 @@ const { symbols } = dlopen(process.platform === "darwin" ? "libSystem.B.dylib" :
   recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
 });
 
-/** What `read` gives is the next message; null: there is none. */
+/** `read` returns the next message, or null. */
 function listen(name: string): { read(): string | null; close(): void } {
   const bytes = Buffer.concat([Buffer.from([1, 0]), Buffer.from(name)]);
   if (bytes[2] === 0x40) bytes[2] = 0;

@@ -14,7 +14,7 @@ import { signing } from "./update-lab.ts";
 export interface InstalledLab extends AsyncDisposable {
   places: Places;
   mirror: StaticMirror;
-  /** Writes config.toml anew. */
+  /** Replaces config.toml. */
   configure(options: LabOptions): void;
   /** The mirror has it from now on. */
   release(version: string, executable: string): Promise<void>;

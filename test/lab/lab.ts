@@ -35,7 +35,7 @@ export interface LabOptions {
   more?: string;
   /** `stub`: an external agent with the real one's bad habits; else a path or `builtin`. */
   agent?: string;
-  /** Runs the factory as this user and group, from an executable that they can read wherever Bun and the checkout are. Without root: as whoever runs the tests. */
+  /** Runs the factory as this user and group, from an executable that they can read. Without root: as the user who runs the tests. */
   uid?: number;
   env?: Record<string, string>;
   /** Runs the factory from an executable. */
@@ -72,7 +72,7 @@ export interface Lab {
   factoryToken: string;
   targetId: string;
   start(options?: StartOptions): FactoryProcess;
-  /** Writes config.toml anew. */
+  /** Replaces config.toml. */
   configure(options: LabOptions, base?: string): void;
   submit(
     script: string,
@@ -80,9 +80,9 @@ export interface Lab {
   ): Promise<string>;
   job(id: string): Promise<Job>;
   ended(id: string): Promise<Job>;
-  /** The payloads of a job's events in one stream; all streams unless told. */
+  /** The payloads of a job's events in one stream; all streams if absent. */
   said(id: string, stream?: string): Promise<string[]>;
-  /** `<testbed>_<seq>` -> the text of a file in that instance's directory; null where there is none. */
+  /** `<testbed>_<seq>` -> the text of a file in that instance's directory; null if there is none. */
   instanceFile(instance: string, path: string): string | null;
   /** Pids of processes whose arguments or environment name this lab's directory or `mark`. */
   processes(mark?: string): number[];

@@ -14,7 +14,7 @@ afterAll(() => {
   expect(leavings).toEqual([]);
 });
 
-/** Waits until no process names `mark`; what stays all the same is killed and told after the last test. */
+/** Waits until no process names `mark`; what stays anyway is killed, and reported after the last test. */
 export async function endLeavings(mark: string): Promise<void> {
   await until(`nothing names ${mark}`, () => processesNaming(mark).length === 0, 5000).catch(() => {
     for (const pid of processesNaming(mark)) {

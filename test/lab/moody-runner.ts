@@ -57,7 +57,7 @@ export function startMoodyRunner(options: RunnerOptions): MoodyRunner {
   const createId = createUlids(options);
   const { boards, jobs, answer } = createService(options);
   const submitted: Submission[] = [];
-  let told = 0;
+  let lines = 0;
   let isDoubled = false;
   let isStopped = false;
   const mood: RunnerMood = {
@@ -92,7 +92,7 @@ export function startMoodyRunner(options: RunnerOptions): MoodyRunner {
     const { progress, reportAt } = mood;
     if (what === "status") {
       if (mood.answers === "unknown word") value["status"] = "meditating";
-      if (progress === "numbered") value["progress"] = `line ${(told += 1)}`;
+      if (progress === "numbered") value["progress"] = `line ${(lines += 1)}`;
       else if (progress !== "steps") value["progress"] = progress === "null" ? null : "x".repeat(1_000_000);
     } else if (what === "result") {
       const path = String(value["report_path"]);
@@ -117,7 +117,7 @@ export function startMoodyRunner(options: RunnerOptions): MoodyRunner {
   }
 
   async function misbehave(request: Request): Promise<Response> {
-    // A held job begins anew when it is released.
+    // A held job starts again when it is released.
     for (const job of jobs.values()) {
       if (mood.isHeld && !job.isOver) job.begunMs = Infinity;
       else if (job.begunMs === Infinity && submitted.includes(job.submission)) job.begunMs = clock.uptimeMs();

@@ -36,7 +36,7 @@ export function createSettableClock(
     for (const alarm of alarms) if (next === undefined || alarm.atMs < next.atMs) next = alarm;
     return next;
   };
-  /** A turn of the event loop: whoever was woken has gone back to sleep, or waits for something real. */
+  /** A turn of the event loop: a sleeper that was woken sleeps again, or waits for something real. */
   const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
   return {

@@ -138,7 +138,7 @@ export async function startSshd(
 const bootFile = "/proc/sys/kernel/random/boot_id";
 const placeOf = (own: string, file: string): string => join(own, file.replaceAll("/", "_"));
 
-/** What tells a host of the user `lab`. */
+/** The files by which a host knows the user `lab`. */
 function userFiles(
   home: string,
   { shell = "/bin/sh", sudoers = "" }: { shell?: string; sudoers?: string },

@@ -28,7 +28,7 @@ mount -o remount,bind,ro proc/sys
     dev-hugepages.mount dev-mqueue.mount proc-sys-fs-binfmt_misc.automount systemd-udevd-kernel.socket systemd-udevd-control.socket; do
     ln -s /dev/null "etc/systemd/system/$unit"
   done
-  # An installation of this machine's own is none of the box's.
+  # Hide an installation of this machine itself.
   rm -rf usr/local/bin/buildomat-factory-sp-test opt/buildomat-factory-sp-test
   touch "$box/upper/first-boot"
 }

@@ -29,7 +29,7 @@ async function checked({ start }: SshLab): Promise<string> {
 }
 
 describe("check of a testbed behind ssh", () => {
-  test.concurrent("a key that ssh cannot use is told, with what is wrong with it", async () => {
+  test.concurrent("a key that ssh cannot use is reported, with what is wrong with it", async () => {
     await using lab = await openSshLab();
     const { hostKey, port, userKey } = lab.sshd;
     const at = (name: string): string => join(lab.directory, name);
@@ -65,7 +65,7 @@ describe("check of a testbed behind ssh", () => {
     expect(await checked(lab)).toContain("it does not open a session; see MaxSessions in its sshd_config");
   });
 
-  test.concurrent("a jump host whose key is not known is told, with what to do", async () => {
+  test.concurrent("a jump host with an unknown key is reported, with what to do", async () => {
     await using lab = await openSshLab();
     const { port, userKey } = lab.sshd;
     const known = ["HostName 127.0.0.1", "User root", `Port ${port}`, `IdentityFile ${userKey}`];
@@ -105,12 +105,12 @@ describe("check of a testbed behind ssh", () => {
       "ro,mode=700",
       /^error: bench-1: \S+\/far cannot be written, .*: mount it for writing, or set testbed.bed-1.work_dir$/,
     ],
-  ])("check tells that the disk there %s, and the factory before it takes a job", async (_, disk, said) => {
+  ])("check reports that the disk there %s, and the factory before it takes a job", async (_, disk, said) => {
     await using lab = await openSshLab({ disk });
     expect(await checked(lab)).toMatch(said);
     const factory = lab.start();
     await lab.submit("true");
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => /^bench-1: .*(?:64 MiB|read-only)/.test(message)),
     );
     factory.kill("SIGTERM");
@@ -118,7 +118,7 @@ describe("check of a testbed behind ssh", () => {
     expect(factory.log().filter(({ message }) => message === "leased a job")).toEqual([]);
   });
 
-  test.concurrent("check tells that another user's directory is in the way there, or that others may write to it", async () => {
+  test.concurrent("check reports a directory of another user in the way there, or one that others may write to", async () => {
     await using lab = await openSshLab({ agent: "builtin", isCompiled: true, machine: {} });
     // As root: its own user may not even go there.
     mkdirSync(lab.work, { recursive: true });
@@ -138,13 +138,13 @@ describe("check of a testbed behind ssh", () => {
     );
   });
 
-  test.concurrent("check tells that testbed-id is gone there, and what it says fixes it, also where a job was leased", async () => {
+  test.concurrent("check reports that testbed-id is gone there, and its fix works, also if a job was leased", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     expect((await lab.ended(await lab.submit("true"))).state).toBe("completed");
     rmSync(join(lab.work, "testbed-id"));
     const id = await lab.submit("true");
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("is not the machine that")),
     );
     const said = await checked(lab);
@@ -161,7 +161,7 @@ describe("check of a testbed behind ssh", () => {
     await using lab = await openSshLab();
     lab.sshd.refuse(true);
     const factory = lab.start();
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.startsWith("cannot reach bench-1")),
     );
     // It cannot see now that the host is back.

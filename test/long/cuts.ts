@@ -59,7 +59,7 @@ test("F47 a connection that is cut at any byte leaves nothing in the way of the 
     executable: () => Promise.resolve(null),
   });
 
-  /** Resolves with the first word that is no success, and where it came to. */
+  /** Resolves with the first answer that is not a success, and how far it got. */
   async function start(seq: number, cookie: string): Promise<{ minder: Minder | null; word: string }> {
     const reached = await hosts.reach(testbed);
     if (!reached.ok) return { minder: null, word: reached.reason };
@@ -95,7 +95,7 @@ test("F47 a connection that is cut at any byte leaves nothing in the way of the 
     let seq = 0;
     for (let bytes = 400; bytes < mostBytes; bytes = Math.ceil(bytes * 1.12)) {
       seq += 1;
-      // The script is sent anew each third time.
+      // The script is sent again each third time.
       if (seq % 3 === 0) {
         for (const name of readdirSync(work)) if (name.startsWith(".minder-")) rmSync(join(work, name));
       }

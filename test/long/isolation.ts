@@ -129,7 +129,7 @@ test.concurrent("an elevated factory that may not become root says which line to
     env: { USER: "lab" },
   });
   const factory = lab.start({ prefix: host.signalled });
-  await until("it is told", () =>
+  await until("it is logged", () =>
     factory.log().some(({ message }) => message.includes('add the line "lab ALL=(root) NOPASSWD: /bin/sh"')),
   );
   expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");

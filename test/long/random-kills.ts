@@ -1,6 +1,6 @@
 /**
  * An installation that is killed again and again: install.sh, updates, roll-backs and the boot script get SIGKILL at random
- * moments, each upon what the kills before it left. After each kill what is started is a whole version, and a roll-back by the boot
+ * moments, each on top of what the earlier kills left. After each kill what is started is a whole version, and a roll-back by the boot
  * script leads to one that was confirmed. The order follows UPDATE_SEED; UPDATE_KILLS is how many kills there are.
  */
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";

@@ -19,7 +19,7 @@ async function begun(lab: RunnerLab, mood: Partial<RunnerLab["runner"]["mood"]> 
 }
 
 async function said(lab: RunnerLab, id: string, text: string): Promise<void> {
-  await until(`it is told: ${text}`, async () => (await lab.said(id, "worker")).join().includes(text));
+  await until(`its output says: ${text}`, async () => (await lab.said(id, "worker")).join().includes(text));
 }
 
 /** Resolves after so many further pings of the lab's one agent. */
@@ -138,7 +138,9 @@ describe("a testbed with an sp-runner service", () => {
       const id = await begun(lab);
       lab.runner.mood.answers = answers;
       if (answers !== "unknown word") {
-        await until("it is told", async () => (await lab.said(id, "worker")).join().includes("asked again"));
+        await until("it is logged", async () =>
+          (await lab.said(id, "worker")).join().includes("asked again"),
+        );
       }
       expect((await lab.job(id)).state).toBe("running");
       Object.assign(lab.runner.mood, { isHeld: false, answers: "true" });
@@ -154,13 +156,13 @@ describe("a testbed with an sp-runner service", () => {
     const id = await begun(lab);
     must(await lab.user.cancel(id));
     expect((await lab.ended(id)).cancelled).toBe(true);
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("still works on the board")),
     );
     const next = await lab.submit("true");
     // A service that says nothing frees nothing, either.
     lab.runner.mood.answers = "500";
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("cannot tell whether the board is idle")),
     );
     expect(lab.runner.submissions().length).toBe(1);
@@ -194,7 +196,7 @@ describe("a testbed with an sp-runner service", () => {
         factory.log().filter(({ message }) => message.includes("started again")).length;
       await until("it is started again", () => restarts() === kills);
     }
-    await until("its owner is told", async () =>
+    await until("its output says so", async () =>
       (await lab.said(id, "worker")).includes("the agent was started again, and goes on"),
     );
     lab.runner.mood.isHeld = false;
@@ -253,17 +255,17 @@ describe("a testbed with an sp-runner service", () => {
     const factory = lab.start();
     const id = await lab.submit("true");
     expect((await lab.ended(id)).state).toBe("completed");
-    const told = (process: typeof factory): number =>
+    const recoveries = (process: typeof factory): number =>
       process.log().filter(({ message }) => message.startsWith("told sp-runner to recover")).length;
-    expect(told(factory)).toBe(1);
+    expect(recoveries(factory)).toBe(1);
     await drained(factory);
     lab.runner.mood.recovery = "in vain";
     lab.runner.board("bed-1").status = "failed-needs-recovery";
     const next = await lab.submit("true");
-    // Each process tells it at once and waits then; how often it was told outlives them.
+    // Each process sends a recovery at once and then waits; the count outlives the processes.
     for (let tries = 0; tries < 3; tries += 1) {
       const trying = lab.start();
-      await until("it is told to recover", () => told(trying) === 1);
+      await until("a recovery is sent", () => recoveries(trying) === 1);
       trying.kill("SIGKILL");
       await trying.exited;
     }
@@ -271,7 +273,7 @@ describe("a testbed with an sp-runner service", () => {
     await until("it is given up", () =>
       last.log().some(({ message }) => message.endsWith("did not help 3 times: it needs a person")),
     );
-    expect(told(last)).toBe(0);
+    expect(recoveries(last)).toBe(0);
     lab.runner.board("bed-1").status = "available";
     expect((await lab.ended(next)).state).toBe("completed");
     await drained(last);
@@ -284,7 +286,7 @@ describe("a testbed with an sp-runner service", () => {
       lab.runner.board("bed-1").status = status;
       const factory = lab.start();
       const id = await lab.submit("true");
-      await until("it is told", () =>
+      await until("it is logged", () =>
         factory.log().some(({ message }) => message.endsWith(`says that its board is ${status}`)),
       );
       expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
@@ -366,7 +368,7 @@ describe("a testbed with an sp-runner service", () => {
     must(await lab.admin.recycleWorker(worker));
     expect((await lab.ended(id)).state).toBe("failed");
     const next = await lab.submit("true");
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("still works on the board")),
     );
     expect(lab.runner.submissions().length).toBe(1);
@@ -407,21 +409,25 @@ describe("a testbed with an sp-runner service", () => {
       });
       const id = await lab.submit("true");
       const { state } = await lab.ended(id);
-      return { state, outputs: must(await lab.user.outputs(id)).length, told: await lab.said(id, "stdout") };
+      return {
+        state,
+        outputs: must(await lab.user.outputs(id)).length,
+        output: await lab.said(id, "stdout"),
+      };
     };
     const good = { state: "completed" as const, outputs: 3 };
-    expect(await play({ reportAt: "relative", progress: "null" })).toEqual({ ...good, told: [] });
+    expect(await play({ reportAt: "relative", progress: "null" })).toEqual({ ...good, output: [] });
     const canonical = await play({
       reportAt: (output) => realpathSync(output) + "/./test-report.json",
       progress: "huge",
     });
-    expect(canonical).toEqual({ ...good, told: ["x".repeat(4000)] });
-    const anew: typeof mood.outcome = ({ output_dir: output }: { output_dir: string }) => {
+    expect(canonical).toEqual({ ...good, output: ["x".repeat(4000)] });
+    const again: typeof mood.outcome = ({ output_dir: output }: { output_dir: string }) => {
       rmSync(output, { recursive: true });
       mkdirSync(output);
       return "passed";
     };
-    expect(await play({ outcome: anew })).toMatchObject(good);
+    expect(await play({ outcome: again })).toMatchObject(good);
     expect(await play({ files: "none" })).toMatchObject({ state: "failed", outputs: 0 });
     expect(await play({ files: "none", reportAt: "nowhere" })).toMatchObject({
       state: "completed",

@@ -87,7 +87,7 @@ describe("a testbed behind ssh", () => {
     await drained(factory);
   }, 180_000);
 
-  test.concurrent("F55 a connection whose ssh was killed is made anew", async () => {
+  test.concurrent("F55 a connection whose ssh was killed is opened again", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
@@ -96,7 +96,7 @@ describe("a testbed behind ssh", () => {
     const shared = processesNaming(`${lab.base}/work/.ssh`);
     expect(shared.length).toBeGreaterThan(0);
     for (const pid of shared) kill(pid);
-    await until("it is made anew", () => lab.sshd.connections() > 1);
+    await until("it is open again", () => lab.sshd.connections() > 1);
     await Bun.write(join(lab.directory, "end"), "");
     expect((await lab.ended(id)).state).toBe("completed");
     await drained(factory);
@@ -126,12 +126,12 @@ describe("a testbed behind ssh", () => {
     await drained(second);
   });
 
-  test.concurrent("a host that cannot be reached is told once, takes no job, and is used when it is back", async () => {
+  test.concurrent("a host that cannot be reached is logged once, takes no job, and is used when it is back", async () => {
     await using lab = await openSshLab();
     lab.sshd.refuse(true);
     const factory = lab.start();
     const id = await lab.submit("true");
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory
         .log()
         .some(({ message, testbed }) => testbed === "bed-1" && message.startsWith("cannot reach bench-1")),
@@ -146,7 +146,7 @@ describe("a testbed behind ssh", () => {
     expect(factory.log().filter(({ level }) => level === "warn").length).toBe(1);
   });
 
-  test.concurrent("an agent there that cannot be run, now or later, takes no job, is no strike, and is used when it can", async () => {
+  test.concurrent("an agent there that cannot be run, now or later, takes no job, counts as no strike, and is used when it can", async () => {
     await using lab = await openSshLab();
     const agent = join(lab.directory, "stub-agent");
     const good = readFileSync(agent);
@@ -181,7 +181,7 @@ describe("a testbed behind ssh", () => {
       bed: ['host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8v5ZLZ4tDUj1Hn6kF5F8Q8W6o3rW7n8GmV0pQmXk3d"'],
     });
     const factory = lab.start();
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory
         .log()
         .some(({ message }) => message.includes("the host key of bench-1 is not the expected one")),
@@ -198,7 +198,7 @@ describe("a testbed behind ssh", () => {
     await drained(first);
     await Bun.write(join(lab.work, "testbed-id"), "0123456789abcdef\n");
     const second = lab.start();
-    await until("it is told", () =>
+    await until("it is logged", () =>
       second.log().some(({ message }) => message.includes("bench-1 is not the machine that")),
     );
     second.kill("SIGTERM");
@@ -252,14 +252,14 @@ describe("a testbed behind ssh", () => {
     await using other = await openSshLab({ ...options, machine: {} });
     const refused = other.start();
     await other.submit("id -u");
-    await until("it is told, with the fix", () =>
+    await until("it is logged, with the fix", () =>
       refused.log().some(({ message }) => message.includes('lab ALL=(root) NOPASSWD: /bin/sh" with visudo')),
     );
     refused.kill("SIGTERM");
     expect(await refused.exited).toBe(0);
   });
 
-  test.concurrent("F51 on a host that rebooted nothing runs any more: the job's owner is told, and the testbed is free", async () => {
+  test.concurrent("F51 on a host that rebooted nothing runs any more: the job's output says so, and the testbed is free", async () => {
     await using lab = await openSshLab({ hasBoot: true });
     const factory = lab.start();
     const id = await lab.submit("echo begun; sleep 600");
@@ -346,7 +346,7 @@ describe("a testbed behind ssh", () => {
     }
   }, 240_000);
 
-  test.concurrent("another machine at the address in mid-job is told nothing, and frees nothing", async () => {
+  test.concurrent("another machine at the address in mid-job gets no command, and frees nothing", async () => {
     await using lab = await openSshLab();
     const factory = lab.start();
     const id = await lab.submit(`echo begun; until [ -e '${lab.directory}/end' ]; do sleep 0.05; done`);
@@ -356,7 +356,7 @@ describe("a testbed behind ssh", () => {
     writeFileSync(name, "0123456789abcdef\n");
     must(await lab.user.cancel(id));
     expect((await lab.ended(id)).cancelled).toBe(true);
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("bench-1 is not the machine that")),
     );
     await until("status shows it", async () => {
@@ -458,11 +458,11 @@ describe("a testbed behind ssh", () => {
     await drained(second);
   });
 
-  test.concurrent("F53 a key that is not let in is told, with what to look at", async () => {
+  test.concurrent("F53 a refused key is logged, with what to check", async () => {
     await using lab = await openSshLab();
     writeFileSync(join(lab.directory, "sshd-bench-1/authorized_keys"), "");
     const factory = lab.start();
-    await until("it is told", () =>
+    await until("it is logged", () =>
       factory.log().some(({ message }) => message.includes("ssh to bench-1 is refused (")),
     );
     const check = lab.start({ command: ["check"] });

@@ -139,7 +139,7 @@ test("jobs behind ssh", async () => {
         const lasts = 100 + dice() * 1400;
         if (what === 0) sshd.cut();
         if (what === 1) {
-          // Those that are made from now on, and there are none else.
+          // Only those that are made from now on exist.
           sshd.cutAfter(Math.floor(dice() * 60_000));
           sshd.cut();
         }

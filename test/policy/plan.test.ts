@@ -212,7 +212,7 @@ describe("plan() for the end of an instance", () => {
     }
   });
 
-  test("tells the job's owner that its agent ended or was killed", () => {
+  test("informs the job's owner that its agent ended or was killed", () => {
     const killed = "the agent was killed, or its host restarted";
     expect(reasonOf(cellOf("running", "online", "dead"))).toEqual({ reason: killed, untold: killed });
     const ended = "the agent ended before the job did";
@@ -302,7 +302,7 @@ describe("plan() for the end of an instance", () => {
       expect(stepsOf(atTime(offline(nowMs + 299_999), nowMs + 302_000))).toEqual([]);
     });
 
-    test("counts only while the server answers, anew when it is back", () => {
+    test("counts only while the server answers, from zero when it is back", () => {
       const silent = offline(nowMs + 400_000, { answeringSinceMs: null });
       expect(stepsOf(atTime(silent, nowMs + 400_000))).toEqual([]);
       const back = (atMs: number): Observation =>
@@ -856,7 +856,7 @@ describe("a testbed on another host", () => {
   const due = new Map([["a", { ok: true as const, atMs: nowMs - 60_000 }]]);
   const away = new Map([["a", { ok: false as const, reason: "away", atMs: nowMs }]]);
 
-  test("is reached before a job is taken for it, each minute anew, and when a try that failed is due again", () => {
+  test("is reached before a job is taken for it, again each minute, and when a try that failed is due again", () => {
     expect(kindsOf(sceneOf({ config }))).toContain("reach");
     expect(kindsOf(sceneOf({ config, reached }))).not.toContain("reach");
     expect(kindsOf(sceneOf({ config, reached: due }))).toContain("reach");
@@ -1199,7 +1199,7 @@ describe("plan() over 10,000 random scenes", () => {
 });
 
 describe("policy/", () => {
-  test("F20 reads no clock: wall-clock time is no input of a decision", async () => {
+  test("F20 reads no clock: no decision depends on wall-clock time", async () => {
     const policy = [...new Bun.Glob("policy/*.ts").scanSync(join(import.meta.dir, "../../lib"))];
     expect(policy.length).toBeGreaterThan(5);
     for (const name of [...policy, "words/domain.ts"]) {

@@ -44,7 +44,7 @@ describe("replaceList()", () => {
     expect(viewAt(nowMs + limits.confirmMs)).toBe("gone");
   });
 
-  test("F13 begins anew when a list has the worker again", () => {
+  test("F13 starts again when a list has the worker again", () => {
     const server = newServerView();
     replaceList(server, [], nowMs, [running]);
     replaceList(server, [workerOf()], nowMs + 5000, [running]);
@@ -80,7 +80,7 @@ describe("replaceList()", () => {
     expect(server.firstListedMs.get("y")).toBe(nowMs + 6000);
   });
 
-  test("counts an unassociated worker anew after a request for a worker was settled, and no other one", () => {
+  test("counts an unassociated worker from zero after a request for a worker was settled, and no other one", () => {
     const server = newServerView();
     const workers = [workerOf({ id: "orphan", private: null }), workerOf({ id: "lost", private: "a/3" })];
     replaceList(server, workers, nowMs, []);
@@ -107,7 +107,7 @@ describe("updateWorker()", () => {
     expect(workerView(running, server)).toBe("missing");
   });
 
-  test("invents no list where there is none", () => {
+  test("does not invent a list", () => {
     const server = newServerView();
     updateWorker(server, "worker-a", workerOf());
     updateWorker(server, "worker-a", null);

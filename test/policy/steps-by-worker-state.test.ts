@@ -52,7 +52,7 @@ describe("steps", () => {
     function isForeign({ phase, worker }: Cell): boolean {
       return hasWorker(phase) && worker === "foreign";
     }
-    // What has no worker was never told to go.
+    // Without a worker it never got the go signal.
     function isImpossible({ phase, agent }: Cell): boolean {
       return phase === "preparing" && mayHaveGone.includes(agent);
     }
@@ -112,7 +112,7 @@ describe("steps", () => {
     expect(disagreements("delete", (cell) => cell.phase === "stopped" && isOurs(cell))).toEqual([]);
   });
 
-  test("end by a recycled or twice missing worker, or by an agent that is over; one list is no proof", () => {
+  test("end by a recycled or twice missing worker, or by an agent that is over; one list proves nothing", () => {
     const isMeant = (cell: Cell): boolean => {
       const { phase, worker, agent } = cell;
       if (!isBeforeGo(cell) && phase !== "running") return false;
@@ -125,7 +125,7 @@ describe("steps", () => {
     expect(disagreements("end", isMeant)).toEqual([]);
   });
 
-  test("never take what cannot be told for an end", () => {
+  test("never take an unknown state for an end", () => {
     const ends: readonly Step[] = ["end", "record went", "arm", "go"];
     const unsure = withWorker.filter(
       (cell) =>

@@ -108,13 +108,13 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
     expect(prefix.start().said).toStartWith("1.0.0|");
   });
 
-  test("goes on with a version on trial if the one before is gone from the disk", () => {
+  test("keeps a version on trial if the one before is gone from the disk", () => {
     const prefix = openPrefix(shell, ["1.1.0+0"], { "1.0.0": null });
     expect(prefix.start().said).toStartWith("1.1.0|");
     expect(prefix.marks()).toEqual(["1.1.0+0"]);
   });
 
-  test("goes on with a version on trial if there is none to go back to", () => {
+  test("keeps a version on trial if there is no version to go back to", () => {
     const prefix = openPrefix(shell, ["1.1.0+0"]);
     rmSync(join(prefix.directory, "bin", `${product}.prev`));
     expect(prefix.start().said).toStartWith("1.1.0|");

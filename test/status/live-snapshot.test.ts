@@ -299,7 +299,7 @@ test("it says what would become of the jobs if the factory stopped", () => {
   expect(liveSnapshot(liveOf(sceneOf())).ifStopped).toBe("no job is affected");
 });
 
-test("a snapshot is read as it was written, and one of another form is none", () => {
+test("a snapshot is read as it was written, and one of another form is refused", () => {
   const snapshot = liveSnapshot(liveOf(sceneOf({ instances: [instanceOf()] })));
   expect(parseSnapshot(JSON.parse(JSON.stringify(snapshot)))).toEqual(snapshot);
   expect(parseSnapshot({ ...snapshot, format: 2 })).toBeNull();

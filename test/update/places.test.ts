@@ -169,7 +169,7 @@ test("a version on trial that a newer one replaces is not marked as bad", async 
   expect(await places.previous()).toBe("1.0.0");
 });
 
-test("from a version on trial back to the one that is trusted is no trial, and marks neither", async () => {
+test("going back from a version on trial to the trusted one starts no trial, and marks neither", async () => {
   const places = await installed("1.0.0", "1.1.0");
   await put(places, "1.2.0");
   await places.switchTo("1.2.0");

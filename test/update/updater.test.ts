@@ -103,7 +103,7 @@ const broken: [what: string, content: string, why: string][] = [
     "self-test ended with 1: error: it cannot",
   ],
   ["lacks a library", "#!/bin/sh\nexit 127\n", "apk add libstdc++"],
-  ["is no program", "\x7fELF broken", "another CPU"],
+  ["is not a program", "\x7fELF broken", "another CPU"],
   ["lacks its loader", "#!/lib/ld-musl-nowhere\n", "another libc"],
   ["says it and fails", `${saying("1.1.0")}exit 3\n`, "self-test ended with 3"],
 ];
@@ -184,7 +184,7 @@ test("what was rolled back is tried again with --retry, and an older version wit
   expect(await after.prepare({ ...older, allowDowngrade: true })).toBe("1.0.0");
 });
 
-test("two at once: the second one is told so", async () => {
+test("of two at once, the second one is refused", async () => {
   await lab.release("1.1.0");
   const other = lockStore(join(lab.prefix, "install"));
   expect(await complaint(lab.updater().prepare(newest))).toContain(

@@ -10,7 +10,7 @@ afterAll(() => lab.close());
 
 test("processes that a task starts with bmat end with the task, and their exit codes do not fail the job", async () => {
   const mark = `${lab.directory}/mark`;
-  /** Only processes of this test sleep so long. */
+  /** Only processes of this test sleep for this long. */
   const nap = `1000.${process.pid}`;
   const wait = `until [ -e ${mark} ]; do sleep 0.01; done`;
   const task = (script: string, more: object = {}) => ({
@@ -23,7 +23,7 @@ test("processes that a task starts with bmat end with the task, and their exit c
   const bmat = `${lab.directory}/0/opt/bin/bmat`;
   const job = await lab.submit([], {
     tasks: [
-      // The mark is made by one that has been told of the other's end.
+      // A process that knows of the other's end makes the mark.
       task(
         `cd /usr; export V=1 BUN_CONFIG_VERBOSE_FETCH=curl
          bmat process start web sh -c 'echo "$PWD $V $BUILDOMAT_TASK_ID $BUN_CONFIG_VERBOSE_FETCH"; exit 7'

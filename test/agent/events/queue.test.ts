@@ -4,7 +4,7 @@ import type { WorkerEvent } from "../../../lib/server/worker-side.ts";
 
 const event = (payload: string): WorkerEvent => ({ stream: "stdout", time: "2026-01-01T00:00:00Z", payload });
 
-/** A server that answers each batch when told to. */
+/** A server that answers each batch when the test says so. */
 function createSink() {
   const batches: string[][] = [];
   const open: PromiseWithResolvers<void>[] = [];

@@ -72,7 +72,7 @@ test("an agent shares its instance's own directories with the service, whatever 
   await agent.stop();
 });
 
-test("an agent started again before anything was submitted begins anew", async () => {
+test("an agent started again before anything was submitted starts from the beginning", async () => {
   const job = await lab.submit(["true"]);
   const release = runner.occupy("bed");
   const agent = await start(job);

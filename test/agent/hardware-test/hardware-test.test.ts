@@ -1,4 +1,4 @@
-/** A hardware test against a scripted service and a clock that stands still: what it submits, believes, waits for and tells. */
+/** A hardware test against a scripted service and a clock that stands still: what it submits, believes, waits for and prints. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -66,7 +66,7 @@ function play(
   const asked: string[] = [];
   const submitted: Submission[] = [];
   const records: (RunnerRecord & { asked: number })[] = [];
-  const told: string[] = [];
+  const lines: string[] = [];
   const controller = new AbortController();
   const next = <T>(what: string, from: Answer<T>[]): Promise<Answer<T>> => {
     asked.push(what);
@@ -103,7 +103,7 @@ function play(
     before,
     record: (state) => void records.push({ ...state, asked: asked.length }),
     tell: (stream, payload) => {
-      told.push(`${stream}: ${payload}`);
+      lines.push(`${stream}: ${payload}`);
       return Promise.resolve();
     },
     taken: () => taken,
@@ -113,7 +113,7 @@ function play(
     (value) => (verdict = value),
     (error: unknown) => (verdict = error as Error),
   );
-  return { clock, asked, submitted, records, told, controller, done, verdict: () => verdict };
+  return { clock, asked, submitted, records, lines, controller, done, verdict: () => verdict };
 }
 
 /** Ends it, second by second: what reads files is not done within a turn of the event loop. */
@@ -154,7 +154,7 @@ describe("a job that is answered", () => {
         asked: 7,
       },
     ]);
-    expect(it.told).toEqual([
+    expect(it.lines).toEqual([
       "worker: sp-runner: update-rollback from baseline v16",
       "worker: sp-runner: it runs as J",
       "stdout: one",
@@ -170,7 +170,7 @@ describe("a job that is answered", () => {
   ] as const)("fails if its outcome is %s", async (outcome, error) => {
     const it = play({ result: [ok({ ...passed, outcome, error })] });
     expect(await it.done).toMatchObject({ isGood: false });
-    expect(it.told.at(-1)).toBe(`worker: sp-runner: ${outcome}, 42 tests in 9 s: ${error}`);
+    expect(it.lines.at(-1)).toBe(`worker: sp-runner: ${outcome}, 42 tests in 9 s: ${error}`);
   });
 
   test("is not submitted before the server has taken a call for it", async () => {
@@ -186,7 +186,7 @@ describe("a job that is answered", () => {
   test("does not pass by an outcome of a later version", async () => {
     const it = play({ result: [ok({ outcome: "postponed" })] });
     expect(await it.done).toMatchObject({ isGood: false });
-    expect(it.told.at(-1)).toBe("worker: sp-runner: postponed");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: postponed");
   });
 
   test("fails with the reason and its files if the lab failed it", async () => {
@@ -197,7 +197,7 @@ describe("a job that is answered", () => {
     });
     await it.clock.advance(2000);
     expect(await it.done).toEqual({ isGood: false, files: ["run.log", "test-report.json"] });
-    expect(it.told.at(-1)).toBe("worker: sp-runner: the lab failed it: no probe");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: the lab failed it: no probe");
     expect(it.records.at(-1)).toMatchObject({ phase: "ended", verdict: { isGood: false } });
   });
 
@@ -206,7 +206,7 @@ describe("a job that is answered", () => {
     await it.clock.advance(2000);
     expect(await it.done).toEqual({ isGood: false, files: [] });
     expect(it.asked.filter((each) => each === "result J")).toHaveLength(3);
-    expect(it.told.at(-1)).toBe("worker: sp-runner: the lab failed it: no reason is given");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: the lab failed it: no reason is given");
   });
 
   test("shows its progress, and cuts a huge one", async () => {
@@ -216,7 +216,7 @@ describe("a job that is answered", () => {
     const it = play({ status: [...status, completed] });
     await it.clock.advance(4000);
     await it.done;
-    const said = it.told.filter((line) => line.startsWith("stdout: "));
+    const said = it.lines.filter((line) => line.startsWith("stdout: "));
     expect(said).toEqual([`stdout: ${"x".repeat(4000)}`, "stdout: done"]);
   });
 
@@ -272,7 +272,7 @@ describe("before a job is submitted", () => {
     await it.clock.advance(1000);
     expect(await it.done).toMatchObject({ isGood: true });
     expect(it.submitted).toHaveLength(1);
-    expect(it.told.filter((line) => line.includes("waiting"))).toEqual([
+    expect(it.lines.filter((line) => line.includes("waiting"))).toEqual([
       "worker: sp-runner: waiting for the board: it broke off",
     ]);
   });
@@ -284,7 +284,7 @@ describe("before a job is submitted", () => {
     await it.clock.advance(1);
     expect(await it.done).toEqual({ isGood: false, files: [] });
     expect(it.submitted).toEqual([]);
-    expect(it.told.at(-1)).toBe("worker: sp-runner: the board takes no job: it is failed-needs-recovery");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: the board takes no job: it is failed-needs-recovery");
   });
 
   test("a board with another job on it is waited for without limit", async () => {
@@ -331,7 +331,7 @@ describe("a submission that is refused", () => {
       leave("crash.log");
       expect(await it.done).toEqual({ isGood: false, files: ["crash.log"] });
       expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
-      expect(it.told.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: no such baseline");
+      expect(it.lines.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: no such baseline");
     },
   );
 
@@ -365,7 +365,7 @@ describe("a submission that is refused", () => {
     }
     expect(await it.done).toEqual({ isGood: false, files: [] });
     expect(it.submitted).toHaveLength(3);
-    expect(it.told.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: not now");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: sp-runner does not take the job: not now");
   });
 });
 
@@ -382,10 +382,10 @@ describe("a missing answer is waited for", () => {
       const it = play({ status: [running("one"), answer], result });
       await it.clock.advance(1000 + 3_600_000);
       expect(it.verdict()).toBeNull();
-      expect(it.told.filter((line) => line.includes("asked again"))).toHaveLength(1);
+      expect(it.lines.filter((line) => line.includes("asked again"))).toHaveLength(1);
       await it.clock.advance(1000);
       expect(await it.done).toEqual({ isGood: false, files: [] });
-      expect(it.told.at(-1)).toContain("told nothing of the job while its board was idle");
+      expect(it.lines.at(-1)).toContain("told nothing of the job while its board was idle");
       expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
     },
   );
@@ -393,7 +393,7 @@ describe("a missing answer is waited for", () => {
   test.each<[string, Partial<Answers>]>([
     ["a board that is at work", { boards: [ok([idle]), ok([busy("J")])] }],
     ["a board with a word of another version", { boards: [ok([idle]), ok([{ ...idle, status: "dozing" }])] }],
-    ["a board that cannot be told", { boards: [ok([idle]), lost] }],
+    ["a board whose state is unknown", { boards: [ok([idle]), lost] }],
     ["a word in between", { status: [...Array.from({ length: 3000 }, () => lost), running("one"), lost] }],
   ])("%s keeps the job waiting", async (_, over) => {
     const it = play({ status: [lost], result: [lost], ...over });
@@ -407,7 +407,7 @@ describe("a missing answer is waited for", () => {
     const it = play({ result: [lost, refusal(409), ok(passed)] });
     await it.clock.advance(2000);
     expect(await it.done).toMatchObject({ isGood: true });
-    expect(it.told.filter((line) => line.includes("no result yet"))).toHaveLength(1);
+    expect(it.lines.filter((line) => line.includes("no result yet"))).toHaveLength(1);
   });
 
   test("a result that does not come for more than an hour is lost if the board is idle", async () => {
@@ -425,7 +425,7 @@ describe("a missing answer is waited for", () => {
     await it.clock.advance(3000);
     expect(await it.done).toMatchObject({ isGood: true });
     expect(it.records.at(-2)).toMatchObject({ phase: "submitted", job: "K", isAdopted: true });
-    expect(it.told).toContain("worker: sp-runner: its board works on K, which is taken for this job");
+    expect(it.lines).toContain("worker: sp-runner: its board works on K, which is taken for this job");
     expect(it.submitted).toHaveLength(1);
     expect(it.asked.slice(-2)).toEqual(["status K", "result K"]);
   });
@@ -451,7 +451,7 @@ describe("a missing answer is waited for", () => {
       const it = play({ submit: [lost], boards: [ok([idle]), ok([busy("K")])], result });
       await playOut(it);
       expect(await it.done).toEqual({ isGood: false, files: [] });
-      expect(it.told.at(-1)).toContain("left nothing in this job's directory");
+      expect(it.lines.at(-1)).toContain("left nothing in this job's directory");
       // Ours may be on the board yet.
       expect(it.records.at(-1)).toMatchObject({ phase: "submitted", isAdopted: true });
     },
@@ -477,7 +477,7 @@ describe("a missing answer is waited for", () => {
     await it.clock.advance(1);
     expect(await it.done).toEqual({ isGood: false, files: [] });
     expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
-    expect(it.told.at(-1)).toBe(
+    expect(it.lines.at(-1)).toBe(
       "worker: sp-runner: the job was submitted and its answer lost, and its board is idle; it left no report",
     );
   });
@@ -503,13 +503,13 @@ describe("a missing answer is waited for", () => {
   });
 
   test.each(["{", "[]", '{"outcome": 1}', `{"outcome": "passed"${" ".repeat(1024 * 1024)}}`])(
-    "a report that tells no outcome is no pass: %.20s",
+    "a report without an outcome is not a pass: %.20s",
     async (text) => {
       const it = play({ submit: [lost] });
       leave("test-report.json", text);
       await it.clock.advance(10_000);
       expect(await it.done).toEqual({ isGood: false, files: ["test-report.json"] });
-      expect(it.told.at(-1)).toEndWith("; its report does not tell an outcome");
+      expect(it.lines.at(-1)).toEndWith("; its report does not tell an outcome");
     },
   );
 
@@ -529,7 +529,7 @@ describe("a missing answer is waited for", () => {
       await it.clock.advance(1);
       expect(await it.done).toMatchObject({ isGood: false });
       expect(it.records.at(-1)).toMatchObject({ phase: "ended" });
-      expect(it.told.at(-1)).toStartWith(
+      expect(it.lines.at(-1)).toStartWith(
         "worker: sp-runner: sp-runner does not know the job any more, and its board is idle",
       );
     },
@@ -558,7 +558,7 @@ describe("a missing answer is waited for", () => {
     const it = play({ status: [unknown], boards: [ok([idle]), ok([busy("K")])] });
     await it.clock.advance(10_000);
     expect(await it.done).toMatchObject({ isGood: false });
-    expect(it.told.at(-1)).toContain("its board works on another one");
+    expect(it.lines.at(-1)).toContain("its board works on another one");
     expect(it.records.at(-1)).toMatchObject({ phase: "submitted" });
   });
 
@@ -578,7 +578,7 @@ describe("a missing answer is waited for", () => {
     expect(it.verdict()).toBeNull();
     await it.clock.advance(1);
     expect(await it.done).toMatchObject({ isGood: true });
-    expect(it.told.at(-1)).toBe("worker: sp-runner: passed, 42 tests in 9 s");
+    expect(it.lines.at(-1)).toBe("worker: sp-runner: passed, 42 tests in 9 s");
   });
 });
 
@@ -587,7 +587,7 @@ describe("the files of a result", () => {
     const result = [ok({ ...passed, report_path: "/far/work/r.json" })];
     const late = play({ result });
     await until("it waits", () => late.clock.waiting() > 0);
-    expect(late.told).toContain("worker: sp-runner: waiting for the files that its result names");
+    expect(late.lines).toContain("worker: sp-runner: waiting for the files that its result names");
     leave("r.json");
     await playOut(late);
     expect(await late.done).toEqual({ isGood: true, files: ["r.json"] });
@@ -625,13 +625,15 @@ describe("the files of a result", () => {
     const bad = play({ result: [ok({ ...passed, report_path: path })] });
     await playOut(bad);
     expect(await bad.done).toEqual({ isGood: false, files: [] });
-    expect(bad.told).toContain(
+    expect(bad.lines).toContain(
       `worker: sp-runner: its report_path ${path} is no file in the output directory`,
     );
     const good = play({ result: [ok({ ...passed, summary_path: path, log_path: path })] });
     await playOut(good);
     expect(await good.done).toEqual({ isGood: true, files: [] });
-    expect(good.told).toContain(`worker: sp-runner: its log_path ${path} is no file in the output directory`);
+    expect(good.lines).toContain(
+      `worker: sp-runner: its log_path ${path} is no file in the output directory`,
+    );
   });
 });
 
@@ -659,7 +661,7 @@ describe("an agent that was started again", () => {
     const it = play({}, { before: { phase: "submitted", job: "L", isAdopted: false } });
     expect(await it.done).toEqual({ isGood: true, files: [] });
     expect(it.asked).toEqual(["status L", "result L"]);
-    expect(it.told.join()).not.toContain("runs as");
+    expect(it.lines.join()).not.toContain("runs as");
   });
 
   test("gives a submission that was cut off a minute to begin", async () => {
@@ -684,7 +686,7 @@ describe("an agent that was started again", () => {
     const verdict = { isGood: true, files: ["r.json"] };
     const it = play({}, { before: { phase: "ended", verdict, lines: ["passed, 42 tests in 9 s"] } });
     expect(await it.done).toEqual(verdict);
-    expect(it.told).toEqual(["worker: sp-runner: passed, 42 tests in 9 s"]);
+    expect(it.lines).toEqual(["worker: sp-runner: passed, 42 tests in 9 s"]);
     expect(it.asked).toEqual([]);
     expect(readdirSync(join(directory, "work"))).toEqual([]);
   });

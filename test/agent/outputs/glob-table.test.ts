@@ -51,7 +51,7 @@ test("rules find the files that they find for the real agent, in all of a table"
   for (const [rule] of table.walks) {
     const walk = walkRule(`${root}${rule}`);
     if ("position" in walk) {
-      // Of the whole rule, or of a component that only by itself is none.
+      // Of the whole rule, or of the component that is not valid by itself.
       const position = walk.position < root.length ? walk.position : walk.position - root.length;
       rows.push([rule, position, walk.message]);
       continue;

@@ -256,7 +256,7 @@ describe("uploadOutputs()", () => {
     expect((await upload({ onQuota, more: { wanted: [path] } })).isGood).toBe(true);
   });
 
-  test("a file that an agent before this one sent is no error", async () => {
+  test("a file that an agent before this one sent is not an error", async () => {
     writeFileSync(join(root, "f"), "x");
     const error = "UNIQUE constraint failed: job_output.job, job_output.path (after 0ms)";
     const commit = (): Commit => ({ complete: true, error });

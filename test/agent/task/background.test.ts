@@ -128,7 +128,7 @@ describe("a process beside the task", () => {
 
   test.each([
     ["a program that is not there", "none-such", undefined, "No such file or directory (os error 2)"],
-    ["a file that is no program", "/etc/passwd", undefined, "Permission denied (os error 13)"],
+    ["a file that is not a program", "/etc/passwd", undefined, "Permission denied (os error 13)"],
     ["a directory that is not there", "bash", "/none", "No such file or directory (os error 2)"],
   ])("that cannot be started, %s, leaves its name free", async (_, cmd, pwd, why) => {
     expect(await start("x", "", cmd, pwd)).toEqual({ Error: `starting background process "x": ${why}` });

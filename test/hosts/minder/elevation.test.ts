@@ -21,7 +21,7 @@ setDefaultTimeout(60_000);
 let lab: Lab;
 afterEach(() => lab.close());
 
-/** What the message tells people to add, as a Debian has it beside. */
+/** What the message asks people to add; Debian has the rest. */
 const sudoers = `Defaults use_pty, env_reset, secure_path="/usr/sbin:/usr/bin:/sbin:/bin"\nroot ALL=(ALL:ALL) ALL\nlab ALL=(root) NOPASSWD: /bin/sh`;
 
 /** As the real agent does: a socket under the name that all have, and its control program where jobs look for it. */

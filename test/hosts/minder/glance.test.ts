@@ -1,4 +1,4 @@
-/** What a glance at an instance of this host tells, with a real process as its first one. */
+/** What a glance at an instance of this host finds, with a real process as its first one. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -48,7 +48,7 @@ const refusals: [string, Refusal][] = [
     },
   ],
   [
-    "in part: /proc is masked, as in a container, and cannot be mounted anew",
+    "in part: /proc is masked, as in a container, and cannot be mounted again",
     {
       user: otherUser,
       prefix: [],

@@ -68,7 +68,7 @@ describe("the testbed lock", () => {
     [0, otherUser],
     [otherUser, 0],
     [otherUser, otherUser + 1],
-  ])("of user %i is no obstacle to user %i once minder and agent are proved dead", async (a, b) => {
+  ])("of user %i is not an obstacle to user %i once minder and agent are proved dead", async (a, b) => {
     const [one, two] = openLabs([a, b]);
     if (one === undefined || two === undefined) throw new Error("no labs");
     const [first, second] = [specOf(one), specOf(two)];

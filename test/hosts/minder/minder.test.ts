@@ -128,7 +128,7 @@ describe.each(cases)("a whole life with %s as user %i", (name, user, shell) => {
     ]);
     expect(readdirSync(directory).toSorted()).toEqual(["agent.log", "minder", "opt"]);
 
-    // What the agent left of the job's end is told with that, of however large a file.
+    // This reports what the agent left of the job's end too, however large the file is.
     const job = { name: 'flash "it"', tasks: [{ name: "t", script: "x".repeat(3_000_000) }] };
     const ping = { factory_info: { name: "lab" }, job };
     writeFileSync(`${directory}/opt/etc/job-done.json`, JSON.stringify(ping, null, 2));
@@ -207,7 +207,7 @@ describe("go", () => {
   });
 
   test.each([1, 21])(
-    "and expiry exclude each other, whoever comes first (board %i and after)",
+    "and expiry exclude each other, whichever comes first (board %i and after)",
     async (from) => {
       lab = openLab();
       const kinds = { went: 0, expired: 0, "cannot tell": 0 };

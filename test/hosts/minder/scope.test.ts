@@ -1,4 +1,4 @@
-/** Where minders live: in a scope of systemd's if this program is a service, and as always if there is none to be had. */
+/** Where minders live: in a scope of systemd's if this program is a service, and otherwise without one. */
 import { expect, test } from "bun:test";
 import { chooseScope } from "../../../lib/hosts/minder/scope.ts";
 import { openScript } from "../../../lib/hosts/minder/script-call.ts";

@@ -47,7 +47,7 @@ const outputs: [string, () => string | null, boolean][] = [
   ["the same number at each look", () => "7", true],
   ["another number at each look", () => String((looks += 1)), false],
   ["that the agent itself works", () => "own", false],
-  ["that it cannot be told", () => null, false],
+  ["that it is unknown", () => null, false],
 ];
 test.each(outputs)("look() that says %s", async (_, output, isEnded) => {
   await using stage = openStage({ config: configOf([testbedOf({ silenceTimeoutMs: 20_000 })]) });
@@ -86,10 +86,10 @@ const cases = shellPaths.flatMap((path) =>
 
 describe.each(cases)("look() with %s, isolation %s", (path, isolate) => {
   minderTest(
-    "tells by the processes of another agent's job whether it prints, if it is asked to",
+    "finds by the processes of another agent's job whether it prints, if it is asked to",
     async () => {
       const lab = openMinderLab({ shell: path === "/bin/busybox" ? `${shells}/sh` : path });
-      // The agent itself writes all the time; its task when it is told to, in a process that ends at once.
+      // The agent itself writes all the time; its task when the test says so, in a process that ends at once.
       const task =
         'while sleep 0.05; do [ ! -e "$0" ] || { rm "$0"; (echo said >/dev/null); echo x >>"$0.done"; }; done';
       const agent = lab.agent(

@@ -33,7 +33,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** What a host is told is run here. */
+/** Runs a host's commands here. */
 const here: Connection = {
   run: async (argv, stdin, timeoutMs) =>
     await processes.run({

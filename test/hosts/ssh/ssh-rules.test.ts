@@ -32,7 +32,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** What a host is told is run here. */
+/** Runs a host's commands here. */
 const here: Connection = {
   run: async (argv, stdin, timeoutMs) =>
     await processes.run({
@@ -97,16 +97,16 @@ test("an instance uses a replaced ssh key, but its recorded user and host", () =
   }
 });
 
-/** Connections whose ssh answers so; what it was told, by its `-O` word, is in `told`. */
-function openTold(answer: (word: string) => RunResult) {
-  const told: string[] = [];
+/** Connections whose ssh answers so; `words` has the `-O` word of each call. */
+function openWith(answer: (word: string) => RunResult) {
+  const words: string[] = [];
   const connections = openConnections({
     processes: {
       ...processes,
       run: ({ argv }) => {
         const word = argv.includes("-O") ? (argv[argv.indexOf("-O") + 1] ?? "") : "call";
         const path = argv.find((each) => each.startsWith("ControlPath=")) ?? "";
-        told.push(word);
+        words.push(word);
         writeFileSync(join(directory, "sockets", path.replaceAll(/^ControlPath="\.\/|"$/g, "")), "");
         return Promise.resolve(answer(word));
       },
@@ -115,7 +115,7 @@ function openTold(answer: (word: string) => RunResult) {
     env: {},
     directory: join(directory, "sockets"),
   });
-  return { told, connections };
+  return { words, connections };
 }
 
 const exit = (exitCode: number, stderr = ""): RunResult => ({ ok: true, exitCode, stdout: "", stderr });
@@ -124,30 +124,30 @@ const sockets = (): string[] => [
 ];
 
 test("F49 exit code 255 is ssh's own failure and proves nothing about the command; any other is the command's", async () => {
-  const { told, connections } = openTold((word) =>
+  const { words, connections } = openWith((word) =>
     exit(word === "call" ? 255 : 0, "ssh: Connection refused"),
   );
   expect(await connections.to(address).run(["true"], "", 1000)).toEqual({
     ok: false,
     reason: expect.stringContaining("cannot reach bench-1 over ssh: Connection refused"),
   });
-  expect(told).toEqual(["call", "check"]);
-  const other = openTold(() => exit(254));
+  expect(words).toEqual(["call", "check"]);
+  const other = openWith(() => exit(254));
   expect(await other.connections.to(address).run(["true"], "", 1000)).toEqual(exit(254));
-  expect(other.told).toEqual(["call"]);
+  expect(other.words).toEqual(["call"]);
 });
 
 test("after a call without an answer, a connection that does not answer either is closed", async () => {
   const hangs: RunResult = { ok: false, reason: "ssh did not end within 1 s" };
-  const { told, connections } = openTold((word) => (word === "call" ? hangs : exit(255)));
+  const { words, connections } = openWith((word) => (word === "call" ? hangs : exit(255)));
   expect((await connections.to(address).run(["true"], "", 1000)).ok).toBe(false);
-  expect(told).toEqual(["call", "check"]);
+  expect(words).toEqual(["call", "check"]);
   expect(sockets().filter((name) => !name.endsWith(".known"))).toEqual([]);
 });
 
 test("F55 sockets are in a private directory, which is created again if somebody removes it", async () => {
   for (const hostKey of [null, "ssh-ed25519 KEY"]) {
-    const { connections } = openTold((word) => exit(word === "call" ? 255 : 0));
+    const { connections } = openWith((word) => exit(word === "call" ? 255 : 0));
     const connection = connections.to({ ...address, hostKey });
     for (let times = 0; times < 2; times++) {
       await connection.run(["true"], "", 1000);
@@ -162,7 +162,7 @@ test("F55 sockets are in a private directory, which is created again if somebody
 });
 
 test("each address has its own connection, whatever becomes known about the host", async () => {
-  const { connections } = openTold(() => exit(0));
+  const { connections } = openWith(() => exit(0));
   const first = connections.to(address);
   const learnt: SshHost = { ...address, uid: 7, machine: "m", elevation: "sudo" };
   expect(connections.to(learnt)).toBe(first);
