@@ -124,12 +124,23 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
     return judged.kind === "confirm";
   }
 
+  async function rememberNextCheck(): Promise<void> {
+    const at = new Date(clock.wallMs() + checkAtMs - clock.uptimeMs()).toISOString();
+    const nextCheckAt = settings.mode === "off" || settings.url === null ? null : at;
+    if (nextCheckAt !== (await updater.state()).nextCheckAt) await updater.remember({ nextCheckAt });
+  }
+
   async function checkNow(): Promise<void> {
     checkAtMs = clock.uptimeMs() + between(checkEveryMs);
-    const nextCheckAt = new Date(clock.wallMs() + checkAtMs - clock.uptimeMs()).toISOString();
-    await updater.remember({ nextCheckAt });
+    await rememberNextCheck();
     const wish = { wanted: settings.pin, allowDowngrade: false, retry: false };
-    if (settings.mode === "auto") return void (await updater.prepare(wish));
+    if (settings.mode === "auto") {
+      const ready = await updater.prepare(wish);
+      if (ready !== null && ready !== loggedOf && !isInWindow())
+        log.info(`${ready} is ready; it is started in update.window`);
+      loggedOf = ready;
+      return;
+    }
     const version = (await updater.check(wish))?.release.version ?? null;
     if (version !== null && version !== loggedOf)
       log.info(`${version} can be installed: update --now does it`);
@@ -161,6 +172,7 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
   }
 
   await attempt(() => reportRollBack(options));
+  await attempt(rememberNextCheck);
   while (!signal.aborted) {
     if (!isLeaving) await attempt(tick);
     await clock.sleep(tickMs, signal);

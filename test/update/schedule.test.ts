@@ -87,6 +87,19 @@ test("notify: minutes after the start a new version is logged, once, and nothing
   await until("the next one is logged, too", () => offered().length === 2);
 });
 
+test("when it asks next is known from the start on, and is forgotten if it does not ask", async () => {
+  const next = async (): Promise<string | null> => (await lab.updater().state()).nextCheckAt;
+  await lab.updater().remember({ nextCheckAt: "of the process before" });
+  start({});
+  await until("it is known", async () => (await next()) !== "of the process before");
+  const inMs = Date.parse((await next()) ?? "") - clock.wallMs();
+  expect(inMs).toBeGreaterThan(minute);
+  expect(inMs).toBeLessThan(8 * minute);
+  for (const stop of stops.splice(0)) await stop();
+  start({ mode: "off" });
+  await until("it is forgotten", async () => (await next()) === null);
+});
+
 test("off: nothing is asked", async () => {
   start({ mode: "off", url: "/nowhere" });
   await pass(8 * hour);
@@ -132,6 +145,7 @@ test("auto: outside the window a new version is made ready and not started", asy
   });
   await pass(30 * minute);
   expect(await lab.places.current()).toBe("1.0.0");
+  expect(lines.at(-1)).toBe("1.1.0 is ready; it is started in update.window");
   await pass(2 * hour);
   expect(await lab.places.current()).toBe("1.1.0");
 });
@@ -188,11 +202,11 @@ test("a version on trial does not ask for a newer one, however long its trial is
   start({ mode: "auto" }, { running: "1.1.0" });
   await pass(9 * minute);
   expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "trial" });
-  expect(await lab.updater().state()).toMatchObject({ nextCheckAt: null, offered: "1.1.0" });
+  expect(await lab.updater().state()).toMatchObject({ offered: "1.1.0" });
   look.isServerDown = false;
   await until("it asks once it is trusted", async () => {
     await pass(minute);
-    return (await lab.updater().state()).nextCheckAt !== null;
+    return (await lab.updater().state()).offered === "1.2.0";
   });
 });
 
