@@ -10,7 +10,7 @@ import { errorText, FactoryError, isRefusedBySystem } from "../words/failure.ts"
 import type { Places } from "./places.ts";
 import { asFactoryError } from "./refusal.ts";
 import { judgeTrial } from "./trial.ts";
-import type { Updater } from "./updater.ts";
+import { RolledBackHere, type Updater } from "./updater.ts";
 import { compareVersions } from "./version-order.ts";
 
 const tickMs = 2_000;
@@ -165,6 +165,8 @@ export async function runSchedule(options: ScheduleOptions, signal: AbortSignal)
       const shown = asFactoryError(error, places.prefix);
       const hint = shown instanceof FactoryError ? shown.hint : undefined;
       if (!(shown instanceof FactoryError) && !isRefusedBySystem(shown)) throw error;
+      // It was logged after the roll-back: the check went well.
+      if (shown instanceof RolledBackHere) return void (isTroubled = false);
       if (!isTroubled && !signal.aborted)
         log.warn(`update: ${errorText(shown)}${hint === undefined ? "" : `; ${hint}`}`);
       isTroubled = true;

@@ -223,7 +223,8 @@ export function openUpdater(options: UpdaterOptions): Updater {
     } catch (error) {
       const shown = asFactoryError(error, prefix);
       if (shown instanceof FactoryError && !signal.aborted) {
-        await remember({ failure: { at: now(), text: shown.message } }).catch(() => undefined);
+        const failure = shown instanceof RolledBackHere ? null : { at: now(), text: shown.message };
+        await remember({ failure }).catch(() => undefined);
       }
       throw shown;
     }
