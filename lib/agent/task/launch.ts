@@ -1,6 +1,6 @@
 /** launch.c, compiled and called: it starts a process and says how it ended. What the process is for, others know. */
 import { cc } from "bun:ffi";
-import { rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants as system } from "node:os";
 import source from "./launch.c" with { type: "text" };
 
@@ -44,10 +44,16 @@ const defaultPath = "/bin:/usr/bin";
 /** The source is written to `directory` while it is compiled. */
 export function openLauncher(directory: string): Launcher {
   const path = `${directory}/launch.c`;
+  const library = `${directory}/libc.so`;
   writeFileSync(path, source, { mode: 0o600 });
+  const loaded = findLibrary();
+  if (loaded !== null) symlinkSync(loaded, library);
+  const descriptor = openSync(directory, "r");
   try {
     const { symbols, close } = cc({
       source: path,
+      // Not by its name, which may have spaces.
+      flags: loaded === null ? "" : `-L/proc/self/fd/${descriptor}`,
       symbols: {
         launch: {
           args: ["ptr", "i32", "ptr", "i32", "ptr", "i32", "ptr", "ptr", "i32", "ptr"],
@@ -91,8 +97,16 @@ export function openLauncher(directory: string): Launcher {
       close,
     };
   } finally {
-    rmSync(path, { force: true });
+    closeSync(descriptor);
+    for (const each of [path, library]) rmSync(each, { force: true });
   }
+}
+
+/** The C library of this process. The compiler looks for `libc.so`, a name that it has only on hosts with a developer's packages. */
+function findLibrary(): string | null {
+  if (process.platform !== "linux") return null;
+  const names = /\/\S*\/(?:libc\.so\.6|libc-[\d.]+\.so|libc\.musl-\S+|ld-musl-\S+|libc\.so)$/m;
+  return names.exec(readFileSync("/proc/self/maps", "utf8"))?.[0] ?? null;
 }
 
 function findCandidates(program: string, searchPath: string): string[] {
