@@ -33,7 +33,7 @@ const withoutSystemd = "README, under Without systemd, shows what to start inste
 export async function openSystemd(options: SystemdOptions): Promise<Systemd> {
   const { kind, processes, exists, env, uid, searchPath } = options;
   if (kind === "system" && uid !== 0) {
-    throw new FactoryError("Cannot install a service for the whole system: this user is not root", {
+    throw new FactoryError("Cannot change a service of the whole system: this user is not root", {
       hint: "Run it with sudo, or add --user: then it runs as you, and needs no root",
     });
   }

@@ -222,7 +222,8 @@ export function openUpdater(options: UpdaterOptions): Updater {
       return await work();
     } catch (error) {
       const shown = asFactoryError(error, prefix);
-      if (shown instanceof FactoryError && !signal.aborted) {
+      // 75: nothing failed, it is another update's turn.
+      if (shown instanceof FactoryError && shown.exitCode !== 75 && !signal.aborted) {
         const failure = shown instanceof RolledBackHere ? null : { at: now(), text: shown.message };
         await remember({ failure }).catch(() => undefined);
       }

@@ -1,11 +1,55 @@
 /** What `service install` says at its end; test/long/systemd.ts installs. */
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { findBase } from "../../lib/config/locations.ts";
-import { reportInstalled } from "../../lib/commands/service/install.ts";
+import { placeProgram, reportInstalled } from "../../lib/commands/service/install.ts";
 import type { Installed } from "../../lib/commands/service/installed.ts";
 import type { ThisProcess } from "../../lib/commands/this-process.ts";
 import { openDurableFiles } from "../../lib/doors/durable-files.ts";
-import { openPlaces } from "../../lib/update/places.ts";
+import { openPlaces, type Places } from "../../lib/update/places.ts";
+
+const root = mkdtempSync(join(tmpdir(), "install-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const files = openDurableFiles();
+
+function stage(places: Places, content: string): string {
+  mkdirSync(places.staging, { recursive: true });
+  writeFileSync(join(places.staging, "new"), content);
+  return join(places.staging, "new");
+}
+
+async function openInstalled(...versions: string[]): Promise<Places> {
+  const places = openPlaces({ prefix: mkdtempSync(join(root, "prefix-")), files });
+  for (const version of versions) {
+    const executable = stage(places, version);
+    await places.place({ version, executable, sha256: await files.sha256(executable), signed: null });
+    await places.switchTo(version);
+  }
+  return places;
+}
+
+async function place(places: Places, executable: string, release: boolean): Promise<unknown> {
+  const here = { durableFiles: files, executable } as ThisProcess;
+  const installed = { places, link: join(root, "link") } as Installed;
+  return await placeProgram(here, installed, { release }).catch(String);
+}
+
+test("an older release replaces a newer one only while that is on trial", async () => {
+  const places = await openInstalled("0.0.1", "999.0.0");
+  expect(await place(places, stage(places, "older"), true)).toEqual([true, expect.any(String)]);
+  await places.setMark("999.0.0", ".good");
+  expect(await place(places, stage(places, "older"), true)).toContain("999.0.0 is installed, which is newer");
+  // A build of this host is what its user wants.
+  expect(await place(places, stage(places, "local"), false)).toEqual([true, expect.any(String)]);
+});
+
+test("an installed release that installs its service is the version that it was", async () => {
+  const places = await openInstalled("1.2.0");
+  expect(await place(places, places.executableOf("1.2.0"), false)).toEqual([false, "1.2.0"]);
+  expect(await places.versions()).toEqual(["1.2.0"]);
+});
 
 test("without a service the command that starts it can be pasted, and the program is named", () => {
   const lines: string[] = [];

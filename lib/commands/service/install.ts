@@ -8,6 +8,8 @@ import { readConfigWithoutToken } from "../../config/locations.ts";
 import { quoteCommand } from "../../hosts/ssh/argv.ts";
 import { describeUnit } from "../../service/unit.ts";
 import { lockStore } from "../../store/store.ts";
+import { type Places, placeOf } from "../../update/places.ts";
+import { compareVersions } from "../../update/version-order.ts";
 import { FactoryError } from "../../words/failure.ts";
 import { version } from "../../words/version.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
@@ -43,15 +45,18 @@ export async function installService(here: ThisProcess, args: ServiceArgs): Prom
 }
 
 /** Returns whether it is newly installed, and its name. */
-async function placeProgram(
+export async function placeProgram(
   { durableFiles: files, executable }: ThisProcess,
   { places, link }: Installed,
   { release = false }: ServiceArgs,
 ): Promise<[boolean, string]> {
   const sha256 = await files.sha256(executable);
+  const own = placeOf(executable);
   // A build of this host has no version number of its own.
-  const name = release ? version.version : `${version.version}-local.${sha256.slice(0, 12)}`;
+  const built = release ? version.version : `${version.version}-local.${sha256.slice(0, 12)}`;
+  const name = own?.prefix === places.prefix ? own.version : built;
   await places.settle();
+  if (release) await refuseOlder(places, name);
   const mark = await places.mark(name);
   if (mark?.kind === "bad") {
     throw new FactoryError(
@@ -81,6 +86,17 @@ async function placeProgram(
   }
   const isNew = (await places.current()) !== name;
   return [isNew, name];
+}
+
+/** A mirror or a proxy may have kept the install.sh of last month. */
+async function refuseOlder(places: Places, name: string): Promise<void> {
+  const current = await places.current();
+  if (current === null || compareVersions(name, current) >= 0) return;
+  if (["trial", "bad"].includes((await places.mark(current))?.kind ?? "good")) return;
+  throw new FactoryError(`Cannot install ${name}: ${current} is installed, which is newer`, {
+    hint: `If you want the older one: ${version.product} update --to ${name} --allow-downgrade`,
+    exitCode: 1,
+  });
 }
 
 async function writeChanged(
