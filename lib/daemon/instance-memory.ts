@@ -49,6 +49,10 @@ export class InstanceMemory {
   isAlarmTold = false;
   /** Its agent was started in an earlier boot of this host: how long it ran is not known. */
   isFromEarlierBoot = false;
+  /** For people: the job may have written it. Null: not known yet. */
+  jobName: string | null = null;
+  /** For how long its job printed nothing at the most, as the looks of this process show; null: they do not. */
+  longestSilenceMs: number | null = null;
   /** When this process decided its end. */
   endsAtMs: number | null = null;
   /** Since an operator cleared it: how many looks could not find out whether anything of it is left. */

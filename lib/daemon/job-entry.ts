@@ -40,11 +40,15 @@ function entryOf(
   record: EndRecord | null,
 ): JobEntry {
   const { testbed, seq, job, target, wentAt, begunMs, endCause, endReason, phase } = instance;
-  const { isFromEarlierBoot, endsAtMs } = memoryOf(known, instance);
+  const { isFromEarlierBoot, endsAtMs, jobName, longestSilenceMs } = memoryOf(known, instance);
   // The Rust factory did not record when it started an agent.
   const isStarted = isRust(instance) || wentAt !== null;
   const bootMs = clock.wallMs() - clock.uptimeMs();
   const isOfThisBoot = wentAt?.bootId === clock.bootId && !isFromEarlierBoot;
+  const judged: Judged =
+    phase === "dropped"
+      ? { result: "not begun", reason: endReason, jobName: null }
+      : judgeEnd(instance, isStarted, record);
   return {
     what: "job",
     testbed,
@@ -58,10 +62,10 @@ function entryOf(
     // Where the end was decided by an earlier run, until now.
     endedMs: bootMs + (endsAtMs ?? clock.uptimeMs()),
     cause: endCause,
-    silentMs: null,
-    ...(phase === "dropped"
-      ? { result: "not begun", reason: endReason, jobName: null }
-      : judgeEnd(instance, isStarted, record)),
+    silentMs: longestSilenceMs,
+    ...judged,
+    // Its directory may be out of reach now, and a look has shown the name.
+    jobName: judged.jobName ?? jobName,
   };
 }
 

@@ -57,7 +57,7 @@ export type Learnt = (
 };
 
 export type View = Pick<MinderView, "state" | "reason" | "output"> &
-  Partial<Pick<MinderView, "exit" | "isHostSilent">>;
+  Partial<Pick<MinderView, "exit" | "isHostSilent" | "jobName">>;
 
 /** `said`: the command, and how it ended, for people; `instance`: that it was run for. */
 export interface Checked {

@@ -127,6 +127,7 @@ function takeViews(
     const after = setView(factory, instance, seen === undefined ? "cannot tell" : seen.state);
     after.output = seen?.output ?? null;
     after.exit = seen?.exit ?? null;
+    record.jobName ??= seen?.jobName ?? null;
     after.isHostAway = at !== "" && seen?.isHostSilent === true;
     after.isStale = record.hintedMs >= begunMs;
     if (after.view === "cannot tell") {
@@ -137,6 +138,8 @@ function takeViews(
     // While the agent itself works, or nobody can tell, it is not taken for silent.
     const isSilent = after.output !== null && after.output !== "own" && after.output === before.output;
     if (isSilent) after.printedMs = before.printedMs;
+    if (after.output !== null)
+      record.longestSilenceMs = Math.max(record.longestSilenceMs ?? 0, after.atMs - after.printedMs);
   }
   if (at !== "") {
     const why = new Map(unseen.map((each) => [each.instance.testbed, each.why]));

@@ -2,15 +2,15 @@
 import type { Answer } from "../server/call.ts";
 import type { Worker } from "../server/factory-side.ts";
 import { type Instance, instanceName, isRust } from "../words/domain.ts";
-import { isStillAtWork } from "../hosts/minder/glance.ts";
+import { glance } from "../hosts/minder/glance.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { done, failed, type Found, refusedCall, type View } from "./outcome.ts";
 import { lookAtFormer } from "./rust-instances.ts";
-import { openInstances, isTaken } from "./instance-memory.ts";
+import { isTaken, memoryOf, openInstances } from "./instance-memory.ts";
 import { type Factory, type Parts, now, eventLine } from "./memory.ts";
 
 type Asking = Pick<Factory, "api" | "clock" | "known">;
-type Eyes = Pick<Parts, "hosts" | "files" | "clock">;
+type Eyes = Pick<Factory, "hosts" | "files" | "clock" | "known">;
 
 export async function listWorkers(factory: Asking): Promise<Found> {
   const { api, clock } = factory;
@@ -62,31 +62,36 @@ export async function look(eyes: Eyes, at: string, instances: Instance[]): Promi
 async function viewsOf(factory: Eyes, instances: Instance[]): Promise<Map<string, View>> {
   const views: Map<string, View> = await lookAtFormer(factory, instances.filter(isRust));
   const own: Instance[] = [];
+  const isNameless = (instance: Instance): boolean =>
+    instance.isOnline && memoryOf(factory.known, instance).jobName === null;
   for (const instance of instances.filter((each) => !isRust(each))) {
-    if (await isAsItWas(factory, instance)) {
-      views.set(instanceName(instance), { state: "alive", reason: null, output: null });
-    } else {
-      own.push(instance);
-    }
+    const seen = await seeAsItWas(factory, instance, isNameless(instance));
+    if (seen === null) own.push(instance);
+    else views.set(instanceName(instance), { state: "alive", reason: null, ...seen });
   }
   const [first] = own;
   if (first === undefined) return views;
   // All of one look are on one host.
   const minder = factory.hosts.minderOf(first.place);
-  const seen = await minder.look(own.map(({ place }) => place.directory));
-  for (const [index, view] of seen.entries()) {
+  const nameless = new Set(own.filter(isNameless).map(({ place }) => place.directory));
+  const directories = own.map(({ place }) => place.directory);
+  for (const [index, view] of (await minder.look(directories, nameless)).entries()) {
     const instance = own[index];
     if (instance !== undefined) views.set(instanceName(instance), view);
   }
   return views;
 }
 
-/** Whether the agent of an instance of this host is seen to be at work still, without a process being started for that. */
-async function isAsItWas({ files, clock }: Eyes, instance: Instance): Promise<boolean> {
-  const { phase, place, silenceTimeoutMs } = instance;
-  // Only the minder tells whether a job prints.
-  if (phase !== "running" || place.way === "ssh" || silenceTimeoutMs !== null) return false;
-  return await isStillAtWork(place.directory, { files, bootId: clock.bootId, logCapBytes: limits.logBytes });
+/** What is seen of an agent of this host that is still at work, without a process being started for that; null: not that. */
+async function seeAsItWas(
+  { files, clock }: Eyes,
+  { phase, place, silenceTimeoutMs }: Instance,
+  isNameless: boolean,
+): ReturnType<typeof glance> {
+  // Only the minder tells whether a job of any agent prints.
+  if (phase !== "running" || place.way === "ssh" || silenceTimeoutMs !== null) return null;
+  const { bootId } = clock;
+  return await glance(place.directory, { files, bootId, logCapBytes: limits.logBytes, isNameless });
 }
 
 export async function lookAtLocks({ hosts, known }: Pick<Factory, "hosts" | "known">): Promise<Found> {

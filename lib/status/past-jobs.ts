@@ -1,4 +1,5 @@
 /** What the last jobs tell of the next: how they came out on each testbed, and how long jobs of a name take. Pure. */
+import { limits } from "../policy/times-and-limits.ts";
 import type { JobEntry, JobResult } from "../words/journal.ts";
 import type { Past } from "./job-view.ts";
 
@@ -7,6 +8,7 @@ export const countedJobs = 20;
 const shownResults = 10;
 /** Fewer jobs of a name on one testbed say less than those of all testbeds. */
 const enoughJobs = 5;
+const enoughSilences = 3;
 /** Job names are the customers' own: there may be any number of them. */
 const rememberedNames = 2000;
 const runsOfName = 100;
@@ -66,9 +68,10 @@ export class PastJobs implements Past {
       .flatMap(({ tookMs }) => tookMs ?? []);
   }
 
-  /** For how long, in ms, a job of this name was silent at the most; null: fewer than three tell. */
-  longestSilenceMs(jobName: string): number | null {
-    const silences = (this.#names.get(jobName) ?? []).flatMap(({ silentMs }) => silentMs ?? []);
-    return silences.length < 3 ? null : Math.max(...silences);
+  /** Whether no job of this name was ever silent for so long; false if fewer than three tell. */
+  isUnusual(jobName: string, silentMs: number): boolean {
+    const silences = (this.#names.get(jobName) ?? []).flatMap((run) => run.silentMs ?? []);
+    // A silence is known from looks, to within the time between two.
+    return silences.length >= enoughSilences && silentMs > Math.max(...silences) + limits.lookMs;
   }
 }

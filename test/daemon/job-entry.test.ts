@@ -3,12 +3,13 @@ import { Database } from "bun:sqlite";
 import { expect, spyOn, test } from "bun:test";
 import { follow } from "../../lib/daemon/consequences.ts";
 import { memoryOf } from "../../lib/daemon/instance-memory.ts";
+import { takeSnapshot } from "../../lib/daemon/live-view.ts";
 import { openMemory } from "../../lib/daemon/memory.ts";
 import { cannotGoOn } from "../../lib/daemon/outcome.ts";
 import type { EndRecord } from "../../lib/hosts/minder/minder-answer.ts";
 import type { EndCause } from "../../lib/words/end-cause.ts";
 import type { JobEntry } from "../../lib/words/journal.ts";
-import { at, gimlet, instanceOf, rustInstanceOf, workerOf } from "../policy/scenes.ts";
+import { at, gimlet, instanceOf, jobOf, rustInstanceOf, workerOf } from "../policy/scenes.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 const jobId = "01HGYSTRYRBS0DG7J6E22ZS3M7";
@@ -184,4 +185,39 @@ test("an entry that could not be committed is made with the next attempt, once",
   expect(refused).toHaveLength(1);
   expect(jobs(it)).toHaveLength(1);
   expect(it.factory.known.pastJobs.recent("a")).toEqual(["lost"]);
+});
+
+test("a job's name and its longest silence are learnt from looks, for the snapshot and for its entry", async () => {
+  await using it = openRunning();
+  let printed: string | null = "1";
+  it.fate = (call) =>
+    call.startsWith("look")
+      ? [{ directory: "", state: it.agents.get("a_7"), reason: null, output: printed, jobName: "flash" }]
+      : undefined;
+  const silent = jobOf({ seq: 1, silentMs: 60_000 });
+  for (let count = 0; count < 3; count += 1) it.factory.known.pastJobs.take(silent);
+  const shown = () => takeSnapshot(it.factory, { mode: "run", database: "" }).testbeds[0]?.job;
+  await it.run(65_000);
+  expect(shown()).toMatchObject({ name: "flash", silentMs: null });
+  await it.run(120_000);
+  expect(shown()?.silentMs).toBeWithin(150_000, 186_000);
+  printed = "2";
+  await it.run(40_000);
+  expect(shown()).toMatchObject({ name: "flash", silentMs: null });
+  it.agents.set("a_7", "exited");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(jobs(it)).toMatchObject([{ jobName: "flash", result: "lost" }]);
+  expect(jobs(it)[0]?.silentMs).toBeWithin(150_000, 186_000);
+});
+
+test("of a job whose output is not watched no silence is noted", async () => {
+  await using it = openRunning();
+  it.fate = (call) =>
+    call.startsWith("look")
+      ? [{ directory: "", state: it.agents.get("a_7"), reason: null, output: null }]
+      : undefined;
+  await it.run(100_000);
+  it.agents.set("a_7", "exited");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(jobs(it)).toMatchObject([{ silentMs: null }]);
 });

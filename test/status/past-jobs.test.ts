@@ -62,10 +62,12 @@ test("a clock that went back gives no negative time", () => {
   expect(past([took(-5)]).took("flash", "a")).toEqual([0]);
 });
 
-test("longestSilenceMs() is not known before three jobs of the name told", () => {
+test("isUnusual() is said of a silence that is longer than any of three jobs of the name, looks' precision aside", () => {
   const silent = (silentMs: number | null): Partial<JobEntry> => took(1, { silentMs });
-  expect(past([silent(5), silent(null), silent(9)]).longestSilenceMs("flash")).toBeNull();
-  expect(past([silent(5), silent(9), silent(1)]).longestSilenceMs("flash")).toBe(9);
+  expect(past([silent(5), silent(null), silent(9)]).isUnusual("flash", 1e9)).toBe(false);
+  const jobs = past([silent(5), silent(9_000), silent(1)]);
+  expect([39_000, 39_001].map((ms) => jobs.isUnusual("flash", ms))).toEqual([false, true]);
+  expect(jobs.isUnusual("other", 1e9)).toBe(false);
 });
 
 test("names that were not used for long are forgotten", () => {

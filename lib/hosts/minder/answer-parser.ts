@@ -74,6 +74,12 @@ function readEnd(lines: string[]): { end?: EndRecord } {
   return { end: { jobName: readJobName(said.get("job")), verdict } };
 }
 
+/** A job's name, from the beginning of its agent's record, which both agents indent so. */
+export function readRecordedName(record: string): string | null {
+  const at = record.search(/^ {2}"job": \{$/m);
+  return at === -1 ? null : readJobName(/^ {4}"name": "(.{0,200})/m.exec(record.slice(at))?.[1]);
+}
+
 /** Reads a JSON string from its inside. The text may be cut short, or go on after the string. */
 function readJobName(raw = ""): string | null {
   const [text = ""] = /^(?:[^"\\]|\\u[\da-f]{4}|\\[^u])*/i.exec(raw) ?? [];
@@ -96,16 +102,23 @@ export function readKept(lines: string[], workDirectory: string): Kept[] {
 export function readLook(directories: string[], reply: Reply): MinderView[] {
   if (!reply.ok)
     return directories.map((directory) => ({ ...unknownView(directory, reply.reason), isHostSilent: true }));
-  const views = reply.lines.filter((line) => line.startsWith("view "));
+  const views: string[] = [];
+  const names = new Map<number, string | null>();
   const sizes = new Map<string, number>();
   for (const line of reply.lines) {
+    if (line.startsWith("view ")) views.push(line);
+    if (line.startsWith("job ")) names.set(views.length - 1, readJobName(line.slice(4)));
     const log = /^log (\d+) (.*)$/.exec(line);
     if (log !== null) sizes.set(log[2] ?? "", Number(log[1]));
   }
-  return directories.map((directory, index) => ({
-    ...readView(directory, views[index] ?? ""),
-    logBytes: sizes.get(directory) ?? 0,
-  }));
+  return directories.map((directory, index) => {
+    const jobName = names.get(index) ?? null;
+    return {
+      ...readView(directory, views[index] ?? ""),
+      logBytes: sizes.get(directory) ?? 0,
+      ...(jobName === null ? {} : { jobName }),
+    };
+  });
 }
 
 const states: Record<string, MinderState> = {

@@ -76,10 +76,12 @@ export interface MinderView {
   minder: Liveness;
   /** The agent took a job (`etc/job.json`). */
   hasJob: boolean;
+  /** Missing if it was not asked for, or is not known. For people: the job may have written it. */
+  jobName?: string;
   /** The agent's end, if it ended by itself. */
   exit: { code: number } | { signal: number } | null;
   logBytes: number;
-  /** Changes when the job prints; `own`: no process of the job runs now; null: not known, or not requested. */
+  /** Changes when the job prints; `own`: no process of the job runs now; null: not known. Of another agent than the built-in only on request. */
   output: string | null;
 }
 

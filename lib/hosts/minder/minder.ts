@@ -46,8 +46,11 @@ export interface Minder {
   probe(agents?: string[], options?: ProbeOptions): Promise<ProbeResult>;
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
-  /** One view for each directory, in order. Cheap: one process looks at all of them. */
-  look(directories: string[]): Promise<MinderView[]>;
+  /**
+   * One view for each directory, in order. Cheap: one process looks at all of them. `nameless`: those whose job's name is
+   * wanted, too, which costs processes.
+   */
+  look(directories: string[], nameless?: ReadonlySet<string>): Promise<MinderView[]>;
   /**
    * Ends the whole instance: TERM, `graceMs`, KILL. If its agent was never started, it also removes the directory. With
    * `cookie`, here and below, a directory of another instance is not touched. `isVouched`: an operator vouches that nothing is
@@ -132,9 +135,10 @@ export function openMinder({
       const reply = await script.call("go", [spec.directory, locks], goText(spec), 20_000);
       return reply.ok ? readGo(reply.lines) : { kind: "cannot tell", reason: reply.reason };
     },
-    look: async (directories) => {
+    look: async (directories, nameless) => {
       if (directories.length === 0) return [];
-      const reply = await script.call("look", [locks, ...directories], "", 20_000);
+      const words = directories.flatMap((each) => (nameless?.has(each) === true ? ["named", each] : [each]));
+      const reply = await script.call("look", [locks, ...words], "", 20_000);
       return readLook(directories, reply);
     },
     stop: async (instanceDirectory, options) => await end("stop", instanceDirectory, options),

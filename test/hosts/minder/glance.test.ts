@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openFiles } from "../../../lib/doors/files.ts";
-import { isStillAtWork } from "../../../lib/hosts/minder/glance.ts";
+import { glance } from "../../../lib/hosts/minder/glance.ts";
 
 const files = openFiles();
 const { bootId } = openClock();
@@ -15,7 +15,7 @@ let directory = "";
 let first: Bun.Subprocess;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "glance-"));
-  for (const name of ["minder", "opt/etc"]) mkdirSync(join(directory, name), { recursive: true });
+  for (const name of ["minder", "opt/etc", "opt/run"]) mkdirSync(join(directory, name), { recursive: true });
   first = Bun.spawn(["sleep", "600"], { stdin: "ignore" });
   const startTime = readFileSync(`/proc/${first.pid}/stat`, "latin1").split(") ")[1]?.split(" ")[19];
   write("minder/identity.json", identityOf({ start_time: startTime ?? "" }));
@@ -32,10 +32,11 @@ const write = (name: string, text: string): void => writeFileSync(join(directory
 const read = (name: string): string => readFileSync(join(directory, name), "utf8");
 const identityOf = (over: Record<string, unknown>): string =>
   JSON.stringify({ boot_id: bootId, pid: first.pid, start_time: "0", pgid: 1, cookie: "c", ...over });
-const glance = async (): Promise<boolean> => await isStillAtWork(directory, { files, bootId, logCapBytes });
+const seen = async (isNameless = false): ReturnType<typeof glance> =>
+  await glance(directory, { files, bootId, logCapBytes, isNameless });
 
 test("an agent is at work if it was started, its first process is alive and it has not ended", async () => {
-  expect(await glance()).toBe(true);
+  expect(await seen()).toEqual({ output: null });
 });
 
 const changes: [string, () => unknown][] = [
@@ -63,5 +64,30 @@ const changes: [string, () => unknown][] = [
 ];
 test.each(changes)("the minder must look at an instance when %s", async (_, change) => {
   await change();
-  expect(await glance()).toBe(false);
+  expect(await seen()).toBeNull();
+});
+
+test.each([
+  ["own\n", "own"],
+  ["17\n", "17"],
+  ["", null],
+  ["nonsense\n", null],
+])("it shows whether the job of the built-in agent prints (%j)", async (text, output) => {
+  write("opt/run/printed", text);
+  expect(await seen()).toEqual({ output });
+});
+
+test("it shows the job's name if that is wanted and both agents would have written it so", async () => {
+  expect(await seen(true)).toEqual({ output: null });
+  const record = { poweroff: false, factory: { name: "lab" }, job: { id: "J", name: 'flash "it"\n' } };
+  write("opt/etc/job.json", JSON.stringify(record, null, 2));
+  expect(await seen()).toEqual({ output: null });
+  expect(await seen(true)).toEqual({ output: null, jobName: 'flash "it"\n' });
+  write("opt/etc/job.json", JSON.stringify({ ...record, job: { id: "J", name: "x".repeat(1000) } }, null, 2));
+  expect((await seen(true))?.jobName).toHaveLength(200);
+  write("opt/etc/job.json", '{"job":');
+  expect(await seen(true)).toEqual({ output: null });
+  rmSync(join(directory, "opt/etc/job.json"));
+  expect(Bun.spawnSync(["mkfifo", join(directory, "opt/etc/job.json")]).exitCode).toBe(0);
+  expect(await seen(true)).toEqual({ output: null });
 });

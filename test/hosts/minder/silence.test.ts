@@ -120,6 +120,36 @@ describe.each(cases)("look() with %s, isolation %s", (path, isolate) => {
       expect(await output()).toBe("own");
       await Bun.write(`${spec.directory}/opt/run/printed`, "17\n");
       expect(await output()).toBe("17");
+      // Also unasked: it costs nothing.
+      await Bun.write(`${other.directory}/opt/run/printed`, "17\n");
+      expect(await output(other)).toBe("17");
+      const name = async (nameless: string[]): Promise<unknown[]> =>
+        (await lab.minder.look([other.directory, spec.directory], new Set(nameless))).map(
+          ({ state, jobName }) => [state, jobName],
+        );
+      expect(await name([spec.directory])).toEqual([
+        ["alive", undefined],
+        ["alive", undefined],
+      ]);
+      for (const each of [spec, other]) {
+        const record = {
+          poweroff: false,
+          job: { id: "J", name: `a "${each.testbed}"`, tasks: [{ name: "t" }] },
+        };
+        await Bun.write(`${each.directory}/opt/etc/job.json`, JSON.stringify(record, null, 2));
+      }
+      expect(await name([])).toEqual([
+        ["alive", undefined],
+        ["alive", undefined],
+      ]);
+      expect(await name([spec.directory])).toEqual([
+        ["alive", undefined],
+        ["alive", 'a "board"'],
+      ]);
+      expect(await name([spec.directory, other.directory])).toEqual([
+        ["alive", 'a "other"'],
+        ["alive", 'a "board"'],
+      ]);
       for (const { directory } of [spec, other]) await lab.minder.stop(directory, { graceMs: 0 });
       await lab.close();
     },

@@ -1,11 +1,23 @@
 # look: reports the state of many instances cheaply, from a few small files each.
 
 # look LOCKS DIRECTORY...: prints "view STATE WENT PROCESS MINDER JOB EXIT OUTPUT REASON" for each, in order, then "log SIZE DIRECTORY".
+# After the view of a directory with the word `named` before it follows "job NAME", if it has one; that costs processes.
 look() {
-  locks=$1
+  locks=$1 is_named=no words_left=$#
   shift
   know_host
-  for directory; do look_at; done
+  while [ "$words_left" -gt 1 ]; do
+    words_left=$((words_left - 1)) directory=$1
+    shift
+    if [ "$directory" = named ]; then
+      is_named=yes
+      continue
+    fi
+    set -- "$@" "$directory"
+    look_at
+    [ "$is_named$has_job" != yesyes ] || tell_name "$directory"
+    is_named=no
+  done
   look_at_logs "$@"
 }
 
@@ -55,21 +67,23 @@ look_at() {
   elif [ "$first_life" = dead ]; then state=dead
   elif [ -e "$directory/minder/started" ]; then
     state=alive
-    [ ! -e "$directory/minder/watched" ] || read_output
+    read_printed || [ ! -e "$directory/minder/watched" ] || read_written
   else state=armed; fi
   answer "view $state $went $first_life $minder_life $has_job $exit_text $output $reason"
 }
 
-# read_output: sets $output to a number that changes when the job prints, to `own` while nothing of the job runs, and to - if
-# that is not known. No program is started for it.
-read_output() {
-  # The built-in agent knows.
-  if read_line "$directory/opt/run/printed"; then
-    case $line in own | *[0-9]) output=${line##*[!a-z0-9]} ;; esac
-    return
-  fi
-  # For another agent: the bytes that its child processes have written to any file. The kernel adds the bytes of ended
-  # children to their parent.
+# Both set $output to a number that changes when the job prints, to `own` while nothing of the job runs, and to - if that is
+# not known. No program is started for it.
+
+# read_printed: what the built-in agent says; false if it is another agent.
+read_printed() {
+  read_line "$directory/opt/run/printed" || return 1
+  case $line in own | *[0-9]) output=${line##*[!a-z0-9]} ;; esac
+}
+
+# read_written: for another agent, the bytes that its child processes have written to any file. The kernel adds the bytes of
+# ended children to their parent.
+read_written() {
   [ -n "$first_pid" ] && [ "$first_life" = alive ] && list_children "$first_pid" || return 0
   agents=$children below='' found='' total=0 count=0
   for process in $agents; do

@@ -37,10 +37,10 @@ tidy() {
   fi
 }
 
-# tell_end: "job NAME", with NAME as JSON writes it, perhaps cut, then "verdict WORD" and "why TEXT", if there are such records.
-# A job may have made them as large as it likes: only their beginning is read.
-tell_end() {
-  for record in opt/etc/job-done.json opt/etc/job.json; do
+# tell_name DIRECTORY: "job NAME", with NAME as JSON writes it, perhaps cut. A job may have made its record as large as it
+# likes: here and below only the beginning is read.
+tell_name() {
+  for record in "$1/opt/etc/job-done.json" "$1/opt/etc/job.json"; do
     [ -f "$record" ] || continue
     # Both agents indent it so: the names of tasks and of the factory are elsewhere.
     name=$(head -c 100000 "$record" 2>/dev/null |
@@ -48,6 +48,11 @@ tell_end() {
     [ -z "$name" ] || answer "job $name"
     break
   done
+}
+
+# tell_end: the job's name, then "verdict WORD" and "why TEXT", if there are such records.
+tell_end() {
+  tell_name .
   if [ -f opt/etc/job-verdict ]; then
     head -c 1000 opt/etc/job-verdict 2>/dev/null |
       LC_ALL=C sed -n '1s/^\(.\{0,200\}\).*/verdict \1/p;2s/^\(.\{0,200\}\).*/why \1/p'
