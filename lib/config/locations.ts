@@ -52,7 +52,7 @@ export function readConfig(
   return parseConfig({
     ...surroundings,
     mayLackToken,
-    text: readUserFile(path, readText),
+    text: readUserFile(path, surroundings),
     path,
     systemdCredential: readCredential(env, readText),
     readTokenFile: readText,
@@ -93,13 +93,13 @@ export function lockDirectoryOf(env: Surroundings["env"]): string {
   throw new FactoryError(`Cannot use FACTORY_LOCK_DIR="${directory}": it is not an absolute path`);
 }
 
-function readUserFile(path: string, readText: Surroundings["readText"]): string {
+function readUserFile(path: string, { readText, user }: Surroundings): string {
   try {
     return readText(path);
   } catch (error) {
     throw new FactoryError(`Cannot read ${path}: ${(error as Error).message}`, {
       hint: isMissing(error)
-        ? "Write one with `setup`, or name another with -f or --base-dir"
+        ? `Write one with \`setup\`, or name another with -f or --base-dir${user === "root" ? "" : "; for root's, use sudo"}`
         : "It must be a file that this user can read",
       cause: error,
     });

@@ -51,16 +51,40 @@ test("an installed release that installs its service is the version that it was"
   expect(await places.versions()).toEqual(["1.2.0"]);
 });
 
-test("without a service the command that starts it can be pasted, and the program is named", () => {
+function reported(
+  around: object,
+  options: { prefix: string; base: string; kind: "user" | "system"; isStarted: "no unit" | "started" },
+): { lines: string[]; installed: Installed } {
+  const { prefix, kind, isStarted } = options;
   const lines: string[] = [];
-  const around = { env: {}, home: "/home/a lab", workingDirectory: "/" };
   const here = { print: (line: string) => void lines.push(line), around } as unknown as ThisProcess;
-  const places = openPlaces({ prefix: "/opt/the lab's", files: openDurableFiles() });
-  const base = findBase({ "base-dir": "/home/a lab/$base" }, here.around);
-  const installed = { kind: "user", places, base, unit: "u", link: "/l" } as Installed;
-  reportInstalled(here, installed, { name: "1.0.0", isNew: true, isStarted: "no unit" });
+  const places = openPlaces({ prefix, files: openDurableFiles() });
+  const base = findBase({ "base-dir": options.base }, here.around);
+  const installed = { kind, places, base, unit: "u", link: "/usr/local/bin/l" } as Installed;
+  reportInstalled(here, installed, { name: "1.0.0", isNew: true, isStarted });
+  return { lines, installed };
+}
+
+test("without a service the command that starts it can be pasted, and the program is named", () => {
+  const around = { env: {}, home: "/home/a lab", workingDirectory: "/" };
+  const options = { prefix: "/opt/the lab's", base: "/home/a lab/$base" };
+  const { lines, installed } = reported(around, { ...options, kind: "user", isStarted: "no unit" });
+  const { places } = installed;
   const start = lines.find((line) => line.startsWith("Start it"))?.replace(/^[^/']*: /, "") ?? "";
   const ran = Bun.spawnSync(["sh", "-c", `for word in ${start}; do echo "$word"; done`]);
   expect(ran.stdout.toString()).toBe(`${places.bootScript}\nrun\n--base-dir\n/home/a lab/$base\n`);
   expect(lines.join("\n")).toContain(places.bin);
+});
+
+test.each([
+  [{ SUDO_USER: "lab" }, "system", "sudo "],
+  [{}, "system", ""],
+  [{ SUDO_USER: "lab" }, "user", ""],
+] as const)("after %p the next command of a %s's service begins with %p", (env, kind, sudo) => {
+  const around = { env: { ...env, PATH: "/usr/local/bin" }, home: "/root", workingDirectory: "/" };
+  const options = { prefix: "/opt/factory", base: "/root/Oxide/ci/factory" };
+  const { lines } = reported(around, { ...options, kind, isStarted: "started" });
+  expect(lines.find((line) => line.startsWith("Next: "))).toStartWith(
+    `Next: ${sudo}buildomat-factory-sp-test check`,
+  );
 });

@@ -78,6 +78,10 @@ test("an update in mid-job, and a version that never gets ready, lose no job", a
     async () => (await marks()).includes("1.2.0.bad") && (await isActive()),
   );
   expect(await current()).toContain("/1.1.0/");
+  const shownStatus = await box.must(`/opt/${unit}/bin/${unit} service status`);
+  expect(shownStatus).toMatch(/^failed +1\.2\.0, not tried again/m);
+  // The result of the last start says nothing about those before it.
+  expect(shownStatus).toMatch(/^restarts +\d+$/m);
   expect((await box.run(`${update} --now`)).stderr).toContain("was rolled back on this host");
 
   await box.must("touch /root/base/work/grapefruit-1_1/work/go");

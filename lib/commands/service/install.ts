@@ -166,6 +166,7 @@ export function reportInstalled(
   if (kind === "user" && isStarted === "started") {
     print(`It ends when you log out, unless: sudo loginctl enable-linger ${around.env["USER"] ?? ""}`.trim());
   }
+  const sudo = kind === "system" && around.env["SUDO_USER"] !== undefined ? "sudo " : "";
   const command = (around.env["PATH"] ?? "").split(":").includes(dirname(link))
     ? version.product
     : quoteCommand([link]);
@@ -174,6 +175,6 @@ export function reportInstalled(
       ? ""
       : ` ${quoteCommand(["--base-dir", base.directory])}`;
   print(`Its configuration, jobs and database are in ${base.directory}`);
-  print(`Next: ${command} check${where}    # what would keep jobs away`);
+  print(`Next: ${sudo}${command} check${where}    # what would keep jobs away`);
   print(`Log:  journalctl ${kind === "user" ? "--user " : ""}-f -u ${unit}`);
 }

@@ -46,7 +46,9 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
   const { ActiveState: state = "", SubState: detail = "", ActiveEnterTimestamp: since = "" } = shown;
   line("service", `${unit} is ${state} (${detail})${state === "active" ? ` since ${since}` : ""}`);
   if (shown["NRestarts"] !== "0") {
-    line("restarts", `${shown["NRestarts"]}, the last one after: ${shown["Result"]}`);
+    // systemd forgets how a start ended when the next one goes well.
+    const why = state === "active" ? "" : `, the last one after: ${shown["Result"]}`;
+    line("restarts", `${shown["NRestarts"]}${why}`);
   }
   return state === "active" ? 0 : 1;
 
