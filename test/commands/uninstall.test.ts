@@ -140,7 +140,7 @@ test("without flags, the executable's own installation is meant, and the base di
   expect(without.base.directory).toBe(join(root, "Oxide/ci/factory"));
 });
 
-test("no installation takes the service away from another one, or from another base directory", async () => {
+test("no installation takes the service or the base directory away from another one", async () => {
   const prefix = join(root, ".local/opt/buildomat-factory-sp-test");
   const unitPath = join(root, ".config/systemd/user/buildomat-factory-sp-test.service");
   mkdirSync(dirname(unitPath), { recursive: true });
@@ -161,6 +161,13 @@ test("no installation takes the service away from another one, or from another b
   expect(await install({ "base-dir": "/data/b" })).toContain("serves /data/a");
   expect(await install({ prefix: "/other" })).toContain("is of another installation");
   expect(await install({ prefix: "/other", "files-only": true })).toBe("installs");
+  const purge = async (args: ServiceArgs): Promise<string> =>
+    await findInstalled(here, { user: true, purge: true, ...args }).then(() => "removes", String);
+  expect(await purge({})).toBe("removes");
+  expect(await purge({ prefix: "/other", "base-dir": "/data/a" })).toContain(
+    "of another installation, serves it",
+  );
+  expect(await purge({ prefix: "/other", "base-dir": "/data/b" })).toBe("removes");
   rmSync(unitPath);
   expect(await install({ "base-dir": "/data/b" })).toBe("installs");
 });

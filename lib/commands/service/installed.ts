@@ -56,6 +56,15 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew 
   );
   if (isNew && !hasNoUnit && unitText !== "" && (!hasUnit || (served ?? base.directory) !== base.directory))
     throw refuseOthersUnit(unitPath, hasUnit ? `serves ${served}` : "is of another installation");
+  if (args.purge === true && !hasUnit && baseDirectoryIn(unitText) === base.directory) {
+    throw new FactoryError(
+      `Cannot remove ${base.directory}: ${unitPath}, of another installation, serves it`,
+      {
+        hint: "Leave out --purge; or name this installation's own with --base-dir",
+        exitCode: 1,
+      },
+    );
+  }
   return {
     kind,
     base,
