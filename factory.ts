@@ -15,6 +15,7 @@ import { openFiles } from "./lib/doors/files.ts";
 import { openHttp } from "./lib/doors/http.ts";
 import { openProcesses } from "./lib/doors/processes.ts";
 import { openRandom } from "./lib/doors/random.ts";
+import { openWebListener } from "./lib/doors/web-listener.ts";
 import { openSupervisor } from "./lib/doors/supervisor.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { FactoryError } from "./lib/words/failure.ts";
@@ -54,6 +55,7 @@ function openThisProcess(): ThisProcess {
     openTerminal,
     openControlSocket,
     openSupervisor: (warn) => openSupervisor({ env: process.env, clock, warn }),
+    openWebListener,
     print,
     output: {
       isTerminal: process.stdout.isTTY,

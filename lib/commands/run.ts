@@ -23,11 +23,15 @@ import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
 import { startUpdates } from "./own-updater.ts";
 import { writeSchema } from "./schema.ts";
+import { openOwnWeb } from "./own-web.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
 const exitAlreadyRunning = 75;
 /** The one code after which the unit starts nothing. Not 0: a new version that is broken may end with that, and must be started again. */
 const exitDrained = 90;
+
+/** The loop sleeps for 2 s at the most. */
+const longestTurnMs = 30_000;
 
 export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<number> {
   here.setUmask(0o077);
@@ -139,6 +143,15 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       snapshot: () => daemon.snapshot(database),
     },
   });
+  const web = openOwnWeb(here, {
+    web: config.web,
+    log,
+    shown: {
+      snapshot: () => daemon.snapshot(database),
+      tally: known.tally,
+      isTurning: () => clock.uptimeMs() - known.turnedMs < longestTurnMs,
+    },
+  });
   void writeSchema(here.files, base.config, "if it is another version's").catch(() => undefined);
   here.on("SIGHUP", () => void reload("SIGHUP").catch(die));
   const ended = new AbortController();
@@ -158,6 +171,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   }
   log.info(describeLeft(held, isDrained));
   control.close();
+  web.close();
   ended.abort();
   await watching;
   await (await updates).stop();

@@ -6,6 +6,7 @@ import type { Surroundings } from "../config/locations.ts";
 import type { ControlSocketOptions } from "../doors/control-socket.ts";
 import type { DurableFiles } from "../doors/durable-files.ts";
 import type { Http } from "../doors/http.ts";
+import type { WebListenerOptions } from "../doors/web-listener.ts";
 import type { Supervisor } from "../doors/supervisor.ts";
 import type { Terminal } from "../doors/terminal.ts";
 import type { Program } from "../hosts/wiring.ts";
@@ -24,6 +25,7 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   openControlSocket(options: ControlSocketOptions): Promise<{ close(): void }>;
   /** `warn` is called if the supervisor cannot be reached. */
   openSupervisor(warn: (message: string) => void): Supervisor;
+  openWebListener(options: WebListenerOptions): { url: string; close(): void };
   /** One line to standard output. */
   print(line: string): void;
   output: { isTerminal: boolean; write(bytes: Uint8Array): void };

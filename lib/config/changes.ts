@@ -100,6 +100,19 @@ const updateKeys: Keys<Config["update"]> = {
   pin: ["pin", word],
 };
 
+/** Addresses and secrets are not shown. */
+const notifyKeys: Keys<ReturnType<typeof shownNotify>> = {
+  command: ["command", word],
+  webhook: ["webhook", () => "***"],
+  secret: ["secret_file", () => "***"],
+  reservedOverMs: ["reserved_over", span],
+};
+
+function shownNotify({ notify }: Config) {
+  const { webhook, secret, ...rest } = notify;
+  return { ...rest, webhook: webhook?.reveal() ?? null, secret: secret?.reveal() ?? null };
+}
+
 /** `isBusy`: whether a testbed has a job, which runs on whatever the file says. */
 export function replaceConfig(
   before: Config,
@@ -115,13 +128,14 @@ export function replaceConfig(
     const same = old.get(testbed.name);
     return same !== undefined && isSame(same, testbed) ? same : testbed;
   });
-  const config = { ...read, general, testbeds };
+  const config = { ...read, general, testbeds, web: before.web };
   const about = (prefix: string, differences: string[]): Change[] =>
     differences.map((difference) => ({ testbed: null, line: `${prefix}.${difference}` }));
   const changes = [
     ...about("general", differencesOf(generalKeys, before.general, general)),
     ...about("factory", tokenChanges(before, read)),
     ...about("update", differencesOf(updateKeys, before.update, read.update)),
+    ...about("notify", differencesOf(notifyKeys, shownNotify(before), shownNotify(read))),
     ...about("target", targetChanges(before, read)),
     ...testbeds.flatMap((testbed) => testbedChange(old.get(testbed.name), testbed, isBusy)),
     ...before.testbeds.flatMap((testbed) =>
@@ -133,6 +147,7 @@ export function replaceConfig(
       .filter((field) => before.general[field] !== read.general[field])
       .map((field) => `general.${laterKeys[field]} changes with the next start`),
   );
+  if (!isSame(before.web, read.web)) later.add("[web] changes with the next start");
   const isAsBefore = changes.length === 0 && testbeds.every((each, index) => each === before.testbeds[index]);
   return { config: isAsBefore ? before : config, changes, later: [...later] };
 }

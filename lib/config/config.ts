@@ -7,17 +7,18 @@ import { parse, TomlError } from "smol-toml";
 import type { z } from "zod";
 import { locateToml } from "./toml-lines.ts";
 import { expandHome, hiddenDirectory, isHiddenInInstance } from "./home-paths.ts";
-import { ConfigError, keyText, type Complain, type ConfigProblem } from "./problems.ts";
-import { type DayWindow, generalSchema, updateSchema } from "./schema.ts";
+import { ConfigError, keyText, type Complain, type ConfigProblem, showValue } from "./problems.ts";
+import { generalSchema, notifySchema, updateSchema, webSchema } from "./schema.ts";
+import { type DayWindow, type ListenAddress } from "./values.ts";
 import { checkRoot, readSection, type Table } from "./section-reader.ts";
 import { readTargets, readTestbeds, type Target, type Testbed } from "./testbeds.ts";
 import { readToken, type TokenSource } from "./token.ts";
-import { FactoryError } from "../words/failure.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
 import { Secret } from "../words/secret.ts";
 
 export { isHiddenInInstance } from "./home-paths.ts";
 export { ConfigError, type ConfigProblem } from "./problems.ts";
-export type { SpType } from "./schema.ts";
+export type { SpType } from "./values.ts";
 export type { Target, Testbed } from "./testbeds.ts";
 
 export interface Config {
@@ -55,6 +56,16 @@ export interface Config {
     window: DayWindow | null;
     /** The only version that may be installed. */
     pin: string | null;
+  };
+  /** Null: nothing is shown on a port. */
+  web: (ListenAddress & { hosts: string[] }) | null;
+  notify: {
+    /** A command line. */
+    command: string | null;
+    webhook: Secret | null;
+    /** Signs what the webhook gets. */
+    secret: Secret | null;
+    reservedOverMs: number;
   };
   token: Secret;
   /** The file that `token_file` names; may be relative to the working directory. */
@@ -95,6 +106,9 @@ export function parseConfig(source: ConfigSource): Config {
   }
   const token = readToken(root["factory"], source, complain);
   const update = readSection(updateSchema, root["update"] ?? {}, ["update"], complain);
+  const web = root["web"] === undefined ? null : readSection(webSchema, root["web"], ["web"], complain);
+  const notify = readSection(notifySchema, root["notify"] ?? {}, ["notify"], complain);
+  const notifySecret = readNotifySecret(notify.secret_file, source, complain);
   const targets = readTargets(root["target"], complain);
   const testbeds = readTestbeds(root["testbed"], targets, source, complain);
   if (problems.length > 0) throw new ConfigError(source.path, problems);
@@ -103,6 +117,8 @@ export function parseConfig(source: ConfigSource): Config {
     path: source.path,
     general,
     update: plainUpdate(update as z.output<typeof updateSchema>),
+    web: web === null ? null : plainWeb(web as z.output<typeof webSchema>),
+    notify: plainNotify(notify as z.output<typeof notifySchema>, notifySecret),
     token: new Secret(token.text),
     tokenFile: token.file,
     testbeds,
@@ -170,4 +186,40 @@ function plainGeneral(
 
 function plainUpdate({ mode, url, channel, window, pin }: z.output<typeof updateSchema>): Config["update"] {
   return { mode, url: url ?? null, channel, window: window ?? null, pin: pin ?? null };
+}
+
+function plainWeb({ listen, hosts }: z.output<typeof webSchema>): Config["web"] {
+  return { ...listen, hosts };
+}
+
+function plainNotify(section: z.output<typeof notifySchema>, secret: Secret | null): Config["notify"] {
+  const { command, webhook, reserved_over: reservedOverMs } = section;
+  return {
+    command: command ?? null,
+    webhook: webhook === undefined ? null : new Secret(webhook),
+    secret,
+    reservedOverMs,
+  };
+}
+
+function readNotifySecret(
+  named: string | undefined,
+  { home, readTokenFile }: ConfigSource,
+  complain: Complain,
+): Secret | null {
+  if (named === undefined) return null;
+  const file = expandHome(named, home);
+  try {
+    const text = readTokenFile(file).trim();
+    if (text.length >= 16) return new Secret(text);
+    complain(
+      ["notify", "secret_file"],
+      "the secret in it is shorter than 16 characters",
+      "Write a longer one",
+    );
+  } catch (error) {
+    const fix = "Write the secret to that file, readable only by the factory's user";
+    complain(["notify", "secret_file"], `cannot read ${showValue(file)}: ${errorText(error)}`, fix);
+  }
+  return null;
 }

@@ -39,5 +39,11 @@ export const examples: Record<string, string> = {
   channel: `"stable"`,
   window: `"02:00-05:00"`,
   pin: `"1.2.0"`,
+  listen: `"127.0.0.1:8642"`,
+  hosts: `["lab-1.example.org"]`,
+  command: `"/usr/local/bin/tell-the-lab"`,
+  webhook: `"https://chat.example.org/hook"`,
+  secret_file: `"~/Oxide/ci/factory/notify-secret"`,
+  reserved_over: `"8h"`,
   id: `"01HGYSTRYRBS0DG7J6E22ZS3M5"`,
 };

@@ -1,7 +1,15 @@
 /** The configuration as a JSON Schema, for editors: what taplo and its plug-ins check and complete while somebody types. */
 import { z } from "zod";
 import { meanings } from "./meanings.ts";
-import { factorySchema, generalSchema, targetSchema, testbedSchema, updateSchema } from "./schema.ts";
+import {
+  factorySchema,
+  generalSchema,
+  notifySchema,
+  targetSchema,
+  testbedSchema,
+  updateSchema,
+  webSchema,
+} from "./schema.ts";
 
 const fileSchema = z.strictObject({
   general: generalSchema,
@@ -9,6 +17,8 @@ const fileSchema = z.strictObject({
   testbed: z.record(z.string(), testbedSchema).optional(),
   target: z.record(z.string(), targetSchema).optional(),
   update: updateSchema.optional(),
+  web: webSchema.optional(),
+  notify: notifySchema.optional(),
 });
 
 /** The text of the schema's file. `title` names this version. */

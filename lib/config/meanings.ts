@@ -45,4 +45,12 @@ export const meanings: Record<string, string> = {
   channel: "The channel of releases",
   window: "When a new version may be started, in local time",
   pin: "The only version that is installed",
+  web: "The page and the metrics",
+  listen: "Address and port of this host on which they are shown",
+  hosts: "Further names of this host, by which others reach them",
+  notify: "Who is told when a testbed needs a person",
+  command: "A command that gets each event as JSON on its standard input",
+  webhook: "A URL that each event is sent to",
+  secret_file: "A file with the secret that signs what is sent",
+  reserved_over: "A reservation that lasts longer is an event",
 };

@@ -9,7 +9,8 @@ export type Table = Record<string, unknown>;
 
 /** Reports keys and sections at the top of the file that are not known. */
 export function checkRoot(root: Table, complain: Complain): void {
-  const known = "The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]";
+  const known =
+    "The sections are [general], [factory], [testbed.NAME], [target.NAME], [update], [web] and [notify]";
   for (const [name, value] of Object.entries(root)) {
     if (Object.hasOwn(sectionKeys, name)) continue;
     const near = nearestWord(name, Object.keys(sectionKeys));

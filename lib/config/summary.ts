@@ -16,9 +16,9 @@ export interface ConfigSummary {
   targets: Target[];
 }
 
-export function summaryOf({ general, targets, testbeds, token }: Config): ConfigSummary {
+export function summaryOf({ general, targets, testbeds, token, web }: Config): ConfigSummary {
   return {
-    hash: hashOf([general, targets, testbeds, token.reveal()]),
+    hash: hashOf([general, targets, testbeds, token.reveal(), web]),
     testbeds: testbeds.map((testbed) => {
       const { name, spType, enabled, host, spRunnerUrl, note } = testbed;
       const shown = { name, spType, targets: testbed.targets, enabled, host, spRunnerUrl, note };

@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import { expandHome, hiddenDirectory, isHiddenInInstance } from "./home-paths.ts";
 import { type Complain, nearestWord, tomlKey } from "./problems.ts";
-import { isTargetName, isTestbedName, type SpType, targetSchema, testbedSchema } from "./schema.ts";
+import { targetSchema, testbedSchema } from "./schema.ts";
+import { isTargetName, isTestbedName, type SpType } from "./values.ts";
 import { entriesOf, isTable, readSection } from "./section-reader.ts";
 import type { TomlPath } from "./toml-lines.ts";
 import { parseUlid } from "../words/ulid.ts";

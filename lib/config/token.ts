@@ -1,7 +1,8 @@
 /** Finds the token: in config.toml, in a file that it names, or in systemd's credential. */
 import { expandHome } from "./home-paths.ts";
 import { showValue, type Complain } from "./problems.ts";
-import { factorySchema, findTokenFault } from "./schema.ts";
+import { factorySchema } from "./schema.ts";
+import { findTokenFault } from "./values.ts";
 import { isTable, readSection } from "./section-reader.ts";
 import { errorText } from "../words/failure.ts";
 

@@ -103,6 +103,7 @@ export async function follow(factory: Needs, before: Instance, learnt: Learnt): 
     case "went": {
       const next = advance(factory, instance, { phase: "running", wentAt: now(factory) });
       if (record.look?.view === "armed") setView(factory, next, "alive");
+      known.tally.starts += 1;
       logFor(factory, next).info("the agent was started");
       return done;
     }

@@ -65,6 +65,7 @@ export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemo
       while (!stopped.signal.aborted && !isDrained()) {
         wakeUp = new AbortController();
         factory.supervisor.alive();
+        known.turnedMs = clock.uptimeMs();
         takeWords(factory);
         takeActs({ ...factory, daemon }, asked);
         const { actions, wakeAtMs } = plan(observe(factory, mode));

@@ -13,7 +13,7 @@ import type { Memory } from "./memory.ts";
 import type { Outcome } from "./outcome.ts";
 
 export interface FailureParts {
-  known: Pick<Memory, "server" | "retryAtMs" | "failures">;
+  known: Pick<Memory, "server" | "retryAtMs" | "failures" | "tally">;
   config: { general: Pick<Config["general"], "baseurl"> };
   clock: Pick<Clock, "uptimeMs">;
   random: Pick<Random, "fraction">;
@@ -22,6 +22,7 @@ export interface FailureParts {
 
 /** Takes in how an action ended. */
 export function recordOutcome(parts: FailureParts, action: Action, outcome: Outcome): void {
+  if (outcome.kind === "outage") parts.known.tally.serverErrors += 1;
   if (outcome.kind === "outage" && rowOf(action).isServerWide === true)
     recordOutage(parts, action, outcome.reason);
   else if (outcome.kind === "failed" || outcome.kind === "outage") recordFailure(parts, action, outcome);

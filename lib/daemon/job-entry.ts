@@ -85,5 +85,6 @@ export function finish(
   const noted = known.pastJobs.isRepeated(entry) ? undefined : { atMs, entry };
   const ended = advance(factory, instance, { ...changes, endedMs: atMs }, noted);
   known.pastJobs.take(entry);
+  known.tally.take(entry);
   return { ended, entry };
 }

@@ -13,6 +13,7 @@ import type { HostFaults, Lookup, Observation, PendingLease } from "../policy/ob
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
 import type { SpRunnerApi } from "../runner/sp-runner.ts";
 import { countedJobs, PastJobs } from "../status/past-jobs.ts";
+import { Tally } from "../status/tally.ts";
 import type { Store } from "../store/store.ts";
 import { type InstanceMemory, openInstances, remember } from "./instance-memory.ts";
 import { type TestbedMemory, testbedMemory } from "./testbed-memory.ts";
@@ -40,6 +41,7 @@ export class Memory {
   /** About config.toml, for people: a mistake in it, or what of it is not in use yet. */
   remarks: string[] = [];
   pastJobs = new PastJobs();
+  tally = new Tally();
   /** A commit failed, and none was tried since. */
   isStoreFailing = false;
   /** What the last look at this host found. */
@@ -54,6 +56,8 @@ export class Memory {
   sweptMs: number | null = null;
   /** By work directory of a host: when it was last swept. */
   hostsSweptMs = new Map<string, number>();
+  /** Uptime at which the loop last turned. */
+  turnedMs = Number.NEGATIVE_INFINITY;
   /** Uptime at which this run began; infinite before it. */
   startedMs = Number.POSITIVE_INFINITY;
   retryAtMs = new Map<string, number>();

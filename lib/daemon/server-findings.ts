@@ -34,7 +34,9 @@ export function takeIn(factory: Needs, found: Found): Outcome {
       logHolds(factory, found.workers);
       for (const instance of openInstances(known)) {
         const isOnline = known.server.list?.workers.get(instance.worker ?? "")?.online === true;
-        if (isOnline && !instance.isOnline) advance(factory, instance, { isOnline });
+        if (!isOnline || instance.isOnline) continue;
+        advance(factory, instance, { isOnline });
+        known.tally.online.add(factory.clock.wallMs() - instance.begunMs);
       }
       return done;
     case "leased":
@@ -99,6 +101,7 @@ function takeLease(
   if (lease === null) known.server.leaseDueMs = nextMs(0.9 + random.fraction() / 5);
   else if (targets.includes(lease.target)) {
     known.leases.push({ ...lease, askedAt, tried: [] });
+    known.tally.leases += 1;
     known.server.leaseDueMs = Number.NEGATIVE_INFINITY;
   } else {
     known.server.leaseDueMs = nextMs(1);

@@ -145,6 +145,8 @@ sp_runner_url = "http://localhost:9090"
         agentEnvironment: {},
         operators: null,
       },
+      web: null,
+      notify: { command: null, webhook: null, secret: null, reservedOverMs: 28_800_000 },
       update: { mode: "notify", url: null, channel: "stable", window: null, pin: null },
       testbeds: [
         {
@@ -362,7 +364,7 @@ id = "nope"
     expect(failure.exitCode).toBe(2);
     expect(failure.message).toBe(`Cannot use config.toml: 21 problems
   config.toml:1: top: unknown key
-    The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
+    The sections are [general], [factory], [testbed.NAME], [target.NAME], [update], [web] and [notify]
   config.toml:3: general.baseurl: "ftp://x" is not an http or https URL
     Write only scheme, host and port, as in "https://buildomat.example.org"
   config.toml:4: general.pol_interval: unknown key
@@ -400,7 +402,7 @@ id = "nope"
   config.toml:24: testbed."x/y".start_timeout: must be a string, not a number
     Write it as in start_timeout = "5m"
   config.toml:25: testbeds: unknown section
-    Did you mean testbed? The sections are [general], [factory], [update], [testbed.NAME] and [target.NAME]
+    Did you mean testbed? The sections are [general], [factory], [testbed.NAME], [target.NAME], [update], [web] and [notify]
   config.toml:27: target.sp-gimlet.id: "nope" is not a ULID
     Write the 26 characters that the server's administrator sees for the target, as in "01HGYSTRYRBS0DG7J6E22ZS3M5"`);
   });

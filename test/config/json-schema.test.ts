@@ -34,7 +34,7 @@ token = "a token"
 `;
 const every = (section: string): string =>
   (sectionKeys[section] ?? []).map((key) => `${key} = ${examples[key]}\n`).join("");
-const whole = `[general]\n${every("general")}[factory]\n${every("factory")}[update]\n${every("update")}[testbed."a.b"]\n${every("testbed")}[target.x]\n${every("target")}`;
+const whole = `[general]\n${every("general")}[factory]\n${every("factory")}[update]\n${every("update")}[web]\n${every("web")}[notify]\n${every("notify")}[testbed."a.b"]\n${every("testbed")}[target.x]\n${every("target")}`;
 
 test("a file with every key passes", async () => {
   expect(await taplo(smallest)).toMatchObject({ code: 0 });

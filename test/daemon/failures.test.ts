@@ -1,4 +1,5 @@
 /** What the loop remembers of how actions ended, and what it logs of it. */
+import { Tally } from "../../lib/status/tally.ts";
 import { beforeEach, expect, test } from "bun:test";
 import { type FailureParts, recordOutcome } from "../../lib/daemon/failures.ts";
 import { done, failed, waiting } from "../../lib/daemon/outcome.ts";
@@ -17,7 +18,7 @@ beforeEach(() => {
     (message: string, fields?: object): void =>
       void lines.push([level, message, ...Object.values(fields ?? {})].join(" "));
   parts = {
-    known: { server: newServerView(), retryAtMs: new Map(), failures: new Map() },
+    known: { server: newServerView(), retryAtMs: new Map(), failures: new Map(), tally: new Tally() },
     config: { general: { baseurl: "http://server" } },
     clock: { uptimeMs: () => nowMs },
     // No jitter.

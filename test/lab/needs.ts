@@ -38,6 +38,7 @@ const needs = {
   ksh93: programs("ksh93u+m", "ksh93"),
   man: programs("man-db groff-base", "man", "groff"),
   openssl: programs("openssl", "openssl"),
+  promtool: programs("prometheus", "promtool"),
   ps: programs("procps", "ps"),
   script: programs("bsdutils", "script"),
   sshd: programs("openssh-client openssh-server", "sshd", "ssh", "ssh-keygen"),

@@ -106,6 +106,8 @@ export function configOf(testbeds: Testbed[], isolate: "auto" | "off" = "auto"):
       keepBytes: 10e9,
       agentEnvironment: {},
     },
+    web: null,
+    notify: { command: null, webhook: null, secret: null, reservedOverMs: 8 * 3_600_000 },
     update: { mode: "off", url: null, channel: "stable", window: null, pin: null },
     token: new Secret("token"),
     tokenFile: null,

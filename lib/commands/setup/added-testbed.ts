@@ -1,5 +1,5 @@
 /** A testbed for a configuration that exists: from flags and answers, tried, and added at the end of the file. */
-import { readHttpUrl, spTypes, type Parsed } from "../../config/schema.ts";
+import { readHttpUrl, spTypes, type Parsed } from "../../config/values.ts";
 import { parseConfig } from "../../config/config.ts";
 import { withSection } from "../../config/edit.ts";
 import type { Base, Surroundings } from "../../config/locations.ts";

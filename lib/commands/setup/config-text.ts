@@ -1,7 +1,7 @@
 /** The text of a new configuration file, with comments for the next reader. It asks nothing and judges nothing. */
 import { stringify } from "smol-toml";
 import { tomlKey } from "../../config/problems.ts";
-import { type SpType, spTypes } from "../../config/schema.ts";
+import { type SpType, spTypes } from "../../config/values.ts";
 import { schemaLine } from "../schema.ts";
 import type { Secret } from "../../words/secret.ts";
 

@@ -5,7 +5,7 @@
 import { basename, dirname } from "node:path";
 import { parse } from "smol-toml";
 import { showValue } from "../../config/problems.ts";
-import { isTestbedName, type SpType, spTypes } from "../../config/schema.ts";
+import { isTestbedName, type SpType, spTypes } from "../../config/values.ts";
 import { isTable, type Table } from "../../config/section-reader.ts";
 import { errorText } from "../../words/failure.ts";
 

@@ -9,7 +9,7 @@ import {
   readHttpUrl,
   readMirrorUrl,
   type Parsed,
-} from "../../config/schema.ts";
+} from "../../config/values.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { parseUlid } from "../../words/ulid.ts";

@@ -1,5 +1,5 @@
 /** Asks a person, again until the answer can be used. It must not know what the questions are about. */
-import type { Parsed } from "../../config/schema.ts";
+import type { Parsed } from "../../config/values.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 
 export interface Questions {

@@ -5,7 +5,7 @@
 import { findBase, type Surroundings } from "../../config/locations.ts";
 import { isToml } from "../../config/edit.ts";
 import { expandHome } from "../../config/home-paths.ts";
-import { readHttpUrl, type Parsed } from "../../config/schema.ts";
+import { readHttpUrl, type Parsed } from "../../config/values.ts";
 import { parseConfig } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";

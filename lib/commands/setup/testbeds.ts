@@ -1,6 +1,6 @@
 /** Which testbeds a new configuration gets, and the targets that each serves. */
 import { nearestWord, showValue } from "../../config/problems.ts";
-import { isTestbedName, type Parsed, spTypes } from "../../config/schema.ts";
+import { isTestbedName, type Parsed, spTypes } from "../../config/values.ts";
 import type { SpType } from "../../config/config.ts";
 import type { NewTarget, NewTestbed } from "./config-text.ts";
 import { type DiscoveredTestbed, readSpType } from "./discovered.ts";
