@@ -282,7 +282,7 @@ test("F111 with lingering a user's service starts with the host, before the user
   expect((await box.run("pgrep -u lab")).stdout).toBe("");
 });
 
-test("F101 a version that does not start is left after three tries, by the boot script, and the job of the one before goes on", async () => {
+test("F101 F110 after three tries of a version that does not start, and from one that is damaged, boot goes back; the job goes on", async () => {
   await using lab = await openInstalled();
   const { box } = lab;
   const id = await lab.submit(waits);
@@ -310,6 +310,16 @@ test("F101 a version that does not start is left after three tries, by the boot 
   await until("the other build runs", async () =>
     (await box.must(`journalctl -o cat -u ${unit}`)).includes(`${unit} 0.2.0 (`),
   );
+  // A version that is trusted, and is damaged on the disk while it runs.
+  const installed = String(await places.current());
+  await places.setMark(installed, ".good");
+  await box.must(
+    `cd /opt/${unit}/versions/${installed} && head -c 60000000 ${unit} >cut && chmod 755 cut && mv cut ${unit} &&
+     systemctl restart --no-block ${unit}`,
+  );
+  await until("the version before runs", async () => (await places.current()) === before);
+  await until("it is active", async () => (await show(box, "ActiveState")) === "active");
+  expect(await box.must(`journalctl -o cat -u ${unit}`)).toContain(`boot: ${installed} is damaged`);
   await box.must("touch /root/base/work/grapefruit-1_1/work/go");
   expect((await lab.ended(id)).state).toBe("completed");
 });
