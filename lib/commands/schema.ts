@@ -13,13 +13,15 @@ export async function schemaText(): Promise<string> {
   return jsonSchema(title);
 }
 
+export const schemaPathOf = (configPath: string): string => `${dirname(configPath)}/config.schema.json`;
+
 /** `setup` makes it; after an update the new version writes its own, if there is one. */
 export async function writeSchema(
   files: Pick<Files, "readText" | "writePrivate">,
   configPath: string,
   when: "always" | "if it is another version's",
 ): Promise<void> {
-  const path = `${dirname(configPath)}/config.schema.json`;
+  const path = schemaPathOf(configPath);
   if (when !== "always") {
     const before = await files.readText(path);
     if (before === null || before.includes(JSON.stringify(title))) return;

@@ -37,10 +37,13 @@ async function openInstalled(): Promise<{ prefix: string; base: string }> {
   return { prefix, base };
 }
 
-function uninstall({ prefix, base }: { prefix: string; base: string }): { code: number; said: string } {
+function uninstall(
+  { prefix, base }: { prefix: string; base: string },
+  more: string[] = [],
+): { code: number; said: string } {
   const words = ["service", "uninstall", "--user", "--files-only", "--yes", "--prefix", prefix];
   const ran = Bun.spawnSync(
-    [process.execPath, join(import.meta.dir, "../../factory.ts"), ...words, "--base-dir", base],
+    [process.execPath, join(import.meta.dir, "../../factory.ts"), ...words, "--base-dir", base, ...more],
     { env: { PATH: "/usr/bin:/bin", HOME: root }, cwd: root },
   );
   return { code: ran.exitCode, said: `${ran.stdout.toString()}${ran.stderr.toString()}` };
@@ -51,6 +54,16 @@ test("all that an installation made goes, and with it the prefix", async () => {
   rmSync(it.base, { recursive: true });
   expect(uninstall(it)).toMatchObject({ code: 0 });
   expect(existsSync(it.prefix)).toBe(false);
+});
+
+test("--purge removes all that a factory made in its base directory, and so the directory", async () => {
+  const it = await openInstalled();
+  for (const directory of ["control", "work/a_1"]) mkdirSync(join(it.base, directory), { recursive: true });
+  for (const name of ["control/control.sock", "data.sqlite3-wal", "config.schema.json"])
+    writeFileSync(join(it.base, name), "");
+  const { code, said } = uninstall(it, ["--purge"]);
+  expect({ code, said }).toEqual({ code: 0, said: "Nothing of it is left\n" });
+  expect(existsSync(it.base)).toBe(false);
 });
 
 test("what else is in the prefix stays, for example if that is /usr/local", async () => {

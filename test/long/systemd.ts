@@ -154,7 +154,7 @@ test("a second install changes and restarts nothing, and uninstall waits for the
   expect(await uninstalled).toContain("Nothing of it is left but /root/base");
   expect(await box.must(files)).toBe("");
   expect(await box.must(`systemctl list-unit-files '${unit}*' --no-legend; ls /root/base`)).toBe(
-    "config.toml\ndata.sqlite3\ndata.sqlite3.lock\nwork",
+    "config.schema.json\nconfig.toml\ncontrol\ndata.sqlite3\ndata.sqlite3.lock\nwork",
   );
 });
 

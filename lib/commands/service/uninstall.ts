@@ -1,6 +1,8 @@
 /** `service uninstall`: waits for running jobs and removes everything but the base directory; with `--purge` also that. */
 import { FactoryError } from "../../words/failure.ts";
 import { isFactoryRunning } from "../../store/store.ts";
+import { controlDirectoryOf } from "../../control/socket-path.ts";
+import { schemaPathOf } from "../schema.ts";
 import type { ThisProcess } from "../this-process.ts";
 import { countJobs, findInstalled, type Installed, orRefusal, type ServiceArgs } from "./installed.ts";
 
@@ -85,10 +87,14 @@ function refuseWithoutDaemon(jobs: number, unit: string): FactoryError {
 
 /** Removes what the program made, and its configuration. False: the directory holds something else, and stays. */
 async function purge({ durableFiles: files }: ThisProcess, { base }: Installed): Promise<boolean> {
-  const ends = ["", "-wal", "-shm", ".lock"];
-  for (const path of [base.config, ...ends.map((end) => base.database + end), `${base.directory}/work`]) {
-    await files.remove(path);
-  }
+  const made = [
+    base.config,
+    schemaPathOf(base.config),
+    ...["", "-wal", "-shm", ".lock"].map((end) => base.database + end),
+    controlDirectoryOf(base.database),
+    `${base.directory}/work`,
+  ];
+  for (const path of made) await files.remove(path);
   if ((await files.list(base.directory)).length > 0) return false;
   await files.remove(base.directory);
   return true;
