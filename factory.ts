@@ -80,6 +80,11 @@ function print(line: string): void {
 }
 
 if (import.meta.main) {
+  // What reads it has seen enough, for example head; the exit code is a shell's for SIGPIPE.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(141);
+  });
   try {
     process.exit(
       await runCommandLine(process.argv.slice(2), {

@@ -117,6 +117,21 @@ test("status says what is installed also where systemd does not run the host", a
   expect((await statusOf(await openInstalled()))[0]).toContain("1.1.0");
 });
 
+test("what reads its output may end first, as head does", async () => {
+  const { prefix } = await openInstalled();
+  const words = [
+    process.execPath,
+    join(import.meta.dir, "../../factory.ts"),
+    "service",
+    "status",
+    "--prefix",
+  ];
+  const ran = Bun.spawnSync(["sh", "-c", '"$@" | true', "sh", ...words, prefix, "--files-only"], {
+    env: { PATH: "/usr/bin:/bin", HOME: root },
+  });
+  expect(ran.stderr.toString()).toBe("");
+});
+
 test("status names a version that was rolled back and that the mirror still has, and offers none that runs", async () => {
   const it = await openInstalled();
   const files = openDurableFiles();
