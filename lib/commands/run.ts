@@ -8,6 +8,7 @@ import { openReload } from "../daemon/reload.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openMemory } from "../daemon/memory.ts";
 import type { Hosts } from "../hosts/host.ts";
+import { noteNow } from "../daemon/journal.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
 import { openLabConnections, openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
@@ -98,6 +99,9 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   log.info(`${versionLine()}: started on ${database}`);
   const takenOver = describeTakenOver(store.open());
   if (takenOver !== null) log.info(takenOver);
+  const noteFactory = (is: string, lines: string[]): void =>
+    noteNow({ store, clock }, { what: "factory", is, lines });
+  noteFactory("started", [versionLine(), ...(takenOver === null ? [] : [takenOver])]);
   const openUpdates = (of: Config): ReturnType<typeof startUpdates> =>
     startUpdates(here, {
       config: of,
@@ -169,7 +173,9 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     };
     log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
-  log.info(describeLeft(held, isDrained));
+  const left = describeLeft(held, isDrained);
+  log.info(left);
+  noteFactory(isDrained ? "drained" : "stopped", [left]);
   control.close();
   web.close();
   ended.abort();

@@ -204,7 +204,7 @@ async function beginEnd(
   // What another program began says nothing of the testbed.
   if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, instance, endText(why));
   else if (isJobDone) {
-    clearStrikes(factory, testbed);
+    clearStrikes(factory, testbed, "a job was done");
     testbedMemory(known, testbed).rest = null;
   } else if (!isLabsFault && isFruitless) {
     // Else a server that forgets its workers, or recycles them at once, would drain the queue.

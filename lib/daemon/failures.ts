@@ -8,14 +8,17 @@ import type { Random } from "../doors/random.ts";
 import { type Action, rowOf } from "../policy/action.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { backOffMs, recordAnswer, recordSilence } from "../policy/server-view.ts";
+import type { Store } from "../store/store.ts";
 import type { Log } from "../words/logger.ts";
+import { noteNow } from "./journal.ts";
 import type { Memory } from "./memory.ts";
 import type { Outcome } from "./outcome.ts";
 
 export interface FailureParts {
   known: Pick<Memory, "server" | "retryAtMs" | "failures" | "tally">;
   config: { general: Pick<Config["general"], "baseurl"> };
-  clock: Pick<Clock, "uptimeMs">;
+  clock: Pick<Clock, "uptimeMs" | "wallMs">;
+  store: Pick<Store, "note">;
   random: Pick<Random, "fraction">;
   log: Log;
 }
@@ -30,14 +33,12 @@ export function recordOutcome(parts: FailureParts, action: Action, outcome: Outc
 }
 
 /** The server as a whole does not answer. */
-function recordOutage(
-  { known, config, clock, random, log }: FailureParts,
-  action: Action,
-  reason: string,
-): void {
+function recordOutage(parts: FailureParts, action: Action, reason: string): void {
+  const { known, config, clock, random, log } = parts;
   if (!known.failures.has("server")) {
     log.error(`the server ${config.general.baseurl} (general.baseurl) does not answer: ${reason}`);
     known.failures.set("server", { count: 1, message: reason });
+    noteNow(parts, { what: "server", is: "does not answer", lines: [reason] });
   }
   recordSilence(known.server, clock.uptimeMs(), random.fraction());
   known.retryAtMs.set(rowOf(action).key(action), known.server.retryAtMs);
@@ -67,10 +68,11 @@ function recordFailure(
 }
 
 function recordSuccess(
-  { known, clock, log }: FailureParts,
+  parts: FailureParts,
   action: Action,
   outcome: Exclude<Outcome, { reason: string }>,
 ): void {
+  const { known, clock, log } = parts;
   const { key: keyOf, about, isServerWide } = rowOf(action);
   const key = keyOf(action);
   const nowMs = clock.uptimeMs();
@@ -84,6 +86,9 @@ function recordSuccess(
     if (isLogged) known.failures.set(key, { ...before, count: 0 });
   } else if (isLogged) log.info(`${action.kind}: recovered`, about(action));
   if (isServerWide !== true) return;
-  if (known.failures.delete("server")) log.info("the server answers again");
+  if (known.failures.delete("server")) {
+    log.info("the server answers again");
+    noteNow(parts, { what: "server", is: "answers again", lines: [] });
+  }
   recordAnswer(known.server, nowMs);
 }

@@ -53,7 +53,7 @@ function take(factory: Needs, { testbed, seq, because }: OperatorWord): WordAnsw
     if (known.server.list?.workers.get(worker)?.hold === true)
       return { isObeyed: false, text: heldText(name, worker) };
   }
-  clearStrikes(factory, testbed);
+  clearStrikes(factory, testbed, "an operator cleared it");
   testbedMemory(known, testbed).rest = null;
   for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
   if (seq === 0) return { isObeyed: true, text: `${testbed} can take the next job` };

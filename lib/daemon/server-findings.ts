@@ -4,6 +4,7 @@ import { type Instance, instanceName } from "../words/domain.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { replaceList, updateWorker } from "../policy/server-view.ts";
 import { type Checked, done, failed, type Found, type Outcome, waiting } from "./outcome.ts";
+import { noteNow } from "./journal.ts";
 import { howToClear } from "./rust-instances.ts";
 import { commitTroubles, showTroubles } from "./trouble.ts";
 import { advance, setView, openInstances } from "./instance-memory.ts";
@@ -81,10 +82,12 @@ function logHolds(factory: Needs, workers: Worker[]): void {
   }
 }
 
-function takeToken({ known, log, config, clock }: Needs, isGood: boolean): void {
+function takeToken(factory: Needs, isGood: boolean): void {
+  const { known, log, config, clock } = factory;
   if (known.server.isTokenRefused === !isGood || known.outdated.has(config)) return;
   known.server.isTokenRefused = !isGood;
   known.server.refusedSinceMs = isGood ? null : clock.uptimeMs();
+  noteNow(factory, { what: "server", is: isGood ? "takes the token again" : "refuses the token", lines: [] });
   if (isGood) log.info("the server takes the factory's token again");
   else {
     log.error(

@@ -1,6 +1,6 @@
 /**
  * Removes directories of ended instances that are older than `general.keep` says, or on their host together larger: on this
- * host, and on those that have been reached. Rows go later.
+ * host, and on those that have been reached. Rows and the journal's entries go later.
  */
 import type { Host } from "../hosts/host.ts";
 import { dayMs } from "../words/duration.ts";
@@ -73,8 +73,10 @@ async function sweepHost(factory: Needs, host: Host): Promise<string[]> {
 
 async function pruneRows({ store, config, clock }: Needs): Promise<void> {
   const beforeMs = clock.wallMs() - config.general.keepDays * dayMs - limits.rowsMs;
-  while (store.prune(beforeMs, limits.rowsPerCommit) === limits.rowsPerCommit)
-    await clock.sleep(limits.betweenCommitsMs);
+  for (const prune of [store.prune, store.pruneJournal]) {
+    while (prune(beforeMs, limits.rowsPerCommit) === limits.rowsPerCommit)
+      await clock.sleep(limits.betweenCommitsMs);
+  }
 }
 
 /** The last part of a path. */

@@ -8,6 +8,7 @@ import type { Store } from "../store/store.ts";
 import { type Health, type Instance, parseInstanceName, type Trouble } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
 import type { Log } from "../words/logger.ts";
+import { notedNow } from "./journal.ts";
 
 export class TestbedMemory {
   /** As committed. */
@@ -76,18 +77,24 @@ export function strike({ known, store, clock, log }: Judging, testbed: string, r
   const waitMs = Math.min(limits.strikeMs * 2 ** (strikes - 1), limits.longestRestMs);
   const retryAt = { bootId: clock.bootId, uptimeMs: clock.uptimeMs() + waitMs };
   const health = { strikes, retryAt, reason };
-  store.setHealth(testbed, health);
+  const is = strikes < limits.quarantineStrikes ? "strike" : "quarantined";
+  store.setHealth(testbed, health, notedNow({ clock }, [{ what: "health", testbed, is, reason }]));
   record.health = health;
   const why =
     strikes < limits.quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
   log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
 }
 
-export function clearStrikes({ known, store }: Pick<Judging, "known" | "store">, testbed: string): void {
+/** `reason`: why its failures no longer count, for people. */
+export function clearStrikes(
+  { known, store, clock }: Pick<Judging, "known" | "store" | "clock">,
+  testbed: string,
+  reason: string,
+): void {
   const record = testbedMemory(known, testbed);
   if (record.health === null) return;
   record.health = null;
-  store.setHealth(testbed, null);
+  store.setHealth(testbed, null, notedNow({ clock }, [{ what: "health", testbed, is: "recovered", reason }]));
 }
 
 /** A lease came to nothing on this testbed: the next is asked for after a while, longer each time until an agent is online. */

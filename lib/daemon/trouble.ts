@@ -3,10 +3,13 @@
  * for `status`, is no strike, and goes when a look finds it gone.
  */
 import type { Testbed } from "../config/config.ts";
+import { limits } from "../policy/times-and-limits.ts";
 import type { Trouble } from "../words/domain.ts";
+import type { Entry } from "../words/journal.ts";
+import { notedNow } from "./journal.ts";
 import { isReached } from "../policy/free-testbeds.ts";
 import type { Factory } from "./memory.ts";
-import { testbedMemory } from "./testbed-memory.ts";
+import { testbedMemory, type TestbedRecords } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "clock" | "known" | "store">;
 
@@ -37,8 +40,31 @@ export function commitTroubles(
     changes.set(name, reason === null ? null : { sinceMs: clock.wallMs(), recoveries: 0, ...before, reason });
   }
   if (changes.size === 0) return;
-  store.setTroubles(changes);
+  store.setTroubles(changes, notedNow({ clock }, entriesOf(known, changes)));
   for (const [name, trouble] of changes) {
     testbedMemory(known, name).trouble = trouble;
   }
+}
+
+/** One for each fault that begins or ends: testbeds that share it share the entry. What is only counted anew in it is no news. */
+function entriesOf({ testbeds }: TestbedRecords, changes: ReadonlyMap<string, Trouble | null>): Entry[] {
+  const uncounted = (text: string): string => text.replace(/\d+/g, "");
+  const news = [...changes].flatMap(([testbed, trouble]) => {
+    const before = testbeds.get(testbed)?.trouble ?? null;
+    if (trouble === null)
+      return before === null ? [] : [{ testbed, is: "trouble over", reason: before.reason }];
+    if (before !== null && uncounted(before.reason) === uncounted(trouble.reason)) return [];
+    return [{ testbed, is: "trouble", reason: trouble.reason }];
+  });
+  return [...Map.groupBy(news, ({ is, reason }) => JSON.stringify([is, reason])).values()].flatMap(
+    ([first, ...others]): Entry[] => {
+      if (first === undefined) return [];
+      if (others.length === 0) return [{ what: "health", ...first }];
+      const names = [first, ...others].map(({ testbed }) => testbed);
+      const more = names.length - limits.instancesNamed;
+      const shown = [...names.slice(0, limits.instancesNamed), ...(more > 0 ? [`${more} more`] : [])];
+      const reason = `${first.reason} (${shown.join(", ")})`;
+      return [{ what: "health", testbed: null, is: first.is, reason }];
+    },
+  );
 }

@@ -53,11 +53,12 @@ export interface Store {
   lastJobs(most: number): JobEntry[];
   pruneJournal(beforeMs: number, most: number): number;
   health(): Map<string, Health>;
-  setHealth(testbed: string, health: Health | null): void;
+  /** Commits it, and what the journal says of it. */
+  setHealth(testbed: string, health: Health | null, noted?: Noted[]): void;
   troubles(): Map<string, Trouble>;
   setTrouble(testbed: string, trouble: Trouble | null): void;
-  /** Commits all of them or none. */
-  setTroubles(troubles: ReadonlyMap<string, Trouble | null>): void;
+  /** Commits all of them or none, with what the journal says of them. */
+  setTroubles(troubles: ReadonlyMap<string, Trouble | null>, noted?: Noted[]): void;
   /** An operator's statements that are not answered yet. */
   words(): OperatorWord[];
   answerWord(word: OperatorWord, answer: WordAnswer): void;
@@ -238,13 +239,21 @@ function storeOn(database: Database): Store {
       return count;
     },
     health: () => readHealth(database),
-    setHealth: (testbed, health) => commit(() => writeHealth(database, testbed, health)),
+    setHealth: (testbed, health, noted = []) => {
+      commit(
+        database.transaction(() => {
+          writeHealth(database, testbed, health);
+          for (const each of noted) note(database, each);
+        }),
+      );
+    },
     troubles: () => readTroubles(database),
     setTrouble: (testbed, trouble) => commit(() => writeTrouble(database, testbed, trouble)),
-    setTroubles: (troubles) => {
+    setTroubles: (troubles, noted = []) => {
       commit(
         database.transaction(() => {
           for (const [testbed, trouble] of troubles) writeTrouble(database, testbed, trouble);
+          for (const each of noted) note(database, each);
         }),
       );
     },

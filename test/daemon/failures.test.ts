@@ -5,14 +5,17 @@ import { type FailureParts, recordOutcome } from "../../lib/daemon/failures.ts";
 import { done, failed, waiting } from "../../lib/daemon/outcome.ts";
 import type { Action } from "../../lib/policy/action.ts";
 import { newServerView } from "../../lib/policy/server-view.ts";
+import type { Entry } from "../../lib/words/journal.ts";
 import { instanceOf, testbedOf } from "../policy/scenes.ts";
 
 let lines: string[];
 let parts: FailureParts;
 let nowMs: number;
+let entries: Entry[];
 beforeEach(() => {
   nowMs = 1_000_000;
   lines = [];
+  entries = [];
   const say =
     (level: string) =>
     (message: string, fields?: object): void =>
@@ -20,7 +23,8 @@ beforeEach(() => {
   parts = {
     known: { server: newServerView(), retryAtMs: new Map(), failures: new Map(), tally: new Tally() },
     config: { general: { baseurl: "http://server" } },
-    clock: { uptimeMs: () => nowMs },
+    clock: { uptimeMs: () => nowMs, wallMs: () => nowMs },
+    store: { note: (noted) => void entries.push(...noted.map(({ entry }) => entry)) },
     // No jitter.
     random: { fraction: () => 0.5 },
     log: { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") },
@@ -44,6 +48,10 @@ test("an outage of the server is logged once, whatever notices it, and once more
   recordOutcome(parts, list, done);
   recordOutcome(parts, list, done);
   expect(lines.slice(1)).toEqual(["info the server answers again"]);
+  expect(entries).toEqual([
+    { what: "server", is: "does not answer", lines: ["refused"] },
+    { what: "server", is: "answers again", lines: [] },
+  ]);
   expect(parts.known.server).toMatchObject({ answeringSinceMs: nowMs, retryAtMs: Number.NEGATIVE_INFINITY });
   expect(parts.known.retryAtMs.has("list workers")).toBe(false);
 });

@@ -56,6 +56,6 @@ test("rest() says how long no job is asked for, unless that is over in a moment"
 test("clearStrikes() forgets them, in the database too", () => {
   const factory = openFactory();
   for (const reason of ["one", "two", "three"]) strike(factory, "a", reason);
-  clearStrikes(factory, "a");
+  clearStrikes(factory, "a", "a job was done");
   expect([store.health().size, testbedMemory(factory.known, "a").health]).toEqual([0, null]);
 });
