@@ -130,11 +130,11 @@ export function activeIntent(testbed: string, { intents, now }: Observation): In
   return intent.until === null || intent.until.at.uptimeMs > now.uptimeMs ? intent : null;
 }
 
-export function intentText({ kind, who, note }: Intent): string {
+export function intentText({ kind, who, note }: Pick<Intent, "kind" | "who" | "note">): string {
   return `${kind} by ${who}${note === "" ? "" : `: ${note}`}`;
 }
 
-function unservedText({ targets }: Testbed): string {
+export function unservedText({ targets }: Pick<Testbed, "targets">): string {
   return `no \`id\` in the section of its target ${targets.join(", ")}`;
 }
 

@@ -16,6 +16,7 @@ import { type Instance, instanceName, isOpen, type Trouble } from "../words/doma
 import { freeAt, jobView, type Past, type Present, stateOf, wallOf } from "./job-view.ts";
 import { ifStopped, sharedReasons } from "./lab-wide.ts";
 import type { Snapshot, TestbedSnapshot, TestbedState } from "./snapshot.ts";
+import { ifLater, testbedView } from "./testbed-view.ts";
 
 export interface Live {
   seen: Observation;
@@ -104,47 +105,9 @@ function busy(instance: Instance, testbed: Testbed | null, live: Live): TestbedS
 }
 
 function baseOf(name: string, testbed: Testbed | null, { seen, wallMs, past }: Live): TestbedSnapshot {
-  const present: Present = { now: seen.now, wallMs };
-  const intent = seen.intents.get(name);
-  const health = seen.health.get(name);
-  const isIntended = intent !== undefined && (intent.isAfterJob || activeIntent(name, seen) !== null);
-  return {
-    testbed: name,
-    type: testbed?.spType ?? null,
-    targets: testbed?.targets ?? [],
-    host: testbed?.host ?? null,
-    service: testbed?.spRunnerUrl ?? null,
-    state: "free",
-    sinceMs: null,
-    whyNot: null,
-    whyNotNext: null,
-    untilMs: null,
-    note: testbed?.note ?? "",
-    intent: isIntended
-      ? {
-          kind: intent.kind,
-          who: intent.who,
-          note: intent.note,
-          sinceMs: intent.sinceMs,
-          untilMs: wallOf(intent.until?.at ?? null, present),
-          isAfterJob: intent.isAfterJob,
-        }
-      : null,
-    health:
-      health === undefined
-        ? null
-        : {
-            strikes: health.strikes,
-            reason: health.reason,
-            untilMs: later(wallOf(health.retryAt, present), wallMs),
-          },
-    job: null,
-    freeAt: null,
-    recent: past.recent(name),
-  };
+  const known = { intent: seen.intents.get(name), health: seen.health.get(name), past };
+  return testbedView(name, testbed, known, { now: seen.now, wallMs });
 }
-
-const later = (ms: number | null, thanMs: number): number | null => (ms !== null && ms > thanMs ? ms : null);
 
 function untilOf(
   name: string,
@@ -154,8 +117,9 @@ function untilOf(
 ): number | null {
   if (intent !== null && intent.kind === state) return intent.untilMs;
   if (state !== "quarantined" && state !== "backing off") return null;
+  const present: Present = { now: seen.now, wallMs };
   const ofBoot = (uptimeMs: number | undefined): number | null =>
-    uptimeMs === undefined ? null : later(wallMs + uptimeMs - seen.now.uptimeMs, wallMs);
+    uptimeMs === undefined ? null : ifLater(wallOf({ ...seen.now, uptimeMs }, present), present);
   return (
     health?.untilMs ?? ofBoot(seen.rests.get(name)?.untilMs) ?? ofBoot(seen.retryAtMs.get(`testbed ${name}`))
   );
