@@ -59,6 +59,11 @@ function openThisProcess(): ThisProcess {
     print,
     output: {
       isTerminal: process.stdout.isTTY,
+      size: () => {
+        if (!process.stdout.isTTY) return null;
+        const [columns, rows] = process.stdout.getWindowSize();
+        return { columns, rows };
+      },
       write: (bytes) => writeSync(process.stdout.fd, bytes),
     },
     errors: { isTerminal: process.stderr.isTTY, write: (text) => process.stderr.write(text) },

@@ -29,13 +29,13 @@ function logged(factory: FactoryProcess, text: string): number {
   return factory.log().filter(({ message }) => message.includes(text)).length;
 }
 
-async function statusOf(it: Lab, testbed = "bed-1"): Promise<{ state: string; reason: string | null }> {
+async function statusOf(it: Lab, testbed = "bed-1"): Promise<{ state: string; whyNot: string | null }> {
   const shown = it.start({ command: ["status", "--json"] });
   expect(await shown.exited).toBe(0);
   const { testbeds } = JSON.parse(await shown.stdout()) as {
-    testbeds: { testbed: string; state: string; reason: string | null }[];
+    testbeds: { testbed: string; state: string; whyNot: string | null }[];
   };
-  return testbeds.find((each) => each.testbed === testbed) ?? { state: "not there", reason: null };
+  return testbeds.find((each) => each.testbed === testbed) ?? { state: "not there", whyNot: null };
 }
 
 function strikesIn({ base }: Lab): number {
@@ -51,7 +51,7 @@ async function expectFound(it: Lab, reason: string, fix: () => void): Promise<vo
   const id = await it.submit("echo hello");
   await until("it is logged", () => logged(factory, reason) > 0);
   await until("the server is there", () => it.proxy.calls.includes("GET /0/factory/workers"));
-  expect(await statusOf(it)).toMatchObject({ state: "unavailable", reason: expect.stringContaining(reason) });
+  expect(await statusOf(it)).toMatchObject({ state: "unavailable", whyNot: expect.stringContaining(reason) });
   expect(it.proxy.calls).not.toContain(lease);
   fix();
   expect((await it.ended(id)).state).toBe("completed");
@@ -162,7 +162,7 @@ test.concurrent("a check that fails between lease and worker: the job is untouch
   expect(await statusOf(it)).toEqual(
     expect.objectContaining({
       state: "unavailable",
-      reason: `its check fails: ${check}: exit code 3, the board is dark`,
+      whyNot: `its check fails: ${check}: exit code 3, the board is dark`,
     }),
   );
   const leases = it.proxy.calls.filter((call) => call === lease).length;
@@ -189,6 +189,6 @@ test.concurrent("a check that fails between lease and worker: another board take
   expect((await it.ended(id)).state).toBe("completed");
   expect(it.instanceFile("bed-2_1", "agent.log")).not.toBeNull();
   expect(it.proxy.calls.filter((call) => call === createWorker)).toHaveLength(1);
-  expect((await statusOf(it)).reason).toContain("the board is dark");
+  expect((await statusOf(it)).whyNot).toContain("the board is dark");
   await drained(factory);
 });

@@ -1,52 +1,100 @@
-/** The verb `status`: what the database and the configuration say of each testbed, whether a factory runs or not. */
-import { type BaseArgs, findBase, readConfig } from "../config/locations.ts";
-import { chooseShown } from "../status/shown-config.ts";
-import { describeTestbeds } from "../status/testbed-states.ts";
-import { statusJson, statusTable } from "../status/table.ts";
-import { isFactoryRunning } from "../store/store.ts";
-import type { Health, Trouble } from "../words/domain.ts";
+/** The verb `status`: the snapshot of the lab as a table, one testbed's page, or one JSON document; once or each second. */
+import { type Base, type BaseArgs, findBase, type Surroundings } from "../config/locations.ts";
+import { nearestWord } from "../config/problems.ts";
+import { type Shown, showOverview } from "../status/overview.ts";
+import { painted, plain } from "../status/shown-words.ts";
+import { type Snapshot, snapshotJsonSchema } from "../status/snapshot.ts";
+import { showTestbedPage } from "../status/testbed-page.ts";
 import { FactoryError } from "../words/failure.ts";
-import { openForReading } from "./database.ts";
+import { readJobs, readSnapshot } from "./lab-snapshot.ts";
 import { lookAround, type ThisProcess } from "./this-process.ts";
 
-export async function showStatus(here: ThisProcess, args: BaseArgs & { json?: boolean }): Promise<number> {
-  const { clock, files, output, print } = here;
+export interface StatusArgs extends BaseArgs {
+  testbed?: string;
+  json?: boolean;
+  watch?: boolean;
+  schema?: boolean;
+}
+
+const everyMs = 1000;
+
+export async function showStatus(here: ThisProcess, args: StatusArgs): Promise<number> {
+  const { print, output, clock } = here;
+  if (args.schema === true) {
+    print(JSON.stringify(snapshotJsonSchema(), null, 2));
+    return 0;
+  }
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
-  const config = orFactoryError(() => readConfig(base, surroundings));
-  const store = await openForReading(base.database, files);
-  const isRunning = await isFactoryRunning(base.database, files.isThere);
-  const shown = chooseShown(config, {
-    path: base.config,
-    running: store?.configSummary() ?? null,
-    isRunning,
-  });
-  const status = {
-    isRunning,
-    database: base.database,
-    remarks: shown.remarks,
-    testbeds: describeTestbeds({
-      config: shown,
-      unread: shown.unread,
-      latest: store?.latest() ?? [],
-      health: store?.health() ?? new Map<string, Health>(),
-      troubles: store?.troubles() ?? new Map<string, Trouble>(),
-      now: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() },
-      wallMs: clock.wallMs(),
-    }),
-  };
-  store?.close();
-  const columns = output.isTerminal ? 120 : null;
-  for (const line of args.json === true ? [statusJson(status)] : statusTable(status, columns)) print(line);
+  const show = async (): Promise<string[]> => await showOnce(here, args, base, surroundings);
+  if (args.watch !== true) {
+    for (const line of await show()) print(line);
+    return 0;
+  }
+  const ended = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) here.once(signal, () => ended.abort());
+  const put = (text: string): void => output.write(new TextEncoder().encode(text));
+  let before = "";
+  while (!ended.signal.aborted) {
+    const lines = await show();
+    const size = output.size();
+    try {
+      if (size === null) put(`${lines.join("\n")}\n${args.json === true ? "" : "\n"}`);
+      else {
+        // Another size wraps what is there in another way.
+        const isNew = before !== JSON.stringify(size);
+        before = JSON.stringify(size);
+        put(frameOf(lines, size.rows, isNew));
+      }
+    } catch (error) {
+      // Nobody watches any more.
+      if (error instanceof Error && "code" in error && (error.code === "EPIPE" || error.code === "EIO"))
+        return 0;
+      throw error;
+    }
+    await clock.sleep(everyMs, ended.signal);
+  }
   return 0;
 }
 
-/** What `read` gives, or the error in the user's files. */
-function orFactoryError<T>(read: () => T): T | FactoryError {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof FactoryError) return error;
-    throw error;
+/** One write that replaces what is shown, line by line: nothing is blank in between. */
+export function frameOf(lines: string[], rows: number, isNew: boolean): string {
+  const most = Math.max(rows - 1, 2);
+  const shown =
+    lines.length <= most
+      ? lines
+      : [
+          ...lines.slice(0, most - 1),
+          `... and ${lines.length - most + 1} more lines: this window is too low`,
+        ];
+  return `${isNew ? "\x1b[2J" : ""}\x1b[H${shown.map((line) => `${line}\x1b[K\n`).join("")}\x1b[J`;
+}
+
+async function showOnce(
+  here: ThisProcess,
+  { json, watch, testbed }: StatusArgs,
+  base: Base,
+  surroundings: Surroundings,
+): Promise<string[]> {
+  const snapshot = await readSnapshot(here, base, surroundings);
+  const named = testbed === undefined ? null : findTestbed(snapshot, testbed);
+  if (json === true) {
+    const chosen = named === null ? snapshot : { ...snapshot, testbeds: [named] };
+    return [watch === true ? JSON.stringify(chosen) : JSON.stringify(chosen, null, 2)];
   }
+  const size = here.output.size();
+  const isColoured = size !== null && (here.around.env["NO_COLOR"] ?? "") === "";
+  const shown: Shown = { columns: size?.columns ?? null, paint: isColoured ? painted : plain };
+  if (named === null) return showOverview(snapshot, shown);
+  return showTestbedPage(snapshot, named, await readJobs(here, base, named.testbed), shown);
+}
+
+function findTestbed({ testbeds }: Snapshot, name: string): Snapshot["testbeds"][number] {
+  const found = testbeds.find(({ testbed }) => testbed === name);
+  if (found !== undefined) return found;
+  const names = testbeds.map(({ testbed }) => testbed);
+  const near = nearestWord(name, names);
+  throw new FactoryError(`No testbed is called "${name}"${near === null ? "" : `; did you mean ${near}?`}`, {
+    hint: names.length === 0 ? "No testbed is configured" : `There are ${names.join(", ")}`,
+  });
 }

@@ -28,7 +28,12 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   openWebListener(options: WebListenerOptions): { url: string; close(): void };
   /** One line to standard output. */
   print(line: string): void;
-  output: { isTerminal: boolean; write(bytes: Uint8Array): void };
+  output: {
+    isTerminal: boolean;
+    /** Of the terminal as it is now; null: it is none. */
+    size(): { columns: number; rows: number } | null;
+    write(bytes: Uint8Array): void;
+  };
   errors: { isTerminal: boolean; write(text: string): void };
   setUmask(mask: number): void;
   on(signal: Signal, act: () => void): void;

@@ -82,11 +82,20 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     run: async (here, args) => await (await import("./check/check.ts")).checkHost(here, args),
   },
   status: {
-    description: "Show what each testbed does; also works while no factory runs",
-    args: jsonArgs,
+    description: "Show what each testbed does, and why it takes no job; also works while no factory runs",
+    args: {
+      testbed: { type: "positional", required: false, description: "everything about this one" },
+      watch: { type: "boolean", description: "show it anew each second, until Ctrl+C" },
+      schema: { type: "boolean", description: "print the JSON Schema of --json" },
+      ...jsonArgs,
+    },
     examples: [
-      ["status", "one line for each testbed"],
-      ["status --json", "the same for programs"],
+      [
+        "status",
+        "one line for each testbed; last: ✓ passed, ✗ failed, ! lost by the lab, - cancelled, · ended",
+      ],
+      ["status gimlet-1", "everything about one testbed"],
+      ["status --watch", "the same each second"],
     ],
     run: async (here, args) => await (await import("./status.ts")).showStatus(here, args),
   },

@@ -2,7 +2,7 @@
 import { type Instance, instanceName } from "../words/domain.ts";
 import type { InstanceMemory } from "./instance-memory.ts";
 import type { Memory } from "./memory.ts";
-import { stateOf } from "../status/testbed-states.ts";
+import { stateOf } from "../status/job-view.ts";
 import { actionKey } from "../policy/action.ts";
 import { limits } from "../policy/times-and-limits.ts";
 

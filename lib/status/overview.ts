@@ -30,12 +30,15 @@ export function showOverview(snapshot: Snapshot, shown: Shown): string[] {
 }
 
 export function showHead(snapshot: Snapshot, { columns, paint }: Shown): string[] {
-  const { madeMs, remarks, shared } = snapshot;
+  const { madeMs, factory, remarks, shared } = snapshot;
   const lines = [
     `${localTime(madeMs)}  ${factoryText(snapshot)}`,
     ...serverLines(snapshot),
     ...remarks.map((remark) => paint(oneLine(remark), "yellow")),
-    ...shared.map(({ reason, testbeds }) => `${paint(oneLine(reason), "red")}: ${listNames(testbeds)}`),
+    // Without a factory the first line says it.
+    ...(factory.isRunning ? shared : []).map(
+      ({ reason, testbeds }) => `${paint(oneLine(reason), "red")}: ${listNames(testbeds)}`,
+    ),
   ];
   return lines.flatMap((line) => wrapIn(line, columns));
 }
@@ -102,8 +105,8 @@ const shortTitles = ["testbed", "type", "state", "since", "job", "waited", "ran"
 function shortRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Shown): string[] {
   const { waitedMs, ranMs } = spansOf(testbed, madeMs);
   return [
-    testbed.testbed,
-    testbed.type ?? "",
+    oneLine(testbed.testbed),
+    oneLine(testbed.type ?? ""),
     showState(testbed, paint),
     testbed.sinceMs === null ? "" : showShortTime(testbed.sinceMs, madeMs),
     jobText(testbed),
@@ -124,8 +127,8 @@ function wideRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Show
       ? ""
       : ` (${showShortTime(freeAt.earliestMs, madeMs)} to ${showShortTime(freeAt.latestMs, madeMs)})`;
   return [
-    testbed.testbed,
-    testbed.type ?? "",
+    oneLine(testbed.testbed),
+    oneLine(testbed.type ?? ""),
     showState(testbed, paint),
     testbed.sinceMs === null ? "" : localTime(testbed.sinceMs),
     jobText(testbed),

@@ -5,13 +5,13 @@
 import type { ShownTestbed } from "../config/summary.ts";
 import { intentText, unservedText } from "../policy/free-testbeds.ts";
 import { limits } from "../policy/times-and-limits.ts";
-import { type Health, type Instance, instanceName, type Trouble } from "../words/domain.ts";
+import type { Health, Instance, Trouble } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
 import { freeAt, jobView, type Past, type Present, stateOf } from "./job-view.ts";
 import { ifStopped, sharedReasons } from "./lab-wide.ts";
 import type { ShownConfig } from "./shown-config.ts";
 import type { Snapshot, TestbedSnapshot, TestbedState } from "./snapshot.ts";
-import { testbedView } from "./testbed-view.ts";
+import { testbedView, unreadView } from "./testbed-view.ts";
 
 export interface Stored extends Present {
   config: ShownConfig;
@@ -26,8 +26,6 @@ export interface Stored extends Present {
   intents: ReadonlyMap<string, Intent>;
   /** What a running factory committed; what an ended one did is out of date. */
   troubles: ReadonlyMap<string, Trouble>;
-  /** By instance. */
-  jobNames: ReadonlyMap<string, string>;
   past: Past;
 }
 
@@ -67,10 +65,9 @@ function everybody({ whySilent }: Stored): { state: TestbedState; reason: string
 function busy(instance: Instance, testbed: ShownTestbed | null, stored: Stored): TestbedSnapshot {
   const { wallMs, past, whySilent } = stored;
   const view = viewOf(instance.testbed, testbed, stored);
-  const name = stored.jobNames.get(instanceName(instance)) ?? null;
   const stuck =
     whySilent === null ? everybody(stored).reason : (stored.troubles.get(instance.testbed)?.reason ?? null);
-  const job = jobView(instance, stored, { name, silentMs: null, stuck });
+  const job = jobView(instance, stored, { name: null, silentMs: null, stuck });
   const state = stateOf(instance);
   const never = testbed === null ? "it is no longer configured" : whyNever(testbed, view, stored)?.reason;
   return {
@@ -86,9 +83,7 @@ function busy(instance: Instance, testbed: ShownTestbed | null, stored: Stored):
 
 function idle(testbed: ShownTestbed, isUnread: boolean, stored: Stored): TestbedSnapshot {
   const view = viewOf(testbed.name, testbed, stored);
-  if (isUnread) {
-    return { ...view, state: "not served", whyNot: "the running factory has not read its section yet" };
-  }
+  if (isUnread) return unreadView(testbed);
   const all = everybody(stored);
   const own = whyNever(testbed, view, stored) ?? whyNotNow(testbed, view, stored);
   if (own === null) return { ...view, state: all.state, whyNot: all.reason };

@@ -32,6 +32,16 @@ export function testbedView(
   };
 }
 
+/** Of a testbed in config.toml that the running factory does not know. */
+export function unreadView(testbed: ShownTestbed): TestbedSnapshot {
+  const nothing = { intent: undefined, health: undefined, past: { recent: () => [] } };
+  return {
+    ...testbedView(testbed.name, testbed, nothing, { now: { bootId: "", uptimeMs: 0 }, wallMs: 0 }),
+    state: "not served",
+    whyNot: "the running factory has not read its section yet",
+  };
+}
+
 /** Null also for one whose time is over. */
 export function intentView(intent: Intent | undefined, present: Present): TestbedSnapshot["intent"] {
   if (intent === undefined) return null;

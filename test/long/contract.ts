@@ -92,7 +92,7 @@ const ways: Record<string, () => Promise<Bench>> = {
 interface Row {
   testbed: string;
   state: string;
-  job: string | null;
+  job: { id: string } | null;
 }
 
 async function statusOf(lab: Lab): Promise<Row | undefined> {
@@ -125,7 +125,7 @@ describe.each(Object.entries(ways))("%s", (_, open) => {
     await using lab = bench.lab;
     const factory = lab.start();
     const id = await bench.begin();
-    expect(await statusOf(lab)).toMatchObject({ state: "running", job: id });
+    expect(await statusOf(lab)).toMatchObject({ state: "running", job: { id } });
     const next = await bench.submitBad();
     const asked = (): number => lab.proxy.calls.filter((call) => call === "GET /0/factory/workers").length;
     const before = asked();
@@ -135,7 +135,7 @@ describe.each(Object.entries(ways))("%s", (_, open) => {
     expect((await lab.ended(id)).state).toBe("completed");
     expect((await lab.ended(next)).state).toBe("failed");
     await drained(factory);
-    expect(await statusOf(lab)).toMatchObject({ state: "free" });
+    expect(await statusOf(lab)).toMatchObject({ state: "no factory" });
   });
 
   test.concurrent("adopt: a factory that was killed is followed by one that takes the job over", async () => {

@@ -139,7 +139,7 @@ describe("a testbed behind ssh", () => {
     expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
     const status = lab.start({ command: ["status"] });
     expect(await status.exited).toBe(0);
-    expect(await status.stdout()).toMatch(/^bed-1 .* unavailable .* cannot reach bench-1/m);
+    expect(await status.stdout()).toMatch(/^bed-1 .* unreachable .* cannot reach bench-1/m);
     lab.sshd.refuse(false);
     expect((await lab.ended(id)).state).toBe("completed");
     await drained(factory);

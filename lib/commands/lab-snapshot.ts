@@ -1,0 +1,123 @@
+/** The snapshot of a lab, for each verb that shows one: what the running factory knows, else what the files say. */
+import type { Config } from "../config/config.ts";
+import { type Base, readConfig, type Surroundings } from "../config/locations.ts";
+import { type FactoryClient, openFactoryClient } from "../control/client.ts";
+import { controlSocketOf } from "../control/socket-path.ts";
+import type { Clock } from "../doors/clock.ts";
+import type { Files } from "../doors/files.ts";
+import type { Http } from "../doors/http.ts";
+import { countedJobs, PastJobs } from "../status/past-jobs.ts";
+import { chooseShown } from "../status/shown-config.ts";
+import { parseSnapshot, type Snapshot } from "../status/snapshot.ts";
+import { storedSnapshot } from "../status/stored-snapshot.ts";
+import { unreadView } from "../status/testbed-view.ts";
+import { isFactoryRunning } from "../store/store.ts";
+import { FactoryError } from "../words/failure.ts";
+import { inThisBoot } from "../words/intent.ts";
+import type { JobEntry } from "../words/journal.ts";
+import { openForReading } from "./database.ts";
+
+export interface LabDoors {
+  http: Http;
+  clock: Clock;
+  files: Files;
+}
+
+export function clientOf({ http }: Pick<LabDoors, "http">, { database }: Base): FactoryClient {
+  return openFactoryClient({ http, path: controlSocketOf(database) });
+}
+
+/** Throws a FactoryError if neither can be had. */
+export async function readSnapshot(
+  doors: LabDoors,
+  base: Base,
+  surroundings: Surroundings,
+): Promise<Snapshot> {
+  const asked = await clientOf(doors, base).status();
+  const live = asked.ok ? parseSnapshot(asked.value) : null;
+  const config = orFactoryError(() => readConfig(base, surroundings));
+  if (live !== null) return withUnread(live, config);
+  const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
+  const why = asked.ok ? "it is another version of this program" : whyNobody(asked);
+  return await readStored(doors, base, config, isRunning ? why : null);
+}
+
+function whyNobody({ is, reason }: { is: "nobody" | "may not" | "failed"; reason: string }): string {
+  if (is !== "nobody") return reason;
+  return "it has no control socket: it is an older version, or is just starting or ending";
+}
+
+async function readStored(
+  { clock, files }: LabDoors,
+  base: Base,
+  config: Config | FactoryError,
+  whySilent: string | null,
+): Promise<Snapshot> {
+  const store = await openForReading(base.database, files);
+  try {
+    const present = {
+      now: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() },
+      wallMs: clock.wallMs(),
+    };
+    const past = new PastJobs();
+    for (const entry of store?.lastJobs(countedJobs) ?? []) past.take(entry);
+    const intents = [...(store?.intents() ?? [])].map(([name, intent]) => {
+      const until = intent.until === null ? null : inThisBoot(intent.until, present);
+      return [name, { ...intent, until }] as const;
+    });
+    const running = store?.configSummary() ?? null;
+    return storedSnapshot({
+      ...present,
+      config: chooseShown(config, { path: base.config, running, isRunning: whySilent !== null }),
+      url: config instanceof FactoryError ? null : config.general.baseurl,
+      database: base.database,
+      whySilent,
+      open: store?.open() ?? [],
+      health: store?.health() ?? new Map(),
+      intents: new Map(intents),
+      troubles: store?.troubles() ?? new Map(),
+      past,
+    });
+  } finally {
+    store?.close();
+  }
+}
+
+/** What the file says that the running factory has not read yet. Whoever may only look cannot read the file. */
+function withUnread(snapshot: Snapshot, config: Config | FactoryError): Snapshot {
+  if (config instanceof FactoryError) return snapshot;
+  const known = new Set(snapshot.testbeds.map(({ testbed }) => testbed));
+  const unread = config.testbeds.filter(({ name }) => !known.has(name)).map(unreadView);
+  return { ...snapshot, testbeds: [...snapshot.testbeds, ...unread] };
+}
+
+/** The last jobs of a testbed, the latest last; null: they cannot be read. */
+export async function readJobs(doors: LabDoors, base: Base, testbed: string): Promise<JobEntry[] | null> {
+  const query = { testbed, what: ["job" as const], most: 10 };
+  const asked = await clientOf(doors, base).history(query);
+  const entries = asked.ok ? asked.value : await readStoredJobs(doors, base, query);
+  return entries?.flatMap(({ entry }) => (entry.what === "job" ? [entry] : [])) ?? null;
+}
+
+async function readStoredJobs(
+  { files }: LabDoors,
+  { database }: Base,
+  query: Parameters<FactoryClient["history"]>[0],
+) {
+  const store = await openForReading(database, files);
+  try {
+    return store?.journal(query) ?? null;
+  } finally {
+    store?.close();
+  }
+}
+
+/** What `read` gives, or the error in the user's files. */
+function orFactoryError<T>(read: () => T): T | FactoryError {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof FactoryError) return error;
+    throw error;
+  }
+}
