@@ -36,7 +36,7 @@ export async function readSnapshot(
   const asked = await clientOf(doors, base).status();
   const live = asked.ok ? parseSnapshot(asked.value) : null;
   const config = orFactoryError(() => readConfig(base, surroundings));
-  if (live !== null) return withUnread(live, config);
+  if (live !== null) return await withFile(live, config, doors, base);
   const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
   const why = asked.ok ? "it is another version of this program" : whyNobody(asked);
   return await readStored(doors, base, config, isRunning ? why : null);
@@ -83,12 +83,27 @@ async function readStored(
   }
 }
 
-/** What the file says that the running factory has not read yet. Whoever may only look cannot read the file. */
-function withUnread(snapshot: Snapshot, config: Config | FactoryError): Snapshot {
-  if (config instanceof FactoryError) return snapshot;
-  const known = new Set(snapshot.testbeds.map(({ testbed }) => testbed));
-  const unread = config.testbeds.filter(({ name }) => !known.has(name)).map(unreadView);
-  return { ...snapshot, testbeds: [...snapshot.testbeds, ...unread] };
+/**
+ * With what the file says that the running factory has not read yet. Whoever may only look can read neither the file nor what the
+ * factory has read.
+ */
+async function withFile(
+  live: Snapshot,
+  config: Config | FactoryError,
+  { files }: LabDoors,
+  { config: path, database }: Base,
+): Promise<Snapshot> {
+  const store = await openForReading(database, files).catch(orThrow);
+  const running = store instanceof FactoryError ? null : (store?.configSummary() ?? null);
+  if (!(store instanceof FactoryError)) store?.close();
+  if (running === null) return live;
+  const { unread, remarks } = chooseShown(config, { path, running, isRunning: true });
+  const known = new Set(live.testbeds.map(({ testbed }) => testbed));
+  return {
+    ...live,
+    remarks: live.remarks.length > 0 ? live.remarks : remarks,
+    testbeds: [...live.testbeds, ...unread.filter(({ name }) => !known.has(name)).map(unreadView)],
+  };
 }
 
 /** The last jobs of a testbed, the latest last; null: they cannot be read. */
@@ -117,7 +132,11 @@ function orFactoryError<T>(read: () => T): T | FactoryError {
   try {
     return read();
   } catch (error) {
-    if (error instanceof FactoryError) return error;
-    throw error;
+    return orThrow(error);
   }
+}
+
+function orThrow(error: unknown): FactoryError {
+  if (error instanceof FactoryError) return error;
+  throw error;
 }

@@ -34,7 +34,8 @@ export function showHead(snapshot: Snapshot, { columns, paint }: Shown): string[
   const lines = [
     `${localTime(madeMs)}  ${factoryText(snapshot)}`,
     ...serverLines(snapshot),
-    ...remarks.map((remark) => paint(oneLine(remark), "yellow")),
+    // A fix is indented.
+    ...remarks.map((remark) => `${/^ */.exec(remark)?.[0] ?? ""}${paint(oneLine(remark), "yellow")}`),
     // Without a factory the first line says it.
     ...(factory.isRunning ? shared : []).map(
       ({ reason, testbeds }) => `${paint(oneLine(reason), "red")}: ${listNames(testbeds)}`,

@@ -19,7 +19,7 @@ export function chooseShown(
 ): ShownConfig {
   if (config instanceof FactoryError) {
     if (running === null) throw config;
-    const start = isRunning ? "the factory read at its start" : "the last factory that ran here had read";
+    const start = isRunning ? "the factory had read before" : "the last factory that ran here had read";
     const wrong = [config.message, ...(config.hint === undefined ? [] : [`  ${config.hint}`])];
     return {
       ...running,

@@ -23,24 +23,33 @@ export interface Session {
   shown(): string;
   /** The same with its colours. */
   raw(): string;
+  type(text: string): void;
   /** Types an answer when the question is there. Each question is looked for behind the last one. */
   answer(question: string, text: string): Promise<void>;
   exited: Promise<number>;
   kill(signal: NodeJS.Signals): void;
 }
 
-export function openSession(argv: string[], options: { cwd: string; env: Record<string, string> }): Session {
+export function openSession(
+  argv: string[],
+  options: { cwd: string; env: Record<string, string>; columns?: number },
+): Session {
   const pieces: Uint8Array[] = [];
   const raw = (): string => Buffer.concat(pieces).toString();
   const shown = (): string => Bun.stripANSI(raw()).replace(/\r+\n/g, "\n");
   let answered = 0;
   const child = Bun.spawn(argv, {
     ...options,
-    terminal: { cols: 200, rows: 40, data: (_, piece) => void pieces.push(Uint8Array.from(piece)) },
+    terminal: {
+      cols: options.columns ?? 200,
+      rows: 40,
+      data: (_, piece) => void pieces.push(Uint8Array.from(piece)),
+    },
   });
   return {
     shown,
     raw,
+    type: (text) => void child.terminal?.write(text),
     answer: async (question, text) => {
       const at = await until(
         `"${question}" is asked; shown: ${shown()}`,
