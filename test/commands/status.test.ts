@@ -56,7 +56,8 @@ function breaches(schema: Record<string, unknown>, value: unknown, at = "$"): st
     return tried.some((each) => each.length === 0) ? [] : tried.flat();
   }
   const is = value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
-  if (type !== undefined && ![type].flat().includes(is)) return [`${at} is ${is}, not ${[type].flat().join(" or ")}`];
+  if (type !== undefined && ![type].flat().includes(is))
+    return [`${at} is ${is}, not ${[type].flat().join(" or ")}`];
   if (words !== undefined && !words.includes(value)) return [`${at} is ${String(value)}`];
   if (only !== undefined && only !== value) return [`${at} is ${String(value)}`];
   if (Array.isArray(value))
