@@ -1,7 +1,7 @@
 /** The verb `status`: the snapshot of the lab as a table, one testbed's page, or one JSON document; once or each second. */
 import { type Base, type BaseArgs, findBase, type Surroundings } from "../config/locations.ts";
 import { nearestWord } from "../config/problems.ts";
-import { type Shown, showOverview } from "../status/overview.ts";
+import { type Screen, showOverview } from "../status/overview.ts";
 import { painted, plain } from "../status/shown-words.ts";
 import { type Snapshot, snapshotJsonSchema } from "../status/snapshot.ts";
 import { showTestbedPage } from "../status/testbed-page.ts";
@@ -84,7 +84,7 @@ async function showOnce(
   }
   const size = here.output.size();
   const isColoured = size !== null && (here.around.env["NO_COLOR"] ?? "") === "";
-  const shown: Shown = { columns: size?.columns ?? null, paint: isColoured ? painted : plain };
+  const shown: Screen = { columns: size?.columns ?? null, paint: isColoured ? painted : plain };
   if (named === null) return showOverview(snapshot, shown);
   return showTestbedPage(snapshot, named, await readJobs(here, base, named.testbed), shown);
 }

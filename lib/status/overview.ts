@@ -13,7 +13,7 @@ import {
 } from "./shown-words.ts";
 import type { Snapshot, TestbedSnapshot } from "./snapshot.ts";
 
-export interface Shown {
+export interface Screen {
   /** Null: a line may be as long as it likes. */
   columns: number | null;
   paint: Paint;
@@ -25,11 +25,11 @@ const shortResults = 5;
 /** What is left of a name or a job's name where a line has no room. */
 const leastColumns = 8;
 
-export function showOverview(snapshot: Snapshot, shown: Shown): string[] {
+export function showOverview(snapshot: Snapshot, shown: Screen): string[] {
   return [...showHead(snapshot, shown), "", ...showTable(snapshot, shown)];
 }
 
-export function showHead(snapshot: Snapshot, { columns, paint }: Shown): string[] {
+export function showHead(snapshot: Snapshot, { columns, paint }: Screen): string[] {
   const { madeMs, factory, remarks, shared } = snapshot;
   const lines = [
     `${localTime(madeMs)}  ${factoryText(snapshot)}`,
@@ -73,7 +73,7 @@ function listNames(names: string[]): string {
   return `${names.slice(0, most).map(oneLine).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }
 
-function showTable(snapshot: Snapshot, shown: Shown): string[] {
+function showTable(snapshot: Snapshot, shown: Screen): string[] {
   const { testbeds, shared } = snapshot;
   if (testbeds.length === 0) return ["no testbed is configured"];
   const isWide = shown.columns === null || shown.columns >= wideColumns;
@@ -103,7 +103,7 @@ function showTable(snapshot: Snapshot, shown: Shown): string[] {
 
 const shortTitles = ["testbed", "type", "state", "since", "job", "waited", "ran", "free at", "last"];
 
-function shortRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Shown): string[] {
+function shortRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Screen): string[] {
   const { waitedMs, ranMs } = spansOf(testbed, madeMs);
   return [
     oneLine(testbed.testbed),
@@ -120,7 +120,7 @@ function shortRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Sho
 
 const wideTitles = ["testbed", "type", "state", "since", "job", "id", "waited", "ran", "free at", "last"];
 
-function wideRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Shown): string[] {
+function wideRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Screen): string[] {
   const { waitedMs, ranMs } = spansOf(testbed, madeMs);
   const { freeAt } = testbed;
   const span =

@@ -3,7 +3,7 @@ import { alignColumns } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import type { JobEntry } from "../words/journal.ts";
 import { localTime, wrap } from "../words/log-line.ts";
-import { type Shown, showHead, spansOf } from "./overview.ts";
+import { type Screen, showHead, spansOf } from "./overview.ts";
 import { oneLine, resultSigns, showResults, showState } from "./shown-words.ts";
 import type { Snapshot, TestbedSnapshot } from "./snapshot.ts";
 
@@ -12,7 +12,7 @@ export function showTestbedPage(
   snapshot: Snapshot,
   testbed: TestbedSnapshot,
   jobs: JobEntry[] | null,
-  shown: Shown,
+  shown: Screen,
 ): string[] {
   const { paint, columns } = shown;
   const { madeMs } = snapshot;

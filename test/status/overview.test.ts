@@ -1,6 +1,6 @@
 /** The snapshot as people read it, within the columns of their terminal. */
 import { expect, test } from "bun:test";
-import { type Shown, showOverview } from "../../lib/status/overview.ts";
+import { type Screen, showOverview } from "../../lib/status/overview.ts";
 import { painted, plain, showShortDuration, showShortTime } from "../../lib/status/shown-words.ts";
 import type { Snapshot, TestbedSnapshot } from "../../lib/status/snapshot.ts";
 import { showTestbedPage } from "../../lib/status/testbed-page.ts";
@@ -83,7 +83,7 @@ const snapshotOf = (testbeds: TestbedSnapshot[], over: Partial<Snapshot> = {}): 
 
 const show = (
   testbeds: TestbedSnapshot[],
-  over: Partial<Shown> = {},
+  over: Partial<Screen> = {},
   more: Partial<Snapshot> = {},
 ): string[] => showOverview(snapshotOf(testbeds, more), { columns: 80, paint: plain, ...over });
 
@@ -177,7 +177,7 @@ test("nothing that a job, an operator or a server wrote moves the cursor, breaks
   };
   const jobs = [jobOf({ jobName: hostile, reason: hostile })];
   for (const columns of [80, 200, null]) {
-    const shown: Shown = { columns, paint: plain };
+    const shown: Screen = { columns, paint: plain };
     const lines = [
       ...showOverview(snapshotOf(beds, more), shown),
       ...beds.flatMap((bed) => showTestbedPage(snapshotOf(beds, more), bed, jobs, shown)),
