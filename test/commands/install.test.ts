@@ -1,4 +1,4 @@
-/** What `service install` says at its end; test/long/systemd.ts installs. */
+/** What `service install` prints at its end; test/long/systemd.ts installs. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

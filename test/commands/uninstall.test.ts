@@ -1,4 +1,4 @@
-/** `service uninstall` and `status` without systemd, which test/long/systemd.ts has: what is meant, and what is removed. */
+/** `service uninstall` and `status` without systemd (test/long/systemd.ts has one): which installation, and what is removed. */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -49,14 +49,14 @@ function uninstall(
   return { code: ran.exitCode, said: `${ran.stdout.toString()}${ran.stderr.toString()}` };
 }
 
-test("all that an installation made goes, and with it the prefix", async () => {
+test("everything that an installation made is removed, and with it the prefix", async () => {
   const it = await openInstalled();
   rmSync(it.base, { recursive: true });
   expect(uninstall(it)).toMatchObject({ code: 0 });
   expect(existsSync(it.prefix)).toBe(false);
 });
 
-test("--purge removes all that a factory made in its base directory, and so the directory", async () => {
+test("--purge removes everything that a factory made in its base directory, and then the directory", async () => {
   const it = await openInstalled();
   for (const directory of ["control", "work/a_1"]) mkdirSync(join(it.base, directory), { recursive: true });
   for (const name of ["control/control.sock", "data.sqlite3-wal", "config.schema.json"])
@@ -66,7 +66,7 @@ test("--purge removes all that a factory made in its base directory, and so the 
   expect(existsSync(it.base)).toBe(false);
 });
 
-test("what else is in the prefix stays, for example if that is /usr/local", async () => {
+test("other files in the prefix stay, for example if that is /usr/local", async () => {
   const it = await openInstalled();
   for (const name of ["bin/other", "libexec/other", "versions/other", "boot/other", "other"])
     writeFileSync(join(it.prefix, name), "");
@@ -86,7 +86,7 @@ test("what else is in the prefix stays, for example if that is /usr/local", asyn
   ]);
 });
 
-test("a factory that another supervisor runs is not taken away from its jobs", async () => {
+test("a factory that another supervisor runs is not uninstalled", async () => {
   const it = await openInstalled();
   const factory = lockStore(join(it.base, "data.sqlite3"));
   expect(uninstall(it)).toMatchObject({
@@ -113,7 +113,7 @@ const hereOf = (executable: string): Partial<ThisProcess> => ({
   uid: 0,
 });
 
-test("status says what is installed also where systemd does not run the host", async () => {
+test("status shows what is installed also on a host without systemd", async () => {
   expect((await statusOf(await openInstalled()))[0]).toContain("1.1.0");
 });
 

@@ -1,4 +1,4 @@
-/** The verb `update` on a prefix of small executables; test/long/update.ts has real ones. */
+/** The verb `update` with small executables in a prefix; test/long/update.ts has real ones. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { chownSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ const processOf = (changes: Partial<ThisProcess>): ThisProcess => {
   return here as ThisProcess;
 };
 
-test("--rollback needs no configuration: it may be what the new version does not take", async () => {
+test("--rollback needs no configuration, which the new version may refuse", async () => {
   await lab.release("1.1.0");
   const updater = lab.updater();
   await updater.install({ wanted: null, allowDowngrade: false, retry: false });
@@ -77,7 +77,7 @@ testWith("root")("root does not update another user's installation, where its fi
   expect(readdirSync(lab.prefix)).toEqual(before);
 });
 
-test("a look that finds only a version that was rolled back here has its answer; to install it fails", async () => {
+test("a look that finds only a version that was rolled back here succeeds, but installing it fails", async () => {
   await lab.release("1.1.0");
   const updater = lab.updater();
   const wish = { wanted: null, allowDowngrade: false, retry: false };
@@ -91,7 +91,7 @@ test("a look that finds only a version that was rolled back here has its answer;
   expect(lines.at(-1)).toBe("1.1.0 can be installed: --now --retry does it");
 });
 
-test("a look that fails is a failure", async () => {
+test("a look that fails exits with an error", async () => {
   const updater = lab.updater({ url: "/nowhere" });
   const wish = { wanted: null, allowDowngrade: false, retry: false };
   expect(lookForUpdate(updater, wish, () => undefined)).rejects.toThrow("/nowhere");

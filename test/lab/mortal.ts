@@ -1,4 +1,4 @@
-/** Root may read and write everything: a test of what may not be read or written runs without that power. */
+/** Root may read and write everything, so a test of forbidden reads and writes runs without that capability. */
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 
@@ -10,7 +10,7 @@ function hasPowers(): boolean {
   return (BigInt(`0x${held}`) & powers) !== 0n;
 }
 
-/** As `test`; where this process has the powers, in a process of its own that has not. `file` is the caller's. */
+/** As `test`, but in a process of its own without the capabilities if this one has them. `file`: the caller's file. */
 export function testAsMortal(file: string, name: string, body: () => void | Promise<void>): void {
   test(name, async () => {
     if (!hasPowers()) return await body();

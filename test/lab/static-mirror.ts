@@ -1,18 +1,18 @@
-/** A static server on loopback that serves a directory, and does to each request what a test asks for. */
+/** A static server on loopback that serves a directory, with the faults that a test asks for. */
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
 
-/** What becomes of one reply; absent: it is whole. */
+/** The fault of one reply; absent: none. */
 export type MirrorFault =
-  /** The connection breaks after so many bytes of the body. */
+  /** The connection breaks after this many bytes of the body. */
   | { kind: "cut"; afterBytes: number }
-  /** Nothing more comes after so many bytes. */
+  /** Nothing more comes after this many bytes. */
   | { kind: "silent"; afterBytes: number }
-  /** It never ends, and says no length. */
+  /** It never ends, and has no length. */
   | { kind: "endless" }
-  /** It ends before, or goes on behind, what the file has. */
+  /** It is shorter or longer than the file. */
   | { kind: "length"; bytes: number }
   | { kind: "status"; status: number }
   | { kind: "redirect"; to: string }
@@ -89,7 +89,7 @@ async function answer(
   }
   response.writeHead(status, { ...range, "content-length": body.byteLength });
   if (fault?.kind !== "cut" && fault?.kind !== "silent") return void response.end(body);
-  // In pieces, as from a network: a client may lose what comes with the break.
+  // In pieces, as from a network: a client may lose the piece before the break.
   for (let at = 0; at < fault.afterBytes; at += 100_000) {
     await new Promise((resolve) =>
       response.write(body.subarray(at, Math.min(at + 100_000, fault.afterBytes)), resolve),

@@ -24,7 +24,7 @@ export interface RunOptions {
 export interface SystemdBox extends AsyncDisposable {
   /** Runs a script of sh there, to its end. */
   run(script: string, options?: RunOptions): Promise<Ran>;
-  /** As `run`; throws with all that it said if it fails. Its output without the last line's end. */
+  /** As `run`; returns its output without the last line break, and throws with all output if it fails. */
   must(script: string, options?: RunOptions): Promise<string>;
   /** A program of this machine in the box's network. */
   startBeside(argv: string[]): Bun.Subprocess<"ignore", "pipe", "inherit">;
@@ -38,7 +38,7 @@ export interface SystemdBox extends AsyncDisposable {
   reboot(): Promise<void>;
   /** The name of its cgroup and its directory. */
   group: string;
-  /** Where a file of the box is for this machine. */
+  /** The path of a file of the box on this machine. */
   at(path: string): string;
 }
 
@@ -104,7 +104,7 @@ export async function openSystemdBox(): Promise<SystemdBox> {
     await machine?.child.exited;
     const { pid } = machine ?? {};
     machine = null;
-    // It ends with the process above it. What is then left of it has no files, and this machine's own init collects it.
+    // It ends with its parent. Then it has no files any more, and this machine's init collects it.
     await until("the box's first process has ended", () => !existsSync(`/proc/${pid}/exe`));
   }
 

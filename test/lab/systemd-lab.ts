@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 
 export interface SystemdLab extends AsyncDisposable {
   box: SystemdBox;
-  /** What `setup` wants, as words of a shell; the token is in a file that root may read. */
+  /** The flags for `setup`, as words of a shell; the token is in a file. */
   setup: string;
   submit(script: string): Promise<string>;
   ended(id: string): Promise<Job>;
@@ -42,7 +42,7 @@ export async function openSystemdLab(): Promise<SystemdLab> {
     await box.must("mkdir -p /etc/lab && cat >/etc/lab/token && chmod 644 /etc/lab/token", {
       stdin: factory.token,
     });
-    // What setup finds testbeds in.
+    // Here setup finds testbeds.
     await box.must(
       `mkdir -p /etc/lab/testbeds/discovered && echo >/etc/lab/config.toml &&
        printf 'sp_type = "grapefruit"\\n' >/etc/lab/testbeds/discovered/grapefruit-1.toml`,

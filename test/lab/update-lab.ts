@@ -1,4 +1,4 @@
-/** A prefix with a version in it, a mirror that has newer ones, and the updater between: small executables, real files. */
+/** A prefix with a version, a mirror with newer ones, and an updater: small executables, real files. */
 import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ export function saying(version: string, changes: Record<string, string> = {}): s
 export interface UpdateLab {
   directory: string;
   prefix: string;
-  /** What a static server serves. */
+  /** The directory that a static server would serve. */
   mirror: string;
   places: Places;
   release(version: string, content?: string, changes?: Partial<ReleaseOptions>): Promise<void>;

@@ -1,4 +1,4 @@
-/** The script between the supervisor and the program, in each shell that a lab host may have as its sh. */
+/** The script between the supervisor and the program, in each shell that may be the sh of a lab host. */
 import { afterAll, describe, expect } from "bun:test";
 import {
   appendFileSync,
@@ -103,7 +103,7 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
     expect(prefix.marks()).toEqual(["1.0.0+0", "1.1.0+2", "1.1.0-rc.1+0", "1.1.0.good"]);
   });
 
-  test("starts the version before if the current one is not there", () => {
+  test("starts the version before if the current one is missing", () => {
     const prefix = openPrefix(shell, [], { "1.1.0": null });
     expect(prefix.start().said).toStartWith("1.0.0|");
   });

@@ -1,4 +1,4 @@
-/** What a person reads where systemd cannot be used. In test/long/systemd.ts it can. */
+/** The errors if systemd cannot be used. test/long/systemd.ts has a real one. */
 import { expect, test } from "bun:test";
 import type { Run } from "../../lib/doors/processes.ts";
 import { openSystemd, type SystemdOptions } from "../../lib/service/systemd.ts";
@@ -41,7 +41,7 @@ test.each([
     "PATH",
   ],
 ] as [string, Partial<SystemdOptions>, string, string][])(
-  "%s is a sentence and what to do",
+  "%s is an error that says what to do",
   async (_, change, message, hint) => {
     const opened = openSystemd({ ...options, ...change });
     expect(await opened.catch((error: unknown) => error)).toMatchObject({
@@ -52,7 +52,7 @@ test.each([
   },
 );
 
-test("a user's systemd is asked in the user's runtime directory, the system's without one", async () => {
+test("a user's systemd is called with the user's runtime directory, the system's without one", async () => {
   const runs: Run[] = [];
   const processes: SystemdOptions["processes"] = {
     ...said(""),

@@ -46,7 +46,7 @@ WantedBy=multi-user.target
   });
 });
 
-test("a user unit starts with its user's systemd and names nobody to run as", () => {
+test("a user unit starts with the systemd of its user and has no User=", () => {
   const { text } = describeUnit({ ...options, kind: "user" });
   expect(text).toContain("WantedBy=default.target");
   expect(text).not.toMatch(/^(?:User|After|Wants)=/m);
@@ -62,7 +62,7 @@ test("a path with spaces, quotes and what systemd would expand is one word of th
   expect(baseDirectoryIn(text)).toBe(String.raw`/home/a b/50% of "it" $HOME\x`);
 });
 
-test("an older systemd gets no setting that it does not know, and each is named with what that means", () => {
+test("an older systemd gets no unknown setting, and each is reported with its effect", () => {
   const { text, left } = describeUnit({ ...options, systemdVersion: 236 });
   expect(text).not.toContain("WatchdogSignal");
   expect(left).toEqual([

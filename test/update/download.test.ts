@@ -61,7 +61,7 @@ async function complaint(work: Promise<unknown>): Promise<string> {
     () => null,
     (error: unknown) => error,
   );
-  // As the updater does it.
+  // As the updater does.
   const error = asFactoryError(thrown, staging);
   if (!(error instanceof FactoryError)) throw new Error(`not for people: ${String(error)}`);
   return `${error.message}; ${error.hint}`;
@@ -78,14 +78,11 @@ test("download() gets the executable that was signed, and leaves nothing else", 
   expect(mirror.asked).toEqual(["x.gz"]);
 });
 
-test.each(["", "file://"])(
-  "download() gets it from a directory, named with %p before its path",
-  async (before) => {
-    expect(isRight(await get({}, `${before}${served}`))).toBe(true);
-  },
-);
+test.each(["", "file://"])("download() reads a directory, whose path has %p before it", async (before) => {
+  expect(isRight(await get({}, `${before}${served}`))).toBe(true);
+});
 
-test("download() goes on behind each cut, wherever it is", async () => {
+test("download() resumes after each cut, wherever it is", async () => {
   mirror.setFault((_, count) =>
     count < 8 ? { kind: "cut", afterBytes: 1 + ((count * 790_919) % 2_500_000) } : null,
   );
@@ -98,7 +95,7 @@ test("download() goes on behind each cut, wherever it is", async () => {
   expect(mirror.asked.some((each) => /^x\.gz bytes=\d+-$/.test(each))).toBe(true);
 });
 
-test("download() begins again where a mirror knows no ranges", async () => {
+test("download() starts again if a mirror knows no ranges", async () => {
   mirror.setFault((_, count) => (count === 1 ? { kind: "cut", afterBytes: 500_000 } : { kind: "whole" }));
   expect(isRight(await get())).toBe(true);
 });
@@ -127,7 +124,7 @@ test("download() follows a mirror that keeps large files elsewhere", async () =>
   expect(isRight(await get())).toBe(true);
 });
 
-test("download() gives up a mirror from which nothing comes any more", async () => {
+test("download() gives up a mirror that stops sending", async () => {
   const settable = createSettableClock();
   mirror.setFault(() => ({ kind: "silent", afterBytes: 1000 }));
   const signal = new AbortController().signal;
@@ -138,7 +135,7 @@ test("download() gives up a mirror from which nothing comes any more", async () 
   clearInterval(ticking);
 });
 
-test("what unpacks to more than was signed is stopped there", async () => {
+test("an archive that unpacks to more than was signed is stopped at that size", async () => {
   const bomb = gzipSync(Buffer.alloc(50_000_000));
   writeFileSync(join(served, "bomb.gz"), bomb);
   const small = { ...artifact, path: "bomb.gz", size: bomb.byteLength, sha256: hash(bomb) };
@@ -146,7 +143,7 @@ test("what unpacks to more than was signed is stopped there", async () => {
   expect(readdirSync(staging).filter((name) => name.endsWith(".executable"))).toEqual([]);
 });
 
-test("nothing listens there: the message says where to look", async () => {
+test("if nothing listens there, the message says where to look", async () => {
   await mirror[Symbol.asyncDispose]();
   expect(await complaint(get())).toContain("Nothing listens there");
   mirror = await openStaticMirror(served);
@@ -161,7 +158,7 @@ test.each([
   ["ENOSPC", "The disk is full"],
   ["EROFS", "read-only"],
   ["EACCES", "owns the prefix"],
-])("%s at any write is said in words that help", async (code, words) => {
+])("%s at any write is an error that says what to do", async (code, words) => {
   for (const call of ["makeDirectory", "openAt", "unpack"] as const) {
     rmSync(staging, { recursive: true });
     mkdirSync(staging);
@@ -172,7 +169,7 @@ test.each([
   }
 });
 
-test("a disk that has too little room is noticed before anything is fetched", async () => {
+test("a disk with too little room is noticed before anything is downloaded", async () => {
   const full = { ...files, freeBytes: () => Promise.resolve(10_000_000) };
   expect(await complaint(get({ files: full }))).toContain("10 MB free");
   expect(mirror.asked).toEqual([]);

@@ -1,4 +1,4 @@
-/** Hostile manifests, by TUF's list of attacks, signed by a key that is trusted, and not. */
+/** Hostile manifests by TUF's list of attacks, with and without a trusted signature. */
 import { expect, test } from "bun:test";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { version } from "../../lib/words/version.ts";
@@ -63,7 +63,7 @@ const withField = (field: object): string => manifestText({ ...honest, ...field 
 const withArtifact = (field: object): string =>
   withField({ releases: [{ ...releaseOf("1.1.0"), artifacts: { "linux-x64": { ...artifact, ...field } } }] });
 
-test("an honest manifest is believed, again too, and by the key that comes next", () => {
+test("an honest manifest is believed, also a second time, and with the next key", () => {
   expect(read(text)).toBe("believed");
   const manifest = new TextEncoder().encode(text);
   const both = new TextEncoder().encode(signManifest(manifest, [ours.private, next.private]));
@@ -136,7 +136,7 @@ test("readManifest() refuses any other signature, and never throws", () => {
   expect(read(text, { keys: [] })).toBe("no key");
 });
 
-test("a signature of the bytes alone, for another purpose, is not one of a manifest", () => {
+test("a signature of the bytes without the prefix, for another purpose, is refused", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 
   const signature = sign(null, Buffer.from(text), privateKey).toString("base64");
@@ -167,7 +167,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
   ["nothing: a newer one than the newest runs", { running: "1.2.0" }, {}, null],
   ["nothing that is older, though asked for", { running: "1.1.0", wanted: "1.0.0" }, {}, "downgrade"],
   [
-    "what is older, if that is allowed",
+    "an older version, if that is allowed",
     { running: "1.1.0", wanted: "1.0.0", allowDowngrade: true },
     {},
     "1.0.0",
@@ -180,7 +180,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
     "1.0.0",
   ],
   [
-    "nothing revoked, though a downgrade is allowed",
+    "nothing that is revoked, even if a downgrade is allowed",
     { running: "1.1.0", wanted: "1.0.0", allowDowngrade: true },
     { revoked: [{ version: "1.0.0", reason: "x" }] },
     "revoked",
@@ -192,7 +192,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
   ["nothing that cannot open the database", { database: { least: 7, knows: 7 } }, {}, "database"],
   ["nothing by itself that cannot be rolled back", { database: { least: 2, knows: 5 } }, {}, "one way"],
   [
-    "what cannot be rolled back, if asked for",
+    "a version that cannot be rolled back, if asked for",
     { database: { least: 2, knows: 5 }, wanted: "1.1.0" },
     {},
     "1.1.0",
@@ -201,7 +201,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
   expect(choose(choosing, manifest)).toBe(expected);
 });
 
-test("versions are in the order of their numbers, a pre-release before its release", () => {
+test("versions are ordered by their numbers, a pre-release before its release", () => {
   const order = ["0.9.0", "1.0.0-rc.2", "1.0.0-rc.10", "1.0.0", "1.0.1", "1.2.0", "1.10.0", "10.0.0"];
   expect(order.toReversed().toSorted(compareVersions)).toEqual(order);
 });

@@ -1,4 +1,4 @@
-/** What keeps a mirror from being read, in words that help: a real TLS server and proxy, and the runtime's own words for the rest. */
+/** Errors of a mirror say what to do: with a real TLS server and proxy, and the runtime's error codes for the rest. */
 import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,27 +41,22 @@ test.each([
   expect(await hintOf("https://mirror.example", http)).toContain(hint);
 });
 
-testWith("openssl")(
-  "a certificate that nobody signed leads to the variable for a private authority",
-  async () => {
-    const directory = mkdtempSync(join(tmpdir(), "mirror-"));
-    const made = Bun.spawnSync(
-      "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=localhost".split(
-        " ",
-      ),
-      { cwd: directory, stderr: "ignore" },
-    );
-    expect(made.exitCode).toBe(0);
-    const tls = { key: readFileSync(join(directory, "key")), cert: readFileSync(join(directory, "cert")) };
-    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", tls, fetch: () => new Response("{}") });
-    try {
-      expect(await hintOf(`https://localhost:${server.port}`)).toContain("NODE_EXTRA_CA_CERTS");
-    } finally {
-      await server.stop(true);
-      rmSync(directory, { recursive: true });
-    }
-  },
-);
+testWith("openssl")("a self-signed certificate leads to the variable for a private authority", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "mirror-"));
+  const made = Bun.spawnSync(
+    "openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2 -subj /CN=localhost".split(" "),
+    { cwd: directory, stderr: "ignore" },
+  );
+  expect(made.exitCode).toBe(0);
+  const tls = { key: readFileSync(join(directory, "key")), cert: readFileSync(join(directory, "cert")) };
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", tls, fetch: () => new Response("{}") });
+  try {
+    expect(await hintOf(`https://localhost:${server.port}`)).toContain("NODE_EXTRA_CA_CERTS");
+  } finally {
+    await server.stop(true);
+    rmSync(directory, { recursive: true });
+  }
+});
 
 test("a proxy that refuses leads to its variable", async () => {
   const refuse = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";

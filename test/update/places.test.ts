@@ -82,7 +82,7 @@ test("the first version is good at once; the next one is on trial for three star
   expect(readlinkSync(places.bin)).toBe("../versions/1.1.0/buildomat-factory-sp-test");
 });
 
-test("rollBack() starts the version before, and marks the one that was left with the reason", async () => {
+test("rollBack() goes back to the version before, and marks the one it left with the reason", async () => {
   const places = await installed("1.0.0");
   await put(places, "1.1.0");
   await places.switchTo("1.1.0");
@@ -93,7 +93,7 @@ test("rollBack() starts the version before, and marks the one that was left with
   expect(places.rollBack("again")).rejects.toThrow("no version before");
 });
 
-test("a version on trial is never what a roll-back goes to", async () => {
+test("a roll-back never goes to a version on trial", async () => {
   const places = await installed("1.0.0");
   for (const version of ["1.1.0", "1.2.0"]) {
     await put(places, version);
@@ -102,14 +102,14 @@ test("a version on trial is never what a roll-back goes to", async () => {
   expect(await places.previous()).toBe("1.0.0");
 });
 
-test("settle() marks what was started and rolled back, and forgets what was never started", async () => {
+test("settle() marks a version that was started and rolled back, and forgets one that was never started", async () => {
   const places = await installed("1.0.0");
   for (const name of ["1.1.0+0", "1.2.0+3"]) writeFileSync(join(places.prefix, "boot", name), "");
   await places.settle();
   expect(boot(places)).toEqual(["1.0.0.good", "1.1.0.bad"]);
 });
 
-test("one version's mark is not another's that begins alike", async () => {
+test("a mark of a version does not count for another one with the same beginning", async () => {
   const places = await installed("1.1.0");
   await places.markBad("1.1.0-rc1", "it hung");
   await places.markBad("1.1.00", "x");
@@ -118,13 +118,13 @@ test("one version's mark is not another's that begins alike", async () => {
   expect(boot(places)).toEqual(["1.1.0-rc1.bad", "1.1.00.bad"]);
 });
 
-test("prune() keeps what is started, what a roll-back starts and what is asked for", async () => {
+test("prune() keeps the current version, the one before and those asked for", async () => {
   const places = await installed("1.0.0", "1.1.0", "1.2.0", "1.3.0");
   await places.prune(["1.0.0"]);
   expect(await places.versions()).toEqual(["1.0.0", "1.2.0", "1.3.0"]);
 });
 
-test("prune() keeps what a process of this host runs: another factory may share the prefix", async () => {
+test("prune() keeps a version that a process of this host runs: another factory may share the prefix", async () => {
   const places = await installed("1.0.0", "1.1.0", "1.2.0");
   const executable = places.executableOf("1.0.0");
   copyFileSync("/bin/sleep", executable);

@@ -78,7 +78,7 @@ test("the same executables at the same time make the same release, byte for byte
   expect(sh(scratch, `diff -r ${one} ${other}`)).toEqual({ exitCode: 0, said: "" });
 });
 
-test("the next release comes before those that are there, with a larger number, also at the same moment", async () => {
+test("the next release comes first in the manifest, with a larger number, also at the same moment", async () => {
   const directory = await release();
   const before = read(directory);
   await release({ directory, version: "1.1.0", revoke: [{ version: "1.0.0", reason: "it loses logs" }] });
@@ -90,7 +90,7 @@ test("the next release comes before those that are there, with a larger number, 
   expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
 });
 
-test("a release is never made again under its name", async () => {
+test("a version is never released twice", async () => {
   const directory = await release();
   const again = release({ directory });
   expect(again).rejects.toThrow("released already");
@@ -126,7 +126,7 @@ test("a version is revoked and a floor is set without a new release, and install
   expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
 });
 
-test("if all that was released is revoked, nothing can be installed", async () => {
+test("if all releases are revoked, nothing can be installed", async () => {
   const directory = await release();
   await release({ directory, version: null, revoke: [{ version: "1.0.0", reason: "it loses logs" }] });
   expect(read(directory)).toMatchObject({ ok: true });
@@ -134,12 +134,12 @@ test("if all that was released is revoked, nothing can be installed", async () =
   expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
 });
 
-test("nothing is revoked in a directory that has no release", async () => {
+test("nothing is revoked in a directory without a release", async () => {
   const directory = mkdtempSync(join(scratch, "dir-"));
   expect(release({ directory, version: null, floor: "1.0.0" })).rejects.toThrow("has no release");
 });
 
-test("makeKey() keeps the private key to its owner, out of the repository, and never writes over one", () => {
+test("makeKey() writes a private key that only its owner can read, outside the repository, and never replaces one", () => {
   const trusted = join(scratch, "trusted.json");
   writeFileSync(trusted, "[]\n");
   const path = join(scratch, "signing.pem");
@@ -180,7 +180,7 @@ test("a version is not revoked without a reason", async () => {
   expect(read(directory)).toMatchObject({ value: { revoked: [] } });
 });
 
-test("a key file that cannot be read or holds no key is named, and what to do", () => {
+test("a key file that cannot be read or holds no key is named, with what to do", () => {
   const other = join(scratch, "not-a-key.pem");
   writeFileSync(other, "x");
   for (const path of ["/nowhere/key.pem", other]) {

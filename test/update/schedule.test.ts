@@ -60,7 +60,7 @@ function start(settings: Partial<Config["update"]>, changes: Partial<ScheduleOpt
   });
 }
 
-/** Passes time in ticks, each of which is over before the next one: what it does to files is not the clock's. */
+/** Passes time in ticks, each of which ends before the next one: its work on files does not follow this clock. */
 async function pass(ms: number): Promise<void> {
   const step = Math.max(30_000, ms / 40);
   for (let passed = 0; passed < ms; passed += step) {
@@ -72,7 +72,7 @@ async function pass(ms: number): Promise<void> {
 
 const offered = (): string[] => lines.filter((line) => line.includes("can be installed"));
 
-test("notify: minutes after the start a new version is logged, once, and nothing is changed", async () => {
+test("notify: some minutes after the start a new version is logged once, and nothing changes", async () => {
   await lab.release("1.1.0");
   start({});
   await pass(minute);
@@ -106,7 +106,7 @@ test("off: nothing is asked", async () => {
   expect(lines).toEqual([]);
 });
 
-test("auto: a new version is started by itself, once no start of a job is under way", async () => {
+test("auto: a new version starts by itself once no job is being started", async () => {
   await lab.release("1.1.0");
   look.isStarting = true;
   start({ mode: "auto" });
@@ -121,7 +121,7 @@ test("auto: a new version is started by itself, once no start of a job is under 
   expect((await lab.updater().state()).before).toMatchObject({ version: "1.1.0", isServerDown: false });
 });
 
-test("a start of a job that never ends holds up no hand-over for ever", async () => {
+test("a job that never finishes its start does not hold up a hand-over for ever", async () => {
   look.isStarting = true;
   start({});
   await lab.release("1.1.0");
@@ -177,7 +177,7 @@ test("no job is asked for once a hand-over is due, and again if it is called off
   await until("jobs are asked for", () => isAsking);
 });
 
-test("without a supervisor nothing is ended: what to do is logged once", async () => {
+test("without a supervisor the daemon stays, and logs once what to do", async () => {
   await lab.release("1.1.0");
   await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
   start({}, { isSupervised: false });
@@ -261,7 +261,7 @@ test("the version before says that a newer one was rolled back, once", async () 
 const full = (): Promise<never> =>
   Promise.reject(Object.assign(new Error("ENOSPC: no space left"), { code: "ENOSPC", syscall: "write" }));
 
-test("a full disk ends no daemon, and is logged once", async () => {
+test("a full disk does not end the daemon, and is logged once", async () => {
   await onTrial();
   const places = openPlaces({ prefix: lab.prefix, files: { ...openDurableFiles(), rename: full } });
   start({}, { running: "1.1.0", places });
@@ -273,7 +273,7 @@ test("a full disk ends no daemon, and is logged once", async () => {
   expect(await lab.places.mark("1.1.0")).toEqual({ kind: "good" });
 });
 
-test("a full disk does not keep a version from the one before", async () => {
+test("a full disk does not keep a daemon from handing over to the version before", async () => {
   await onTrial();
   await lab.places.rollBack("it crashed");
   start({}, { running: "1.1.0", updater: { ...lab.updater(), remember: full } });
@@ -300,7 +300,7 @@ test("versions that nothing needs are removed, but not while a job of an older o
   expect(await names()).toEqual(["1.1.0", "1.2.0"]);
 });
 
-test("a mirror that is away is logged when it goes, not at each check, and ends nothing", async () => {
+test("a mirror that is away is logged once, not at each check, and ends nothing", async () => {
   start({ url: "/nowhere" });
   await lab.release("1.1.0");
   rmSync(lab.mirror, { recursive: true });
@@ -309,7 +309,7 @@ test("a mirror that is away is logged when it goes, not at each check, and ends 
 });
 
 test.each(["ENOSPC", "EROFS", "EACCES"])(
-  "a prefix that refuses every write (%s) ends no daemon: it is logged, and the version before runs on after a roll-back",
+  "a prefix that refuses every write (%s) does not end the daemon: it is logged, and the version before runs on after a roll-back",
   async (code) => {
     await onTrial();
     await lab.updater().remember({ before: { version: "1.1.0", isServerDown: false, unseen: [] } });
@@ -325,7 +325,7 @@ test.each(["ENOSPC", "EROFS", "EACCES"])(
   },
 );
 
-test("what was made ready before a newer version was installed by hand is not started", async () => {
+test("a version that was made ready before a newer one was installed by hand is not started", async () => {
   await onTrial();
   await lab.places.setMark("1.1.0", ".good");
   await lab.updater().remember({ ready: "1.0.0" });
@@ -334,7 +334,7 @@ test("what was made ready before a newer version was installed by hand is not st
   expect(await lab.places.current()).toBe("1.1.0");
 });
 
-test("what was revoked while it waited for its window is not started", async () => {
+test("a version that was revoked while it waited for its window is not started", async () => {
   await lab.release("1.1.0");
   await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
   await lab.release("1.0.0", undefined, { revoke: [{ version: "1.1.0", reason: "it loses logs" }] });

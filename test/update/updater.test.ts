@@ -38,7 +38,7 @@ async function complaint(work: Promise<unknown>): Promise<string> {
   return `${error.message}; ${error.hint}`;
 }
 
-test("a new version is fetched, tried, put in its place and started on trial; the one before stays", async () => {
+test("a new version is downloaded, tested, placed and started on trial; the one before stays", async () => {
   await lab.release("1.1.0");
   const updater = lab.updater();
   expect(await updater.prepare(newest)).toBe("1.1.0");
@@ -52,7 +52,7 @@ test("a new version is fetched, tried, put in its place and started on trial; th
   expect(readdirSync(join(lab.prefix, "staging"))).toEqual([]);
 });
 
-test("check() changes nothing, and says what there is", async () => {
+test("check() changes nothing, and says what is offered", async () => {
   const updater = lab.updater();
   expect(await complaint(updater.check(newest))).toContain("manifest.json: it is not there");
   await lab.release("1.0.0");
@@ -116,7 +116,7 @@ test.each(broken)(
     expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
     expect(started(lab)).toBe(saying("1.0.0"));
     expect(await complaint(lab.updater().prepare(newest))).toContain("was rolled back on this host");
-    // Asked for again, it is judged again.
+    // With --retry it is judged again.
     expect(await complaint(lab.updater().prepare({ ...newest, retry: true }))).toContain(why);
     // The next one is not blamed for it.
     await lab.release("1.1.1");
@@ -124,14 +124,14 @@ test.each(broken)(
   },
 );
 
-test("a version is not blamed for a configuration with which the running one cannot start, either", async () => {
+test("a version is not blamed for a configuration that the running one cannot use either", async () => {
   writeFileSync(lab.places.bin, "#!/bin/sh\nexit 2\n");
   await lab.release("1.1.0", "#!/bin/sh\necho 'Cannot use config.toml' >&2; exit 2\n");
   expect(await complaint(lab.updater().prepare(newest))).toContain("Cannot use config.toml");
   expect(await lab.places.mark("1.1.0")).toBeNull();
 });
 
-test("who stops an update in its self-test blames no version", async () => {
+test("an update that is stopped during the self-test blames no version", async () => {
   await lab.release("1.1.0", "#!/bin/sh\nexec sleep 60\n");
   const stop = new AbortController();
   const processes = openProcesses({ clock: openClock() });
@@ -145,14 +145,14 @@ test("who stops an update in its self-test blames no version", async () => {
   expect(await lab.places.mark("1.1.0")).toBeNull();
 });
 
-test("a host that starts no files in the prefix is not the version's fault", async () => {
+test("a host that may not start files in the prefix is not the version's fault", async () => {
   await lab.release("1.1.0");
   const files = { ...openDurableFiles(), setMode: (path: string) => Promise.resolve(chmodSync(path, 0o644)) };
   expect(await complaint(lab.updater({ files }).prepare(newest))).toContain("noexec");
   expect(await lab.places.mark("1.1.0")).toBeNull();
 });
 
-test("the self-test is given a clean environment, and where configuration and database are", async () => {
+test("the self-test gets a clean environment, and the paths of configuration and database", async () => {
   const seen = join(lab.directory, "seen");
   await lab.release("1.1.0", saying("1.1.0").replace("\n", `\nenv > ${seen}; echo "$@" >> ${seen}\n`));
   process.env["BUN_OPTIONS"] = "--help";
@@ -166,7 +166,7 @@ test("the self-test is given a clean environment, and where configuration and da
   expect(text).not.toContain("BUN_OPTIONS");
 });
 
-test("what was rolled back is tried again with --retry, and an older version with --allow-downgrade", async () => {
+test("a version that was rolled back is tried again with --retry, and an older one is installed with --allow-downgrade", async () => {
   await lab.release("1.1.0");
   const updater = lab.updater();
   await updater.prepare(newest);
@@ -196,7 +196,7 @@ test("of two at once, the second one is refused", async () => {
   expect(await lab.updater().prepare(newest)).toBe("1.1.0");
 });
 
-test("another update at the same time takes no count away from a version that is being switched to", async () => {
+test("another update at the same time does not remove the count of a version that is being switched to", async () => {
   await lab.release("1.1.0");
   const real = openDurableFiles();
   const meanwhile: string[] = [];
@@ -216,7 +216,7 @@ test("another update at the same time takes no count away from a version that is
   expect(await lab.places.mark("1.1.0")).toEqual({ kind: "trial", startsLeft: 3 });
 });
 
-test("a roll-back is not kept from its work by a long download", async () => {
+test("a long download does not hold up a roll-back", async () => {
   await lab.release("1.1.0");
   await lab.updater().install(newest);
   const other = lockStore(join(lab.prefix, "install"));
@@ -228,7 +228,7 @@ test("a roll-back is not kept from its work by a long download", async () => {
   other?.release();
 });
 
-test("a prefix that cannot be written is noticed before anything is fetched, in words that help", async () => {
+test("a prefix that cannot be written is noticed before anything is downloaded, with what to do", async () => {
   await lab.release("1.1.0");
   await using mirror = await openStaticMirror(lab.mirror);
   const files = {
@@ -267,7 +267,7 @@ test.each([
   ["ENOSPC", "The disk is full"],
   ["EROFS", "read-only"],
 ])(
-  "%s at any change leaves a version that starts, says so in words that help, and the next try succeeds",
+  "%s at any change leaves a version that starts and says what to do, and the next try succeeds",
   async (code, words) => {
     await lab.release("1.1.0");
     for (let call = 1; ; call += 1) {
@@ -302,7 +302,7 @@ test("a roll-back works on a full disk", async () => {
   expect(await lab.places.mark("1.1.0")).toMatchObject({ kind: "bad" });
 });
 
-test("without update.url nothing is asked, and the message says what to set, and in which file", async () => {
+test("without update.url no mirror is asked, and the message says what to set in which file", async () => {
   const check = lab.updater({ url: null, configPath: "/the/config.toml" }).check(newest);
   expect(await check.catch((error: unknown) => error)).toMatchObject({
     message: expect.stringContaining("update.url") as string,
@@ -310,7 +310,7 @@ test("without update.url nothing is asked, and the message says what to set, and
   });
 });
 
-test("a state that cannot be read is a fresh one", async () => {
+test("a state that cannot be read counts as empty", async () => {
   writeFileSync(join(lab.prefix, "update.json"), "{ torn");
   await lab.release("1.1.0");
   expect(await lab.updater().prepare(newest)).toBe("1.1.0");
@@ -318,7 +318,7 @@ test("a state that cannot be read is a fresh one", async () => {
   expect(existsSync(join(lab.prefix, "versions/1.1.0/sha256"))).toBe(true);
 });
 
-test("an installed version whose file is damaged is fetched again, not started", async () => {
+test("an installed version whose file is damaged is downloaded again, not started", async () => {
   await lab.release("1.1.0");
   await lab.updater().prepare(newest);
   // It says what the right one says.
@@ -329,7 +329,7 @@ test("an installed version whose file is damaged is fetched again, not started",
   expect(started(lab)).toBe(saying("1.1.0"));
 });
 
-test("prune() leaves nothing in staging that a kill left there, and what another installer fetches alone", async () => {
+test("prune() removes from staging what a kill left there, but not what another installer downloads", async () => {
   for (const name of ["install.4711", "1.2.0.draft"]) mkdirSync(join(lab.prefix, "staging", name));
   for (const name of [
     "0123456789abcdef.part",
