@@ -11,18 +11,21 @@ import { errorText, FactoryError } from "../words/failure.ts";
 const stallMs = 30_000;
 /** One file at 15 kB/s. */
 const longestMs = 3_600_000;
+const triedAgain = "It is tried again later";
 /** A mirror may keep large files elsewhere. */
 const mostRedirects = 3;
+
+/** `at`: where in the file the parts begin. */
+interface Opened {
+  at: number;
+  parts: AsyncIterable<Uint8Array>;
+}
 
 export interface Mirror {
   /** A whole file. Throws a FactoryError if it cannot be read, or has more than `maxBytes`. */
   readAll(path: string, maxBytes: number): Promise<Uint8Array>;
-  /** From `offset` on, if the mirror can; `at` says where the parts begin. `mostBytes`: the whole file's largest size. */
-  open(
-    path: string,
-    offset: number,
-    mostBytes: number,
-  ): Promise<{ at: number; parts: AsyncIterable<Uint8Array> }>;
+  /** From `offset` on, if the mirror can. `mostBytes`: the whole file's largest size. */
+  open(path: string, offset: number, mostBytes: number): Promise<Opened>;
 }
 
 export interface MirrorOptions {
@@ -62,11 +65,7 @@ function directoryOf(url: string): string | null {
   return url.startsWith("file:///") ? decodeURIComponent(url.slice("file://".length)) : null;
 }
 
-async function openLocal(
-  files: MirrorOptions["files"],
-  path: string,
-  offset: number,
-): Promise<{ at: number; parts: AsyncIterable<Uint8Array> }> {
+async function openLocal(files: MirrorOptions["files"], path: string, offset: number): Promise<Opened> {
   if ((await files.size(path)) !== null) return { at: offset, parts: files.readParts(path, offset) };
   throw new FactoryError(`Cannot read ${path}: it is not there`, {
     hint: "update.url must name the directory of a release",
@@ -78,7 +77,7 @@ async function openRemote(
   path: string,
   offset: number,
   maxBytes: number,
-): Promise<{ at: number; parts: AsyncIterable<Uint8Array> }> {
+): Promise<Opened> {
   let at = `${url}/${path}`;
   for (let redirects = 0; ; redirects += 1) {
     const stop = new AbortController();
@@ -92,11 +91,7 @@ async function openRemote(
       maxBytes: maxBytes + 2 ** 24,
       signal: AbortSignal.any([signal, stop.signal]),
     });
-    const reply = await unlessStalled(asked, clock);
-    if (reply === null) {
-      stop.abort();
-      throw silent(at);
-    }
+    const reply = await unlessStalled(asked, { at, clock, stop });
     if (!reply.ok) throw unreachable(at, reply.code, reply.reason);
     const parts = watched(reply.parts, { at, clock, stop });
     if (reply.status === 200) return { at: 0, parts };
@@ -120,40 +115,37 @@ async function openRemote(
 const offsetOf = ({ headers }: HttpDownload): number =>
   Number(/^bytes (\d+)-/.exec(headers.get("content-range") ?? "")?.[1] ?? Number.NaN);
 
-/** Null: nothing came. */
-async function unlessStalled<T>(work: Promise<T>, clock: Clock): Promise<T | null> {
-  const isOver = new AbortController();
-  try {
-    return await Promise.race([work, clock.sleep(stallMs, isOver.signal).then(() => null)]);
-  } finally {
-    isOver.abort();
-  }
+/** One reply: where it comes from, and what ends it. */
+interface Exchange {
+  at: string;
+  clock: Clock;
+  stop: AbortController;
 }
 
-async function* watched(
-  parts: AsyncIterable<Uint8Array>,
-  { at, clock, stop }: { at: string; clock: Clock; stop: AbortController },
-): AsyncGenerator<Uint8Array> {
+async function unlessStalled<T>(work: Promise<T>, { at, clock, stop }: Exchange): Promise<T> {
+  const isOver = new AbortController();
+  const stall = clock.sleep(stallMs, isOver.signal).then(() => true);
+  const isStalled = await Promise.race([stall, work.then(() => false)]).finally(() => isOver.abort());
+  if (!isStalled) return await work;
+  stop.abort();
+  throw new FactoryError(`Cannot get ${at}: nothing came for ${stallMs / 1000} s`, { hint: triedAgain });
+}
+
+async function* watched(parts: AsyncIterable<Uint8Array>, exchange: Exchange): AsyncGenerator<Uint8Array> {
   const reading = parts[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const next = await unlessStalled(reading.next(), clock);
-      if (next === null) throw silent(at);
+      const next = await unlessStalled(reading.next(), exchange);
       if (next.done === true) return;
       yield next.value;
     }
   } catch (error) {
     if (error instanceof FactoryError) throw error;
-    throw new FactoryError(`Cannot get all of ${at}: ${errorText(error)}`, { cause: error });
+    throw new FactoryError(`Cannot get all of ${exchange.at}: ${errorText(error)}`, { cause: error });
   } finally {
-    stop.abort();
+    exchange.stop.abort();
   }
 }
-
-const silent = (at: string): FactoryError =>
-  new FactoryError(`Cannot get ${at}: nothing came for ${stallMs / 1000} s`, {
-    hint: "It is tried again later",
-  });
 
 function refused(at: string, status: number): FactoryError {
   const hints: Record<number, string> = {
@@ -181,5 +173,5 @@ const causes: [codes: RegExp, hint: string][] = [
 
 function unreachable(at: string, code: string | undefined, reason: string): FactoryError {
   const hint = causes.find(([codes]) => code !== undefined && codes.test(code))?.[1];
-  return new FactoryError(`Cannot get ${at}: ${reason}`, { hint: hint ?? "It is tried again later" });
+  return new FactoryError(`Cannot get ${at}: ${reason}`, { hint: hint ?? triedAgain });
 }
