@@ -119,6 +119,10 @@ function composeManifest(
   };
   const fault = faultIn(manifest);
   if (fault !== null) throw new Error(`Cannot write a manifest that no updater could read: ${fault}`);
+  if (added !== null && before !== null && before.channel !== channel)
+    throw new Error(
+      `${directory} is of the channel ${before.channel}: ${channel} needs a directory of its own`,
+    );
   return manifest;
 }
 

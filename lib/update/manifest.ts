@@ -172,6 +172,11 @@ export function chooseRelease(
   if (why !== undefined) return refuse("revoked", `${version} was revoked: ${why}`);
   const least = compareVersions(running, floor) > 0 ? running : floor;
   if (!allowDowngrade && compareVersions(version, least) < 0) {
+    const whyNotThis = reasonOf.get(running);
+    if (wanted === null && whyNotThis !== undefined) {
+      const how = `update --to ${version} --allow-downgrade installs the one before`;
+      return refuse("revoked", `${running}, which runs here, was revoked: ${whyNotThis}; ${how}`);
+    }
     // This host may run a build of its own that is newer than all of the mirror's releases.
     if (wanted === null) return { ok: true, value: null };
     return refuse("downgrade", `${version} is older than ${least}; --allow-downgrade installs it`);

@@ -185,6 +185,18 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
     { revoked: [{ version: "1.0.0", reason: "x" }] },
     "revoked",
   ],
+  [
+    "nothing for a host that runs what was revoked, and says so",
+    { running: "1.1.0" },
+    { revoked: [{ version: "1.1.0", reason: "x" }] },
+    "revoked",
+  ],
+  [
+    "the newer one for a host that runs what was revoked",
+    {},
+    { revoked: [{ version: "1.0.0", reason: "x" }] },
+    "1.1.0",
+  ],
   ["nothing that was rolled back here", { isBad: (name) => name === "1.1.0" }, {}, "bad"],
   ["nothing that it does not have", { wanted: "3.0.0" }, {}, "no such version"],
   ["nothing for another target", { target: "linux-arm64" }, {}, "target"],

@@ -126,6 +126,14 @@ test("a version is revoked and a floor is set without a new release, and install
   expect(sh(directory, "sha256sum -c SHA256SUMS")).toMatchObject({ exitCode: 0 });
 });
 
+test("a directory is of one channel: hosts of it would refuse another one's manifest", async () => {
+  const directory = await release({});
+  expect(release({ directory, version: "1.1.0", channel: "beta" })).rejects.toThrow(
+    "is of the channel stable",
+  );
+  expect(read(directory)).toMatchObject({ ok: true });
+});
+
 test("if all releases are revoked, nothing can be installed", async () => {
   const directory = await release();
   await release({ directory, version: null, revoke: [{ version: "1.0.0", reason: "it loses logs" }] });
