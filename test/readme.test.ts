@@ -38,7 +38,11 @@ const elsewhere: Record<string, string> = {
   "buildomat-factory-sp-test update --now": "test/long/update-jobs.ts",
   "buildomat-factory-sp-test update --rollback": "test/long/update-jobs.ts",
   "buildomat-factory-sp-test setup": "test/commands/setup.test.ts, at a terminal",
-  'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"': "test/commands/clear.test.ts",
+  "buildomat-factory-sp-test cancel grapefruit-1 --token-file ~/my-token":
+    "test/commands/steer/cancel.test.ts",
+  "buildomat-factory-sp-test drain": "test/commands/steer/steer.test.ts",
+  'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"':
+    "test/commands/steer/clear.test.ts",
   "lab ALL=(root) NOPASSWD: /bin/sh": "no command; test/hosts/minder/elevation.test.ts has such a rule",
 };
 

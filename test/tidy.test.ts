@@ -129,7 +129,7 @@ const planted: [path: string, breach: string, rule: string][] = [
   ["lib/agent/task/task.ts", 'export { Database } from "bun:sqlite";', "no-restricted-imports"],
   ["lib/agent/task/task.ts", 'export { openClock } from "../../doors/clock.ts";', "no-restricted-imports"],
   ["lib/devserver/server.ts", 'export { readFileSync } from "node:fs";', "no-restricted-imports"],
-  ["lib/commands/clear.ts", 'export { Database } from "bun:sqlite";', "no-restricted-imports"],
+  ["lib/commands/steer/clear.ts", 'export { Database } from "bun:sqlite";', "no-restricted-imports"],
   [
     "lib/commands/check/check.ts",
     'export { openClock } from "../../doors/clock.ts";',

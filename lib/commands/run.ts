@@ -141,7 +141,8 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     operators: config.general.operators,
     log,
     controlled: {
-      act: (act, who) => (act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who)),
+      act: (act, who, signal) =>
+        act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who, signal),
       history: store.journal,
       log: () => Promise.resolve(null),
       snapshot: () => daemon.snapshot(database),

@@ -6,6 +6,7 @@ import type { ArgsDef } from "citty";
 import type { Command } from "./command-line.ts";
 import { serviceArgs } from "./service/flags.ts";
 import { setupArgs } from "./setup/flags.ts";
+import { steeringVerbs } from "./steer/verbs.ts";
 import type { ThisProcess } from "./this-process.ts";
 
 /** Where everything is, for a verb that needs no configuration. */
@@ -117,21 +118,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     ],
     run: async (here, args) => await (await import("./logs.ts")).showInstanceLog(here, args),
   },
-  clear: {
-    description:
-      "Free a stuck testbed: end its instance, vouch that nothing of it is left running, lift a quarantine",
-    args: {
-      testbed: { type: "positional", description: "its name in the configuration" },
-      because: { type: "string", valueHint: "TEXT", description: "the reason, which the job's owner reads" },
-      yes: { type: "boolean", description: "do not ask, and vouch" },
-      ...baseArgs,
-    },
-    examples: [
-      ['clear gimlet-1 --because "its host burnt down"', "ends its job, once you have confirmed"],
-      ['clear gimlet-1 --because "power cut" --yes', "does not ask"],
-    ],
-    run: async (here, args) => await (await import("./clear.ts")).clearTestbed(here, args),
-  },
+  ...steeringVerbs(placeArgs),
   service: {
     description: "Install this program as a service that systemd keeps running; or remove it",
     args: serviceArgs,

@@ -82,7 +82,7 @@ export function readTestbeds(base: Base, surroundings: Surroundings): Testbed[] 
 }
 
 /** The directory that holds the instance directories. */
-export function workDirectoryOf({ general }: Config, { database }: Base): string {
+export function workDirectoryOf({ general }: Pick<Config, "general">, { database }: Base): string {
   return general.workDir ?? `${dirname(database)}/work`;
 }
 

@@ -45,8 +45,3 @@ export const actAnswerSchema = z.object({
   lines: z.array(z.string()),
 });
 export type ActAnswer = z.output<typeof actAnswerSchema>;
-
-/** For the factory as a whole. */
-export function isForAll(verb: ActVerb): boolean {
-  return verb === "drain" || verb === "reload";
-}

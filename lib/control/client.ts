@@ -1,7 +1,7 @@
 /** Asks a running factory on its control socket. */
 import { z } from "zod";
 import type { Http, HttpFailure, HttpReply } from "../doors/http.ts";
-import type { Snapshot } from "../status/snapshot.ts";
+import { type Snapshot, snapshotSchema } from "../status/snapshot.ts";
 import { entrySchema, type JournalQuery, type Recorded } from "../words/journal.ts";
 import { type ActAnswer, actAnswerSchema, type WantedAct } from "./act.ts";
 import { sizeHeader } from "./routes.ts";
@@ -27,7 +27,6 @@ const timeoutMs = 40_000;
 const maxBytes = 64 * 1024 * 1024;
 
 const errorSchema = z.object({ error: z.string() });
-const snapshotSchema = z.looseObject({ format: z.literal(1) });
 const historySchema = z.array(z.object({ id: z.number(), atMs: z.number(), entry: z.unknown() }));
 
 export function openFactoryClient({ http, path }: { http: Http; path: string }): FactoryClient {
@@ -62,7 +61,7 @@ export function openFactoryClient({ http, path }: { http: Http; path: string }):
   }
 
   return {
-    status: async () => (await read(ask("GET", "/status"), snapshotSchema)) as FromFactory<Snapshot>,
+    status: async () => await read(ask("GET", "/status"), snapshotSchema),
     history: async (query) => {
       const words = Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]);
       const found = await read(

@@ -13,7 +13,7 @@ export interface Controlled {
   /** Of an instance's file, from `offset` on; null: there is no such instance or file. */
   log(instance: string, file: string, offset: number): Promise<{ bytes: Uint8Array; size: number } | null>;
   /** Resolves when the act is in the journal. `who` is a user's name. */
-  act(act: Act, who: string): Promise<ActAnswer>;
+  act(act: Act, who: string, signal: AbortSignal): Promise<ActAnswer>;
   steerers: Steerers;
   /** For people: who may steer. */
   steerersText: string;
@@ -38,7 +38,7 @@ const routes: Record<string, Route> = {
     const headers = { [sizeHeader]: String(piece.size) };
     return { status: 200, type: "application/octet-stream", headers, body: piece.bytes };
   },
-  "POST /act": async (controlled, { body, peer }) => {
+  "POST /act": async (controlled, { body, peer, signal }) => {
     const { steerers, steerersText } = controlled;
     if (!maySteer(peer, steerers)) {
       const who = await controlled.userName(peer.uid);
@@ -46,7 +46,7 @@ const routes: Record<string, Route> = {
     }
     const act = actSchema.safeParse(parse(body));
     if (!act.success) return refuse(400, act.error);
-    return json(200, await controlled.act(act.data, await controlled.userName(peer.uid)));
+    return json(200, await controlled.act(act.data, await controlled.userName(peer.uid), signal));
   },
 };
 

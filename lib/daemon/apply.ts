@@ -5,7 +5,7 @@ import { follow } from "./consequences.ts";
 import { reach } from "./far-hosts.ts";
 import { takeIn } from "./server-findings.ts";
 import { lookAtHost } from "./isolation.ts";
-import { failed, type Found, type Learnt, type Outcome } from "./outcome.ts";
+import { cannotGoOn, failed, type Found, type Learnt, type Outcome } from "./outcome.ts";
 import { arm, begin, letLapse } from "./prepare.ts";
 import { takeOverLater } from "./recover.ts";
 import { resume } from "./resume.ts";
@@ -54,6 +54,8 @@ const table: { [K in ActionKind]: Do<ActionOf<K>> } = {
   "record went": step(() => ({ kind: "went" })),
   flush: step(flush),
   resume: step(resume),
+  withdraw: async (factory, { instance, end }) =>
+    await follow(factory, instance, cannotGoOn(end.cause, end.detail)),
   end: async (factory, { instance, end }) =>
     await follow(factory, instance, await decideEnd(factory, instance, end)),
   stop: step(stop),

@@ -16,8 +16,8 @@ import type { Snapshot } from "../status/snapshot.ts";
 import { isPassing } from "../store/store.ts";
 import { apply } from "./apply.ts";
 import { recordOutcome } from "./failures.ts";
-import { type PendingAct, takeActs } from "./operator-acts.ts";
-import { takeWords } from "./operator-word.ts";
+import { type PendingAct, type Running, takeActs } from "./operator-acts.ts";
+import { turnIntents } from "./operator-intents.ts";
 import { failed, type Outcome } from "./outcome.ts";
 import { recover } from "./recover.ts";
 import { hintAt, openInstances } from "./instance-memory.ts";
@@ -33,7 +33,9 @@ export interface Daemon {
   /** False: asks for no job, because another version is about to take over. A drain stays one. */
   setAsking(isAsking: boolean): void;
   /** Carries an act out in the loop's next turn; resolves once that is in the journal. `who` is a user's name. */
-  act(act: Act, who: string): Promise<ActAnswer>;
+  act(act: Act, who: string, signal: AbortSignal): Promise<ActAnswer>;
+  /** What the plan would be made of now. */
+  observe(): Observation;
   /** What is known now. */
   snapshot(database: string): Snapshot;
   /** From the next pass on. What is under way goes on with what it was begun with, and takes in nothing of what has changed. */
@@ -66,13 +68,13 @@ export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemo
         wakeUp = new AbortController();
         factory.supervisor.alive();
         known.turnedMs = clock.uptimeMs();
-        takeWords(factory);
-        takeActs({ ...factory, daemon }, asked);
+        takeActs(factory, daemon, asked);
+        turnIntents(factory);
         const { actions, wakeAtMs } = plan(observe(factory, mode));
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
         for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);
         watchInstances();
-        const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), limits.sleepMs);
+        const sleepMs = Math.min(Math.min(wakeAtMs, known.intentsDueMs) - clock.uptimeMs(), limits.sleepMs);
         await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
         if (fault !== null) throw fault.error;
       }
@@ -169,15 +171,15 @@ export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemo
     watchers.delete(name);
   }
 
-  const daemon: Daemon = {
+  const daemon: Daemon & Running = {
     run,
     drain: () => {
       mode = "drain";
       wake();
     },
-    act: (act, who) =>
+    act: (act, who, signal) =>
       new Promise((resolve) => {
-        asked.push({ act, who, answer: resolve });
+        asked.push({ act, who, signal, askedMs: clock.uptimeMs(), answer: resolve });
         wake();
       }),
     reconfigure: (next) => {
@@ -188,6 +190,7 @@ export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemo
       for (const name of watchers.keys()) unwatch(name);
       wake();
     },
+    observe: () => observe(factory, mode),
     setAsking: (isAsking) => {
       if (mode !== "drain") mode = isAsking ? "run" : "hand over";
     },

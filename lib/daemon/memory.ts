@@ -66,6 +66,10 @@ export class Memory {
   busy = new Set<string>();
   /** Configurations and sections of testbeds that are no longer in use: what was begun by them takes nothing in. */
   outdated = new WeakSet<object>();
+  /** Uptime at which an intent is to be looked at: it ends, or its end is announced. Anew after each change. */
+  intentsDueMs = Number.NEGATIVE_INFINITY;
+  /** Testbeds whose intent waits for a job to run or to end. */
+  intentsWaiting = new Set<string>();
 }
 
 export type Factory = Parts & { known: Memory };

@@ -122,6 +122,8 @@ export function letLapse(factory: Needs, lease: PendingLease): Outcome {
     const record = testbedMemory(known, testbed);
     // What a look sees keeps jobs away for as long as it lasts, and no longer.
     if (isAtFault(factory, testbed) || (record.check?.fault ?? null) !== null) continue;
+    // What an operator gives back takes the next job at once.
+    if (record.intent !== null) continue;
     // Another factory was quicker: that says nothing of the next time.
     if (record.elsewhere !== null) record.rest = null;
     rest(factory, testbed, "the last job could not be begun here", "job waits");

@@ -29,6 +29,8 @@ export type Action =
   | { kind: "begin"; lease: PendingLease; testbed: Testbed }
   | { kind: "let lapse"; lease: PendingLease }
   | { kind: "delete stranger"; worker: Worker }
+  /** Before a worker is asked for. */
+  | { kind: "withdraw"; instance: PreparingInstance; end: End }
   | { kind: "end"; instance: Instance; end: End }
   | { [S in keyof StepOn]: { kind: S; instance: StepOn[S] } }[keyof StepOn];
 
@@ -124,6 +126,7 @@ const rows: { [K in ActionKind]: ActionRow<ActionOf<K>> } = {
     needsServer: true,
   },
   "check again": { ...ofInstance, lane: inLane("check again") },
+  withdraw: ofInstance,
   arm: ofInstance,
   create: atServer,
   settle: atServer,

@@ -70,6 +70,7 @@ export const endRules: Record<EndCause, EndRule> = {
   "name taken": unready((reason) => reason, "passed on, also here"),
   "preflight failed": unready((reason) => `preflight failed: ${reason}`),
   "check failed": unready((reason) => `its check fails: ${reason}`),
+  withheld: nobodys((how) => `the testbed is ${how}`, never, "passed on"),
   "not ready in time": nobodys(() => "the testbed was not ready before the lease ended"),
   "lease lost": nobodys(() => "the server no longer leases the job to us", never, "gone"),
   "lease not renewed": nobodys((reason) => `the server does not renew the lease: ${reason}`),

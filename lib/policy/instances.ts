@@ -12,7 +12,7 @@ import {
 import type { End } from "../words/end-cause.ts";
 import type { Action } from "./action.ts";
 import { type Agenda, atOnceMs } from "./action-queue.ts";
-import { wantsCheck } from "./free-testbeds.ts";
+import { activeIntent, intentText, wantsCheck } from "./free-testbeds.ts";
 import { limits } from "./times-and-limits.ts";
 import type { Look, Observation } from "./observation.ts";
 import { workerView } from "./server-view.ts";
@@ -44,6 +44,12 @@ function planInstance(instance: OpenInstance, seen: Observation, agenda: Agenda)
   // What an earlier process prepared may have been held since: the first list shows it.
   const isInherited = worker === "unseen" && !seen.server.recordedMs.has(name);
   if (isInherited && (step === "go" || (step === "arm" && instance.phase !== "preparing"))) return;
+  if (instance.phase === "preparing" && (step === "arm" || step === "create")) {
+    // It may have come after the lease, or during a restart.
+    const intent = activeIntent(instance.testbed, seen);
+    const end: End = { cause: "withheld", detail: intent === null ? "" : intentText(intent) };
+    if (intent !== null) return agenda.add({ kind: "withdraw", instance, end });
+  }
   if (step === "create" && wantsCheck(instance, seen))
     return agenda.add({ kind: "check again", instance } as Action);
   if (step === "end") agenda.add({ kind: "end", instance, end: whyItEnds(instance, worker, look) });

@@ -107,6 +107,16 @@ export const limits = {
   /** up to this. */
   longestBackOffMs: 30 * second,
 
+  // Operators
+  /** A reservation without a length. */
+  reservationMs: hour,
+  /** Its end is announced so long before. */
+  remindMs: 10 * minute,
+  /** An act that must wait for a step of its testbed is given up: its asker waits no longer. */
+  actWaitMs: 30 * second,
+  /** A service that is told to recover a board may answer when it is done. */
+  recoverAnswerMs: 10 * second,
+
   // How much at once
   /** In each lane: bounds processes and connections, however many testbeds there are. */
   actionsInLane: 64,

@@ -32,7 +32,7 @@ const migrations = [
   `CREATE TABLE factory_trouble (
      testbed_name TEXT PRIMARY KEY, reason TEXT NOT NULL, since_ms INTEGER NOT NULL, recoveries INTEGER NOT NULL
    ) STRICT;`,
-  // Written by the command `clear` while a factory runs.
+  // Earlier versions wrote it in `clear`; nothing reads it any more.
   `CREATE TABLE factory_word (
      testbed_name TEXT NOT NULL, seq INTEGER NOT NULL, because TEXT NOT NULL, is_obeyed INTEGER, answer TEXT,
      PRIMARY KEY (testbed_name, seq)

@@ -13,6 +13,8 @@ const intentSchema: z.ZodType<Intent> = json(
     sinceMs: z.number(),
     until: z.object({ wallMs: z.number(), at: momentSchema }).nullable(),
     isAfterJob: z.boolean(),
+    forMs: z.number().optional(),
+    isReminded: z.boolean().optional(),
   }),
 );
 

@@ -21,7 +21,6 @@ import { checked, columnsOf, insert, instanceOf } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { readIntents, writeIntent } from "./intents.ts";
 import { lastJobs, note, pruneJournal, readJournal } from "./journal.ts";
-import { answerWord, type OperatorWord, readWords, type WordAnswer } from "./operator-words.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 
 export { isFactoryRunning, isPassing, lockStore } from "./file.ts";
@@ -52,6 +51,8 @@ export interface Store {
   /** The last so many jobs of each testbed, in the order of their ends. */
   lastJobs(most: number): JobEntry[];
   pruneJournal(beforeMs: number, most: number): number;
+  /** Commits all that `work` does with this store, or none of it. */
+  atOnce(work: () => void): void;
   health(): Map<string, Health>;
   /** Commits it, and what the journal says of it. */
   setHealth(testbed: string, health: Health | null, noted?: Noted[]): void;
@@ -59,9 +60,6 @@ export interface Store {
   setTrouble(testbed: string, trouble: Trouble | null): void;
   /** Commits all of them or none, with what the journal says of them. */
   setTroubles(troubles: ReadonlyMap<string, Trouble | null>, noted?: Noted[]): void;
-  /** An operator's statements that are not answered yet. */
-  words(): OperatorWord[];
-  answerWord(word: OperatorWord, answer: WordAnswer): void;
   /** The configuration that the last start read; null: not known. */
   configSummary(): ConfigSummary | null;
   setConfigSummary(summary: ConfigSummary): void;
@@ -231,6 +229,7 @@ function storeOn(database: Database): Store {
         }),
       );
     },
+    atOnce: (work) => commit(database.transaction(work)),
     journal: (query) => readJournal(database, query),
     lastJobs: (most) => lastJobs(database, most),
     pruneJournal: (beforeMs, most) => {
@@ -264,7 +263,6 @@ function storeOn(database: Database): Store {
       commit(() => void (count = pruneEnded(database, beforeMs, most)));
       return count;
     },
-    words: () => readWords(database),
     configSummary: () => {
       if (!hasTable(database, "factory_reading")) return null;
       const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();
@@ -275,7 +273,6 @@ function storeOn(database: Database): Store {
         .query("INSERT OR REPLACE INTO factory_reading (id, reading) VALUES (1, ?)")
         .run(JSON.stringify(summary));
     },
-    answerWord: (word, answer) => commit(() => answerWord(database, word, answer)),
     close: () => database.close(),
   };
 }

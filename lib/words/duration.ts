@@ -47,6 +47,11 @@ export function showDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** The same without what is zero: `2 h`, `10 min`. */
+export function showRoundDuration(ms: number): string {
+  return showDuration(ms).replace(/ 00 (?:min|s)$/, "");
+}
+
 function measure(text: string, units: Record<string, number>): number | null {
   const [, count = "", unit = ""] = /^(\d{1,15}(?:\.\d{1,9})?) ?([A-Za-z]{1,3})$/.exec(text.trim()) ?? [];
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;

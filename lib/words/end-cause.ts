@@ -32,6 +32,8 @@ export const endCauses = [
   "name taken",
   "preflight failed",
   "check failed",
+  /** An operator paused, reserved or quarantined it. */
+  "withheld",
   /** The lease ended while the testbed was being made ready. */
   "not ready in time",
   // From here: the server does not give a worker for the job.

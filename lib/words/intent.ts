@@ -15,8 +15,12 @@ export interface Intent {
   sinceMs: number;
   /** Null: until it is taken back. */
   until: Deadline | null;
-  /** It waits for the end of the job that runs now, or of the next one. */
+  /** It waits until a job runs, and then keeps only the next one away. */
   isAfterJob: boolean;
+  /** How long it lasts once that job has ended; `until` is null before. */
+  forMs?: number | undefined;
+  /** Its end was announced. */
+  isReminded?: boolean | undefined;
 }
 
 /** A moment to come. In another boot only the wall clock says when that is. */

@@ -1,10 +1,10 @@
 /** What `clear` shows of an open instance before it asks: what its host, its board's service and the server say now. */
-import { lookAtFormer } from "../daemon/rust-instances.ts";
-import type { Hosts } from "../hosts/host.ts";
-import { askForBoard } from "../runner/idle-board.ts";
-import type { SpRunnerApi } from "../runner/sp-runner.ts";
-import type { FactoryApi } from "../server/factory-side.ts";
-import { type Instance, instanceName, isRust } from "../words/domain.ts";
+import { lookAtFormer } from "../../daemon/rust-instances.ts";
+import type { Hosts } from "../../hosts/host.ts";
+import { askForBoard } from "../../runner/idle-board.ts";
+import type { SpRunnerApi } from "../../runner/sp-runner.ts";
+import type { FactoryApi } from "../../server/factory-side.ts";
+import { type Instance, instanceName, isRust } from "../../words/domain.ts";
 
 /** What is asked. */
 export interface Asked {

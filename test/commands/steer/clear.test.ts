@@ -3,13 +3,13 @@ import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { clearedBy } from "../../lib/daemon/operator-word.ts";
-import type { Phase } from "../../lib/words/domain.ts";
-import { openClock } from "../../lib/doors/clock.ts";
-import { type FactoryProcess, type Lab, must, openLab, type StartOptions } from "../lab/lab.ts";
-import { instanceOf } from "../policy/scenes.ts";
-import { openSession } from "../lab/pty.ts";
-import { until } from "../lab/until.ts";
+import { clearedBy } from "../../../lib/daemon/operator-clear.ts";
+import type { Phase } from "../../../lib/words/domain.ts";
+import { openClock } from "../../../lib/doors/clock.ts";
+import { type FactoryProcess, type Lab, must, openLab, type StartOptions } from "../../lab/lab.ts";
+import { instanceOf } from "../../policy/scenes.ts";
+import { openSession } from "../../lab/pty.ts";
+import { until } from "../../lab/until.ts";
 
 setDefaultTimeout(60_000);
 
@@ -81,7 +81,7 @@ test.concurrent("while no factory runs the word is recorded, and the next start 
   const [code, said] = await clear(it, ["--yes", "--because", because]);
   expect(code).toBe(0);
   expect(said).toMatch(
-    /^bed-1\/1: running, job \w{26}\n {2}processes +this host was searched: some are alive, and will be stopped first\n {2}worker +\w{26} is on the server; its agent has been online\nbed-1\/1: recorded; no factory is running: /,
+    /^bed-1\/1: running, job \w{26}\n {2}processes +this host was searched: some are alive, and will be stopped first\n {2}worker +\w{26} is on the server; its agent has been online\nbed-1\/1: what is left of it is stopped, .*\nno factory is running: /,
   );
   expect((await it.job(id)).state).toBe("running");
   const again = it.start();
@@ -138,7 +138,7 @@ test.concurrent("at a terminal it asks, and changes something only after a yes",
   await using it = await openLab();
   const factory = it.start();
   const id = await startJob(it);
-  const program = [process.execPath, join(import.meta.dir, "../../factory.ts"), "clear", "bed-1"];
+  const program = [process.execPath, join(import.meta.dir, "../../../factory.ts"), "clear", "bed-1"];
   const env = {
     PATH: process.env["PATH"] ?? "",
     HOME: it.base,
@@ -220,7 +220,10 @@ test.concurrent("a quarantine is lifted without a question, whether a factory ru
     database.close();
   };
   quarantine();
-  expect(await clear(it, [])).toEqual([0, "bed-1 can take the next job\n"]);
+  expect(await clear(it, [])).toEqual([
+    0,
+    "bed-1 can take the next job\nno factory is running: this holds from the next start on\n",
+  ]);
   quarantine();
   const factory = it.start();
   const id = await it.submit("echo lifted");

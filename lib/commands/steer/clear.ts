@@ -3,28 +3,23 @@
  * running factory, or commits it if none runs. It ends nothing itself.
  */
 import { mkdtempSync } from "node:fs";
-import type { Config } from "../config/config.ts";
-import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
-import { nearestWord } from "../config/problems.ts";
-import { clearedBy, heldText, whatFollows } from "../daemon/operator-word.ts";
-import type { Terminal } from "../doors/terminal.ts";
-import { openLabConnections, openLabHosts } from "../hosts/wiring.ts";
-import { openSpRunnerApi } from "../runner/sp-runner.ts";
-import { openFactoryApi } from "../server/factory-side.ts";
-import { openWordWriter, type WordWriter } from "../store/operator-words.ts";
-import { isFactoryRunning, lockStore, type Store, type StoreReader } from "../store/store.ts";
-import { type Instance, instanceName } from "../words/domain.ts";
-import { FactoryError } from "../words/failure.ts";
-import { usageError } from "./command-line.ts";
-import { openForReading, openOwnStore } from "./database.ts";
+import type { Config } from "../../config/config.ts";
+import { type BaseArgs, findBase, placesOf, readConfig } from "../../config/locations.ts";
+import { nearestWord } from "../../config/problems.ts";
+import { heldText } from "../../daemon/operator-clear.ts";
+import type { Terminal } from "../../doors/terminal.ts";
+import { openLabConnections, openLabHosts } from "../../hosts/wiring.ts";
+import { openSpRunnerApi } from "../../runner/sp-runner.ts";
+import { openFactoryApi } from "../../server/factory-side.ts";
+import { isFactoryRunning, type StoreReader } from "../../store/store.ts";
+import { type Instance, instanceName } from "../../words/domain.ts";
+import { FactoryError } from "../../words/failure.ts";
+import { usageError } from "../command-line.ts";
+import { openForReading } from "../database.ts";
 import { type Asked, describe } from "./open-instance.ts";
-import { openQuestions } from "./setup/questions.ts";
-import { programOf, type ThisProcess } from "./this-process.ts";
-
-type Words = Parameters<WordWriter["leave"]>[0];
-
-const answerWithinMs = 30_000;
-const askAgainMs = 100;
+import { openQuestions } from "../setup/questions.ts";
+import { programOf, type ThisProcess } from "../this-process.ts";
+import { steer } from "./steer.ts";
 
 export interface ClearArgs extends BaseArgs {
   testbed?: string;
@@ -37,7 +32,7 @@ export interface ClearArgs extends BaseArgs {
 export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<number> {
   if (args.testbed === undefined) throw usageError("clear needs a testbed");
   here.setUmask(0o077);
-  const { clock, files, http } = here;
+  const { files, http } = here;
   const program = await programOf(here);
   const base = findBase(args, program.surroundings);
   const config = readConfig(base, program.surroundings);
@@ -64,14 +59,7 @@ export async function clearTestbed(here: ThisProcess, args: ClearArgs): Promise<
       }
     }
     const { testbed, because = "" } = args;
-    const words = open.map(({ seq }) => ({ testbed, seq, because }));
-    const takeStore = (): Store => openOwnStore(base.database, places.workDirectory, clock);
-    return await say(
-      here,
-      base.database,
-      takeStore,
-      words.length > 0 ? words : [{ testbed, seq: 0, because }],
-    );
+    return await steer(here, args, { verb: "clear", testbed, because, seqs: open.map(({ seq }) => seq) });
   } finally {
     store?.close();
     await hosts.close();
@@ -136,58 +124,5 @@ async function isConfirmed(
     return await openQuestions(terminal, print).isWanted(`End this, and ${vouchOf(canTell)}?`, false);
   } finally {
     terminal.close();
-  }
-}
-
-/** Commits the words if no factory runs; else hands them to it and waits for its answers. */
-async function say(
-  { clock, print }: ThisProcess,
-  database: string,
-  takeStore: () => Store,
-  words: Words,
-): Promise<number> {
-  const lock = lockStore(database);
-  if (lock !== null) {
-    const store = takeStore();
-    try {
-      commit(store, words, print);
-    } finally {
-      store.close();
-      lock.release();
-    }
-    return 0;
-  }
-  const [{ testbed } = { testbed: "" }] = words;
-  const writer = openWordWriter(database);
-  try {
-    writer.leave(words);
-    const untilMs = clock.uptimeMs() + answerWithinMs;
-    while (clock.uptimeMs() < untilMs) {
-      const answers = writer.takeAnswers(testbed);
-      if (answers !== null) {
-        for (const { text } of answers) print(text);
-        return answers.every(({ isObeyed }) => isObeyed) ? 0 : 1;
-      }
-      await clock.sleep(askAgainMs);
-    }
-    print(`${testbed}: recorded; the factory acts on it as soon as it can`);
-    return 0;
-  } finally {
-    writer.close();
-  }
-}
-
-/** The next start acts on it. */
-function commit(store: Store, words: Words, print: (line: string) => void): void {
-  for (const { testbed, seq, because } of words) {
-    store.setHealth(testbed, null);
-    const name = instanceName({ testbed, seq });
-    const instance = store.open().find((each) => instanceName(each) === name);
-    if (seq === 0) print(`${testbed} can take the next job`);
-    else if (instance === undefined) print(`${name} has already ended`);
-    else {
-      if (!instance.isCleared) store.advance(instance, clearedBy(instance, because));
-      print(`${name}: recorded; no factory is running: when one starts, ${whatFollows}`);
-    }
   }
 }

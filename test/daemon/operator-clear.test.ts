@@ -1,37 +1,38 @@
-/** An operator's word as the loop takes it up, and when it is believed: a real store, a server and a minder that say what a test wants. */
+/** An operator's word as an act, and when it is believed: a real store, a server and a minder that say what a test wants. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Answer } from "../../lib/server/call.ts";
 import { apply } from "../../lib/daemon/apply.ts";
-import { takeWords } from "../../lib/daemon/operator-word.ts";
+import { actSchema, type ActAnswer } from "../../lib/control/act.ts";
+import { clear } from "../../lib/daemon/operator-clear.ts";
 import type { EndingInstance, Instance } from "../../lib/words/domain.ts";
 import type { Worker } from "../../lib/server/factory-side.ts";
 import type { Log } from "../../lib/words/logger.ts";
 import type { StopResult } from "../../lib/hosts/minder/minder-answer.ts";
 import { workerView } from "../../lib/policy/server-view.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
-import { openWordWriter, type WordWriter } from "../../lib/store/operator-words.ts";
 import { configOf, instanceOf, workerOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 import { openMemory, type Factory } from "../../lib/daemon/memory.ts";
 import { strike, rest, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const word = { testbed: "a", seq: 7, because: "it burnt down" };
+/** The word of ann about instances of the testbed `a`. */
+const say = (factory: Factory, seqs = [7]): ActAnswer | null => {
+  const act = actSchema.parse({ verb: "clear", testbed: "a", seqs, because: "it burnt down" });
+  return clear(factory, { ...act, testbed: "a", who: "ann" }, true);
+};
 
 let directory: string;
 let store: Store;
-let writer: WordWriter;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "words-"));
   const path = join(directory, "data.sqlite3");
   store = openStore({ path, nowMs: 0, directoryOf: () => directory });
-  writer = openWordWriter(path);
 });
 afterEach(() => {
-  writer.close();
   store.close();
   rmSync(directory, { recursive: true, force: true });
 });
@@ -65,65 +66,57 @@ function open(over: Said, worker = workerOf()) {
   return { factory, said, instance: (): Instance | undefined => store.open()[0] };
 }
 
-test("takeWords() does not touch an instance whose worker is held, and says so", () => {
+test("clear() does not touch an instance whose worker is held, and says so", () => {
   const { factory, instance } = open({ phase: "running" }, workerOf({ hold: true }));
-  writer.leave([word]);
-  // Said again.
-  writer.leave([word]);
-  takeWords(factory);
+  expect(say(factory)).toMatchObject({ isDone: false });
   expect(instance()).toMatchObject({ phase: "running", place: { way: "local" }, endReason: null });
-  expect(writer.takeAnswers("a")).toMatchObject([{ isObeyed: false }]);
+  expect(store.journal({ most: 9 })).toEqual([]);
 });
 
-test("takeWords() waits for the first list, and for what is under way on the testbed", () => {
+test("clear() waits for the first list, and for what is under way on the testbed", () => {
   const { factory, instance } = open({ phase: "running" });
   const { list } = factory.known.server;
-  writer.leave([word]);
   factory.known.server.list = null;
-  takeWords(factory);
-  expect([instance()?.phase, writer.takeAnswers("a")]).toEqual(["running", null]);
+  expect([say(factory), instance()?.phase]).toEqual([null, "running"]);
   factory.known.server.list = list;
   factory.known.busy.add("testbed a");
-  takeWords(factory);
-  expect([instance()?.phase, writer.takeAnswers("a")]).toEqual(["running", null]);
+  expect([say(factory), instance()?.phase]).toEqual([null, "running"]);
   factory.known.busy.clear();
   factory.known.retryAtMs.set("testbed a", Number.POSITIVE_INFINITY);
-  takeWords(factory);
+  expect(say(factory)).toMatchObject({ isDone: true });
   expect([instance()?.phase, factory.known.retryAtMs.size]).toEqual(["destroying", 0]);
-  expect(writer.takeAnswers("a")).toMatchObject([{ isObeyed: true }]);
+  // What it knows is what was committed.
+  expect(factory.known.instances.get("a/7")?.row).toMatchObject({ phase: "destroying", isCleared: true });
+  const [{ entry } = { entry: null }] = store.journal({ most: 9 });
+  expect(entry).toMatchObject({ verb: "clear", testbed: "a", who: "ann", note: "it burnt down" });
 });
 
-test("takeWords() ends the instance that was named and no other one", () => {
+test("clear() ends the instance that was named and no other one", () => {
   const { factory, instance } = open({ phase: "running" });
-  writer.leave([{ ...word, seq: 6 }]);
-  takeWords(factory);
+  expect(say(factory, [6])).toEqual({ isDone: true, lines: ["a/6 has already ended"] });
   expect(instance()?.phase).toBe("running");
-  expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a/6 has already ended" }]);
 });
 
-test("takeWords() makes a stranger of the worker that an open request may still bring", () => {
+test("clear() makes a stranger of the worker that an open request may still bring", () => {
   const { factory } = open({ phase: "creating", worker: null });
-  writer.leave([word]);
-  takeWords(factory);
+  say(factory);
   expect(factory.known.server.lastSettledMs).toBe(factory.clock.uptimeMs());
 });
 
-test("takeWords() ends strikes and a rest of a testbed without an instance", () => {
+test("clear() ends strikes and a rest of a testbed without an instance", () => {
   const { factory } = open({ testbed: "b" });
   strike(factory, "a", "it fell");
   rest(factory, "a", "no worker", "job waits");
-  writer.leave([{ ...word, seq: 0 }]);
-  takeWords(factory);
+  expect(say(factory, [])).toEqual({ isDone: true, lines: ["a can take the next job"] });
   expect(testbedMemory(factory.known, "a")).toMatchObject({ health: null, rest: null });
-  expect(writer.takeAnswers("a")).toEqual([{ isObeyed: true, text: "a can take the next job" }]);
+  expect(store.health().size).toBe(0);
 });
 
 test("stop() believes an operator after two looks that failed, and informs the job's owner first", async () => {
   const { factory, said, instance } = open({ phase: "starting" });
   const attempt = async (): Promise<string> =>
     (await apply(factory, { kind: "stop", instance: instance() as EndingInstance })).kind;
-  writer.leave([word]);
-  takeWords(factory);
+  say(factory);
   // A server that does not answer says nothing of the host.
   said.worker = { ok: false, refusal: "no answer", status: null, message: "connection refused" };
   factory.known.failures.set("testbed a", { count: 9, message: null });

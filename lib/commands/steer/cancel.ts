@@ -1,0 +1,64 @@
+/** The verb `cancel TESTBED`: the server cancels a job for its owner alone, so that it needs that user's token. */
+import { resolve } from "node:path";
+import { type BaseArgs, findBase, readConfigWithoutToken } from "../../config/locations.ts";
+import { openFactoryClient } from "../../control/client.ts";
+import { controlSocketOf } from "../../control/socket-path.ts";
+import { openCustomerApi } from "../../devserver/customer.ts";
+import { FactoryError } from "../../words/failure.ts";
+import { Secret } from "../../words/secret.ts";
+import { usageError } from "../command-line.ts";
+import { openForReading } from "../database.ts";
+import { lookAround, type ThisProcess } from "../this-process.ts";
+import { actArgs, askToAct } from "./steer.ts";
+
+export interface CancelArgs extends BaseArgs {
+  testbed?: string;
+  "token-file"?: string;
+  note?: string;
+}
+
+export async function cancelJob(here: ThisProcess, args: CancelArgs): Promise<number> {
+  const { testbed, "token-file": tokenFile } = args;
+  if (testbed === undefined) throw usageError("cancel needs a testbed");
+  const surroundings = await lookAround(here);
+  const base = findBase(args, surroundings);
+  const job = await jobOn(here, base.database, testbed);
+  if (job === null) {
+    here.print(`${testbed} has no job`);
+    return 1;
+  }
+  if (tokenFile === undefined) {
+    here.print(
+      `${testbed}: job ${job} runs on: the server lets only the user who submitted a job cancel it, and no factory`,
+    );
+    here.print(`  with that user's token: cancel ${testbed} --token-file FILE`);
+    here.print(`  without: clear ${testbed} --because TEXT, which ends it as failed by the lab`);
+    return 1;
+  }
+  const { general } = readConfigWithoutToken(base, surroundings);
+  const text = await here.files.readText(resolve(surroundings.workingDirectory, tokenFile));
+  if (text === null) throw new FactoryError(`Cannot read ${tokenFile}: there is no such file`);
+  const token = new Secret(text.trim());
+  const api = openCustomerApi({ http: here.http, baseurl: general.baseurl, token });
+  const noted = await askToAct(here, args, { verb: "cancel", testbed, ...actArgs(args) });
+  for (const line of noted.lines) here.print(line);
+  if (!noted.isDone) return 1;
+  const asked = await api.cancel(job);
+  here.print(
+    asked.ok
+      ? `${testbed}: the server cancels job ${job}; what runs of it is ended in a moment`
+      : `${testbed}: the server does not cancel job ${job}: ${asked.message}`,
+  );
+  return asked.ok ? 0 : 1;
+}
+
+/** By the running factory's word, else by its files. */
+async function jobOn(here: ThisProcess, database: string, testbed: string): Promise<string | null> {
+  const client = openFactoryClient({ http: here.http, path: controlSocketOf(database) });
+  const status = await client.status();
+  if (status.ok) return status.value.testbeds.find((each) => each.testbed === testbed)?.job?.id ?? null;
+  const store = await openForReading(database, here.files);
+  const open = store?.open().find((each) => each.testbed === testbed);
+  store?.close();
+  return open?.job ?? null;
+}
