@@ -11,7 +11,8 @@ import { updateWorker } from "../policy/server-view.ts";
 import { describeEnd } from "./end-log-line.ts";
 import { markElsewhere, markUnreached, reachAnew } from "./far-hosts.ts";
 import { takeCheck } from "./server-findings.ts";
-import { blame, isAtFault, isOutdated, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
+import { blame, judge, praise } from "./blame.ts";
+import { isAtFault, lookAtHost, recordAlone, recordRefusal } from "./isolation.ts";
 import { finish } from "./job-entry.ts";
 import { done, failed, type Learnt, type Outcome, waiting } from "./outcome.ts";
 import { disarm } from "./prepare.ts";
@@ -21,7 +22,7 @@ import { limits } from "../policy/times-and-limits.ts";
 import { advance, setView, isTaken, memoryOf } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
 import { sectionOf } from "./reconfigure.ts";
-import { strike, rest, clearStrikes, testbedMemory } from "./testbed-memory.ts";
+import { rest } from "./testbed-memory.ts";
 
 type Needs = Pick<
   Factory,
@@ -175,12 +176,13 @@ async function endUnready(factory: Needs, instance: Instance, reason: string): P
   // that cannot take it either, it would be lost time.
   if (instance.place.way !== "ssh" || testbed === undefined) await lookAtHost(factory);
   else await reachAnew(factory, testbed);
-  const isFromBefore = isOutdated(factory, instance);
-  const ended = await end(factory, instance, { cause: "preflight failed", detail: reason });
-  // Where a worker is there already, deciding the end strikes.
-  const isExcused = isFromBefore || isAtFault(factory, instance.testbed);
-  if (ended.kind === "done" && instance.phase === "preparing" && !isExcused)
-    strike(factory, instance.testbed, reason);
+  const why: End = { cause: "preflight failed", detail: reason };
+  // Where a worker is there already, deciding the end blames.
+  if (instance.phase !== "preparing") return await end(factory, instance, why);
+  const { section } = memoryOf(factory.known, instance);
+  const ended = await end(factory, instance, why);
+  // The record has gone with the instance.
+  if (ended.kind === "done" && section === null) judge(factory, instance, why);
   return ended;
 }
 
@@ -202,11 +204,9 @@ async function beginEnd(
   // It vanished before its agent was online, or was recycled before there was an agent.
   const isFruitless = !isRust(instance) && !instance.isOnline && (isWorkerGone || instance.wentAt === null);
   // What another program began says nothing of the testbed.
-  if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, instance, endText(why));
-  else if (isJobDone) {
-    clearStrikes(factory, testbed, "a job was done");
-    testbedMemory(known, testbed).rest = null;
-  } else if (!isLabsFault && isFruitless) {
+  if (isLabsFault && !isAtWork && !isRust(instance)) await blame(factory, instance, why);
+  else if (isJobDone) praise(factory, instance);
+  else if (!isLabsFault && isFruitless) {
     // Else a server that forgets its workers, or recycles them at once, would drain the queue.
     rest(factory, testbed, endText(why), isWorkerGone ? "job waits" : "job is gone");
   }

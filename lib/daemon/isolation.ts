@@ -13,8 +13,7 @@ import { showTroubles } from "./trouble.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { memoryOf } from "./instance-memory.ts";
 import type { Factory } from "./memory.ts";
-import { sectionOf } from "./reconfigure.ts";
-import { strike, nextSeq, testbedMemory } from "./testbed-memory.ts";
+import { nextSeq, testbedMemory } from "./testbed-memory.ts";
 
 type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "store">;
 
@@ -129,17 +128,6 @@ export function whyUnusable(
     agentFaults[agent] ??
     null
   );
-}
-
-/**
- * The lab failed on a testbed: a strike, unless its host, its agent or its service is at fault, which is shown for as long as
- * it lasts.
- */
-export async function blame(factory: Needs, instance: Instance, reason: string): Promise<void> {
-  const testbed = sectionOf(factory, instance);
-  if (testbed !== undefined && isHere(testbed)) await lookAtHost(factory);
-  if (!isOutdated(factory, instance) && !isAtFault(factory, instance.testbed))
-    strike(factory, instance.testbed, reason);
 }
 
 /** Whether it was begun by another section than its testbed has today: what it failed on says nothing of that. */

@@ -9,6 +9,7 @@ import type { FactoryApi, Worker } from "../server/factory-side.ts";
 import type { Hosts } from "../hosts/host.ts";
 import { inThisBoot } from "../words/intent.ts";
 import { fieldsOf, type Log, logAbout } from "../words/logger.ts";
+import { type LabHealth, noFailures } from "../policy/health.ts";
 import type { HostFaults, Lookup, Observation, PendingLease } from "../policy/observation.ts";
 import { type KnownServer, newServerView } from "../policy/server-view.ts";
 import type { SpRunnerApi } from "../runner/sp-runner.ts";
@@ -38,6 +39,8 @@ export class Memory {
   testbeds = new Map<string, TestbedMemory>();
   server: KnownServer = newServerView();
   leases: PendingLease[] = [];
+  /** What failed lately, and what several testbeds suffer from. */
+  labHealth: LabHealth = noFailures;
   /** About config.toml, for people: a mistake in it, or what of it is not in use yet. */
   remarks: string[] = [];
   pastJobs = new PastJobs();

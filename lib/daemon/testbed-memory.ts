@@ -2,6 +2,7 @@
 import type { Clock } from "../doors/clock.ts";
 import type { Reached } from "../hosts/host.ts";
 import type { Minder } from "../hosts/minder/minder.ts";
+import { waitAfterMs } from "../policy/health.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import type { Check } from "../policy/observation.ts";
 import type { Store } from "../store/store.ts";
@@ -74,15 +75,35 @@ interface Judging {
 export function strike({ known, store, clock, log }: Judging, testbed: string, reason: string): void {
   const record = testbedMemory(known, testbed);
   const strikes = (record.health?.strikes ?? 0) + 1;
-  const waitMs = Math.min(limits.strikeMs * 2 ** (strikes - 1), limits.longestRestMs);
+  const waitMs = waitAfterMs(strikes);
   const retryAt = { bootId: clock.bootId, uptimeMs: clock.uptimeMs() + waitMs };
   const health = { strikes, retryAt, reason };
   const is = strikes < limits.quarantineStrikes ? "strike" : "quarantined";
   store.setHealth(testbed, health, notedNow({ clock }, [{ what: "health", testbed, is, reason }]));
   record.health = health;
+  // Its own check is run before the next job is asked for, not only once that is leased.
+  record.check = null;
   const why =
     strikes < limits.quarantineStrikes ? reason : `quarantined after ${strikes} failures in a row: ${reason}`;
   log.warn(`no job for this testbed for ${waitMs / 1000} s: ${why}`, { testbed });
+}
+
+/** It was not the testbed's fault; `reason` says whose it was. */
+export function takeBackStrike(
+  { known, store, clock }: Omit<Judging, "log">,
+  testbed: string,
+  reason: string,
+): void {
+  const record = testbedMemory(known, testbed);
+  const strikes = (record.health?.strikes ?? 0) - 1;
+  if (record.health === null || strikes < 1) return clearStrikes({ known, store, clock }, testbed, reason);
+  const health = { ...record.health, strikes, retryAt: { bootId: clock.bootId, uptimeMs: clock.uptimeMs() } };
+  store.setHealth(
+    testbed,
+    health,
+    notedNow({ clock }, [{ what: "health", testbed, is: "strike taken back", reason }]),
+  );
+  record.health = health;
 }
 
 /** `reason`: why its failures no longer count, for people. */

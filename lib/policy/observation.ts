@@ -40,6 +40,8 @@ export interface ServerView {
   retryAtMs: number;
   /** Since when it has answered without a break; null while it does not. */
   answeringSinceMs: number | null;
+  /** When it came back, the last time that it was away; null: it was never away in this run. */
+  backSinceMs: number | null;
   /** Since when it has not; null while it does, and before it was asked. */
   silentSinceMs: number | null;
   leaseDueMs: number;

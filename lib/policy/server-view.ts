@@ -29,6 +29,7 @@ export function newServerView(): KnownServer {
     retryAtMs: Number.NEGATIVE_INFINITY,
     answeringSinceMs: null,
     silentSinceMs: null,
+    backSinceMs: null,
     leaseDueMs: Number.NEGATIVE_INFINITY,
     lastPingMs: Number.NEGATIVE_INFINITY,
     isTokenRefused: false,
@@ -111,6 +112,7 @@ export function isOutage(answer: Answer<unknown>): boolean {
 
 export function recordAnswer(server: KnownServer, nowMs: number): void {
   server.answeringSinceMs ??= nowMs;
+  if (server.silentSinceMs !== null) server.backSinceMs = nowMs;
   server.silentSinceMs = null;
   server.failuresInARow = 0;
   server.retryAtMs = Number.NEGATIVE_INFINITY;

@@ -94,12 +94,20 @@ export const limits = {
   boardRecoveryMs: 2 * minute,
 
   // Failures
-  /** After a failure of the lab, a testbed takes no job for this long, doubled at each failure in a row, */
+  /** After a failure of the lab, a testbed takes no job for this long, doubled at the next failure in a row. */
   strikeMs: 10 * second,
-  /** up to this. */
-  longestRestMs: 10 * minute,
-  /** This many failures in a row are called a quarantine. */
+  /** This many failures in a row are a quarantine. */
   quarantineStrikes: 3,
+  /** A quarantined testbed is tried again after this long, doubled at each failure, */
+  quarantineMs: minute,
+  /** up to this: a board that nobody repairs takes a job an hour. */
+  longestQuarantineMs: hour,
+  /** Testbeds that fail for one cause within this may fail by what they share: longer than a job's start takes on the next one. */
+  sharedMs: 2 * minute,
+  /** A failure this soon after the server came back may still be its absence's: agents, too, wait before they ask again. */
+  serverBackMs: minute,
+  /** No other wait after failures is longer. */
+  longestRestMs: 10 * minute,
   /** If a job goes away before its agent is online, the next is asked for after this long, doubled each time. */
   restMs: second,
   /** A failed action is tried again after this long, doubled each time, */

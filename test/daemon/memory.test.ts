@@ -36,8 +36,8 @@ test("strike() commits the last reason alone, however many there were before, an
   expect(lines).toEqual([
     "no job for this testbed for 10 s: one",
     "no job for this testbed for 20 s: two",
-    "no job for this testbed for 40 s: quarantined after 3 failures in a row: three",
-    "no job for this testbed for 80 s: quarantined after 4 failures in a row: four",
+    "no job for this testbed for 60 s: quarantined after 3 failures in a row: three",
+    "no job for this testbed for 120 s: quarantined after 4 failures in a row: four",
   ]);
 });
 

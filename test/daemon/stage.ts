@@ -215,7 +215,7 @@ export function openStage({
     store,
     api,
     hosts,
-    openRunner: () => undefined,
+    openRunner: () => ({ health: () => Promise.resolve(ok({ status: "healthy" })) }),
     clock,
     random: { bytes: (count: number) => new Uint8Array(count).fill(7), fraction: () => 0.5 },
     files: { list: () => Promise.resolve([]), watch: () => ({ close: () => undefined }) },
