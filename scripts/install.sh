@@ -255,6 +255,8 @@ case $? in
 0) ;;
 126) die "cannot run a program in $prefix" 'It may be mounted noexec: --prefix names another place' ;;
 *)
+  # The loader of musl has a line for each symbol.
+  said=$(say "$said" | sed 1q)
   case $target in
   *-musl) die "the executable does not start: $said" 'It needs the C++ library: apk add libstdc++ libgcc' ;;
   *) die "the executable does not start: $said" "It is for $target" ;;

@@ -64,8 +64,11 @@ export async function runSelfTest(
   }
   const lines = ran.stderr.trim().split("\n");
   // Bun shows an uncaught error after the source lines around it.
-  const said = (lines.find((line) => /^(?:\w*Error|error): /.test(line)) ?? lines[0] ?? "").slice(0, 500);
-  if (ran.exitCode === 127) return fail(`it does not start: ${said}`, libraries);
+  const thrown = lines.find((line) => /^(?:\w*Error|error): /.test(line));
+  if (ran.exitCode === 127) return fail(`it does not start: ${lines[0]?.slice(0, 500)}`, libraries);
+  // Of a configuration, the second line is its first problem.
+  const firstTwo = lines.slice(0, 2).map((line) => line.trim());
+  const said = (thrown ?? firstTwo.join("; ")).slice(0, 500);
   const why = `its self-test ended with ${ran.exitCode}${said === "" ? "" : `: ${said}`}`;
   return fail(why, "The running version goes on");
 }

@@ -37,6 +37,7 @@ const needs = {
   fish: programs("fish", "fish"),
   ksh93: programs("ksh93u+m", "ksh93"),
   man: programs("man-db groff-base", "man", "groff"),
+  musl: programs("musl", "ld-musl-config"),
   openssl: programs("openssl", "openssl"),
   promtool: programs("prometheus", "promtool"),
   ps: programs("procps", "ps"),

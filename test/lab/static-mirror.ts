@@ -10,6 +10,8 @@ export type MirrorFault =
   | { kind: "cut"; afterBytes: number }
   /** Nothing more comes after this many bytes. */
   | { kind: "silent"; afterBytes: number }
+  /** So many bytes at a time. */
+  | { kind: "slow"; bytesEach: number; everyMs: number }
   /** It never ends, and has no length. */
   | { kind: "endless" }
   /** It is shorter or longer than the file. */
@@ -88,6 +90,13 @@ async function answer(
     return;
   }
   response.writeHead(status, { ...range, "content-length": body.byteLength });
+  if (fault?.kind === "slow") {
+    for (let at = 0; at < body.byteLength; at += fault.bytesEach) {
+      response.write(body.subarray(at, at + fault.bytesEach));
+      await Bun.sleep(fault.everyMs);
+    }
+    return void response.end();
+  }
   if (fault?.kind !== "cut" && fault?.kind !== "silent") return void response.end(body);
   // In pieces, as from a network: a client may lose the piece before the break.
   for (let at = 0; at < fault.afterBytes; at += 100_000) {

@@ -94,8 +94,8 @@ const broken: [what: string, content: string, why: string][] = [
   ["is another product", saying("1.1.0", { product: "bun" }), "it is bun 1.1.0"],
   [
     "refuses the configuration",
-    "#!/bin/sh\necho 'Cannot use config.toml' >&2; exit 2\n",
-    "Cannot use config.toml",
+    "#!/bin/sh\nprintf 'Cannot use config.toml: 1 problem\\n  general: it is gone\\n' >&2; exit 2\n",
+    "Cannot use config.toml: 1 problem; general: it is gone",
   ],
   [
     "throws",
