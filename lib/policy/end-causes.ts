@@ -6,7 +6,7 @@ import type { End, EndCause } from "../words/end-cause.ts";
 export type LeaseThen =
   /** Another testbed may take it. */
   | "passed on"
-  /** The same testbed may take it, too, with the next instance. */
+  /** Another testbed may take it, or the same one with its next instance. */
   | "passed on, also here"
   /** It stays with this factory until the server forgets the lease, and its testbed rests as long. */
   | "lapses"

@@ -26,7 +26,7 @@ export function passedTimeout(
     return { cause: "job too long", detail: `${jobTimeoutMs / 1000} s` };
   }
   const silentAtMs = silentAt(instance, look, seen);
-  // Only a look from after it proves that nothing was printed meanwhile.
+  // Only a later look proves that nothing was printed until then.
   if (silenceTimeoutMs !== null && silentAtMs !== null && look.atMs >= silentAtMs) {
     const silentMs = silenceTimeoutMs + look.atMs - silentAtMs;
     const detail = `${Math.floor(silentMs / 1000)} s (silence_timeout is ${silenceTimeoutMs / 1000} s)`;

@@ -79,7 +79,7 @@ function giveLeases(
     const isWanted = seen.mode !== "drain" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
     const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
     if (testbed === undefined) {
-      // The job is kept for us all the same: what failed may go better in a moment, for example a write to the database.
+      // The server keeps the job for us anyway, and what failed may soon succeed, for example a write to the database.
       if (!isWanted || !soon.some((each) => canServe(each, lease, seen.config))) lapsing.push(lease);
       continue;
     }

@@ -13,7 +13,7 @@ export interface KnownServer extends ServerView {
   missingSinceMs: Map<string, number>;
   recordedMs: Map<string, number>;
   firstListedMs: Map<string, number>;
-  /** The factory's workers are born held: a job bound to one would run all the same. */
+  /** The server creates this factory's workers held; a job bound to one would run anyway. */
   areWorkersBornHeld: boolean;
   failuresInARow: number;
 }

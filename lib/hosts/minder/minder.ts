@@ -47,14 +47,14 @@ export interface Minder {
   arm(spec: ArmSpec): Promise<ArmResult>;
   go(spec: GoSpec): Promise<GoResult>;
   /**
-   * One view for each directory, in order. Cheap: one process looks at all of them. `nameless`: those whose job's name is
-   * wanted, too, which costs processes.
+   * One view for each directory, in order. Cheap: one process looks at all of them. `nameless`: the job's
+   * name is also wanted for these, which costs processes.
    */
   look(directories: string[], nameless?: ReadonlySet<string>): Promise<MinderView[]>;
   /**
    * Ends the whole instance: TERM, `graceMs`, KILL. If its agent was never started, it also removes the directory. With
    * `cookie`, here and below, a directory of another instance is not touched. `isVouched`: an operator vouches that nothing is
-   * left running. That decides where we cannot look; processes that we see alive are ended all the same.
+   * left running. That decides what we cannot see; processes that we see alive are ended anyway.
    */
   stop(
     directory: string,

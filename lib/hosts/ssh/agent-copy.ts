@@ -32,7 +32,7 @@ sum_of() {
   sha256sum "$1" 2>/dev/null || shasum -a 256 "$1" 2>/dev/null || digest -a sha256 "$1" 2>/dev/null ||
     openssl dgst -r -sha256 "$1"
 }
-# is_used VERSION WORK: an instance that is not over has it as bmat. What only root can read counts, too.
+# is_used VERSION WORK: an open instance has it as bmat. A directory that only root can read counts as using it.
 is_used() {
   for bin in "$2"/*/opt/bin; do
     [ -d "$bin" ] || continue

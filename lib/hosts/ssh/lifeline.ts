@@ -142,7 +142,7 @@ export function openLine({ clock, random, pace, begin, explain }: LineOptions): 
   async function lose(on: Session, said: string, settleReady: (why: string) => void): Promise<void> {
     on.isOver = true;
     on.nudge.abort();
-    // Only then the next one: the connection of a line that was begun meanwhile would be taken for this one's.
+    // Open the next line only after this: its connection would be taken for this one's.
     const reason = await explain(said);
     session = null;
     settleReady(reason);

@@ -84,7 +84,8 @@ own_place() {
   esac
 }
 
-# add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp, o /opt/buildomat. Its other names on this host, by bind mounts, too.
+# add_place KIND PATH: c is covered, h shows all but $hidden_name, t is /tmp, o /opt/buildomat. Also its other names on this host,
+# by bind mounts.
 add_place() {
   # A place that does not exist or is closed to this user needs no cover.
   cd -P "$2/" 2>/dev/null || return 0

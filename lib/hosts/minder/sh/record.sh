@@ -70,8 +70,8 @@ is_unstarted() {
 }
 
 # settle_unstarted: a power cut can leave any record empty. An instance without a go signal, whose lock nobody holds and of
-# which nothing runs, was never started. A record that can be read, of processes that cannot be seen from here, stands; and while the
-# first records are being written there is no other one yet.
+# which nothing runs, was never started. A record that can be read counts even if its processes cannot be seen from here. While
+# the first records are being written, no other record exists yet.
 settle_unstarted() {
   [ "$went" = no ] && { [ -e "$directory/minder/armed" ] || [ -s "$directory/minder/identity.json" ]; } || return 0
   [ "$first_life" = dead ] || { [ "$first_life" = unknown ] && [ -z "$first_cookie" ]; } || return 0

@@ -1,7 +1,7 @@
 # stop: ends everything of an instance, and proves it gone.
 
 # stop DIRECTORY LOCKS GRACE_MS COOKIE [vouched]: with "vouched", an operator vouches that nothing is left running. That decides
-# what is unknown; processes that are seen alive are ended all the same.
+# what is unknown; processes that are seen alive are ended anyway.
 stop() {
   directory=$1 locks=$2 grace=$3 word=${5:-}
   know_host
@@ -28,7 +28,7 @@ stop() {
     pause
   done
   if [ "$word" = vouched ]; then
-    # It outlives this call: what tidies and removes the directory believes it, too.
+    # It outlives this call, so that `tidy` and `remove` believe it too.
     [ ! -d "$directory/minder" ] || printf '' >"$directory/minder/vouched"
     [ "$first_life" != unknown ] || first_life=dead
     [ "$minder_life" != unknown ] || minder_life=dead

@@ -4,7 +4,7 @@ verb=$1 nonce=$2
 shift 2
 case $verb in
 mind | first | try)
-  # Not called from outside: the cookie, where there is one, stands where verbs have their mark.
+  # These are not called from outside. They get the cookie, if any, in place of the mark.
   "$verb" "$nonce" "$@"
   exit
   ;;
