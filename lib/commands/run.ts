@@ -24,6 +24,7 @@ import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
 import { startUpdates } from "./own-updater.ts";
 import { writeSchema } from "./schema.ts";
+import { startOwnNotifier } from "./notify.ts";
 import { openOwnWeb } from "./own-web.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
@@ -41,8 +42,9 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   const base = findBase(args, surroundings);
   const config = readConfig(base, surroundings);
   const { database } = base;
-  const secretsOf = ({ token, general }: Config): Secret[] => [
+  const secretsOf = ({ token, general, notify }: Config): Secret[] => [
     token,
+    ...[notify.webhook, notify.secret].filter((secret) => secret !== null),
     ...proxySecrets(general.agentEnvironment),
   ];
   const secrets = [...proxySecrets(passedEnvironment(surroundings)), ...secretsOf(config)];
@@ -115,6 +117,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       },
       die,
     });
+  let inUse = config;
   let updates = Promise.resolve(openUpdates(config));
   const { reload, watch } = openReload({
     ...here,
@@ -126,6 +129,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     secretsOf,
     read: () => readConfig(base, surroundings),
     use: (of, before) => {
+      inUse = of;
       daemon.reconfigure(partsOf(of));
       warnOfIdle(of, log);
       if (JSON.stringify(of.update) === JSON.stringify(before.update)) return;
@@ -157,6 +161,12 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       isTurning: () => clock.uptimeMs() - known.turnedMs < longestTurnMs,
     },
   });
+  const notifier = startOwnNotifier(here, {
+    log,
+    store,
+    notify: () => inUse.notify,
+    snapshot: () => daemon.snapshot(database),
+  });
   void writeSchema(here.files, base.config, "if it is another version's").catch(() => undefined);
   here.on("SIGHUP", () => void reload("SIGHUP").catch(die));
   const ended = new AbortController();
@@ -179,6 +189,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   noteFactory(isDrained ? "drained" : "stopped", [left]);
   control.close();
   web.close();
+  await notifier.stop();
   ended.abort();
   await watching;
   await (await updates).stop();

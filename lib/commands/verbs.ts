@@ -151,6 +151,15 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: jsonArgs,
     run: async (here, args) => await (await import("./self-test.ts")).testItself(here, args),
   },
+  notify: {
+    description: "Send a test to those whom [notify] names",
+    args: { act: { type: "positional", description: "test" }, ...baseArgs },
+    examples: [
+      ["notify test", "shows whether they were reached"],
+      ["notify test -f config.toml", "uses this file"],
+    ],
+    run: async (here, args) => await (await import("./notify.ts")).notifyVerb(here, args),
+  },
   complete: {
     description: "Print the script with which a shell completes verbs, flags and testbeds: bash, zsh or fish",
     takesRest: true,

@@ -50,6 +50,7 @@ const migrations = [
    CREATE INDEX factory_journal_testbed ON factory_journal (testbed_name);
    CREATE INDEX factory_journal_at ON factory_journal (at_ms);
    CREATE INDEX factory_journal_job ON factory_journal (job) WHERE job IS NOT NULL;`,
+  "CREATE TABLE factory_told (name TEXT PRIMARY KEY) STRICT;",
 ];
 
 /** Whether a version that does not know this migration can still write the file. A unique index would refuse its rows. */

@@ -21,6 +21,7 @@ import { checked, columnsOf, insert, instanceOf } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { readIntents, writeIntent } from "./intents.ts";
 import { lastJobs, note, pruneJournal, readJournal } from "./journal.ts";
+import { readTold, writeTold } from "./told.ts";
 import { adoptRustRows, clearMarkedRows, type RustRows } from "./rust-rows.ts";
 
 export { isFactoryRunning, isPassing, lockStore } from "./file.ts";
@@ -60,6 +61,9 @@ export interface Store {
   setTrouble(testbed: string, trouble: Trouble | null): void;
   /** Commits all of them or none, with what the journal says of them. */
   setTroubles(troubles: ReadonlyMap<string, Trouble | null>, noted?: Noted[]): void;
+  /** Conditions that somebody was told of and that last. */
+  told(): Set<string>;
+  setTold(names: ReadonlySet<string>): void;
   /** The configuration that the last start read; null: not known. */
   configSummary(): ConfigSummary | null;
   setConfigSummary(summary: ConfigSummary): void;
@@ -263,6 +267,8 @@ function storeOn(database: Database): Store {
       commit(() => void (count = pruneEnded(database, beforeMs, most)));
       return count;
     },
+    told: () => readTold(database),
+    setTold: (names) => commit(() => writeTold(database, names)),
     configSummary: () => {
       if (!hasTable(database, "factory_reading")) return null;
       const row = database.query<{ reading: string }, []>("SELECT reading FROM factory_reading").get();

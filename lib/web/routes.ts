@@ -4,6 +4,8 @@ import { metricsText } from "../status/metrics.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import type { Tally } from "../status/tally.ts";
 import { version } from "../words/version.ts";
+import dashboard from "./grafana-dashboard.json" with { type: "json" };
+import alerts from "./prometheus-alerts.yml" with { type: "text" };
 
 export interface Shown {
   snapshot(): Snapshot;
@@ -21,6 +23,8 @@ const routes: Record<string, Route> = {
     body: metricsText(snapshot(), tally, version),
   }),
   "/status.json": ({ snapshot }) => json(200, snapshot()),
+  "/prometheus-alerts.yml": () => ({ status: 200, type: "text/yaml; charset=utf-8", body: alerts }),
+  "/grafana-dashboard.json": () => json(200, dashboard),
   "/healthz": (shown) => health(shown.snapshot(), shown.isTurning()),
 };
 

@@ -113,7 +113,7 @@ test("an update keeps the causes of ends, and an older version can still read th
   expect(causes()).toEqual(["agent killed", "agent killed", null]);
   // As a version before this one left it: it has no such column and the same version.
   raw.run("ALTER TABLE factory_instance DROP COLUMN end_cause; DROP TABLE factory_additions");
-  raw.run("DROP TABLE factory_intent; DROP TABLE factory_journal");
+  raw.run("DROP TABLE factory_intent; DROP TABLE factory_journal; DROP TABLE factory_told");
   expect(raw.query("SELECT version FROM factory_schema").get()).toEqual({ version: 6 });
   const reader = openStoreForReading(path);
   const expected = ["job done", "worker recycled", null];

@@ -38,7 +38,7 @@ export async function complete(words: string[], { around, print }: Asked): Promi
   const offers: Record<string, typeof names> = {
     testbed: names,
     instance: names,
-    act: offerEach(["get", "set", "unset"]),
+    act: offerEach(["get", "set", "unset", "test"]),
     what: offerEach(["install", "uninstall", "status"]),
     key: (offer) => {
       const testbeds = testbedNames(words, around).map((name) => `testbed.${name}`);
