@@ -23,7 +23,7 @@ const routes: Record<string, Route> = {
     body: metricsText(snapshot(), tally, version),
   }),
   "/status.json": ({ snapshot }) => json(200, snapshot()),
-  "/prometheus-alerts.yml": () => ({ status: 200, type: "text/yaml; charset=utf-8", body: alerts }),
+  "/prometheus-alerts.yml": () => ({ status: 200, type: "text/yaml; charset=utf-8", body: String(alerts) }),
   "/grafana-dashboard.json": () => json(200, dashboard),
   "/healthz": (shown) => health(shown.snapshot(), shown.isTurning()),
 };
