@@ -27,6 +27,12 @@ export function clientOf({ http }: Pick<LabDoors, "http">, { database }: Base): 
   return openFactoryClient({ http, path: controlSocketOf(database) });
 }
 
+/** Null: none is running, or it does not say. */
+export async function askFactory(doors: Pick<LabDoors, "http">, base: Base): Promise<Snapshot | null> {
+  const asked = await clientOf(doors, base).status();
+  return asked.ok ? parseSnapshot(asked.value) : null;
+}
+
 /** Throws a FactoryError if neither can be had. */
 export async function readSnapshot(
   doors: LabDoors,

@@ -35,12 +35,12 @@ import type { Survey } from "../../lib/hosts/ssh/survey.ts";
 import { triedThere } from "../../lib/hosts/ssh/judge-survey.ts";
 import { openStore, openStoreForReading } from "../../lib/store/store.ts";
 import { must } from "../lab/lab.ts";
+import { configOf, good, place, seen, targetId } from "./good-facts.ts";
 
 const clock = openClock();
 const random = openRandom();
 const http = openHttp({ clock });
 const processes = openProcesses({ clock });
-const targetId = "01M850P0K099E9F8GHWJ7VBZWM";
 
 interface Answer {
   exitCode: number;
@@ -406,7 +406,8 @@ test("runCheck() warns of boards that the running factory has not read, and of q
   );
   const quarantined = expect.stringMatching(/^warning testbed.bed-1: quarantined until .*: no power$/);
   const running = await it.check();
-  expect(faults(running)).toEqual([quarantined, ...unread]);
+  const none = "error testbeds: no testbed takes a job now";
+  expect(faults(running)).toEqual([quarantined, none, ...unread]);
   expect(running.findings.find(({ message }) => message.startsWith("quarantined"))?.hint).toContain(
     "clear bed-1 --because TEXT",
   );
@@ -586,81 +587,6 @@ test("the program's `check --json` prints one JSON document and exits with what 
 
 // What the facts mean.
 
-const place = (path: string, over: Partial<SeenPath> = {}): SeenPath => ({
-  path,
-  kind: "directory",
-  mode: 0o700,
-  uid: 1000,
-  isReadable: true,
-  isWritable: true,
-  isExecutable: true,
-  ...over,
-});
-const seen = <T>(value: T): { ok: true; value: T } => ({ ok: true, value });
-
-function configOf(general = "", testbed = "", target = `id = "${targetId}"`, url = "https://b.example") {
-  return parseConfig({
-    text: `[general]\nbaseurl = "${url}"\n${general}\n[factory]\ntoken = "abc"\n[testbed.bed-1]\nsp_type = "gimlet"\ntargets = ["t"]\n${testbed}\n[target.t]\n${target}\n`,
-    path: "/b/config.toml",
-    env: {},
-    home: "/home/lab",
-    user: "lab",
-    platform: "linux",
-    workingDirectory: "/",
-    systemdCredential: null,
-    readTokenFile: () => "",
-  });
-}
-
-const good: Facts = {
-  base: { directory: "/b", config: "/b/config.toml", database: "/b/data.sqlite3" },
-  config: configOf(),
-  platform: "linux",
-  uid: 1000,
-  agentServer: seen({ ok: true, exitCode: 0, stdout: "", stderr: "" }),
-  tokenFiles: seen([place("/b/config.toml", { kind: "file", mode: 0o600 })]),
-  ping: seen({
-    reply: {
-      ok: true,
-      status: 200,
-      headers: new Headers({ date: "Tue, 24 Nov 2026 00:00:00 GMT" }),
-      body: new TextEncoder().encode('{"ok":true}'),
-    },
-    wallMs: Date.UTC(2026, 10, 24),
-  }),
-  workers: seen({ ok: true, value: [] }),
-  configDirectory: seen(place("/b")),
-  databaseDirectory: seen(place("/b")),
-  database: seen(place("/b/data.sqlite3", { kind: "file", mode: 0o600 })),
-  databaseTrouble: seen(null),
-  reaches: seen(new Map()),
-  boardChecks: seen(new Map()),
-  workDirectory: seen(place("/b/work")),
-  lockDirectory: seen(place("/locks", { mode: 0o1777, uid: 0 })),
-  freeBytes: seen(1e12),
-  isFactoryRunning: seen(false),
-  troubles: seen(new Map()),
-  runningConfig: seen(null),
-  quarantines: seen(new Map()),
-  locks: seen({ ok: true, locks: [] }),
-  missingPrograms: seen({ ofJobs: [], ofIsolation: [] }),
-  probe: seen({
-    ok: true,
-    uid: 1000,
-    isolation: { kind: "possible" },
-    unshared: null,
-    unusable: null,
-    freeBytes: null,
-    agentFaults: [],
-  }),
-  agent: seen({
-    program: { kind: "external", argv: ["/a"], bmat: ["/a"] },
-    place: place("/a", { kind: "file" }),
-    run: { ok: true, exitCode: 0, stdout: "", stderr: "" },
-  }),
-  runners: seen({ searchPath: "/usr/bin", programs: [], configurations: [] }),
-};
-
 const worker = {
   id: "01W",
   private: "bed-1/1",
@@ -762,18 +688,6 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
       /^error testbeds: no testbed can take a job$/,
     ],
   ],
-  ...[
-    "in use elsewhere: bed-1/4 in /far/bed-1_4 on lab-3",
-    "sp-runner http://h says that its board is busy",
-  ].map((reason): (typeof verdicts)[number] => [
-    `a testbed elsewhere of which the running factory says: ${reason}`,
-    {
-      config: configOf("", 'host = "lab-3"'),
-      reaches: seen(new Map([["bed-1", { ok: true, remarks: [] }]])),
-      troubles: seen(new Map([["bed-1", reason]])),
-    },
-    [/^warning testbed.bed-1: the running factory says: /],
-  ]),
   [
     "a testbed that has moved to this host after the factory reported trouble with it",
     { troubles: seen(new Map([["bed-1", "no route"]])) },
@@ -785,7 +699,10 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
       isFactoryRunning: seen(true),
       runningConfig: seen({ ...summaryOf(configOf()), hash: "other", testbeds: [] }),
     },
-    [/^warning testbed.bed-1: the running factory has not read this section yet: it takes no jobs$/],
+    [
+      /^error testbeds: no testbed takes a job now$/,
+      /^warning testbed.bed-1: the running factory has not read this section yet: it takes no jobs$/,
+    ],
   ],
   [
     "boards that were changed and removed after the running factory read them",
@@ -824,6 +741,7 @@ const verdicts: [what: string, over: Partial<Facts>, said: (string | RegExp)[]][
     },
     [
       /^warning testbed.bed-1: quarantined until 2026-11-2\d \d\d:\d\d:\d\d after 4 failures in a row: no power$/,
+      /^error testbeds: no testbed takes a job now$/,
     ],
   ],
   [

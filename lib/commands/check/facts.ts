@@ -12,6 +12,7 @@ import type { Inspected } from "../../hosts/host.ts";
 import type { LocksResult, ProbeResult } from "../../hosts/minder/minder-answer.ts";
 import type { Quarantine } from "./database.ts";
 import type { SeenDirectory } from "../../hosts/work-directory.ts";
+import type { Snapshot } from "../../status/snapshot.ts";
 
 /** What was seen, or why it could not be. */
 export type Seen<T> = { ok: true; value: T } | { ok: false; reason: string };
@@ -59,6 +60,8 @@ export interface Facts {
   /** Where instance directories are, or will be. */
   freeBytes: Seen<number>;
   isFactoryRunning: Seen<boolean>;
+  /** What the running factory knows; null: none is running, or it does not say, for example an older version. */
+  live: Seen<Snapshot | null>;
   /** By testbed: why it takes no jobs, as the running factory said last. Empty if none is running. */
   troubles: Seen<Map<string, string>>;
   /** What the running factory has read of the configuration; null: none is running, or it did not say. */

@@ -9,6 +9,8 @@ export interface Finding {
   message: string;
   /** What to do about it; null: nothing. */
   hint: string | null;
+  /** Testbeds that take no job now because of it. */
+  keepsJobsFrom?: string[];
 }
 
 export const ok = (subject: string, message: string): Finding => ({
@@ -58,7 +60,9 @@ function summarise(findings: Finding[]): string {
   const warnings = findings.filter(({ severity }) => severity === "warning").length;
   const counted = [count(errors, "error"), count(warnings, "warning")].filter((text) => text !== null);
   if (errors > 0) return `${counted.join(", ")}: some or all jobs would not run here`;
-  return warnings > 0 ? `${counted.join(", ")}: jobs can run` : "No problems: jobs can run";
+  const idle = [...new Set(findings.flatMap(({ keepsJobsFrom = [] }) => keepsJobsFrom))];
+  const except = idle.length === 0 ? "" : `, but not on ${printable(idle.join(", "))} now`;
+  return `${warnings > 0 ? counted.join(", ") : "No problems"}: jobs can run${except}`;
 }
 
 function count(number: number, what: string): string | null {

@@ -17,6 +17,7 @@ import type { Http } from "../../doors/http.ts";
 import type { Processes } from "../../doors/processes.ts";
 import { openFactoryApi } from "../../server/factory-side.ts";
 import { errorText } from "../../words/failure.ts";
+import { askFactory } from "../lab-snapshot.ts";
 import { checkBoards } from "./board-checks.ts";
 import type { Inspected } from "../../hosts/host.ts";
 import type { Minder } from "../../hosts/minder/minder.ts";
@@ -78,6 +79,7 @@ async function gatherWith(config: Config, base: Base, ground: Ground, scratch: S
     freeBytes: look(() => readFreeBytes(workDirectory)),
     boardChecks: look(async () => await checkBoards(config, ground, await isRunning, await locks)),
     isFactoryRunning: isRunning,
+    live: look(() => askFactory(ground, base)),
     troubles: look(() => readTroubles(base.database)),
     runningConfig: look(() => readRunningConfig(base.database)),
     quarantines: look(() => readQuarantines(base.database, valueOf(scratch), ground.clock)),

@@ -2,12 +2,20 @@
  * What the facts mean for jobs: findings in the order in which an engineer would fix them. Pure: the same facts give the
  * same findings.
  */
-import { ConfigError } from "../../config/config.ts";
+import { ConfigError, type Testbed } from "../../config/config.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
 import { isReached } from "../../policy/free-testbeds.ts";
 import type { Facts } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
-import { judgeQuarantine, judgeRunningConfig, judgeRunning } from "./judge-factory.ts";
+import {
+  isShared,
+  judgeLive,
+  judgeQuarantine,
+  judgeRunning,
+  judgeRunningConfig,
+  judgeShared,
+  judgeTrouble,
+} from "./judge-factory.ts";
 import {
   elevationTrouble,
   judgeAgent,
@@ -56,26 +64,31 @@ export function judgeUnreadable(thrown: unknown, path: string): Finding[] {
 }
 
 function judgeTestbeds(facts: Facts): Finding[] {
-  const { config } = facts;
-  const findings = config.testbeds.map((testbed) => judgeTestbed(facts, testbed));
-  const canRun = findings.some(({ mayTake }) => mayTake);
-  const told = [...findings.map(({ finding }) => finding), ...judgeRemarks(facts)];
-  if (canRun) return [...told, ...judgeLocks(facts)];
+  const { testbeds } = facts.config;
+  const judged = testbeds.map((testbed) => ({ name: testbed.name, ...judgeTestbed(facts, testbed) }));
+  const able = judged.flatMap(({ mayTake, name }) => (mayTake ? [name] : []));
+  const running = judgeRunningConfig(facts);
+  const told = [...judged.flatMap(({ finding }) => finding ?? []), ...judgeShared(facts)];
+  const idle = new Set([...told, ...running].flatMap(({ keepsJobsFrom = [] }) => keepsJobsFrom));
+  const all = [...told, ...judgeRemarks(facts)];
+  if (able.length > 0) {
+    const isNone = able.every((name) => idle.has(name));
+    const none = error("testbeds", "no testbed takes a job now", "`status` shows why, and until when");
+    return [...all, ...(isNone ? [none] : []), ...judgeLocks(facts)];
+  }
   const hint =
-    config.testbeds.length === 0
+    testbeds.length === 0
       ? "Add a [testbed.NAME] section that serves a target with an id"
       : "Enable at least one [testbed.*] that serves a target with an id; its host must answer and its check succeed";
-  return [...told, error("testbeds", "no testbed can take a job", hint)];
+  return [...all, error("testbeds", "no testbed can take a job", hint)];
 }
 
-function judgeTestbed(
-  facts: Facts,
-  testbed: Facts["config"]["testbeds"][number],
-): { finding: Finding; mayTake: boolean } {
-  const { config, reaches, troubles, boardChecks } = facts;
+/** `finding` is null if what is wrong is reported once for several testbeds. */
+function judgeTestbed(facts: Facts, testbed: Testbed): { finding: Finding | null; mayTake: boolean } {
+  const { config, reaches, boardChecks } = facts;
   const { name, enabled, spType, targets } = testbed;
   const subject = `testbed.${name}`;
-  const refuse = (finding: Finding) => ({ finding, mayTake: false });
+  const refuse = (finding: Finding) => ({ finding: { ...finding, keepsJobsFrom: [name] }, mayTake: false });
   if (!enabled) return refuse(ok(subject, "not enabled: it takes no jobs"));
   if (isReached(testbed)) {
     const reached = reaches.ok ? reaches.value.get(name) : reaches;
@@ -85,12 +98,8 @@ function judgeTestbed(
       return refuse(error(subject, reached.reason, null));
     }
   }
-  // What the factory says of a testbed that is on this host by now is out of date.
-  const trouble = isReached(testbed) && troubles.ok ? troubles.value.get(name) : undefined;
-  const said = `the running factory says: ${trouble}`;
-  if (trouble !== undefined && !isInUse(trouble)) {
-    return refuse(error(subject, said, "If it is fixed, the factory notices within 10 s"));
-  }
+  const trouble = judgeTrouble(facts, testbed);
+  if (trouble !== null) return refuse(trouble);
   const check = boardChecks.ok ? boardChecks.value.get(name) : undefined;
   if (check !== undefined && !("untried" in check) && !check.isPassed) {
     return refuse(
@@ -104,11 +113,11 @@ function judgeTestbed(
       warning(subject, `takes no jobs: none of its targets (${targets.join(", ")}) has an id`, hint),
     );
   }
-  const quarantine = judgeQuarantine(facts, testbed);
-  if (quarantine !== null) return { finding: quarantine, mayTake: true };
-  if (trouble !== undefined) return { finding: warning(subject, said, null), mayTake: true };
+  if (isShared(facts, testbed)) return { finding: null, mayTake: true };
   const words = served.map((target) => target.name).join(", ");
-  return { finding: ok(subject, `${spType}, serves ${words}`), mayTake: true };
+  const finding =
+    judgeLive(facts, testbed) ?? judgeQuarantine(facts, testbed) ?? ok(subject, `${spType}, serves ${words}`);
+  return { finding, mayTake: true };
 }
 
 function judgeRemarks({ reaches, boardChecks }: Facts): Finding[] {
@@ -132,11 +141,6 @@ function judgeRemarks({ reaches, boardChecks }: Facts): Finding[] {
 }
 
 const isServerThere = ({ ping }: Facts): boolean => ping.ok && ping.value.reply.ok;
-
-/** Whether a trouble is only that someone else uses the testbed, in this program's words or sp-runner's: that passes. */
-function isInUse(trouble: string): boolean {
-  return /^in use elsewhere: | its board is (?:busy$|.*, with a job on it$)/.test(trouble);
-}
 
 /** Testbeds that other factories of this host hold. A factory's own locks are normal. */
 function judgeLocks(facts: Facts): Finding[] {
