@@ -20,6 +20,8 @@ export interface BootMarks {
   clearMark(version: string): Promise<void>;
   /** The versions that have a count of starts. */
   onTrial(): Promise<{ version: string; startsLeft: number }[]>;
+  /** The versions that were rolled back, also those that were removed since. */
+  rolledBack(): Promise<string[]>;
 }
 
 /** `boot`: the directory, which may not exist yet. */
@@ -71,5 +73,10 @@ export function openBootMarks(boot: string, files: DurableFiles): BootMarks {
       return version === undefined ? [] : [{ version, startsLeft: Number(left) }];
     });
 
-  return { mark, setMark, markBad, clearMark, onTrial };
+  const rolledBack: BootMarks["rolledBack"] = async () =>
+    (await files.list(boot))
+      .filter((name) => name.endsWith(".bad"))
+      .map((name) => name.slice(0, -".bad".length));
+
+  return { mark, setMark, markBad, clearMark, onTrial, rolledBack };
 }

@@ -1,5 +1,6 @@
 /** `service status`: which version runs, whether it is trusted yet, and what the service does. */
 import { readState } from "../../update/state.ts";
+import { compareVersions } from "../../update/version-order.ts";
 import { version } from "../../words/version.ts";
 import type { ThisProcess } from "../this-process.ts";
 import { findInstalled, type ServiceArgs } from "./installed.ts";
@@ -18,16 +19,14 @@ export async function showService(here: ThisProcess, args: ServiceArgs): Promise
     line("before it", `${previous}, ${await describeMark(previous)}`);
   const update = await readState(here.durableFiles, places.prefix);
   const offered = update.ready ?? update.offered;
-  const known = new Set(await places.versions());
-  // A version that was rolled back is soon removed here, but the mirror may still offer it.
-  for (const name of offered === null ? known : known.add(offered)) {
+  for (const name of (await places.rolledBack()).toSorted(compareVersions)) {
     const mark = await places.mark(name);
-    if (mark?.kind !== "bad") continue;
+    if (mark?.kind !== "bad" || compareVersions(name, current) < 0) continue;
     line("failed", `${name}, not tried again: ${mark.reason || "it did not prove itself in three starts"}`);
-    known.delete(name);
   }
   if (update.nextCheckAt !== null) line("next look", `for a new version: ${update.nextCheckAt}`);
-  if (offered !== null && offered !== current && known.has(offered))
+  const isBad = offered !== null && (await places.mark(offered))?.kind === "bad";
+  if (offered !== null && offered !== current && !isBad)
     line("offered", `${offered}${update.ready === null ? "" : ", ready to be started"}`);
   if (update.failure !== null) line("update", `failed at ${update.failure.at}: ${update.failure.text}`);
   line("prefix", places.prefix);
