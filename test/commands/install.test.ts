@@ -36,7 +36,7 @@ async function place(places: Places, executable: string, release: boolean): Prom
   return await placeProgram(here, installed, { release }).catch(String);
 }
 
-test("an older release replaces a newer one only while that is on trial", async () => {
+test("F114 an older release replaces a newer one only while that is on trial", async () => {
   const places = await openInstalled("0.0.1", "999.0.0");
   expect(await place(places, stage(places, "older"), true)).toEqual([true, expect.any(String)]);
   await places.setMark("999.0.0", ".good");

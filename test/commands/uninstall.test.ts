@@ -172,7 +172,7 @@ test("without flags, the executable's own installation is meant, and the base di
   expect(without.base.directory).toBe(join(root, "Oxide/ci/factory"));
 });
 
-test("no installation takes the service or the base directory away from another one", async () => {
+test("F114 no installation takes the service or the base directory away from another one", async () => {
   const prefix = join(root, ".local/opt/buildomat-factory-sp-test");
   const unitPath = join(root, ".config/systemd/user/buildomat-factory-sp-test.service");
   mkdirSync(dirname(unitPath), { recursive: true });

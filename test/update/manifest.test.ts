@@ -186,7 +186,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
     "revoked",
   ],
   [
-    "nothing for a host that runs what was revoked, and says so",
+    "F115 nothing for a host that runs what was revoked, and says so",
     { running: "1.1.0" },
     { revoked: [{ version: "1.1.0", reason: "x" }] },
     "revoked",

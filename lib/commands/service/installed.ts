@@ -80,7 +80,7 @@ export async function findInstalled(here: ThisProcess, args: ServiceArgs, isNew 
 /** Its daemon would run on as it is, and its jobs would be nobody's after the next start. */
 function refuseOthersUnit(path: string, why: string): FactoryError {
   return new FactoryError(`Cannot install a service: ${path} ${why}`, {
-    hint: "`service uninstall` of that one keeps its base directory; or add --no-service, and start this one by other means",
+    hint: "Uninstall that one first, which keeps its base directory (a unit of your own: remove it); or add --no-service",
     exitCode: 1,
   });
 }
