@@ -110,7 +110,7 @@ function composeManifest(
     // Larger than all before it even if the directory is lost.
     sequence: Math.max((before?.sequence ?? 0) + 1, Math.floor(issuedMs / 1000)),
     issued: new Date(issuedMs).toISOString(),
-    expires: Number.isNaN(expires.getTime()) ? "" : expires.toISOString(),
+    expires: expiresDays > 0 && !Number.isNaN(expires.getTime()) ? expires.toISOString() : "",
     floor: floor ?? before?.floor ?? "0.0.0",
     revoked: [...(before?.revoked ?? []), ...revoke],
     releases: [...(added === null ? [] : [added]), ...(before?.releases ?? [])]
@@ -199,6 +199,8 @@ export function makeKey(path: string, trusted: string): string {
   if (resolve(path).startsWith(`${root}/`)) {
     throw new Error("A private key does not belong in the repository: name a file elsewhere");
   }
+  if (existsSync(path))
+    throw new Error(`${path} exists already, and a key is never replaced: name another file`);
   writeFileSync(path, pem, { mode: 0o600, flag: "wx" });
   const keys = [...(JSON.parse(readFileSync(trusted, "utf8")) as string[]), publicKeyOf(pem)];
   writeFileSync(trusted, `${JSON.stringify(keys, null, 2)}\n`);

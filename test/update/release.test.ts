@@ -102,6 +102,7 @@ test.each([
   ["a floor that is not a version", { version: "1.2.0", floor: "1.2" }],
   ["a revoked version that is not one", { version: "1.2.0", revoke: [{ version: "v1", reason: "" }] }],
   ["a channel that no updater knows", { version: "1.2.0", channel: "Not a channel" }],
+  ["a life that is over at once", { version: "1.2.0", expiresDays: 0 }],
   ["a life that is not a number", { version: "1.2.0", expiresDays: Number.NaN }],
 ])("%s is refused before anything is built, and the directory stays as it is", async (_, changes) => {
   const directory = await release();
@@ -154,7 +155,7 @@ test("makeKey() writes a private key that only its owner can read, outside the r
   const made = makeKey(path, trusted);
   expect(JSON.parse(readFileSync(trusted, "utf8"))).toEqual([made]);
   expect(statSync(path).mode & 0o777).toBe(0o600);
-  expect(() => makeKey(path, trusted)).toThrow("EEXIST");
+  expect(() => makeKey(path, trusted)).toThrow("exists already");
   const inside = join(import.meta.dir, "signing.pem");
   expect(() => makeKey(inside, trusted)).toThrow("does not belong");
   expect(existsSync(inside)).toBe(false);
