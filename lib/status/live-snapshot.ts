@@ -4,6 +4,7 @@ import {
   activeIntent,
   intentText,
   type Obstacle,
+  type Taken,
   takenBy,
   whyNoAnswer,
   whyNoLease,
@@ -33,6 +34,8 @@ export interface Live {
 
 /** What an operator or the configuration says outlasts every other reason. */
 const lasting: readonly Obstacle["is"][] = ["disabled", "not served", "paused", "reserved", "quarantined"];
+
+const nothingTaken: Taken = { testbeds: new Set(), hosts: new Set() };
 
 type Reason = { is: TestbedState; reason: string };
 
@@ -166,7 +169,7 @@ function whyNotNext(testbed: Testbed | null, { seen }: Live): string | null {
   if (testbed === null) return "it is no longer configured";
   const intent = seen.intents.get(testbed.name);
   if (intent?.isAfterJob === true) return intentText(intent);
-  const own = whyNotFree(testbed, { ...seen, instances: [] }, { testbeds: new Set(), hosts: new Set() });
+  const own = whyNotFree(testbed, seen, nothingTaken);
   if (own !== null && lasting.includes(own.is)) return own.reason;
   const all = whyNoLease(seen);
   return all?.is === "draining" ? all.reason : null;

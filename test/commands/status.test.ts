@@ -151,6 +151,21 @@ test.concurrent("status --watch asks once a second while somebody watches, redra
   await factory.exited;
 });
 
+test.concurrent("status --watch asks for each frame once, and nobody asks when it has ended", async () => {
+  await using it = await openLab();
+  const factory = await startedIn(it);
+  const live = JSON.parse(await said(it, ["--json"])) as object;
+  factory.kill("SIGTERM");
+  await factory.exited;
+  mkdirSync(join(it.base, "control"), { recursive: true, mode: 0o700 });
+  await using other = await openOther(join(it.base, "control/control.sock"), live);
+  const session = atTerminal(it, 80, ["--watch"]);
+  await until("three frames are shown", () => session.raw().split("\x1b[H").length > 3);
+  session.type("\x03");
+  expect(await session.exited).toBe(0);
+  expect(other.asked()).toBe(session.raw().split("\x1b[H").length - 1);
+});
+
 test.concurrent("status --watch goes on while the factory stops and starts", async () => {
   await using it = await openLab();
   const factory = await startedIn(it);

@@ -1058,6 +1058,7 @@ describe("plan() over 10,000 random scenes", () => {
         "reach",
         "record went",
         "sweep",
+        "withdraw",
       ].toSorted(),
     );
   });

@@ -477,5 +477,17 @@ export function randomScene(seed: number): Observation {
     ...keys,
     ...[...names, "unconfigured"].flatMap((name) => [`testbed ${name}`, `check ${name}`]),
   ];
-  return { ...scene, retryAtMs: some(0.15, near, all), busy: new Set(all.filter(() => chance(0.1))) };
+  const retryAtMs = some(0.15, near, all);
+  const busy = new Set(all.filter(() => chance(0.1)));
+  const intents = some(
+    0.15,
+    (): Intent => ({
+      ...intentOf(),
+      kind: pick(["paused", "reserved", "quarantined"]),
+      until: chance(0.5) ? null : { wallMs: 0, at: at(near()) },
+      isAfterJob: chance(0.3),
+    }),
+    names,
+  );
+  return { ...scene, retryAtMs, busy, intents };
 }
