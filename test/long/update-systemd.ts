@@ -57,6 +57,11 @@ test("an update in mid-job, and a version that never gets ready, lose no job", a
 
   copyFileSync(join(directory, "built-1.0.0"), box.at("/root/factory"));
   await box.must(`/root/factory setup --base-dir /root/base --update-url /root/mirror ${lab.setup}`);
+  // As with LoadCredential, which has no files in a box: the service has the token, and the shell that updates has not.
+  const drops = `/etc/systemd/system/${unit}.service.d`;
+  await box.must(`sed -i '/^token/d' /root/base/config.toml && mkdir ${drops} /etc/lab/credentials &&
+    cp /etc/lab/token /etc/lab/credentials/factory-token &&
+    printf '[Service]\\nEnvironment=CREDENTIALS_DIRECTORY=/etc/lab/credentials\\n' >${drops}/token.conf`);
   await box.must("/root/factory service install --release --base-dir /root/base");
   await release("1.1.0");
   const id = await lab.submit("echo started; until [ -e /work/go ]; do sleep 0.05; done; echo ended");
@@ -69,8 +74,7 @@ test("an update in mid-job, and a version that never gets ready, lose no job", a
   await until("1.1.0 has proved itself", async () => (await marks()).includes("1.1.0.good"));
   expect(await current()).toContain("/1.1.0/");
 
-  await box.must(`mkdir /etc/systemd/system/${unit}.service.d &&
-    printf '[Service]\\nTimeoutStartSec=2\\n' >/etc/systemd/system/${unit}.service.d/short.conf && systemctl daemon-reload`);
+  await box.must(`printf '[Service]\\nTimeoutStartSec=2\\n' >${drops}/short.conf && systemctl daemon-reload`);
   await release("1.2.0");
   await box.must(`${update} --now`);
   await until(
