@@ -91,17 +91,18 @@ if (import.meta.main) {
     process.exit(141);
   });
   try {
-    process.exit(
-      await runCommandLine(process.argv.slice(2), {
-        name: "buildomat-factory-sp-test",
-        description: "Runs a buildomat server's hardware-test jobs on the testbeds of this lab",
-        commands: verbs,
-        usual: "run",
-        version: versionLine(),
-        print,
-        here: openThisProcess(),
-      }),
-    );
+    const exitCode = await runCommandLine(process.argv.slice(2), {
+      name: "buildomat-factory-sp-test",
+      description: "Runs a buildomat server's hardware-test jobs on the testbeds of this lab",
+      commands: verbs,
+      usual: "run",
+      version: versionLine(),
+      print,
+      here: openThisProcess(),
+    });
+    // What reads a pipe may be slower than this program: the end of its output would be lost.
+    await new Promise<void>((resolve) => process.stdout.end(resolve));
+    process.exit(exitCode);
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error;
     process.stderr.write(`${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);

@@ -100,6 +100,22 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     ],
     run: async (here, args) => await (await import("./status.ts")).showStatus(here, args),
   },
+  history: {
+    description: "Show how jobs came out, what operators did, and when the lab or the server was at fault",
+    args: {
+      testbed: { type: "positional", required: false, description: "of this testbed only" },
+      since: { type: "string", valueHint: "7d", description: "all since then (default: the last 50)" },
+      job: { type: "string", valueHint: "NAME|ID", description: "of this job, or of all jobs of this name" },
+      failed: { type: "boolean", description: "only jobs that failed or were lost" },
+      count: { type: "string", alias: "n", valueHint: "COUNT", description: "the last so many" },
+      ...jsonArgs,
+    },
+    examples: [
+      ["history gimlet-1 --since 7d", "which jobs ran there this week, and what else happened"],
+      ["history --failed --since 1d", "why jobs failed since yesterday"],
+    ],
+    run: async (here, args) => await (await import("./history.ts")).showHistory(here, args),
+  },
   logs: {
     description: "Show the log of the job agent that runs on a testbed, or ran there last",
     args: {

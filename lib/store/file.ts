@@ -49,6 +49,7 @@ const migrations = [
    ) STRICT;
    CREATE INDEX factory_journal_testbed ON factory_journal (testbed_name);
    CREATE INDEX factory_journal_at ON factory_journal (at_ms);
+   CREATE INDEX factory_journal_name ON factory_journal (job_name) WHERE job_name IS NOT NULL;
    CREATE INDEX factory_journal_job ON factory_journal (job) WHERE job IS NOT NULL;`,
   "CREATE TABLE factory_told (name TEXT PRIMARY KEY) STRICT;",
 ];

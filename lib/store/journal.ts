@@ -28,10 +28,14 @@ export function readJournal(database: Database, query: JournalQuery): Recorded[]
   const { testbed, job, jobName, what, sinceMs, beforeId, most } = query;
   const conditions = [
     testbed === undefined ? null : "testbed_name = $testbed",
-    job === undefined ? null : "job = $job",
+    job === undefined ? null : "job >= $job AND job < $job || '~'",
     jobName === undefined ? null : "job_name = $jobName",
     what === undefined ? null : "what IN (SELECT value FROM json_each($what))",
-    sinceMs === undefined ? null : "at_ms >= $sinceMs",
+    // By the id, so that a page is read and no more; `+` keeps the index of at_ms, whose rows would have to be sorted, out of it.
+    sinceMs === undefined
+      ? null
+      : `id >= (SELECT id FROM factory_journal WHERE at_ms >= $sinceMs ORDER BY at_ms, id LIMIT 1)
+         AND +at_ms >= $sinceMs`,
     beforeId === undefined ? null : "id < $beforeId",
   ].filter((each) => each !== null);
   const values = { testbed, job, jobName, what: what && JSON.stringify(what), sinceMs, beforeId, most };

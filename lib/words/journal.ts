@@ -96,7 +96,7 @@ export interface Recorded extends Noted {
 /** What `history` asks for. All that is null or missing is not a condition. */
 export interface JournalQuery {
   testbed?: string;
-  /** ULID. */
+  /** ULID, or the beginning of one. */
   job?: string;
   jobName?: string;
   what?: Entry["what"][];

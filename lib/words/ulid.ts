@@ -13,6 +13,11 @@ export function parseUlid(text: string): string | null {
   return /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(upper) ? upper : null;
 }
 
+/** Whether it can be the beginning of a ULID, long enough to be meant as one. */
+export function isUlidStart(text: string): boolean {
+  return text.length >= 8 && /^[0-7][0-9A-HJKMNP-TV-Z]{7,25}$/i.test(text);
+}
+
 /** The wall-clock ms in a ULID: when it was made. Null if the text is not a ULID. */
 export function ulidMs(text: string): number | null {
   const ulid = parseUlid(text);

@@ -72,10 +72,15 @@ describe("the journal", () => {
       store.journal({ ...query, most }).map(({ id }) => id);
     expect(ids({ testbed: "a" })).toEqual([1, 3, 4]);
     expect(ids({ job: "J2" })).toEqual([2]);
+    expect([ids({ job: "J" }), ids({ job: "J22" }), ids({ job: "I" })]).toEqual([[1, 2, 3], [], []]);
     expect(ids({ jobName: "flash" })).toEqual([1, 2]);
     expect(ids({ testbed: "a", what: ["job"] })).toEqual([1, 3]);
     expect(ids({ what: ["act", "server"] })).toEqual([4]);
-    expect(ids({ sinceMs: 3 })).toEqual([3, 4]);
+    expect([ids({ sinceMs: 3 }), ids({ sinceMs: 5 }), ids({ sinceMs: 2, testbed: "a" })]).toEqual([
+      [3, 4],
+      [],
+      [3, 4],
+    ]);
     expect(ids({ beforeId: 3 })).toEqual([1, 2]);
     expect(ids({ beforeId: 3 }, 1)).toEqual([2]);
   });
