@@ -74,7 +74,7 @@ export function createDaemon(parts: Factory & { supervisor: Supervisor }): Daemo
         const isRetry = (action: Action): boolean => known.retryAtMs.has(actionKey(action));
         for (const action of chooseStartable(actions, underWay.keys(), isRetry)) start(action);
         watchInstances();
-        const sleepMs = Math.min(Math.min(wakeAtMs, known.intentsDueMs) - clock.uptimeMs(), limits.sleepMs);
+        const sleepMs = Math.min(wakeAtMs - clock.uptimeMs(), limits.sleepMs);
         await clock.sleep(sleepMs, AbortSignal.any([wakeUp.signal, stopped.signal]));
         if (fault !== null) throw fault.error;
       }

@@ -61,9 +61,8 @@ export function turnIntents(factory: Operated): void {
     for (const testbed of known.intentsWaiting) takeAfterJob(factory, testbed);
     if (clock.uptimeMs() >= known.intentsDueMs) takeDue(factory);
   } catch (error) {
-    if (!isPassing(error)) throw error;
     // Nothing was committed, and it is still due.
-    known.intentsDueMs = clock.uptimeMs() + limits.backOffMs;
+    if (!isPassing(error)) throw error;
   }
 }
 

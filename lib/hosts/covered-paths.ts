@@ -44,13 +44,15 @@ export function coverOf(
   const hidden = [
     base.config,
     base.database,
-    `${dirname(base.database)}/control.sock`,
     ...(tokenFile === null ? [] : [resolve(workingDirectory, tokenFile)]),
     ...(credentials === undefined ? [] : [`${credentials}/factory-token`]),
   ];
   const directories = [...new Set(hidden.map((path) => dirname(path)))];
+  const covered = directories.filter((directory) => own.has(directory) && !isShared(directory));
+  // Of the factory alone, wherever it is: who reaches the socket in it steers the factory.
+  const control = covered.includes(dirname(base.database)) ? [] : [`${dirname(base.database)}/control`];
   return {
-    covered: directories.filter((directory) => own.has(directory) && !isShared(directory)),
+    covered: [...covered, ...control],
     hidden,
     kept: program,
   };

@@ -143,3 +143,21 @@ testWith("root")("a group that an administrator lets in may look, and not steer"
   factory.kill("SIGTERM");
   expect(await factory.exited).toBe(0);
 });
+
+testWith("namespaces")("an isolated job sees no control socket, wherever that is", async () => {
+  await using it = await openLab();
+  // A directory with files of others, which a job sees.
+  const general = [`work_dir = "${it.base}/work"`];
+  it.configure({ agent: "builtin", general });
+  const path = join(it.directory, "control/lab.sqlite3.sock");
+  const factory = it.start({ args: ["-d", join(it.directory, "lab.sqlite3")] });
+  await until("it answers", async () => (await openFactoryClient({ http, path }).status()).ok);
+  const id = await it.submit(
+    `ls '${it.directory}' | grep -c stub-agent; ls '${it.directory}/control' | wc -l; test -S '${path}' || echo unseen`,
+  );
+  expect((await it.ended(id)).state).toBe("completed");
+  const [others, ...rest] = await it.said(id, "stdout");
+  expect([Number(others) > 0, ...rest]).toEqual([true, "0", "unseen"]);
+  factory.kill("SIGUSR1");
+  expect(await factory.exited).toBe(0);
+});

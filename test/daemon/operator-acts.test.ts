@@ -301,6 +301,15 @@ test("with a thousand testbeds under an operator's hand a turn goes through none
     } as const;
     testbedMemory(known, `t-${index}`).intent = intent;
   }
+  const waiting = {
+    kind: "paused",
+    who: "ann",
+    note: "",
+    sinceMs: 0,
+    until: null,
+    isAfterJob: true,
+  } as const;
+  testbedMemory(known, "t-0").intent = waiting;
   let walks = 0;
   const walk = known.testbeds[Symbol.iterator].bind(known.testbeds);
   known.testbeds[Symbol.iterator] = () => {

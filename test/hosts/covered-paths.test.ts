@@ -39,9 +39,21 @@ const layouts: [string, Layout, string[]][] = [
     { database: "/data/f/d.sqlite3", work: "/data/f/work" },
     [own, "/data/f"],
   ],
-  ["nothing else of the home directory", { database: "/home/lab/d.sqlite3", work: "/home/lab/work" }, [own]],
-  ["nothing else of a system's directory", { database: "/var/lib/d.sqlite3", work: "/var/lib/work" }, [own]],
-  ["nothing of the checkout that it runs from", { program: ["/bin/bun", own] }, []],
+  [
+    "nothing of the home directory but the control socket's",
+    { database: "/home/lab/d.sqlite3", work: "/home/lab/work" },
+    [own, "/home/lab/control"],
+  ],
+  [
+    "nothing of a system's directory but the control socket's",
+    { database: "/var/lib/d.sqlite3", work: "/var/lib/work" },
+    [own, "/var/lib/control"],
+  ],
+  [
+    "nothing of the checkout that it runs from but the control socket's",
+    { program: ["/bin/bun", own] },
+    [`${own}/control`],
+  ],
   [
     "systemd's credentials",
     { env: { CREDENTIALS_DIRECTORY: "/run/credentials/f" } },
@@ -59,11 +71,6 @@ test("coverOf() hides each secret file by its name, wherever it is, and keeps th
     tokenFile: "secrets/token",
     program: ["/tmp/f"],
   });
-  expect(hidden).toEqual([
-    "/etc/f.toml",
-    `${own}/data.sqlite3`,
-    `${own}/control.sock`,
-    "/srv/started/secrets/token",
-  ]);
+  expect(hidden).toEqual(["/etc/f.toml", `${own}/data.sqlite3`, "/srv/started/secrets/token"]);
   expect(kept).toEqual(["/tmp/f"]);
 });
