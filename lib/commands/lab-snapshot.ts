@@ -8,7 +8,7 @@ import type { Files } from "../doors/files.ts";
 import type { Http } from "../doors/http.ts";
 import { countedJobs, PastJobs } from "../status/past-jobs.ts";
 import { chooseShown } from "../status/shown-config.ts";
-import { parseSnapshot, type Snapshot } from "../status/snapshot.ts";
+import type { Snapshot } from "../status/snapshot.ts";
 import { storedSnapshot } from "../status/stored-snapshot.ts";
 import { unreadView } from "../status/testbed-view.ts";
 import { isFactoryRunning } from "../store/store.ts";
@@ -30,7 +30,7 @@ export function clientOf({ http }: Pick<LabDoors, "http">, { database }: Base): 
 /** Null: none is running, or it does not say. */
 export async function askFactory(doors: Pick<LabDoors, "http">, base: Base): Promise<Snapshot | null> {
   const asked = await clientOf(doors, base).status();
-  return asked.ok ? parseSnapshot(asked.value) : null;
+  return asked.ok ? asked.value : null;
 }
 
 /** Throws a FactoryError if neither can be had. */
@@ -40,15 +40,13 @@ export async function readSnapshot(
   surroundings: Surroundings,
 ): Promise<Snapshot> {
   const asked = await clientOf(doors, base).status();
-  const live = asked.ok ? parseSnapshot(asked.value) : null;
   const config = orFactoryError(() => readConfig(base, surroundings));
-  if (live !== null) return await withFile(live, config, doors, base);
+  if (asked.ok) return await withFile(asked.value, config, doors, base);
   const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
-  const why = asked.ok ? "it is another version of this program" : whyNobody(asked);
-  return await readStored(doors, base, config, isRunning ? why : null);
+  return await readStored(doors, base, config, isRunning ? whySilent(asked) : null);
 }
 
-function whyNobody({ is, reason }: { is: "nobody" | "may not" | "failed"; reason: string }): string {
+function whySilent({ is, reason }: { is: "nobody" | "may not" | "failed"; reason: string }): string {
   if (is !== "nobody") return reason;
   return "it has no control socket: it is an older version, or is just starting or ending";
 }

@@ -23,7 +23,10 @@ export interface FactoryClient {
   act(act: WantedAct): Promise<FromFactory<ActAnswer>>;
 }
 
-const timeoutMs = 40_000;
+/** An act may wait for a host. */
+const actTimeoutMs = 40_000;
+/** Everything else is answered from memory: a factory that hangs is not waited for. */
+const lookTimeoutMs = 5_000;
 const maxBytes = 64 * 1024 * 1024;
 
 const errorSchema = z.object({ error: z.string() });
@@ -40,7 +43,7 @@ export function openFactoryClient({ http, path }: { http: Http; path: string }):
       url: `http://control${target}`,
       unix: path,
       ...(body === undefined ? {} : { body, headers: { "content-type": "application/json" } }),
-      timeoutMs,
+      timeoutMs: method === "POST" ? actTimeoutMs : lookTimeoutMs,
       maxBytes,
     });
 

@@ -138,8 +138,3 @@ export type Snapshot = z.infer<typeof snapshotSchema>;
 export function snapshotJsonSchema(): object {
   return z.toJSONSchema(snapshotSchema, { io: "input" });
 }
-
-/** Null: it is not a snapshot of a form that this version knows. */
-export function parseSnapshot(value: unknown): Snapshot | null {
-  return snapshotSchema.safeParse(value).data ?? null;
-}

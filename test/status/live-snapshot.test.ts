@@ -5,7 +5,7 @@ import type { Observation } from "../../lib/policy/observation.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { targetIds } from "../../lib/policy/free-testbeds.ts";
 import { type Live, liveSnapshot } from "../../lib/status/live-snapshot.ts";
-import { parseSnapshot, type TestbedSnapshot } from "../../lib/status/snapshot.ts";
+import { snapshotSchema, type TestbedSnapshot } from "../../lib/status/snapshot.ts";
 import {
   at,
   configOf,
@@ -301,8 +301,8 @@ test("it says what would become of the jobs if the factory stopped", () => {
 
 test("a snapshot is read as it was written, and one of another form is refused", () => {
   const snapshot = liveSnapshot(liveOf(sceneOf({ instances: [instanceOf()] })));
-  expect(parseSnapshot(JSON.parse(JSON.stringify(snapshot)))).toEqual(snapshot);
-  expect(parseSnapshot({ ...snapshot, format: 2 })).toBeNull();
+  expect(snapshotSchema.parse(JSON.parse(JSON.stringify(snapshot)))).toEqual(snapshot);
+  expect(snapshotSchema.safeParse({ ...snapshot, format: 2 }).success).toBe(false);
 });
 
 test("a lease that is asked for is an action of the name that the snapshot looks for", () => {
