@@ -176,6 +176,27 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     ],
     run: async (here, args) => await (await import("./notify.ts")).notifyVerb(here, args),
   },
+  selftest: {
+    description: "Prove each testbed, or one, by a small job through the real server",
+    args: {
+      testbed: {
+        type: "positional",
+        required: false,
+        description: "only this one (default: all that take jobs)",
+      },
+      "token-file": {
+        type: "string",
+        valueHint: "FILE",
+        description: "contains a user's token of the server",
+      },
+      ...baseArgs,
+    },
+    examples: [
+      ["selftest --token-file ~/token", "tests each testbed that takes jobs now"],
+      ["selftest gimlet-1 --token-file ~/token", "tests one"],
+    ],
+    run: async (here, args) => await (await import("./selftest/selftest.ts")).runSelftest(here, args),
+  },
   complete: {
     description: "Print the script with which a shell completes verbs, flags and testbeds: bash, zsh or fish",
     takesRest: true,

@@ -13,6 +13,7 @@ export const actVerbs = [
   "recover",
   "clear",
   "cancel",
+  "selftest",
 ] as const;
 export type ActVerb = (typeof actVerbs)[number];
 
@@ -33,6 +34,8 @@ export const actSchema = z.strictObject({
   /** Of `clear`: the instances that were shown to the operator, and the reason that their jobs' owners read. */
   seqs: z.array(z.number().int().positive()).default([]),
   because: lineOfText.default(""),
+  /** Of `selftest`: ULID of the job that only this testbed may have. */
+  job: z.string().length(26).optional(),
 });
 
 export type Act = z.output<typeof actSchema>;

@@ -86,5 +86,7 @@ export function finish(
   const ended = advance(factory, instance, { ...changes, endedMs: atMs }, noted);
   known.pastJobs.take(entry);
   known.tally.take(entry);
+  // Begun there: nobody else can have it any more.
+  if (entry.job !== null && entry.result !== "not begun") known.meant.delete(entry.job);
   return { ended, entry };
 }

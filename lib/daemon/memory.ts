@@ -39,6 +39,8 @@ export class Memory {
   testbeds = new Map<string, TestbedMemory>();
   server: KnownServer = newServerView();
   leases: PendingLease[] = [];
+  /** By job of a self-test: the testbed that it is to prove. */
+  meant = new Map<string, string>();
   /** What failed lately, and what several testbeds suffer from. */
   labHealth: LabHealth = noFailures;
   /** About config.toml, for people: a mistake in it, or what of it is not in use yet. */

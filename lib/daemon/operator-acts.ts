@@ -80,8 +80,20 @@ function carryOut(factory: Factory, running: Running, act: Act, who: string): An
   }
   const name = namedTestbed(factory, testbed);
   if (typeof name !== "string") return name;
+  if (verb === "selftest" && act.job !== undefined) return expectJob(factory, act.job, name, who);
   if (verb === "recover") return recoverTestbed(factory, name, { who, note });
   return actOn(factory, act, who, name, running.observe);
+}
+
+/** A job that is there to prove this testbed is given to no other. The server has not released it yet. */
+function expectJob(factory: Factory, job: string, testbed: string, who: string): ActAnswer {
+  const { known, store } = factory;
+  const answer = `proves itself with job ${job}`;
+  store.note([entryOf(factory, { verb: "selftest", testbed, who, note: "", answer })]);
+  const [oldest] = known.meant.keys();
+  if (known.meant.size >= limits.meantJobs && oldest !== undefined) known.meant.delete(oldest);
+  known.meant.set(job, testbed);
+  return { isDone: true, lines: [`${testbed} ${answer}`] };
 }
 
 /** What needs the store and memory alone. `observe`: null without a running factory. */

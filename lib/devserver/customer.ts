@@ -1,6 +1,6 @@
 /**
  * The server as its customers see it: people who have jobs run, and its administrator (lib/server/README.md "The server as its
- * customers see it"). The factory itself never makes these calls; the demo, tests and benchmarks do.
+ * customers see it"). The factory itself never makes these calls; `selftest`, `cancel`, the demo, tests and benchmarks do.
  */
 import { z } from "zod";
 import { callServer, requestFor, refused, type Answer, type Call, type Server } from "../server/call.ts";
@@ -60,6 +60,8 @@ const jobSchema = z.object({
   times: z.record(z.string(), z.string()),
 });
 export type Job = z.infer<typeof jobSchema>;
+
+const recentJobsSchema = z.object({ items: z.array(z.object({ id: z.string(), target_id: z.string() })) });
 
 const workerEventSchema = z.object({
   seq: z.number().int(),
@@ -130,6 +132,8 @@ export interface UserApi {
   /** For a job that waits for it; true once the server has stored it. */
   uploadInput(job: string, name: string, bytes: Uint8Array<ArrayBuffer>): Promise<Answer<true>>;
   job(id: string): Promise<Answer<Job>>;
+  /** ULID of the target that the server resolved a recent job's target to; null: the job is not among the last. */
+  targetOf(job: string): Promise<Answer<string | null>>;
   /** All events, from as many pages as it takes. */
   events(job: string): Promise<Answer<JobEvent[]>>;
   outputs(job: string): Promise<Answer<JobOutput[]>>;
@@ -228,6 +232,11 @@ export function openCustomerApi(server: Server): CustomerApi {
     submitJob: (request) => post("/0/jobs", request, idSchema),
     uploadInput,
     job: (id) => get(`/0/job/${encodeURIComponent(id)}`, jobSchema),
+    targetOf: async (id) => {
+      const page = await get("/1/jobs?recent_first=true", recentJobsSchema);
+      if (!page.ok) return page;
+      return { ok: true, value: page.value.items.find((job) => job.id === id)?.target_id ?? null };
+    },
     events: (job) => allEvents(jobs(job), jobEventSchema),
     outputs: (job) => get(`${jobs(job)}/outputs`, z.array(outputSchema)),
     downloadOutput,

@@ -201,7 +201,13 @@ export function wantsCheck(instance: Instance, { config, checks }: Observation):
 }
 
 /** Whether a leased job can be given to it. */
-export function canServe(testbed: Testbed, lease: PendingLease, config: Config): boolean {
+export function canServe(
+  testbed: Testbed,
+  lease: PendingLease,
+  { config, meant }: Pick<Observation, "config" | "meant">,
+): boolean {
+  const only = meant.get(lease.job);
+  if (only !== undefined && only !== testbed.name) return false;
   return !lease.tried.includes(testbed.name) && targetIds(testbed, config).includes(lease.target);
 }
 

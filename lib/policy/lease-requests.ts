@@ -77,10 +77,10 @@ function giveLeases(
   for (const lease of seen.leases) {
     const ageMs = elapsedMs(lease.askedAt, seen.now) ?? Number.POSITIVE_INFINITY;
     const isWanted = seen.mode !== "drain" && !jobs.has(lease.job) && ageMs <= limits.leaseLifeMs;
-    const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen.config)) : undefined;
+    const testbed = isWanted ? free.values().find((each) => canServe(each, lease, seen)) : undefined;
     if (testbed === undefined) {
       // The server keeps the job for us anyway, and what failed may soon succeed, for example a write to the database.
-      if (!isWanted || !soon.some((each) => canServe(each, lease, seen.config))) lapsing.push(lease);
+      if (!isWanted || !soon.some((each) => canServe(each, lease, seen))) lapsing.push(lease);
       continue;
     }
     jobs.add(lease.job);

@@ -78,6 +78,8 @@ export interface Observation {
   config: Config;
   instances: readonly Instance[];
   leases: readonly PendingLease[];
+  /** By job: the only testbed that may have it, because it is there to prove that one. */
+  meant: Lookup<string>;
   health: Lookup<Health>;
   /** By testbed: what an operator wants of it, with a deadline of this boot. */
   intents: Lookup<Intent>;

@@ -126,6 +126,8 @@ export const limits = {
   recoverAnswerMs: 10 * second,
 
   // How much at once
+  /** Jobs of self-tests that are kept in mind: some never come. */
+  meantJobs: 1000,
   /** In each lane: bounds processes and connections, however many testbeds there are. */
   actionsInLane: 64,
   /** Instances that one log line names. */

@@ -31,6 +31,8 @@ export interface LabOptions {
   /** Testbeds by name, with the TOML lines that each has beyond the usual ones. */
   testbeds?: Record<string, string[]>;
   general?: string[];
+  /** Instead of the server's own. */
+  targetId?: string;
   /** The end of config.toml. */
   more?: string;
   /** `stub`: an external agent with the real one's bad habits; else a path or `builtin`. */
@@ -70,6 +72,7 @@ export interface Lab {
   factoryApi: FactoryApi;
   factoryId: string;
   factoryToken: string;
+  userToken: string;
   targetId: string;
   start(options?: StartOptions): FactoryProcess;
   /** Replaces config.toml. */
@@ -146,7 +149,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
         `[general]\n${[...general, ...(wanted.general ?? [])].join("\n")}`,
         `[factory]\ntoken = "${account.token}"`,
         ...testbeds,
-        `[target.sp-test]\nid = "${targetId}"`,
+        `[target.sp-test]\nid = "${wanted.targetId ?? targetId}"`,
         wanted.more ?? "",
       ].join("\n\n"),
       { mode: 0o600 },
@@ -205,6 +208,7 @@ export async function openLab(options: LabOptions = {}): Promise<Lab> {
     factoryApi: openFactoryApi({ http, baseurl: server.url, token: new Secret(account.token) }),
     factoryId: account.id,
     factoryToken: account.token,
+    userToken,
     targetId,
     start,
     configure,

@@ -237,6 +237,7 @@ export function sceneOf(over: Partial<Observation> = {}): Observation {
     config: configOf([testbedOf()]),
     instances: [],
     leases: [],
+    meant: new Map(),
     health: new Map(),
     intents: new Map(),
     rests: new Map(),
