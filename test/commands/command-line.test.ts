@@ -70,7 +70,7 @@ test.each([
 describe("each verb's help has two examples, which the verb understands:", () => {
   const visible = Object.entries(verbs).filter(([, { isHidden }]) => isHidden !== true);
   test.each(visible)("%s", (verb, { args, takesRest, examples = [] }) => {
-    expect(examples).toHaveLength(2);
+    expect(examples.length).toBeGreaterThanOrEqual(2);
     for (const [line, what] of examples) {
       const words = (line.replace(/ (?:\d?>|\|).*/, "").match(/"[^"]*"|\S+/g) ?? []).map((word) =>
         word.replaceAll('"', ""),

@@ -35,7 +35,7 @@ const script = `echo "${mark} $(tr -d "\\n" <"$HOME/testbed.json" 2>/dev/null ||
 echo well >/work/selftest.txt`;
 
 export async function proveBySmallJob({ testbed, target }: SmallJob, doors: SmallJobDoors): Promise<Proof> {
-  const { api, clock } = doors;
+  const { api } = doors;
   const steps: string[] = [];
   const submitted = await api.submitJob({
     name: `selftest-${testbed}`,

@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Lab, openLab } from "./lab/lab.ts";
-import { until } from "./lab/until.ts";
+import { type Lab, openLab } from "../../lab/lab.ts";
+import { until } from "../../lab/until.ts";
 
 async function selftest(lab: Lab, ...words: string[]): Promise<{ code: number; said: string }> {
   const tokenFile = join(lab.directory, "user-token");
