@@ -60,6 +60,7 @@ for (const shell of ["dash", "bash", "busybox"]) {
       expect(run(`set -- --uninstall --user; . '${directory}/whole'`).stderr.toString()).toContain(
         "install.sh: ",
       );
+      rmSync(called, { force: true });
     },
   );
 }
