@@ -1,6 +1,7 @@
 /** The table of actions: how each is done. What the loop has to know of each is in the table of lib/policy/action.ts. */
 import type { ActionKind, ActionOf, Action } from "../policy/action.ts";
 import type { Instance } from "../words/domain.ts";
+import { announce } from "./announce.ts";
 import { follow } from "./consequences.ts";
 import { reach } from "./far-hosts.ts";
 import { takeIn } from "./server-findings.ts";
@@ -58,6 +59,7 @@ const table: { [K in ActionKind]: Do<ActionOf<K>> } = {
     await follow(factory, instance, cannotGoOn(end.cause, end.detail)),
   end: async (factory, { instance, end }) =>
     await follow(factory, instance, await decideEnd(factory, instance, end)),
+  announce,
   stop: step(stop),
   delete: step(deleteWorker),
   alarm: step((_, instance) =>

@@ -3,7 +3,8 @@
  * lib/daemon/apply.ts.
  */
 import type { Testbed } from "../config/config.ts";
-import type { Instance, PreparingInstance } from "../words/domain.ts";
+import { type Instance, instanceName, type PreparingInstance } from "../words/domain.ts";
+import type { Announced } from "./announcements.ts";
 import type { End } from "../words/end-cause.ts";
 import { fieldsOf, type LogFields } from "../words/logger.ts";
 import type { Worker } from "../server/factory-side.ts";
@@ -32,6 +33,7 @@ export type Action =
   /** Before a worker is asked for. */
   | { kind: "withdraw"; instance: PreparingInstance; end: End }
   | { kind: "end"; instance: Instance; end: End }
+  | ({ kind: "announce" } & Announced)
   | { [S in keyof StepOn]: { kind: S; instance: StepOn[S] } }[keyof StepOn];
 
 export type ActionKind = Action["kind"];
@@ -136,6 +138,13 @@ const rows: { [K in ActionKind]: ActionRow<ActionOf<K>> } = {
   flush: atServer,
   resume: atServer,
   end: atServer,
+  // Beside the instance's steps: it delays none of them.
+  announce: {
+    ...atServer,
+    key: ({ instance, limit }) => `announce ${limit} ${instanceName(instance)}`,
+    lane: inLane("here"),
+    isPassive: true,
+  },
   stop: atServer,
   delete: atServer,
   alarm: ofInstance,

@@ -12,6 +12,7 @@ import {
 import type { End } from "../words/end-cause.ts";
 import type { Action } from "./action.ts";
 import { type Agenda, atOnceMs } from "./action-queue.ts";
+import { announcementsOf, silenceLookAt } from "./announcements.ts";
 import { activeIntent, intentText, wantsCheck } from "./free-testbeds.ts";
 import { limits } from "./times-and-limits.ts";
 import type { Look, Observation } from "./observation.ts";
@@ -38,6 +39,8 @@ function planInstance(instance: OpenInstance, seen: Observation, agenda: Agenda)
     const end = passedTimeout(instance, look, worker, seen);
     if (end !== null) return agenda.add({ kind: "end", instance, end });
     agenda.wakeAt(jobTimeoutAt(instance, seen.now) ?? atOnceMs);
+    for (const { dueMs, ...announced } of announcementsOf(instance, look, seen))
+      agenda.add({ kind: "announce", ...announced }, dueMs);
   }
   if (step === "wait" || step === "look") return;
   if (step === "flush" && instance.isFlushed) return;
@@ -97,7 +100,10 @@ export function planLooks(open: readonly OpenInstance[], seen: Observation, agen
     if (instance.phase === "preparing" || instance.phase === "creating") return false;
     if (instance.phase === "stopped" || seen.busy.has(`testbed ${instance.testbed}`)) return false;
     const look = seen.looks.get(instanceName(instance));
-    const dueMs = look === undefined || look.isStale ? atOnceMs : lookDueMs(instance, look, seen);
+    const dueMs =
+      look === undefined || look.isStale
+        ? atOnceMs
+        : lookDueMs(instance, look, seen, silenceLookAt(instance, look, seen));
     agenda.wakeAt(dueMs);
     return dueMs <= seen.now.uptimeMs;
   });

@@ -41,17 +41,26 @@ export function jobTimeoutAt(instance: Instance, now: Moment): number | null {
   return wentMs === null || instance.jobTimeoutMs === null ? null : wentMs + instance.jobTimeoutMs;
 }
 
-/** When the instance is to be looked at again. A job's silence counts from the look that saw its last output. */
-export function lookDueMs(instance: Instance, look: Look, seen: Observation): number {
+/**
+ * When the instance is to be looked at again. A job's silence counts from the look that saw its last output. `announcedAtMs`: when
+ * the end by silence is to be announced, if it is silent until then.
+ */
+export function lookDueMs(
+  instance: Instance,
+  look: Look,
+  seen: Observation,
+  announcedAtMs: number | null,
+): number {
   const { silenceTimeoutMs } = instance;
   if (silenceTimeoutMs === null) return look.atMs + limits.lookMs;
   const nextMs = look.atMs + Math.min(limits.lookMs, Math.max(limits.silenceLookMs, silenceTimeoutMs / 4));
   const silentAtMs = silentAt(instance, look, seen);
-  return silentAtMs === null || silentAtMs <= look.atMs ? nextMs : Math.min(nextMs, silentAtMs);
+  const dueMs = [silentAtMs, announcedAtMs].filter((atMs) => atMs !== null && atMs > look.atMs);
+  return Math.min(nextMs, ...dueMs.map(Number));
 }
 
 /** When the job will have been silent for too long; null: never. It may be waiting for a server that does not answer. */
-function silentAt(
+export function silentAt(
   { phase, wentAt, silenceTimeoutMs }: Instance,
   { view, printedMs }: Look,
   { now, server }: Observation,

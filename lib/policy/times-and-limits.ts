@@ -30,6 +30,8 @@ export const limits = {
   lookMs: 30 * second,
   /** A silence_timeout is noticed within a quarter of it, but no agent is looked at more often. */
   silenceLookMs: second,
+  /** A job is told of its end by a time limit this long before: time to save what is wanted of it. */
+  announceMs: 5 * minute,
   /** A board whose job may still run is looked at this often. */
   boardLookMs: 2 * second,
   /** Each other host and service with a free testbed. */

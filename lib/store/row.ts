@@ -64,6 +64,8 @@ const rowSchema = z.object({
       startTimeoutMs: z.number(),
       jobTimeoutMs: z.number().nullable(),
       silenceTimeoutMs: z.number().nullable(),
+      // Earlier versions do not write it.
+      announced: z.partialRecord(z.enum(["job_timeout", "silence_timeout"]), momentSchema).default({}),
     }),
   ),
   end_reason: z.string().nullable(),
@@ -94,7 +96,7 @@ export function insert(database: Database, instance: Instance): void {
 
 export function columnsOf(instance: Instance): Record<string, string | number | null> {
   const moment = (value: Moment | null): string | null => (value === null ? null : JSON.stringify(value));
-  const { startTimeoutMs, jobTimeoutMs, silenceTimeoutMs } = instance;
+  const { startTimeoutMs, jobTimeoutMs, silenceTimeoutMs, announced } = instance;
   return {
     phase: instance.phase,
     target: instance.target,
@@ -109,7 +111,7 @@ export function columnsOf(instance: Instance): Record<string, string | number | 
     went_at: moment(instance.wentAt),
     is_online: Number(instance.isOnline),
     is_flushed: Number(instance.isFlushed),
-    limits: JSON.stringify({ startTimeoutMs, jobTimeoutMs, silenceTimeoutMs }),
+    limits: JSON.stringify({ startTimeoutMs, jobTimeoutMs, silenceTimeoutMs, announced }),
     end_reason: instance.endReason,
     end_cause: instance.endCause,
     untold: instance.untold,

@@ -170,6 +170,9 @@ export interface Moment {
   uptimeMs: number;
 }
 
+/** A limit of a running job, as its testbed's section has it. */
+export type LimitKey = "job_timeout" | "silence_timeout";
+
 interface AnyInstance {
   testbed: string;
   /** Counts the instances of a testbed. No number is used twice, not even after a lost database. */
@@ -194,6 +197,8 @@ interface AnyInstance {
   startTimeoutMs: number;
   jobTimeoutMs: number | null;
   silenceTimeoutMs: number | null;
+  /** When the job was told that a limit is about to end it. */
+  announced: Partial<Record<LimitKey, Moment>>;
   /** Why it ends or ended, for people; null while it runs. */
   endReason: string | null;
   /** The same as a value; also null if an older version or the Rust factory ended it. */

@@ -37,6 +37,12 @@ export function writeBytes(bytes: number): string {
   return write(bytes, unitBytes, "B");
 }
 
+/** The nearest whole number of minutes, or of seconds if it is less than one: `5 min`, `30 s`. */
+export function showRoughly(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+}
+
 /** `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`. */
 export function showDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);

@@ -6,6 +6,7 @@ export const justBegun = {
   wentAt: null,
   isOnline: false,
   isFlushed: false,
+  announced: {},
   endReason: null,
   endCause: null,
   untold: null,

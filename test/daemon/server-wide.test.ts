@@ -193,7 +193,7 @@ describe("an end", () => {
     it.workers.set("worker-a", workerOf({ online: isOnline }));
     await it.runUntil(() => it.instance() === undefined);
     expect(it.store.health().size).toBe(strikes);
-    expect(it.count(/^append worker-a .*timeout/)).toBe(1);
+    expect(it.count(/^append worker-a .*ends this job: .*timeout/)).toBe(1);
   });
 
   test("of an agent that reached the server and died is a strike", async () => {

@@ -40,6 +40,7 @@ const others = [
   "begin",
   "let lapse",
   "delete stranger",
+  "announce",
 ] as const;
 const all: readonly ActionKind[] = [...others, ...steps];
 type Trait = "needsServer" | "isServerWide" | "isPassive" | "isPreflight";
@@ -73,7 +74,7 @@ test("only questions that every factory asks say how the server is", () => {
   expect(withTrait("isServerWide")).toEqual(["list workers", "ping", "lease"]);
 });
 
-test("a drain waits for no question, but for each step, each lease and each take-over", () => {
+test("a drain waits for no question and no announcement, but for each step, each lease and each take-over", () => {
   expect(withTrait("isPassive")).toEqual([
     "list workers",
     "ping",
@@ -83,6 +84,7 @@ test("a drain waits for no question, but for each step, each lease and each take
     "sweep",
     "reach",
     "check",
+    "announce",
   ]);
 });
 
@@ -106,7 +108,7 @@ test("a step waits in the lane of its host, a check in one of its own", () => {
   expect(lanes.get("check")).toEqual(["check"]);
   expect(lanes.get("check again")).toEqual(["check again"]);
   expect(lanes.get("far look")).toEqual(["reach"]);
-  expect(lanes.get("here")).toEqual(["take over", "delete stranger", ...steps.slice(1)]);
+  expect(lanes.get("here")).toEqual(["take over", "delete stranger", "announce", ...steps.slice(1)]);
   expect(laneOf({ kind: "look", at: "host", instances: [far] })).toBe("far look");
   expect(laneOf({ kind: "alarm", instance: far })).toBe("far step");
 });

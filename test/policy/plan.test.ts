@@ -56,7 +56,8 @@ function expectFirstAt(seen: Observation, atMs: number, kind: Action["kind"]): v
 
 /** What is done with an instance, and nothing that concerns the lab or the server as a whole. */
 function stepsOf(seen: Observation): Action[] {
-  return actionsOf(seen).filter((action) => "instance" in action);
+  // What is announced is in announcements.test.ts.
+  return actionsOf(seen).filter((action) => "instance" in action && action.kind !== "announce");
 }
 
 describe("plan() for one instance", () => {
@@ -1025,6 +1026,7 @@ describe("plan() over 10,000 random scenes", () => {
     "lease",
     "delete stranger",
     "end",
+    "announce",
     "create",
     "settle",
     "associate",

@@ -167,6 +167,7 @@ export function instanceOf<P extends Phase = "running">(over: Said & { phase?: P
     wentAt: hasGone(phase) ? at(nowMs - 800) : null,
     isOnline: false,
     isFlushed: false,
+    announced: {},
     startTimeoutMs: 300_000,
     jobTimeoutMs: null,
     silenceTimeoutMs: null,
