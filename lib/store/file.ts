@@ -86,6 +86,8 @@ export function lockStore(path: string): { release(): void } | null {
   try {
     // isFactoryRunning() may hold a read lock for a moment.
     lock.run("PRAGMA busy_timeout = 250");
+    // A journal on the disk finds no room on a full one, where a roll-back to an older version must work.
+    lock.run("PRAGMA journal_mode = MEMORY");
     lock.run("BEGIN EXCLUSIVE");
     return { release: () => lock.close() };
   } catch (error) {

@@ -24,7 +24,8 @@ const changes: (keyof DurableFiles)[] = [
   "openAt",
   "unpack",
 ];
-const real = openDurableFiles();
+// A small disk does, for a small executable.
+const real = { ...openDurableFiles(), freeBytes: () => Promise.resolve(Infinity) };
 const files = new Proxy(real, {
   get: (target, name: keyof DurableFiles) => {
     if (changes.includes(name) && (left -= 1) === 0) process.kill(process.pid, "SIGKILL");
@@ -59,5 +60,5 @@ if (what === "update") {
   if (version !== null) await updater.switchTo(version);
 } else {
   await places.settle();
-  if ((await places.current()) !== "1.0.0") await places.rollBack("asked for");
+  if ((await places.current()) !== "1.0.0") await updater.rollBack("asked for");
 }

@@ -34,6 +34,10 @@ const needs = {
   busybox: programs("busybox", "busybox"),
   curl: programs("curl", "curl"),
   dash: programs("dash", "dash"),
+  ext4: {
+    isMet: () => existsSync("/dev/loop-control") && Bun.which("mkfs.ext4", { PATH: path }) !== null,
+    fix: "apt-get install e2fsprogs, and run the tests where loop devices are allowed",
+  },
   fish: programs("fish", "fish"),
   ksh93: programs("ksh93u+m", "ksh93"),
   man: programs("man-db groff-base", "man", "groff"),
