@@ -4,6 +4,7 @@ import { type Base, type BaseArgs, findBase, placesOf, readConfig } from "../../
 import type { Config } from "../../config/config.ts";
 import { inspectFarHost, openHostMinder, type Program } from "../../hosts/wiring.ts";
 import { programOf, type ThisProcess } from "../this-process.ts";
+import { whileWaiting } from "../waiting-line.ts";
 import { type Finding, findingsJson, isGood, showFindings } from "./finding.ts";
 import { gather, type Ground } from "./gather.ts";
 import { judge, judgeUnreadable } from "./judge.ts";
@@ -19,7 +20,8 @@ export interface CheckOptions extends Ground {
 export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boolean }): Promise<number> {
   const program = await programOf(here);
   const base = findBase(args, program.surroundings);
-  return await runCheck({ ...here, ...groundOf(here, program, base), base, isJson: args.json === true });
+  const options = { ...here, ...groundOf(here, program, base), base, isJson: args.json === true };
+  return report(options, await whileWaiting(here, "asking the server, hosts and testbeds", check(options)));
 }
 
 /** What keeps jobs from one testbed of a configuration that is not written yet, with its own line; good only if there is no error. */
@@ -29,7 +31,8 @@ export async function tryTestbed(
 ): Promise<{ text: string; isGood: boolean }> {
   const only = { ...config, testbeds: config.testbeds.filter((testbed) => testbed.name === name) };
   const ground = groundOf(here, await programOf(here), base);
-  const findings = judge(await gather(only, base, ground)).filter(
+  const facts = await whileWaiting(here, `trying ${name}`, gather(only, base, ground));
+  const findings = judge(facts).filter(
     ({ severity, subject }) => severity === "error" || subject === `testbed.${name}`,
   );
   return { text: withoutSecrets(showFindings(findings), config, ground), isGood: isGood(findings) };
@@ -55,7 +58,10 @@ function groundOf(here: ThisProcess, program: Program, base: Base): Ground {
 
 /** Resolves with the exit code: 1 if some or all jobs would not run. */
 export async function runCheck(options: CheckOptions): Promise<number> {
-  const { findings, config } = await check(options);
+  return report(options, await check(options));
+}
+
+function report(options: CheckOptions, { findings, config }: Awaited<ReturnType<typeof check>>): number {
   const text = options.isJson ? findingsJson(findings) : showFindings(findings);
   options.print(config === null ? text : withoutSecrets(text, config, options));
   return isGood(findings) ? 0 : 1;

@@ -108,7 +108,6 @@ export async function tryAndWrite(
     mayLackToken: true,
     readTokenFile: around.readText,
   });
-  here.print(`Trying ${name}...`);
   const tried = await tryTestbed(here, { config, base, name });
   here.print(tried.text);
   const isWanted = tried.isGood || (await questions?.isWanted("Add it all the same?", false)) === true;

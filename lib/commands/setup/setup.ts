@@ -28,6 +28,7 @@ import {
 } from "./flag-values.ts";
 import { openQuestions, type Questions } from "./questions.ts";
 import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
+import { whileWaiting } from "../waiting-line.ts";
 import { tryToken } from "./token-trial.ts";
 
 interface SetupDoors extends Omit<ThisProcess, "around"> {
@@ -184,7 +185,8 @@ async function chooseToken(
     token ??= await askToken(questions, print);
     const warning = warnOfToken(token, around);
     if (warning !== null) print(warning);
-    const trial = await tryToken(baseurl, secretOf(token, around), doors);
+    const asked = tryToken(baseurl, secretOf(token, around), doors);
+    const trial = await whileWaiting(doors, "asking the server", asked);
     if (trial.is === "good") {
       print("The server accepts the token");
       return token;

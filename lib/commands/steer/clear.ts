@@ -14,6 +14,7 @@ import { openFactoryApi } from "../../server/factory-side.ts";
 import { isFactoryRunning, type StoreReader } from "../../store/store.ts";
 import { type Instance, instanceName } from "../../words/domain.ts";
 import { FactoryError } from "../../words/failure.ts";
+import { whileWaiting } from "../waiting-line.ts";
 import { usageError } from "../command-line.ts";
 import { openForReading } from "../database.ts";
 import { type Asked, describe } from "./open-instance.ts";
@@ -78,11 +79,12 @@ function checkName(testbed: string, { testbeds }: Config): void {
 
 /** Shows what is open, and asks. False: nothing may be changed. */
 async function isVouchedFor(
-  { print, openTerminal }: ThisProcess,
+  here: ThisProcess,
   { testbed = "", because, yes }: ClearArgs,
   open: Instance[],
   asked: Asked,
 ): Promise<boolean> {
+  const { print, openTerminal } = here;
   if (because === undefined) {
     throw new FactoryError(`Cannot clear ${testbed}: --because TEXT is missing`, {
       hint: "The job's owner reads the text in the output of the job",
@@ -91,7 +93,7 @@ async function isVouchedFor(
   const held: string[] = [];
   let canTell = true;
   for (const instance of open) {
-    const found = await describe(asked, instance);
+    const found = await whileWaiting(here, `looking at ${instance.testbed}`, describe(asked, instance));
     for (const line of found.lines) print(line);
     canTell &&= found.canTell;
     if (found.isHeld) held.push(heldText(instanceName(instance), instance.worker ?? ""));

@@ -11,6 +11,7 @@ import { parseDurationMs } from "../../words/duration.ts";
 import { FactoryError } from "../../words/failure.ts";
 import type { Log } from "../../words/logger.ts";
 import { userNameOf } from "../accounts.ts";
+import { whileWaiting } from "../waiting-line.ts";
 import { usageError } from "../command-line.ts";
 import { openOwnStore } from "../database.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
@@ -22,7 +23,7 @@ const askAgainMs = 100;
 
 /** Exits with 1 if it was not done. */
 export async function steer(here: ThisProcess, args: BaseArgs, act: WantedAct): Promise<number> {
-  const { isDone, lines } = await askToAct(here, args, act);
+  const { isDone, lines } = await whileWaiting(here, "asking the factory", askToAct(here, args, act));
   for (const line of lines) here.print(line);
   return isDone ? 0 : 1;
 }
