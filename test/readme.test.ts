@@ -40,6 +40,7 @@ const elsewhere: Record<string, string> = {
   "buildomat-factory-sp-test setup": "test/commands/setup.test.ts, at a terminal",
   "buildomat-factory-sp-test cancel grapefruit-1 --token-file ~/my-token":
     "test/commands/steer/cancel.test.ts",
+  "buildomat-factory-sp-test logs 01M8HEAQ7XMM": "test/commands/log-source.test.ts",
   "buildomat-factory-sp-test drain": "test/commands/steer/steer.test.ts",
   'buildomat-factory-sp-test clear gimlet-1 --because "its host burnt down"':
     "test/commands/steer/clear.test.ts",

@@ -3,44 +3,33 @@
  * terminal all control characters are made harmless.
  */
 import { mkdtempSync } from "node:fs";
-import { z } from "zod";
 import { type BaseArgs, findBase, readTestbeds } from "../config/locations.ts";
-import { openLabConnections } from "../hosts/wiring.ts";
-import { readFarPiece } from "../hosts/ssh/far-file.ts";
-import { withKeysOfToday } from "../hosts/ssh/far-host.ts";
-import { directoryName, type Instance, instanceName } from "../words/domain.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
+import { openLabConnections } from "../hosts/wiring.ts";
+import { instanceName } from "../words/domain.ts";
 import { FactoryError } from "../words/failure.ts";
-import { harmless, peopleLine } from "../words/log-line.ts";
 import { usageError } from "./command-line.ts";
-import { openForReading } from "./database.ts";
+import { readInstanceFile } from "./instance-file.ts";
+import { openJournal } from "./journal-source.ts";
+import { clientOf } from "./lab-snapshot.ts";
+import { openLogScreen } from "./log-screen.ts";
+import { checkFile, findInstance, isRunning } from "./log-source.ts";
 import { programOf, type ThisProcess } from "./this-process.ts";
 
-/** How much is read at once. */
-const pieceBytes = 64 * 1024;
 const lookAgainMs = 250;
 
+type Read = (offset: number) => ReturnType<Files["readPiece"]>;
+
 export interface LogsOptions {
-  /** `testbed`, `testbed/seq` or `testbed_seq`. */
+  /** What is shown, for people. */
   name: string;
-  /** Relative to the instance's directory. */
-  file: string;
+  read: Read;
   /** Goes on until the instance has ended, or `signal` aborts. */
   follows: boolean;
   signal: AbortSignal;
-  /** All instances on record. */
-  instances: Instance[];
-  /** The instances that are open now. */
-  open(): Instance[];
-  /** On the host of that instance. */
-  readPiece(
-    instance: Instance,
-    path: string,
-    offset: number,
-    maxBytes: number,
-  ): ReturnType<Files["readPiece"]>;
-  clock: Clock;
+  isOpen(): Promise<boolean>;
+  clock: Pick<Clock, "sleep">;
   isTerminal: boolean;
   write(bytes: Uint8Array): void;
   /** For remarks that are not part of the log. */
@@ -52,55 +41,60 @@ export async function showInstanceLog(
   here: ThisProcess,
   args: BaseArgs & { instance?: string; follow?: boolean; file?: string },
 ): Promise<number> {
-  if (args.instance === undefined) throw usageError("logs needs a testbed or an instance");
-  const { clock, random, files, output, errors } = here;
+  if (args.instance === undefined) throw usageError("logs needs a testbed, an instance or a job's id");
+  const { files, output, errors } = here;
+  const file = checkFile(args.file ?? "agent.log");
   const program = await programOf(here);
   const base = findBase(args, program.surroundings);
-  const store = await openForReading(base.database, files);
   const interrupted = new AbortController();
   here.once("SIGINT", () => interrupted.abort());
   const directory = mkdtempSync(`${here.temporaryDirectory}/factory-logs-`);
   const connections = openLabConnections(directory, program);
-  const testbeds = readTestbeds(base, program.surroundings);
+  const journal = await openJournal(here, base);
   try {
+    const named = await findInstance(args.instance, journal);
+    const client = clientOf(here, base);
+    const asked = await client.log(instanceName(named), file, 0);
+    const read: Read = async (offset) => {
+      // A running factory has a connection to that host, and may read what this user may not.
+      const piece =
+        asked.ok && asked.value !== null ? await client.log(instanceName(named), file, offset) : asked;
+      if (piece.ok && piece.value !== null) return piece.value;
+      const instance = journal.instance(named);
+      if (instance !== null) {
+        const testbeds = readTestbeds(base, program.surroundings);
+        return await readInstanceFile({ ...here, connections, testbeds }, instance, file, offset);
+      }
+      if (piece.ok) return null;
+      throw new FactoryError(`Cannot show ${file} of ${instanceName(named)}: ${piece.reason}`);
+    };
     return await showLog({
-      name: args.instance,
-      file: args.file ?? "agent.log",
+      ...here,
+      name: `${file} of ${instanceName(named)}`,
+      read,
       follows: args.follow === true,
       signal: interrupted.signal,
-      instances: store === null ? [] : [...store.open(), ...store.ended()],
-      open: () => store?.open() ?? [],
-      readPiece: async ({ testbed, place }, path, offset, maxBytes) => {
-        if (place.way !== "ssh") return await files.readPiece(path, offset, maxBytes);
-        const connection = connections.to(withKeysOfToday(testbeds, testbed, place.ssh));
-        return await readFarPiece(connection, { path, offset, maxBytes, random });
-      },
-      clock,
+      isOpen: async () => await isRunning(journal, named),
       isTerminal: output.isTerminal,
       write: output.write,
       tell: (line) => errors.write(`${line}\n`),
     });
   } finally {
-    store?.close();
+    journal.close();
     await connections.close();
     await files.removeTree(directory);
   }
 }
 
-type Read = (offset: number) => ReturnType<Files["readPiece"]>;
-
-/** Resolves with the exit code. Throws FactoryError if no instance has this name, or the file is outside its directory. */
+/** Resolves with the exit code. */
 export async function showLog(options: LogsOptions): Promise<number> {
-  const { follows, signal, clock, write, tell } = options;
-  const instance = findInstance(options.name, options.instances);
-  const path = `${instance.place.directory}/${checkFile(options.file)}`;
-  const read: Read = async (offset) => await options.readPiece(instance, path, offset, pieceBytes);
-  const screen = options.isTerminal ? openScreen(write) : null;
+  const { name, read, follows, signal, clock, write, tell } = options;
+  const screen = options.isTerminal ? openLogScreen(write) : null;
   const show = screen?.show ?? write;
   let at = 0;
   for (;;) {
     // Asked before the log is read, so that what is written until the end is not missed.
-    const isOver = !follows || signal.aborted || !isAmong(instance, options.open());
+    const isOver = !follows || signal.aborted || !(await options.isOpen());
     const size = await drain(read, at, show).catch((error: unknown) => {
       // Ctrl+C may have ended ssh as well.
       if (signal.aborted) return at;
@@ -108,7 +102,7 @@ export async function showLog(options: LogsOptions): Promise<number> {
     });
     if (size === null) {
       if (isOver && at === 0) {
-        tell(`${instanceName(instance)} has no ${options.file}: ${path} does not exist`);
+        tell(`there is no ${name}`);
         return 1;
       }
     } else if (size < at) {
@@ -133,87 +127,5 @@ async function drain(read: Read, at: number, show: (bytes: Uint8Array) => void):
     if (piece.bytes.length === 0) return position;
     show(piece.bytes);
     position += piece.bytes.length;
-  }
-}
-
-function checkFile(file: string): string {
-  if (file !== "" && !file.startsWith("/") && !file.split("/").includes("..")) return file;
-  throw new FactoryError(
-    `Cannot show ${JSON.stringify(file)}: it is not a path within an instance's directory`,
-    {
-      hint: "For example opt/etc/job-done.json or minder/exit.json",
-    },
-  );
-}
-
-function isAmong({ testbed, seq }: Instance, instances: Instance[]): boolean {
-  return instances.some((each) => each.testbed === testbed && each.seq === seq);
-}
-
-function findInstance(name: string, instances: Instance[]): Instance {
-  const named = instances.filter(
-    (each) => each.testbed === name || instanceName(each) === name || directoryName(each) === name,
-  );
-  const [latest] = named.toSorted((one, other) => other.seq - one.seq);
-  if (latest !== undefined) return latest;
-  const testbeds = [...new Set(instances.map(({ testbed }) => testbed))].toSorted();
-  throw new FactoryError(`Cannot show a log: no instance is called "${name}"`, {
-    hint:
-      testbeds.length === 0
-        ? "No job has run here yet"
-        : `Give a testbed (${testbeds.join(", ")}) or one of its instances, for example ${testbeds[0]}/1`,
-  });
-}
-
-/** A line of JSON is held back until it is whole, if it is no longer than this. */
-const longestLine = 64 * 1024;
-
-/** For a terminal: lines of this program's log are formatted for people; all other text is made harmless. */
-function openScreen(write: LogsOptions["write"]): {
-  show(bytes: Uint8Array): void;
-  /** Shows what can be shown of an unfinished line; `isEnd`: nothing will follow. */
-  pause(isEnd: boolean): void;
-} {
-  const decoder = new TextDecoder();
-  const put = (text: string): void => {
-    if (text !== "") write(new TextEncoder().encode(harmless(text)));
-  };
-  let rest = "";
-  let isBegun = false;
-  /** Shows the beginning of a line that is not whole yet. */
-  const flush = (): void => {
-    put(rest);
-    rest = "";
-    isBegun = true;
-  };
-  return {
-    show: (bytes) => {
-      const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        put((isBegun ? null : logLine(line)) ?? `${line}\n`);
-        isBegun = false;
-      }
-      if (rest.length >= longestLine) flush();
-    },
-    pause: (isEnd) => {
-      if (rest === "" || (!isEnd && !isBegun && rest.startsWith("{"))) return;
-      flush();
-    },
-  };
-}
-
-const entrySchema = z.looseObject({ time: z.iso.datetime(), level: z.string(), message: z.string() });
-
-/** Null: it is not a line of this program's log. */
-function logLine(line: string): string | null {
-  if (!line.startsWith('{"time":')) return null;
-  try {
-    const { time, level, message, ...fields } = entrySchema.parse(JSON.parse(line));
-    // The whole log is about one job.
-    delete fields["job"];
-    return peopleLine({ timeMs: Date.parse(time), level, message, fields });
-  } catch {
-    return null;
   }
 }

@@ -15,13 +15,14 @@ import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { type FactoryApi, openFactoryApi } from "../server/factory-side.ts";
 import { isPassing, lockStore, type Store } from "../store/store.ts";
-import { instanceName } from "../words/domain.ts";
+import { instanceName, parseInstanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import { type Log, openLog } from "../words/logger.ts";
 import type { Secret } from "../words/secret.ts";
 import { versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
+import { readInstanceFile } from "./instance-file.ts";
 import { startUpdates } from "./own-updater.ts";
 import { writeSchema } from "./schema.ts";
 import { startOwnNotifier } from "./notify.ts";
@@ -148,7 +149,14 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       act: (act, who, signal) =>
         act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who, signal),
       history: store.journal,
-      log: () => Promise.resolve(null),
+      log: async (name, file, offset) => {
+        const named = parseInstanceName(name);
+        const instance = named === null ? null : store.instance(named);
+        // Other files hold what not everybody may see who may look.
+        if (instance === null || file !== "agent.log") return null;
+        const reach = { ...here, connections, testbeds: config.testbeds };
+        return await readInstanceFile(reach, instance, file, offset);
+      },
       snapshot: () => daemon.snapshot(database),
     },
   });

@@ -117,9 +117,12 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     run: async (here, args) => await (await import("./history.ts")).showHistory(here, args),
   },
   logs: {
-    description: "Show the log of the job agent that runs on a testbed, or ran there last",
+    description: "Show the log of the job agent that runs on a testbed, or ran there last, or of a job",
     args: {
-      instance: { type: "positional", description: "TESTBED, or one of its instances: TESTBED/SEQ" },
+      instance: {
+        type: "positional",
+        description: "TESTBED, one of its instances: TESTBED/SEQ, or a job's id or its beginning",
+      },
       follow: { type: "boolean", alias: "f", description: "keep reading until the instance ends" },
       file: {
         type: "string",
@@ -130,7 +133,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     },
     examples: [
       ["logs gimlet-1 -f", "follows the job that runs there"],
-      ["logs gimlet-1/7 --file opt/etc/job-done.json", "shows another file of the instance"],
+      ["logs 01M8HEAQ7XMM", "shows yesterday's job, by the id that `history` shows"],
     ],
     run: async (here, args) => await (await import("./logs.ts")).showInstanceLog(here, args),
   },

@@ -31,6 +31,8 @@ export interface Store {
   open(): Instance[];
   /** The last instance of each testbed, in any phase. */
   latest(): Instance[];
+  /** Null: not on record. */
+  instance(named: { testbed: string; seq: number }): Instance | null;
   /** Ended instances, the latest end first. */
   ended(): Instance[];
   /** The ended instances of the directories `<testbed>_<seq>`, the latest end first. */
@@ -77,6 +79,7 @@ export type StoreReader = Pick<
   Store,
   | "open"
   | "latest"
+  | "instance"
   | "ended"
   | "health"
   | "troubles"
@@ -186,6 +189,9 @@ function storeOn(database: Database): Store {
       select(
         "seq = (SELECT max(seq) FROM factory_instance AS x WHERE x.testbed_name = factory_instance.testbed_name)",
       ),
+    instance: ({ testbed, seq }) =>
+      select("testbed_name = $testbed AND seq = CAST($seq AS INTEGER)", { testbed, seq: String(seq) })[0] ??
+      null,
     ended: () => select("ended_ms IS NOT NULL ORDER BY ended_ms DESC, testbed_name, seq DESC"),
     largestSeq: (testbed) =>
       database

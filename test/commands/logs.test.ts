@@ -1,12 +1,10 @@
 /** The log of an instance as `logs` shows it: what is shown, what is not, and when following ends. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Instance } from "../../lib/words/domain.ts";
 import { openFiles } from "../../lib/doors/files.ts";
 import { type LogsOptions, showLog } from "../../lib/commands/logs.ts";
-import { instanceOf, type Said } from "../policy/scenes.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 import { until } from "../lab/until.ts";
 
@@ -23,20 +21,13 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const log = (): string => join(directory, "agent.log");
 
-function instanceHere(over: Said = {}): Instance {
-  const place = { way: "local", directory, agent: "built-in" } as const;
-  return instanceOf({ testbed: "bed-1", seq: 3, place, ...over });
-}
-
 function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
   return {
-    name: "bed-1",
-    file: "agent.log",
+    name: "agent.log of bed-1/3",
+    read: async (offset) => await openFiles().readPiece(log(), offset, 64 * 1024),
     follows: false,
     signal: new AbortController().signal,
-    instances: [instanceHere(), instanceHere({ seq: 2 }), instanceHere({ testbed: "bed-10", seq: 9 })],
-    open: () => [],
-    readPiece: async (_, ...piece) => await openFiles().readPiece(...piece),
+    isOpen: () => Promise.resolve(false),
     clock: createSettableClock(),
     isTerminal: false,
     write: (bytes) => void (shown += new TextDecoder().decode(bytes)),
@@ -45,30 +36,9 @@ function optionsFor(over: Partial<LogsOptions> = {}): LogsOptions {
   };
 }
 
-test.each(["bed-1", "bed-1/3", "bed-1_3"])("showLog() finds the instance that is named %s", async (name) => {
-  writeFileSync(log(), "one\ntwo\n");
-  expect(await showLog(optionsFor({ name }))).toBe(0);
-  expect(shown).toBe("one\ntwo\n");
-});
-
-test("showLog() shows the latest instance of a testbed", async () => {
-  const earlier = instanceHere({ seq: 2, place: { way: "local", directory: "/none", agent: "built-in" } });
-  writeFileSync(log(), "latest\n");
-  expect(await showLog(optionsFor({ instances: [earlier, instanceHere()] }))).toBe(0);
-  expect(shown).toBe("latest\n");
-});
-
-test("showLog() of an unknown name lists the testbeds", () => {
-  expect(showLog(optionsFor({ name: "bed" }))).rejects.toMatchObject({
-    message: 'Cannot show a log: no instance is called "bed"',
-    hint: "Give a testbed (bed-1, bed-10) or one of its instances, for example bed-1/1",
-  });
-  expect(showLog(optionsFor({ instances: [] }))).rejects.toMatchObject({ hint: "No job has run here yet" });
-});
-
 test("showLog() says that there is no log", async () => {
   expect(await showLog(optionsFor())).toBe(1);
-  expect(printed).toEqual([`bed-1/3 has no agent.log: ${log()} does not exist`]);
+  expect(printed).toEqual(["there is no agent.log of bed-1/3"]);
 });
 
 test("showLog() passes bytes on unchanged, but no control characters to a terminal", async () => {
@@ -102,6 +72,17 @@ test("showLog() shows the built-in agent's log as lines on a terminal, and as it
   );
 });
 
+test("showLog() shows the external agent's log as lines on a terminal", async () => {
+  const entry = (fields: object): string =>
+    `${JSON.stringify({ msg: "using job", v: 0, name: "agent", level: 30, time: "2026-11-28T08:53:01.250Z", hostname: "h", pid: 1, ...fields })}\n`;
+  writeFileSync(log(), `${entry({})}${entry({ level: 40, worker: "W" })}${entry({ time: 3 })}{"msg":"x"}\n`);
+  await showLog(optionsFor({ isTerminal: true }));
+  const time = shown.slice(0, 19);
+  expect(shown.replaceAll(time, "TIME")).toBe(
+    `TIME using job\nTIME warning: using job worker=W\n${entry({ time: 3 })}{"msg":"x"}\n`,
+  );
+});
+
 test("showLog() shows a very long line on a terminal piece by piece", async () => {
   const text = `{"time":${"x".repeat(400_000)}\nnext\n`;
   writeFileSync(log(), text);
@@ -117,8 +98,10 @@ test("showLog() shows a very long line on a terminal piece by piece", async () =
 
 test("showLog() shows a line on a terminal as it grows, but one of JSON only when it is whole", async () => {
   const clock = createSettableClock();
-  let open = [instanceHere()];
-  const done = showLog(optionsFor({ follows: true, isTerminal: true, clock, open: () => open }));
+  let isRunning = true;
+  const done = showLog(
+    optionsFor({ follows: true, isTerminal: true, clock, isOpen: () => Promise.resolve(isRunning) }),
+  );
   const add = async (text: string, expected: RegExp): Promise<void> => {
     await until("it waits", () => clock.waiting() > 0);
     appendFileSync(log(), text);
@@ -133,7 +116,7 @@ test("showLog() shows a line on a terminal as it grows, but one of JSON only whe
   await add(`{${"x".repeat(70_000)}`, /^\{x{70000}$/);
   await add("{", /^\{$/);
   await add('"\n{"cut', /^"\n$/);
-  open = [];
+  isRunning = false;
   await clock.advance(250);
   expect(await done).toBe(0);
   expect(shown).toBe('{"cut');
@@ -148,15 +131,15 @@ test("showLog() shows a log longer than one piece completely, even if a letter i
 
 test("showLog() follows until the instance has ended, and shows its last lines", async () => {
   const clock = createSettableClock();
-  let open = [instanceHere()];
-  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  let isRunning = true;
+  const done = showLog(optionsFor({ follows: true, clock, isOpen: () => Promise.resolve(isRunning) }));
   await until("it waits for a log", () => clock.waiting() > 0);
   writeFileSync(log(), "one\n");
   await clock.advance(250);
   await until("it is shown", () => shown === "one\n");
   await until("it waits", () => clock.waiting() > 0);
   appendFileSync(log(), "last\n");
-  open = [];
+  isRunning = false;
   await clock.advance(250);
   expect(await done).toBe(0);
   expect(shown).toBe("one\nlast\n");
@@ -164,15 +147,15 @@ test("showLog() follows until the instance has ended, and shows its last lines",
 
 test("showLog() goes on after the log was cut, and says so", async () => {
   const clock = createSettableClock();
-  let open = [instanceHere()];
+  let isRunning = true;
   writeFileSync(log(), "much\nmore\n");
-  const done = showLog(optionsFor({ follows: true, clock, open: () => open }));
+  const done = showLog(optionsFor({ follows: true, clock, isOpen: () => Promise.resolve(isRunning) }));
   await until("it waits", () => clock.waiting() > 0);
   writeFileSync(log(), "more\n");
   await clock.advance(250);
   await until("it is printed", () => printed.length === 1 && clock.waiting() > 0);
   appendFileSync(log(), "new\n");
-  open = [];
+  isRunning = false;
   await clock.advance(250);
   expect(await done).toBe(0);
   expect(shown).toBe("much\nmore\nnew\n");
@@ -181,24 +164,13 @@ test("showLog() goes on after the log was cut, and says so", async () => {
 test("showLog() ends when it is interrupted", async () => {
   const interrupted = new AbortController();
   writeFileSync(log(), "one\n");
-  const open = (): Instance[] => [instanceHere()];
   const clock = createSettableClock();
-  const done = showLog(optionsFor({ follows: true, clock, open, signal: interrupted.signal }));
+  const done = showLog(
+    optionsFor({ follows: true, clock, isOpen: () => Promise.resolve(true), signal: interrupted.signal }),
+  );
   await until("it waits", () => clock.waiting() > 0);
   interrupted.abort();
   expect(await done).toBe(0);
-});
-
-test("showLog() shows other files of the instance's directory, but none outside it", async () => {
-  mkdirSync(join(directory, "minder"));
-  writeFileSync(join(directory, "minder/exit.json"), '{"code":3}\n');
-  expect(await showLog(optionsFor({ file: "minder/exit.json" }))).toBe(0);
-  expect(shown).toBe('{"code":3}\n');
-  expect(await showLog(optionsFor({ file: "opt/none" }))).toBe(1);
-  expect(printed).toEqual([`bed-1/3 has no opt/none: ${directory}/opt/none does not exist`]);
-  for (const file of ["", "/etc/passwd", "../x", "opt/../../x"]) {
-    expect(showLog(optionsFor({ file }))).rejects.toThrow("not a path within an instance's directory");
-  }
 });
 
 test("showLog() ends without an error if Ctrl+C ended the connection as well", async () => {
@@ -207,8 +179,8 @@ test("showLog() ends without an error if Ctrl+C ended the connection as well", a
     optionsFor({
       follows: true,
       signal: interrupted.signal,
-      open: () => [instanceHere()],
-      readPiece: () => {
+      isOpen: () => Promise.resolve(true),
+      read: () => {
         interrupted.abort();
         return Promise.reject(new Error("ssh was interrupted"));
       },
