@@ -132,7 +132,7 @@ function wideRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Scre
     oneLine(testbed.type ?? ""),
     showState(testbed, paint),
     testbed.sinceMs === null ? "" : localTime(testbed.sinceMs),
-    jobText(testbed),
+    oneLine(testbed.job?.name ?? ""),
     testbed.job?.id ?? "",
     waitedMs === null ? "" : showDuration(waitedMs),
     ranMs === null ? "" : showDuration(ranMs),

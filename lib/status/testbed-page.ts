@@ -4,7 +4,7 @@ import { showDuration } from "../words/duration.ts";
 import type { JobEntry } from "../words/journal.ts";
 import { localTime, wrap } from "../words/log-line.ts";
 import { type Screen, showHead, spansOf } from "./overview.ts";
-import { oneLine, resultSigns, showResults, showState } from "./shown-words.ts";
+import { cut, oneLine, resultSigns, showResults, showState } from "./shown-words.ts";
 import type { Snapshot, TestbedSnapshot } from "./snapshot.ts";
 
 /** `jobs` are its last ones, the latest last; null: they cannot be read. */
@@ -44,7 +44,7 @@ export function showTestbedPage(
         .flatMap((line) => wrap(line, room))
         .map((line, index) => `  ${(index === 0 ? title : "").padEnd(9)}${line}`.trimEnd()),
     ),
-    ...(jobs === null || jobs.length === 0 ? [] : ["", ...showJobs(jobs)]),
+    ...(jobs === null || jobs.length === 0 ? [] : ["", ...showJobs(jobs, columns)]),
   ];
 }
 
@@ -85,6 +85,7 @@ function jobLines(testbed: TestbedSnapshot, madeMs: number): string[] {
 
 function freeLines({ freeAt, job, state }: TestbedSnapshot): string[] {
   if (job === null || state === "ending") return [];
+  if (freeAt === null && job.name === null) return ["not known: the job's name is not known yet"];
   if (freeAt === null) return ["not known: no job of this name took that long here"];
   const { ms, earliestMs, latestMs, jobs } = freeAt;
   const from = `from ${jobs} ${jobs === 1 ? "job" : "jobs"} of this name`;
@@ -119,16 +120,33 @@ function legend(results: TestbedSnapshot["recent"]): string {
   return [...new Set(results)].map((result) => `${resultSigns[result]} ${result}`).join(", ");
 }
 
-function showJobs(jobs: JobEntry[]): string[] {
+/** What failed stands below its line if that is too long with it. */
+function showJobs(jobs: JobEntry[], columns: number | null): string[] {
   const rows = jobs
     .toReversed()
-    .map(({ result, jobName, job, wentMs, endedMs, seq, reason }) => [
+    .map(({ result, jobName, job, wentMs, endedMs, seq }) => [
       `  ${resultSigns[result]} ${result}`,
       localTime(endedMs),
       wentMs === null ? "" : showDuration(Math.max(0, endedMs - wentMs)),
       `/${seq}`,
       oneLine(jobName ?? job ?? ""),
-      reason === null ? "" : oneLine(reason),
     ]);
-  return alignColumns([["  last jobs", "ended", "ran", "instance", "job", ""], ...rows]);
+  const [head = "", ...lines] = alignColumns([["  last jobs", "ended", "ran", "instance", "job"], ...rows]);
+  const reasons = jobs.toReversed().map(({ reason }) => oneLine(reason ?? ""));
+  return [
+    head,
+    ...lines.flatMap((line, index) => {
+      const reason = reasons[index] ?? "";
+      if (reason === "") return cutTo(line, columns);
+      const whole = `${line}  ${reason}`;
+      if (columns === null || Bun.stringWidth(whole) <= columns) return whole;
+      return [
+        cutTo(line, columns),
+        ...wrap(reason, Math.max(columns - 6, 20)).map((each) => `      ${each}`),
+      ];
+    }),
+  ];
 }
+
+const cutTo = (line: string, columns: number | null): string =>
+  columns === null ? line : cut(line, columns);

@@ -138,10 +138,11 @@ test.each([80, 81, 100, 159, 160, 200])(
         leases: 2,
       },
     };
+    const jobs = [jobOf({ jobName: name, reason: long }), jobOf({ jobName: long, reason: null })];
     const lines = [
       ...show(beds, { columns, paint: painted }, more),
       ...beds.flatMap((bed) =>
-        showTestbedPage(snapshotOf(beds, more), bed, null, { columns, paint: painted }),
+        showTestbedPage(snapshotOf(beds, more), bed, jobs, { columns, paint: painted }),
       ),
     ];
     expect(lines.filter((line) => Bun.stringWidth(line) > columns)).toEqual([]);
