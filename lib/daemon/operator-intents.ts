@@ -6,7 +6,7 @@ import { showRoundDuration } from "../words/duration.ts";
 import { localTime } from "../words/log-line.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { isPassing } from "../store/store.ts";
-import { openInstances } from "./instance-memory.ts";
+import { memoryOf, openInstances } from "./instance-memory.ts";
 import { type Factory, now } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
@@ -132,7 +132,9 @@ function remind(factory: Operated, testbed: string, intent: Intent): void {
 export function describeJob({ known }: Pick<Operated, "known">, testbed: string): string | null {
   const open = openInstances(known).find((each) => each.testbed === testbed);
   if (open === undefined) return null;
-  const job = open.job === null ? instanceName(open) : `job ${open.job}`;
+  const { jobName } = memoryOf(known, open);
+  const named = jobName === null ? `job ${open.job}` : `job ${JSON.stringify(jobName)} (${open.job})`;
+  const job = open.job === null ? instanceName(open) : named;
   if (open.phase === "preparing")
     return `${job} is not begun here: it goes to another testbed, or back to the queue`;
   return open.phase === "destroying" || open.phase === "stopped" ? `${job} is ending` : `${job} runs on`;

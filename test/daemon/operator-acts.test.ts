@@ -1,13 +1,15 @@
 /** What operators ask, in the whole daemon with a clock that a test moves. */
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { type ActAnswer, actSchema, type WantedAct } from "../../lib/control/act.ts";
 import { turnIntents } from "../../lib/daemon/operator-intents.ts";
-import { openMemory } from "../../lib/daemon/memory.ts";
+import { type Factory, openMemory } from "../../lib/daemon/memory.ts";
+import { recoverTestbed } from "../../lib/daemon/operator-recover.ts";
 import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
+import type { Instance } from "../../lib/words/domain.ts";
 import { deadlineIn } from "../../lib/words/intent.ts";
-import { configOf, testbedOf } from "../policy/scenes.ts";
+import { configOf, instanceOf, testbedOf } from "../policy/scenes.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 const minuteMs = 60_000;
@@ -184,6 +186,8 @@ test("a job whose worker was asked for, and one that runs, are never touched", a
   await ask(it, { verb: "reserve" });
   await it.run(2 * minuteMs);
   expect(it.instance()).toMatchObject({ job: "job-1", phase: "running" });
+  for (const record of it.factory.known.instances.values()) record.jobName = "flash";
+  expect((await ask(it, { verb: "reserve" })).lines[0]).toEndWith('; job "flash" (job-1) runs on');
 });
 
 const kinds = ["pause", "reserve", "quarantine"] as const;
@@ -319,4 +323,64 @@ test("with a thousand testbeds under an operator's hand a turn goes through none
   for (let turn = 0; turn < 100; turn += 1) turnIntents(it.factory);
   expect(walks).toBe(1);
   it.store.close();
+});
+
+describe("recover of a service's board", () => {
+  const url = "http://lab-3:9090";
+  const open = (rows: Instance[] = []) => {
+    const it = openStage({ config: configOf([testbedOf({ spRunnerUrl: url })]), rows });
+    const answer = Promise.withResolvers<unknown>();
+    const told: string[] = [];
+    const recover = (board: string): Promise<unknown> => {
+      told.push(board);
+      return answer.promise;
+    };
+    const factory = { ...it.factory, openRunner: () => ({ recover }) } as unknown as Factory;
+    return { it, factory, told, answer };
+  };
+  const who = { who: "ann", note: "" };
+
+  test("tells the service once, and nothing is begun there until it has answered", async () => {
+    const { it, factory, told, answer } = open();
+    await using _ = it;
+    const asked = recoverTestbed(factory, "a", who);
+    expect(entries(it)).toMatchObject([{ verb: "recover", answer: `sp-runner ${url} recovers its board` }]);
+    expect(recoverTestbed(factory, "a", who)).toBeNull();
+    expect([told, factory.known.busy.has("testbed a")]).toEqual([["a"], true]);
+    answer.resolve({ ok: true, value: { status: "ok", message: "power cycled" } });
+    expect(await asked).toEqual({ isDone: true, lines: ["a: sp-runner says: ok power cycled"] });
+    expect(factory.known.busy.has("testbed a")).toBe(false);
+  });
+
+  test("does not keep the operator waiting for longer than ten seconds", async () => {
+    const { it, factory, answer } = open();
+    await using _ = it;
+    const asked = recoverTestbed(factory, "a", who);
+    await it.clock.advance(10_000);
+    expect((await asked)?.lines).toEqual([
+      "a: sp-runner was told to recover its board, and has not answered yet",
+    ]);
+    answer.resolve({ ok: false, message: "gone" });
+    await it.clock.advance(10);
+    expect(factory.known.busy.size).toBe(0);
+  });
+
+  test("is refused while a job is on it, or while somebody else has reserved it", async () => {
+    const busy = open([instanceOf({ phase: "running" })]);
+    await using _ = busy.it;
+    expect(await recoverTestbed(busy.factory, "a", who)).toMatchObject({ isDone: false });
+    const free = open();
+    await using __ = free.it;
+    const reserved = {
+      kind: "reserved",
+      who: "bob",
+      note: "",
+      sinceMs: 0,
+      until: null,
+      isAfterJob: false,
+    } as const;
+    testbedMemory(free.factory.known, "a").intent = reserved;
+    expect(await recoverTestbed(free.factory, "a", who)).toMatchObject({ isDone: false });
+    expect([busy.told, free.told]).toEqual([[], []]);
+  });
 });
