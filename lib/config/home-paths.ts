@@ -8,6 +8,11 @@ export function expandHome(path: string, home: string): string {
   return expanded === "/" ? expanded : expanded.replace(/\/+$/, "");
 }
 
+/** Of a command line: each word that begins with `~`. It is the home of the user who runs the agent, whose own HOME is the instance's. */
+export function expandHomes(text: string, home: string): string {
+  return text.replace(/(^|\s)~(?=\/|\s|$)/g, (_, before: string) => `${before}${home}`);
+}
+
 /** Whether a path is in /work or /input. Each instance has its own, so an agent cannot see the host's. */
 export function isHiddenInInstance(path: string): boolean {
   return /^\/(?:work|input)(?:\/|$)/.test(posix.normalize(path));

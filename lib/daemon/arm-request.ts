@@ -2,6 +2,7 @@
 import { agentEnvironment } from "../hosts/agent-environment.ts";
 import { shieldedBmat } from "../hosts/agent-program.ts";
 import type { Config, Testbed } from "../config/config.ts";
+import { expandHomes } from "../config/home-paths.ts";
 import { instanceName, type OwnInstance } from "../words/domain.ts";
 import type { Host } from "../hosts/host.ts";
 import type { ArmSpec } from "../hosts/minder/specification.ts";
@@ -42,8 +43,8 @@ export function armRequest(
       testbed: testbed.name,
       sp_type: testbed.spType,
       target,
-      sp_runner: withHome(testbed.spRunnerPath, user.home),
-      sp_runner_config: withHome(testbed.spRunnerConfig, user.home),
+      sp_runner: expandHomes(testbed.spRunnerPath, user.home),
+      sp_runner_config: expandHomes(testbed.spRunnerConfig, user.home),
       baseline: testbed.baseline,
       ...(place.way !== "sp-runner"
         ? {}
@@ -79,12 +80,7 @@ function filesFor(
   const certificates = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"].map(
     (name) => environment[name] ?? "",
   );
-  return [withHome(program, home), withHome(spRunnerConfig, home), ...certificates].filter((path) =>
+  return [expandHomes(program, home), expandHomes(spRunnerConfig, home), ...certificates].filter((path) =>
     path.startsWith("/"),
   );
-}
-
-/** `~` is the home of the user who runs the agent; the agent's own HOME is the instance's. */
-function withHome(text: string, home: string): string {
-  return text.replace(/(^|\s)~(?=\/|\s|$)/g, (_, before: string) => `${before}${home}`);
 }

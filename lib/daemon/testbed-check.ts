@@ -3,7 +3,7 @@
  * lease and its worker. It runs on the factory's host.
  */
 import type { Testbed } from "../config/config.ts";
-import { runBoardCheck } from "../hosts/board-check.ts";
+import { type LeasedJob, runBoardCheck } from "../hosts/board-check.ts";
 import type { Instance, PreparingInstance } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { type Checked, done, type Found, type Learnt } from "./outcome.ts";
@@ -15,11 +15,15 @@ type Runner = Pick<Factory, "hosts" | "processes">;
 type Needs = Runner & Pick<Factory, "api" | "clock" | "config" | "known" | "store">;
 
 export async function check(runner: Runner, testbed: Testbed): Promise<Found> {
-  return (await runCheck(runner, testbed)) ?? done;
+  return (await runCheck(runner, testbed, null)) ?? done;
 }
 
-async function runCheck({ hosts, processes }: Runner, testbed: Testbed): Promise<Checked | null> {
-  const result = await runBoardCheck(processes, testbed, hosts.here);
+async function runCheck(
+  { hosts, processes }: Runner,
+  testbed: Testbed,
+  leased: LeasedJob | null,
+): Promise<Checked | null> {
+  const result = await runBoardCheck(processes, testbed, hosts.here, leased);
   return result === null ? null : { kind: "checked", testbed, ...result, instance: null };
 }
 
@@ -27,9 +31,11 @@ async function runCheck({ hosts, processes }: Runner, testbed: Testbed): Promise
 export async function checkAgain(factory: Needs, instance: PreparingInstance): Promise<Learnt> {
   const testbed = factory.config.testbeds.find(({ name }) => name === instance.testbed);
   if (testbed === undefined) return done;
+  const { job, target: id } = instance;
+  const target = factory.config.targets.find((each) => each.id === id)?.name ?? id;
   const ended = new AbortController();
   const [checked, isLeased] = await Promise.all([
-    runCheck(factory, testbed).finally(() => ended.abort()),
+    runCheck(factory, testbed, { job, target }).finally(() => ended.abort()),
     keepLease(factory, instance, ended.signal),
   ]);
   return { kind: "checked again", checked, isLeased };

@@ -16,7 +16,7 @@ export async function checkBoards(
   const found = checked.map(async (testbed) => {
     const untried = whyBusy(testbed, isRunning, locks);
     const host = { path: searchPath, user: { name, home } };
-    const result = untried === null ? await runBoardCheck(processes, testbed, host) : { untried };
+    const result = untried === null ? await runBoardCheck(processes, testbed, host, null) : { untried };
     return result === null ? [] : [[testbed.name, result] as const];
   });
   return new Map((await Promise.all(found)).flat());
