@@ -30,10 +30,11 @@ export function showOverview(snapshot: Snapshot, shown: Screen): string[] {
 }
 
 export function showHead(snapshot: Snapshot, { columns, paint }: Screen): string[] {
-  const { madeMs, factory, remarks, shared } = snapshot;
+  const { madeMs, factory, ifStopped, remarks, shared } = snapshot;
   const lines = [
     `${localTime(madeMs)}  ${factoryText(snapshot)}`,
     ...serverLines(snapshot),
+    ...(ifStopped === null ? [] : [`If the factory stopped now: ${ifStopped}`]),
     // A fix is indented.
     ...remarks.map((remark) => `${/^ */.exec(remark)?.[0] ?? ""}${paint(oneLine(remark), "yellow")}`),
     // Without a factory the first line says it.
@@ -44,7 +45,7 @@ export function showHead(snapshot: Snapshot, { columns, paint }: Screen): string
   return lines.flatMap((line) => wrapIn(line, columns));
 }
 
-function factoryText({ factory, source, testbeds, ifStopped }: Snapshot): string {
+function factoryText({ factory, source }: Snapshot): string {
   const { isRunning, version, startedMs, mode, database } = factory;
   const path = oneLine(database);
   if (!isRunning) return `No factory is running on ${path}: no job is taken`;
@@ -52,8 +53,7 @@ function factoryText({ factory, source, testbeds, ifStopped }: Snapshot): string
   const since = startedMs === null ? "" : `, since ${localTime(startedMs)}`;
   const drains = mode === "drain" ? "; it drains: it takes nothing new" : "";
   const hands = mode === "hand over" ? "; another version takes over in a moment" : "";
-  const stopped = testbeds.some(({ job }) => job !== null) ? ` If it stopped now: ${ifStopped}.` : "";
-  return `The factory is running on ${path} (${version ?? "?"}${since})${drains}${hands}.${stopped}`;
+  return `The factory is running on ${path} (${version ?? "?"}${since})${drains}${hands}`;
 }
 
 function serverLines({ server }: Snapshot): string[] {

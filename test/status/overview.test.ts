@@ -90,9 +90,9 @@ const show = (
 test("showOverview() has a line for each testbed in 80 columns, and below it what does not fit", () => {
   expect(show([running, free, quarantined])).toEqual([
     "2026-11-28 12:00:00  The factory is running on /base/data.sqlite3 (0.1.0, since",
-    "2026-11-28 11:00:00). If it stopped now: 1 job runs on and is taken over by the",
-    "next start.",
+    "2026-11-28 11:00:00)",
     "The server https://example.com answers since 2026-11-28 11:59:00",
+    "If the factory stopped now: 1 job runs on and is taken over by the next start",
     "",
     "testbed      type       state       since job   waited ran free at last",
     "grapefruit-1 grapefruit running     11:55 flash 60s    5m  ~12:03  ✓✓✗",
@@ -105,7 +105,7 @@ test("showOverview() has a line for each testbed in 80 columns, and below it wha
 });
 
 test("showOverview() shows ids and whole times where there is room, and a single reason beside its line", () => {
-  const [, , , head, one, two, three, ...more] = show(
+  const [, , , , head, one, two, three, ...more] = show(
     [running, free, { ...quarantined, whyNot: "no power" }],
     { columns: 200 },
   );
@@ -220,9 +220,10 @@ test("the head says how the factory and the server are, and names what several t
       factory: { ...snapshotOf([]).factory, mode: "drain" },
     },
   );
-  expect(lines.slice(0, 4)).toEqual([
-    "2026-11-28 12:00:00  The factory is running on /base/data.sqlite3 (0.1.0, since 2026-11-28 11:00:00); it drains: it takes nothing new.",
+  expect(lines.slice(0, 5)).toEqual([
+    "2026-11-28 12:00:00  The factory is running on /base/data.sqlite3 (0.1.0, since 2026-11-28 11:00:00); it drains: it takes nothing new",
     "The server https://example.com refuses the token since 2026-11-28 12:00:00: no; 1 leased job waits for a testbed",
+    "If the factory stopped now: 1 job runs on and is taken over by the next start",
     "config.toml has a mistake now",
     `${reason}: a, b`,
   ]);
