@@ -6,11 +6,12 @@ import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { openReload } from "../daemon/reload.ts";
 import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
+import { openInstances } from "../daemon/instance-memory.ts";
 import { openMemory } from "../daemon/memory.ts";
 import type { Hosts } from "../hosts/host.ts";
 import { noteNow } from "../daemon/journal.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
-import { openLabConnections, openLabHosts } from "../hosts/wiring.ts";
+import { closeUnused, openLabConnections, openLabHosts } from "../hosts/wiring.ts";
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { type FactoryApi, openFactoryApi } from "../server/factory-side.ts";
@@ -133,6 +134,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       inUse = of;
       daemon.reconfigure(partsOf(of));
       warnOfIdle(of, log);
+      void closeUnused(connections, of, openInstances(known)).catch(die);
       if (JSON.stringify(of.update) === JSON.stringify(before.update)) return;
       updates = updates.then(async (open) => {
         await open.stop();

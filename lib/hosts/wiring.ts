@@ -19,7 +19,8 @@ import { chooseScope } from "./minder/scope.ts";
 import { localTransport, type Transport } from "./minder/transport.ts";
 import type { Executable } from "./ssh/agent-copy.ts";
 import { type Connections, openConnections } from "./ssh/connection-pool.ts";
-import { openSshHosts } from "./ssh/far-host.ts";
+import { addressOf, openSshHosts, withKeysOfToday } from "./ssh/far-host.ts";
+import type { Instance } from "../words/domain.ts";
 import { version } from "../words/version.ts";
 
 export interface Program extends ProgramSource {
@@ -94,6 +95,19 @@ export function openLabHosts(
     watch: ssh.watch,
     close: connections.close,
   };
+}
+
+/** Closes the connections to hosts on which no testbed hangs any more and no instance runs. */
+export async function closeUnused(
+  connections: Connections,
+  { testbeds }: Pick<Config, "testbeds">,
+  instances: readonly Instance[],
+): Promise<void> {
+  const configured = testbeds.filter(({ host }) => host !== null).map(addressOf);
+  const running = instances.flatMap(({ testbed, place }) =>
+    place.way === "ssh" ? [withKeysOfToday(testbeds, testbed, place.ssh)] : [],
+  );
+  await connections.keepOnly([...configured, ...running]);
 }
 
 /** Whether jobs could run on a testbed's host; nothing is changed there. `scratch` is only for this call. */

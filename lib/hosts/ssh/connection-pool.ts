@@ -21,6 +21,8 @@ export interface ConnectionsOptions {
 
 export interface Connections {
   to(address: SshAddress): Connection;
+  /** Closes the connections to all other addresses. */
+  keepOnly(addresses: readonly SshAddress[]): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -33,6 +35,8 @@ export function openConnections({
 }: ConnectionsOptions): Connections {
   const pace = { watching: 0 };
   const open = new Map<string, Connection>();
+  /** Closed, but what was under way over them may open them once more. */
+  const former: Connection[] = [];
 
   function connect(key: string, address: SshAddress): Connection {
     const { hostKey } = address;
@@ -74,9 +78,19 @@ export function openConnections({
       open.set(key, connection);
       return connection;
     },
+    keepOnly: async (addresses) => {
+      const kept = new Set(addresses.map(keyOf));
+      const unused = [...open].filter(([key]) => !kept.has(key));
+      for (const [key, connection] of unused) {
+        open.delete(key);
+        former.push(connection);
+      }
+      await Promise.all(unused.map(async ([, connection]) => await connection.close()));
+    },
     // Only open connections: do not contact hosts that were not used.
     close: async () => {
-      await Promise.all([...open.values()].map(async (connection) => await connection.close()));
+      const all = [...open.values(), ...former];
+      await Promise.all(all.map(async (connection) => await connection.close()));
     },
   };
 }

@@ -65,6 +65,7 @@ function openHosts(
         watch: () => ({ close: () => undefined }),
         close: () => Promise.resolve(),
       }),
+      keepOnly: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
     files: openFiles(),

@@ -21,7 +21,8 @@ import { openRandom } from "../../../lib/doors/random.ts";
 import type { Connection } from "../../../lib/hosts/ssh/connection.ts";
 import { openConnections } from "../../../lib/hosts/ssh/connection-pool.ts";
 import { openSshHosts, withKeysOfToday } from "../../../lib/hosts/ssh/far-host.ts";
-import { configOf, testbedOf } from "../../policy/scenes.ts";
+import { closeUnused } from "../../../lib/hosts/wiring.ts";
+import { configOf, instanceOf, testbedOf } from "../../policy/scenes.ts";
 
 const processes = openProcesses({ clock: openClock() });
 const random = openRandom();
@@ -64,7 +65,7 @@ test("F52 another machine at the host's address never gets a command, over any c
   const bed = testbedOf({ host: "bench-1", agentPath: join(directory, "agent"), workDir: work });
   const hosts = openSshHosts({
     config: configOf([bed]),
-    connections: { to: () => here, close: () => Promise.resolve() },
+    connections: { to: () => here, keepOnly: () => Promise.resolve(), close: () => Promise.resolve() },
     files,
     random,
     machineDirectory: join(directory, "machines"),
@@ -137,6 +138,20 @@ test("F49 exit code 255 is ssh's own failure and proves nothing about the comman
   expect(other.words).toEqual(["call"]);
 });
 
+test("connections to hosts on which nothing hangs any more are closed, the others are not", async () => {
+  const { words, connections } = openWith(() => exit(0));
+  const other = { ...address, host: "bench-2" };
+  const third = { ...address, key: "/new" };
+  for (const each of [address, other, third]) await connections.to(each).run(["true"], "", 1000);
+  const running = instanceOf({ place: { way: "ssh", ssh: address, directory: "/w/a_1", agent: "external" } });
+  // Its testbed has gone, and its instance runs.
+  const bench = testbedOf({ name: "b", host: "bench-2", sshKey: address.key, hostKey: address.hostKey });
+  await closeUnused(connections, configOf([bench]), [running]);
+  expect(words).toEqual(["call", "call", "call", "exit"]);
+  await closeUnused(connections, configOf([]), []);
+  expect(words.filter((word) => word === "exit")).toHaveLength(3);
+});
+
 test("after a call without an answer, a connection that does not answer either is closed", async () => {
   const hangs: RunResult = { ok: false, reason: "ssh did not end within 1 s" };
   const { words, connections } = openWith((word) => (word === "call" ? hangs : exit(255)));
@@ -183,7 +198,7 @@ test("inspect() names a main-line agent if agents do not run as root or without 
     const config = configOf([bed]);
     const seen = await openSshHosts({
       config: { ...config, general: { ...config.general, ...general } },
-      connections: { to: () => here, close: () => Promise.resolve() },
+      connections: { to: () => here, keepOnly: () => Promise.resolve(), close: () => Promise.resolve() },
       files,
       random,
       machineDirectory: join(directory, "m"),
@@ -210,7 +225,7 @@ test("a work directory keeps its machine id in later surveys", async () => {
   const open = (machines: string) =>
     openSshHosts({
       config: configOf([bed]),
-      connections: { to: () => here, close: () => Promise.resolve() },
+      connections: { to: () => here, keepOnly: () => Promise.resolve(), close: () => Promise.resolve() },
       files,
       random,
       machineDirectory: join(directory, machines),
