@@ -128,14 +128,18 @@ function remind(factory: Operated, testbed: string, intent: Intent): void {
   factory.log.warn(answer, { testbed });
 }
 
-/** What becomes of the testbed's job, for people; null: it has none. */
-export function describeJob({ known }: Pick<Operated, "known">, testbed: string): string | null {
+/** What becomes of the testbed's job, for people; null: it has none. `isWithheld`: one that is not begun yet is passed on. */
+export function describeJob(
+  { known }: Pick<Operated, "known">,
+  testbed: string,
+  isWithheld: boolean,
+): string | null {
   const open = openInstances(known).find((each) => each.testbed === testbed);
   if (open === undefined) return null;
   const { jobName } = memoryOf(known, open);
   const named = jobName === null ? `job ${open.job}` : `job ${JSON.stringify(jobName)} (${open.job})`;
   const job = open.job === null ? instanceName(open) : named;
-  if (open.phase === "preparing")
+  if (open.phase === "preparing" && isWithheld)
     return `${job} is not begun here: it goes to another testbed, or back to the queue`;
   return open.phase === "destroying" || open.phase === "stopped" ? `${job} is ending` : `${job} runs on`;
 }

@@ -22,7 +22,7 @@ export function recoverTestbed(
   if (url !== null && openInstances(known).some(({ testbed }) => testbed === name)) {
     return {
       isDone: false,
-      lines: [`${name}: ${describeJob(factory, name)}: its board is not recovered while it has a job`],
+      lines: [`${name}: ${describeJob(factory, name, false)}: its board is not recovered while it has a job`],
     };
   }
   if (url !== null && intent?.kind === "reserved" && intent.who !== who) {

@@ -44,25 +44,28 @@ export function want(factory: Operated, act: Asked<keyof typeof wanted>): ActAns
     isAfterJob,
     ...(forMs !== null && isAfterJob ? { forMs } : {}),
   };
-  const length =
-    forMs === null ? "" : isTimed ? ` (${showRoundDuration(forMs)})` : ` for ${showRoundDuration(forMs)}`;
-  const job = describeJob(factory, testbed);
-  const when = isAfterJob
-    ? `${length}, after ${job === null ? "its next job" : "the job that it has"}`
-    : length;
-  const rest =
-    job ??
-    (intent.until === null && !isAfterJob ? `until \`${intentWords[kind].endedBy} ${testbed}\`` : null);
-  const lines = [`${testbed}: ${describeIntent(intent)}${when}${rest === null ? "" : `; ${rest}`}`];
-  if (before !== null) lines.push(`${testbed}: before, it was ${describeIntent(before)}`);
+  const job = describeJob(factory, testbed, !isAfterJob);
+  const length = forMs === null ? "" : showRoundDuration(forMs);
+  const when = isAfterJob ? `after ${job === null ? "its next job" : "the job that it has"}` : null;
+  const replaced = before === null ? null : `before, it was ${describeIntent(before)}`;
+  const isOpen = forMs === null && when === null && job === null;
+  const said = [
+    describeIntent(intent),
+    isTimed ? ` (${length})` : forMs === null ? "" : ` for ${length}`,
+    when === null ? "" : `, ${when}`,
+    isOpen ? ` until \`${intentWords[kind].endedBy} ${testbed}\`` : "",
+    job === null ? "" : `; ${job}`,
+  ].join("");
+  const lines = [said, ...(replaced === null ? [] : [replaced])].map((line) => `${testbed}: ${line}`);
   if (kind === "reserved" && act.forMs === undefined) {
     lines.push(
       `${testbed}: ${showRoundDuration(limits.reservationMs)} is the usual; --for 3h makes it longer`,
     );
   }
-  const entry = { verb, testbed, who, note, untilMs: intent.until?.wallMs ?? null, answer: lines.join("\n") };
+  const answer = [when, job, replaced].filter((each) => each !== null).join("; ");
+  const entry = { verb, testbed, who, note, untilMs: intent.until?.wallMs ?? null, answer };
   setIntent(factory, testbed, intent, [entryOf(factory, entry)]);
-  log.info(`${describeIntent(intent)}${when}${note === "" ? "" : `: ${note}`}`, { testbed });
+  log.info(`${said}${note === "" ? "" : `: ${note}`}`, { testbed });
   return { isDone: true, lines };
 }
 
@@ -95,7 +98,7 @@ export function lift(
     return refused(`${testbed} is ${describeIntent(before)}; --yes releases it all the same`);
   }
   const was = isIntent ? describeIntent(before) : `quarantined by the factory: ${health?.reason}`;
-  const answer = `${testbed}: no longer ${was}`;
+  const answer = `no longer ${was}`;
   const noted = entryOf(factory, { verb, testbed, who, note, answer });
   const next = isIntent ? null : before;
   store.atOnce(() => {
@@ -105,10 +108,12 @@ export function lift(
   record.intent = next;
   known.intentsDueMs = Number.NEGATIVE_INFINITY;
   if (isHealth) forgetFailures(factory, testbed);
-  log.info(`${verb} by ${who}: no longer ${was}${note === "" ? "" : `: ${note}`}`, { testbed });
+  log.info(`${verb} by ${who}: ${answer}${note === "" ? "" : `: ${note}`}`, { testbed });
   return {
     isDone: true,
-    lines: [answer, ...(observe === null ? [] : [`${testbed}: ${outlook(testbed, observe())}`])],
+    lines: [answer, ...(observe === null ? [] : [outlook(testbed, observe())])].map(
+      (line) => `${testbed}: ${line}`,
+    ),
   };
 }
 

@@ -135,6 +135,9 @@ test("a job that is leased and not begun goes to another testbed when an operato
   it.fate = (call) => (call === "arm a_1" ? armed.promise : undefined);
   it.queue.push("job-1");
   await it.runUntil(() => it.count(/^arm a_1/) > 0);
+  // It lets this one run.
+  const later = await ask(it, { verb: "pause", isAfterJob: true });
+  expect(later.lines).toEqual(["a: paused by ann, after the job that it has; job job-1 runs on"]);
   const { lines } = await ask(it, { verb: "reserve", forMs: hourMs });
   expect(lines[0]).toEndWith("job job-1 is not begun here: it goes to another testbed, or back to the queue");
   armed.resolve(undefined);

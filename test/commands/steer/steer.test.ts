@@ -64,7 +64,7 @@ test.concurrent("a paused testbed takes no job until it is resumed, with a facto
   await listening(it);
   expect(await say(it, "pause", "bed-1", "--note", "new cable")).toEqual([
     0,
-    `bed-1: paused by ${me}; until \`resume bed-1\`\n`,
+    `bed-1: paused by ${me} until \`resume bed-1\`\n`,
   ]);
   const id = await it.submit("echo done");
   factory.kill("SIGTERM");
@@ -107,6 +107,7 @@ test.concurrent("a running job is not touched, and what an act means is said", a
     "the factory takes nothing new, and ends when what runs has ended\n",
   );
   expect((await it.job(id)).state).toBe("running");
+  expect((await say(it, "trust", "bed-1"))[1]).toEndWith("bed-1: it takes no job now: a job has it\n");
   await say(it, "clear", "bed-1", "--yes", "--because", "the test is over");
   expect((await it.ended(id)).state).toBe("failed");
   expect(await factory.exited).toBe(0);
