@@ -15,6 +15,7 @@ import { isFactoryRunning } from "../store/store.ts";
 import { FactoryError } from "../words/failure.ts";
 import { inThisBoot } from "../words/intent.ts";
 import type { JobEntry } from "../words/journal.ts";
+import { redactTexts } from "../words/secret.ts";
 import { openForReading } from "./database.ts";
 
 export interface LabDoors {
@@ -70,7 +71,7 @@ async function readStored(
       return [name, { ...intent, until }] as const;
     });
     const running = store?.configSummary() ?? null;
-    return storedSnapshot({
+    const stored = storedSnapshot({
       ...present,
       config: chooseShown(config, { path: base.config, running, isRunning: whySilent !== null }),
       url: config instanceof FactoryError ? null : config.general.baseurl,
@@ -82,6 +83,8 @@ async function readStored(
       troubles: store?.troubles() ?? new Map(),
       past,
     });
+    const secrets = config instanceof FactoryError ? [] : [config.token];
+    return redactTexts(stored, secrets);
   } finally {
     store?.close();
   }

@@ -15,11 +15,12 @@ import { closeUnused, openLabConnections, openLabHosts } from "../hosts/wiring.t
 import { shareRunner } from "../runner/answer-cache.ts";
 import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
 import { type FactoryApi, openFactoryApi } from "../server/factory-side.ts";
+import type { Snapshot } from "../status/snapshot.ts";
 import { isPassing, lockStore, type Store } from "../store/store.ts";
 import { instanceName, parseInstanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import { type Log, openLog } from "../words/logger.ts";
-import type { Secret } from "../words/secret.ts";
+import { redactTexts, type Secret } from "../words/secret.ts";
 import { versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
@@ -143,6 +144,8 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       });
     },
   });
+  /** A server or a program may echo a secret that it was sent, and not everybody who may look may know it. */
+  const snapshot = (): Snapshot => redactTexts(daemon.snapshot(database), secrets);
   const control = await openOwnControl(here, {
     database,
     operators: config.general.operators,
@@ -150,7 +153,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     controlled: {
       act: (act, who, signal) =>
         act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who, signal),
-      history: store.journal,
+      history: (query) => redactTexts(store.journal(query), secrets),
       log: async (name, file, offset) => {
         const named = parseInstanceName(name);
         const instance = named === null ? null : store.instance(named);
@@ -159,14 +162,14 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
         const reach = { ...here, connections, testbeds: config.testbeds };
         return await readInstanceFile(reach, instance, file, offset);
       },
-      snapshot: () => daemon.snapshot(database),
+      snapshot,
     },
   });
   const web = openOwnWeb(here, {
     web: config.web,
     log,
     shown: {
-      snapshot: () => daemon.snapshot(database),
+      snapshot,
       tally: known.tally,
       isTurning: () => clock.uptimeMs() - known.turnedMs < longestTurnMs,
     },
@@ -175,7 +178,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     log,
     store,
     notify: () => inUse.notify,
-    snapshot: () => daemon.snapshot(database),
+    snapshot,
   });
   void writeSchema(here.files, base.config, "if it is another version's").catch(() => undefined);
   here.on("SIGHUP", () => void reload("SIGHUP").catch(die));

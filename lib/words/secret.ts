@@ -39,3 +39,17 @@ export function redactor(secrets: readonly Secret[]): (text: string) => string {
   const wanted = [...new Set(forms)].toSorted((one, other) => other.length - one.length);
   return (text) => wanted.reduce((rest, form) => rest.replaceAll(form, "***"), text);
 }
+
+/** The same with each text in it redacted: names of fields and numbers stay, however short a secret is. */
+export function redactTexts<T>(value: T, secrets: readonly Secret[]): T {
+  const redact = redactor(secrets);
+  const whole = JSON.stringify(value);
+  if (redact(whole) === whole) return value;
+  const visit = (each: unknown): unknown => {
+    if (typeof each === "string") return redact(each);
+    if (Array.isArray(each)) return each.map(visit);
+    if (typeof each !== "object" || each === null) return each;
+    return Object.fromEntries(Object.entries(each).map(([name, inner]) => [name, visit(inner)]));
+  };
+  return visit(value) as T;
+}

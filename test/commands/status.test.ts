@@ -205,6 +205,22 @@ test.concurrent("F116 a factory that hangs is not waited for: status reads the f
   await factory.exited;
 });
 
+test.concurrent("a token that a program echoes is shown to nobody who looks", async () => {
+  await using it = await openLab();
+  it.configure({ testbeds: { "bed-1": [`check = "echo ${it.factoryToken}; exit 1"`] } });
+  const factory = it.start();
+  await until("its check has failed", async () => (await said(it)).includes("exit code 1"));
+  const shown = [await said(it), await said(it, ["--json"]), await said(it, ["bed-1"])];
+  rmSync(join(it.base, "control"), { recursive: true });
+  shown.push(await said(it), await said(it, ["--json"]));
+  for (const text of shown) {
+    expect(text).toContain("its check fails: echo ***; exit 1");
+    expect(text).not.toContain(it.factoryToken);
+  }
+  factory.kill("SIGTERM");
+  await factory.exited;
+});
+
 /** A control socket that answers everything with this. */
 async function openOther(path: string, value: object): Promise<AsyncDisposable & { asked(): number }> {
   let asked = 0;

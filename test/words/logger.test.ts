@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { type Log, type LogOptions, logAbout, openLog } from "../../lib/words/logger.ts";
 import { wrap } from "../../lib/words/log-line.ts";
-import { redactor, Secret } from "../../lib/words/secret.ts";
+import { redactor, redactTexts, Secret } from "../../lib/words/secret.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 
 const secret = 'tok"en/of the lab~~~?>';
@@ -75,6 +75,17 @@ test("logAbout() adds its fields to the lines of every level, and a line's own f
   const lines = text().trimEnd().split("\n");
   expect(lines).toHaveLength(4);
   for (const line of lines) expect(JSON.parse(line)).toMatchObject({ testbed: "bed-1", job: "K" });
+});
+
+test("redactTexts() redacts texts at any depth, and neither names of fields nor numbers", () => {
+  const secrets = [new Secret("1"), new Secret("name"), new Secret('a"b')];
+  const value = { name: "my name", list: [1, null, true, { name: 'say a"b' }], at1: 11 };
+  expect(redactTexts(value, secrets)).toEqual({
+    name: "my ***",
+    list: [1, null, true, { name: "say ***" }],
+    at1: 11,
+  });
+  expect(redactTexts(value, [new Secret("other")])).toBe(value);
 });
 
 test("redactor() does not change a text without secrets, even if a secret is empty", () => {
