@@ -503,4 +503,28 @@ describe("a testbed behind ssh", () => {
     await drained(second);
     expect(second.log().filter(({ level }) => level !== "info")).toEqual([]);
   });
+
+  test.concurrent("a testbed that is moved to this host while its job runs lets it end there, and runs the next one here", async () => {
+    await using lab = await openSshLab();
+    const factory = lab.start();
+    const file = join(lab.directory, "end");
+    const id = await lab.submit(`echo $HOME; until [ -e '${file}' ]; do sleep 0.05; done`);
+    await until("it runs", async () => (await lab.said(id, "stdout")).length > 0);
+    const logged = (text: string): boolean => factory.log().some(({ message }) => message.includes(text));
+    lab.configure({ testbeds: { "bed-1": [] } });
+    factory.kill("SIGHUP");
+    await until("it is read", () => logged("host bench-1 -> none"));
+    expect(logged("its job runs on")).toBe(true);
+    const next = await lab.submit("echo $HOME");
+    writeFileSync(file, "");
+    expect((await lab.ended(id)).state).toBe("completed");
+    expect((await lab.ended(next)).state).toBe("completed");
+    expect(await lab.said(id, "stdout")).toEqual([`${lab.work}/bed-1_1/home`]);
+    expect(await lab.said(next, "stdout")).toEqual([`${lab.base}/work/bed-1_2/home`]);
+    // With the next reload nothing of it hangs on that host.
+    lab.configure({ testbeds: { "bed-1": ['note = "here"'] } });
+    factory.kill("SIGHUP");
+    await until("its connection is closed", () => lab.sshd.commands().length === 0);
+    await drained(factory);
+  });
 });
