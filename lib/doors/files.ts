@@ -1,13 +1,13 @@
 /** The door to this host's files, for the few that the daemon itself touches. Instance directories are the minder's. */
 import { createHash } from "node:crypto";
-import { createReadStream, watch } from "node:fs";
+import { constants, createReadStream, watch } from "node:fs";
 import { link, lstat, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
 export interface Files {
   /** The file's text, or null if there is none. */
   readText(path: string): Promise<string | null>;
-  /** Up to `maxBytes` of a regular file from `offset` on, and its size; null where there is none. */
+  /** Up to `maxBytes` of a regular file from `offset` on, and its size; null where there is none, or a link. */
   readPiece(
     path: string,
     offset: number,
@@ -109,12 +109,13 @@ async function readPiece(
     const seen = await stat(path);
     if (!seen.isFile()) return null;
     if (maxBytes === 0) return { bytes: new Uint8Array(), size: seen.size };
-    await using file = await open(path, "r");
+    // A job may leave a link there to what it must not read itself, for example the configuration.
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, offset);
     return { bytes: buffer.subarray(0, bytesRead), size };
   } catch (error) {
-    if (isMissing(error)) return null;
+    if (isMissing(error) || hasCode(error, "ELOOP")) return null;
     throw error;
   }
 }
