@@ -167,7 +167,10 @@ async function survive(built: Built, kills: number, livesOf: number): Promise<vo
     const scene = openScene(releases);
     const { places, commands } = scene;
     const confirmed = new Set<string>();
-    if (dice() < 0.7) await must(scene, `install ${older}`);
+    if (dice() < 0.7) {
+      await must(scene, `install ${older}`);
+      confirmed.add(older);
+    }
 
     /** What is started is whole, and what a trial leads to is a version that was confirmed. */
     async function expectSound(): Promise<void> {
