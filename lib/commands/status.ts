@@ -37,8 +37,9 @@ export async function showStatus(here: ThisProcess, args: StatusArgs): Promise<n
   let before = "";
   while (!ended.signal.aborted) {
     const lines = await show();
-    const size = output.size();
+    const size = args.json === true ? null : output.size();
     try {
+      // For programs one document a line, and for a file a blank line between two looks.
       if (size === null) put(`${lines.join("\n")}\n${args.json === true ? "" : "\n"}`);
       else {
         // Another size wraps what is there in another way.

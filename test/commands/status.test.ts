@@ -166,6 +166,19 @@ test.concurrent("status --watch asks for each frame once, and nobody asks when i
   expect(other.asked()).toBe(session.raw().split("\x1b[H").length - 1);
 });
 
+test.concurrent("status --watch --json is a document a line, and ends when nobody reads any more", async () => {
+  await using it = await openLab();
+  const factory = await startedIn(it);
+  const words = ["status", "--base-dir", it.base, "--watch", "--json"];
+  const piped = Bun.spawn(["sh", "-c", '"$@" | head -2', "sh", ...program, ...words], { stdout: "pipe" });
+  const lines = (await piped.stdout.text()).trim().split("\n");
+  expect(lines.map((line) => (JSON.parse(line) as { format: number }).format)).toEqual([1, 1]);
+  // The shell waits for both.
+  expect(await piped.exited).toBe(0);
+  factory.kill("SIGTERM");
+  await factory.exited;
+});
+
 test.concurrent("status --watch goes on while the factory stops and starts", async () => {
   await using it = await openLab();
   const factory = await startedIn(it);
