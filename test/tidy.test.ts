@@ -55,7 +55,7 @@ test("no two exported types of the program have one name", () => {
 });
 
 test("relative imports name their file with its extension", () => {
-  const bare = /\bfrom "\.[^"]*(?<!\.(?:ts|sh|c|json|yml))"|\bimport\("\.[^"]*(?<!\.ts)"\)/;
+  const bare = /\bfrom "\.[^"]*(?<!\.(?:ts|sh|c|json|yml|css|js))"|\bimport\("\.[^"]*(?<!\.ts)"\)/;
   expect(breaches(sources, (text) => bare.test(withoutComments(text)))).toEqual([]);
 });
 

@@ -46,7 +46,7 @@ interface Cells {
   text: string;
 }
 
-function cells(entry: Entry): Cells {
+export function cells(entry: Entry): Cells {
   switch (entry.what) {
     case "job":
       return {
@@ -109,7 +109,8 @@ export function summaryLine(entries: readonly Recorded[]): string | null {
   return parts.length === 0 ? all : `${all}; ${parts.join(", ")}`;
 }
 
-function spread(what: string, values: number[]): string | null {
+/** Null: no values. */
+export function spread(what: string, values: number[]): string | null {
   const sorted = values.toSorted((one, other) => one - other);
   const at = (share: number): number | undefined => sorted[Math.round(share * (sorted.length - 1))];
   const [middle, high] = [at(0.5), at(0.9)];

@@ -45,7 +45,7 @@ export function showHead(snapshot: Snapshot, { columns, paint }: Screen): string
   return lines.flatMap((line) => wrapIn(line, columns));
 }
 
-function factoryText({ factory, source }: Snapshot): string {
+export function factoryText({ factory, source }: Snapshot): string {
   const { isRunning, version, startedMs, mode, database } = factory;
   const path = oneLine(database);
   if (!isRunning) return `No factory is running on ${path}: no job is taken`;
@@ -56,7 +56,7 @@ function factoryText({ factory, source }: Snapshot): string {
   return `The factory is running on ${path} (${version ?? "?"}${since})${drains}${hands}`;
 }
 
-function serverLines({ server }: Snapshot): string[] {
+export function serverLines({ server }: Snapshot): string[] {
   const { url, is, sinceMs, reason, leases } = server;
   if (is === "not known") return [];
   const since = sinceMs === null ? "" : ` since ${localTime(sinceMs)}`;
@@ -67,7 +67,7 @@ function serverLines({ server }: Snapshot): string[] {
   return [`The server ${oneLine(url ?? "")} ${did}${since}${why}${waiting}`];
 }
 
-function listNames(names: string[]): string {
+export function listNames(names: string[]): string {
   const most = 10;
   const rest = names.length - most;
   return `${names.slice(0, most).map(oneLine).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
@@ -141,7 +141,7 @@ function wideRow(testbed: TestbedSnapshot, { madeMs }: Snapshot, { paint }: Scre
   ];
 }
 
-function jobText({ job }: TestbedSnapshot): string {
+export function jobText({ job }: TestbedSnapshot): string {
   if (job === null) return "";
   return oneLine(job.name ?? job.id ?? job.instance);
 }
@@ -160,7 +160,7 @@ export function spansOf(
   };
 }
 
-function freeText({ state, freeAt, untilMs }: TestbedSnapshot, madeMs: number): string {
+export function freeText({ state, freeAt, untilMs }: TestbedSnapshot, madeMs: number): string {
   if (state === "free") return "now";
   if (freeAt !== null) return `~${showShortTime(freeAt.ms, madeMs)}`;
   if (untilMs !== null) return showShortTime(untilMs, madeMs);
@@ -168,7 +168,7 @@ function freeText({ state, freeAt, untilMs }: TestbedSnapshot, madeMs: number): 
 }
 
 /** Each a line. What concerns several testbeds stands above the table. */
-function reasonsOf(testbed: TestbedSnapshot, told: ReadonlySet<string>): string[] {
+export function reasonsOf(testbed: TestbedSnapshot, told: ReadonlySet<string>): string[] {
   const { state, job, whyNot, whyNotNext, untilMs, intent, health } = testbed;
   if (job !== null) {
     const { endReason, stuck, silentMs } = job;

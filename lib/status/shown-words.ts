@@ -12,11 +12,11 @@ export const resultSigns: Record<JobResult, string> = {
   "not begun": "0",
 };
 
-type Colour = "green" | "cyan" | "yellow" | "red" | "dim";
+export type Colour = "green" | "cyan" | "yellow" | "red" | "dim";
 
 const codes: Record<Colour, number> = { green: 32, cyan: 36, yellow: 33, red: 31, dim: 2 };
 
-const stateColours: Record<TestbedState, Colour> = {
+export const stateColours: Record<TestbedState, Colour> = {
   free: "green",
   preparing: "cyan",
   running: "cyan",

@@ -4,7 +4,7 @@ import { showDuration } from "../words/duration.ts";
 import type { JobEntry } from "../words/journal.ts";
 import { localTime, wrap } from "../words/log-line.ts";
 import { type Screen, showHead, spansOf } from "./overview.ts";
-import { cut, oneLine, resultSigns, showResults, showState } from "./shown-words.ts";
+import { cut, oneLine, type Paint, resultSigns, showResults, showState } from "./shown-words.ts";
 import type { Snapshot, TestbedSnapshot } from "./snapshot.ts";
 
 /** `jobs` are its last ones, the latest last; null: they cannot be read. */
@@ -15,22 +15,9 @@ export function showTestbedPage(
   shown: Screen,
 ): string[] {
   const { paint, columns } = shown;
-  const { madeMs } = snapshot;
-  const { state, sinceMs, note, recent, health } = testbed;
-  const since = sinceMs === null ? "" : ` since ${localTime(sinceMs)}`;
-  const facts: [string, string[]][] = [
-    ["state", [`${showState({ state }, paint)}${since}`]],
-    ["next job", [nextText(testbed)]],
-    ["job", jobLines(testbed, madeMs)],
-    ["free at", freeLines(testbed)],
-    ["intent", intentLines(testbed)],
-    ["health", [healthText(health)]],
-    ["where", [whereText(testbed)]],
-    [
-      "serves",
-      [`${testbed.targets.map(oneLine).join(", ") || "nothing"} (${testbed.type ?? "no longer configured"})`],
-    ],
-    ["note", note === "" ? [] : [oneLine(note)]],
+  const { recent } = testbed;
+  const facts: Facts = [
+    ...testbedFacts(testbed, snapshot, paint),
     ["log", logLines(testbed)],
     ["last", recent.length === 0 ? [] : [`${showResults(recent, paint)}  (${legend(recent)})`]],
   ];
@@ -45,6 +32,25 @@ export function showTestbedPage(
         .map((line, index) => `  ${(index === 0 ? title : "").padEnd(9)}${line}`.trimEnd()),
     ),
     ...(jobs === null || jobs.length === 0 ? [] : ["", ...showJobs(jobs, columns)]),
+  ];
+}
+
+/** Each a title and its lines, which may be none. */
+type Facts = [title: string, lines: string[]][];
+
+export function testbedFacts(testbed: TestbedSnapshot, { madeMs }: Snapshot, paint: Paint): Facts {
+  const { state, sinceMs, note, health, targets, type } = testbed;
+  const since = sinceMs === null ? "" : ` since ${localTime(sinceMs)}`;
+  return [
+    ["state", [`${showState({ state }, paint)}${since}`]],
+    ["next job", [nextText(testbed)]],
+    ["job", jobLines(testbed, madeMs)],
+    ["free at", freeLines(testbed)],
+    ["intent", intentLines(testbed)],
+    ["health", [healthText(health)]],
+    ["where", [whereText(testbed)]],
+    ["serves", [`${targets.map(oneLine).join(", ") || "nothing"} (${type ?? "no longer configured"})`]],
+    ["note", note === "" ? [] : [oneLine(note)]],
   ];
 }
 

@@ -1,0 +1,63 @@
+/** The page as text: what it shows, what it leaves out, and that names stay names. */
+import { expect, test } from "bun:test";
+import { answerWeb } from "../../../lib/web/routes.ts";
+import { shownOf, sampleLab } from "./sample-lab.ts";
+
+async function get(path: string, lab = sampleLab(3)): Promise<string> {
+  const url = new URL(path, "http://localhost");
+  const { signal } = new AbortController();
+  const reply = await answerWeb(shownOf(lab), { url, headers: new Headers(), signal });
+  expect(reply.status).toBe(200);
+  return reply.body as string;
+}
+
+const cardsIn = (page: string): string[] =>
+  [...page.matchAll(/data-part="card ([^"]*)"/g)].map(([, name = ""]) => decodeURIComponent(name));
+
+test("each testbed is a card that says what `status` says of it", async () => {
+  const page = await get("/");
+  expect(cardsIn(page)).toEqual(["gimlet-1", "grapefruit-1", "sidecar-1"]);
+  const [, running = "", free = "", reserved = ""] = page.split("<article");
+  for (const text of [">running<", "update-rollback", "waited", "95s", "ran", "2m", "free at"])
+    expect(running).toContain(text);
+  expect(free).toContain(">free<");
+  for (const text of [">reserved<", "reserved by laura: new probe", "rack 2, upper shelf"])
+    expect(reserved).toContain(text);
+  expect(page).toContain("The server https://buildomat.example.com answers since");
+  expect(page).toContain("If the factory stopped now: 1 job runs on");
+});
+
+test("a filter leaves out cards by state, type, target and text, and says how many are left", async () => {
+  const lab = sampleLab(40);
+  const count = async (query: string): Promise<number> => cardsIn(await get(query, lab)).length;
+  expect(await count("/")).toBe(40);
+  expect(await count("/?state=quarantined")).toBe(8);
+  expect(await count("/?type=gimlet")).toBe(10);
+  expect(await count("/?target=sp-psc&state=free")).toBe(4);
+  expect(await count("/?text=SIDECAR-3")).toBe(1);
+  expect(await count("/?text=update-rollback&state=running")).toBe(2);
+  expect(await get("/?state=held", lab)).toContain("0 of 40 testbeds");
+});
+
+test("a name is text wherever it stands", async () => {
+  const names = [
+    `"><script>alert(1)</script>`,
+    "' onfocus=alert(1) x='",
+    "\u202egnp.exe\u0007",
+    "a/../b?c#d",
+  ];
+  const lab = sampleLab(4, names);
+  for (const testbed of lab.snapshot.testbeds) testbed.note = names[0]!;
+  for (const path of ["/", `/?text=${encodeURIComponent(names[0]!)}&type=${encodeURIComponent(names[1]!)}`]) {
+    const page = await get(path, lab);
+    const found: string[] = [];
+    const element = ({ tagName, attributes }: HTMLRewriterTypes.Element): void => {
+      found.push(tagName, ...[...attributes].map(([name]) => name));
+    };
+    new HTMLRewriter().on("*", { element }).transform(page);
+    expect(found.filter((each) => each === "script")).toHaveLength(1);
+    expect(found.filter((each) => each.startsWith("on"))).toEqual([]);
+    for (const sign of ["\u202e", "\u0007"]) expect(page).not.toContain(sign);
+  }
+  expect(await get("/", lab)).toContain(`href="/testbed/a%2F..%2Fb%3Fc%23d"`);
+});
