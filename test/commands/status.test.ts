@@ -170,11 +170,15 @@ test.concurrent("status --watch --json is a document a line, and ends when nobod
   await using it = await openLab();
   const factory = await startedIn(it);
   const words = ["status", "--base-dir", it.base, "--watch", "--json"];
-  const piped = Bun.spawn(["sh", "-c", '"$@" | head -2', "sh", ...program, ...words], { stdout: "pipe" });
+  const piped = Bun.spawn(["sh", "-c", '"$@" | head -2', "sh", ...program, ...words], {
+    stdout: "pipe",
+    stderr: "pipe",
+  });
   const lines = (await piped.stdout.text()).trim().split("\n");
   expect(lines.map((line) => (JSON.parse(line) as { format: number }).format)).toEqual([1, 1]);
   // The shell waits for both.
   expect(await piped.exited).toBe(0);
+  expect(await piped.stderr.text()).toBe("");
   factory.kill("SIGTERM");
   await factory.exited;
 });
