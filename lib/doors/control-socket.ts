@@ -23,7 +23,7 @@ export interface ControlSocketOptions {
   /** A group that may ask as well; null: one that the directory was given by an administrator, if any. */
   gid: number | null;
   clock: Pick<Clock, "deadline">;
-  /** What it throws is this program's own fault; the asker reads that there was one. */
+  /** What it throws is this program's own fault; the asker is answered with 500. */
   answer(request: SocketRequest): Promise<SocketReply>;
   /** An answer that failed. */
   onFault(error: unknown): void;
@@ -80,18 +80,13 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
         data.isAsked = true;
         data.deadline.release();
         const peer = peers(fileOf(socket));
-        const asked =
-          "status" in read || peer === null
-            ? Promise.resolve(
-                "status" in read ? read : { status: 403, body: "the kernel does not say who asks\n" },
-              )
-            : options.answer({ ...read, peer, signal: data.gone.signal });
-        asked
+        const failed = (error: unknown): void => {
+          if (!data.gone.signal.aborted) options.onFault(error);
+          socket.terminate();
+        };
+        replyTo(options, read, peer, data.gone.signal)
           .then((reply) => send(socket, reply, clock))
-          .catch((error: unknown) => {
-            if (!data.gone.signal.aborted) options.onFault(error);
-            socket.terminate();
-          });
+          .catch(failed);
       },
       drain: (socket) => socket.data.drained?.(),
       close: (socket) => {
@@ -116,6 +111,22 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
       for (const socket of open) socket.terminate();
     },
   };
+}
+
+async function replyTo(
+  { answer, onFault }: ControlSocketOptions,
+  read: Exclude<ReturnType<typeof readRequest>, "more">,
+  peer: Peer | null,
+  signal: AbortSignal,
+): Promise<SocketReply> {
+  if ("status" in read) return read;
+  if (peer === null) return { status: 403, body: "the kernel does not say who asks\n" };
+  try {
+    return await answer({ ...read, peer, signal });
+  } catch (error) {
+    onFault(error);
+    return { status: 500, body: "the answer failed; the log says why\n" };
+  }
 }
 
 /** Bun's types lack it. */

@@ -127,22 +127,14 @@ testWith("root")("a group that an administrator lets in may look, and not steer"
     'nobody but this factory\'s user can steer it: this host has no group "no-such-group" (general.operators)',
   ]);
   const looker = { uid: ann, gid: looking };
-  const script = `const reply = await fetch("http://control/status", { unix: ${JSON.stringify(join(it.base, "control/control.sock"))} }); console.log(reply.status)`;
-  const look = Bun.spawnSync(
-    [
-      "setpriv",
-      `--reuid=${ann}`,
-      `--regid=${ann}`,
-      `--groups=${looking}`,
-      "--",
-      join(it.directory, "executable"),
-      "-e",
-      script,
-    ],
-    { env: { BUN_BE_BUN: "1", HOME: "/nonexistent" }, cwd: "/" },
-  );
-  expect(look.stdout.toString()).toBe("200\n");
-  expect((await say(it, looker, "pause", "bed-1"))[0]).toBe(1);
+  const [code, shown] = await say(it, looker, "status");
+  expect([code, shown]).toEqual([0, expect.stringMatching(/^bed-1 +grapefruit +/m)]);
+  expect((await say(it, looker, "history"))[0]).toBe(0);
+  const [refusal, why] = await say(it, looker, "pause", "bed-1");
+  expect([refusal, why]).toEqual([
+    1,
+    expect.stringContaining(`uid ${ann} may look at this factory, but not steer it`),
+  ]);
   expect(await client.history({ what: ["act"], most: 10 })).toEqual({ ok: true, value: [] });
   factory.kill("SIGTERM");
   expect(await factory.exited).toBe(0);

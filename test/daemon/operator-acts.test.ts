@@ -128,7 +128,7 @@ test("a pause after the job waits on when that job comes to nothing", async () =
   expect(it.store.intents().get("a")?.isAfterJob).toBe(true);
 });
 
-test("a job that is leased and not begun goes to another testbed when an operator takes its own", async () => {
+test("F122 a job that is leased and not begun goes to another testbed when an operator takes its own", async () => {
   await using it = openStage(twoBeds);
   await it.run(5_000);
   const armed = Promise.withResolvers<undefined>();
@@ -254,7 +254,7 @@ test("recover looks at a testbed again at once, and forgets its failures", async
   expect(it.count(/^reach a/)).toBe(before + 1);
 });
 
-test("an act that cannot be committed is not done and changes nothing, and the factory runs on", async () => {
+test("F123 an act that cannot be committed is not done and changes nothing, and the factory runs on", async () => {
   await using it = openStage();
   await it.run(1_000);
   const other = new Database(join(it.directory, "data.sqlite3"));

@@ -164,7 +164,7 @@ test.concurrent("a factory whose socket is gone is named, and nothing is changed
   expect(acts(it)).toEqual([]);
 });
 
-test.concurrent("an act that was answered is in the journal, also if the factory is killed at once", async () => {
+test.concurrent("F124 an act that was answered is in the journal, also if the factory is killed at once", async () => {
   await using it = await openLab();
   const client = openFactoryClient({ http, path: socketOf(it) });
   for (let round = 1; round <= 12; round += 1) {
