@@ -81,6 +81,33 @@ test.concurrent("a saved file is read without being told: replaced by another, o
   expect(await factory.exited).toBe(0);
 });
 
+test.concurrent("the verb reload prints what has changed, or each mistake and exits 1 then", async () => {
+  await using it = await openLab();
+  const factory = it.start();
+  await until("it looks for jobs", () => it.proxy.calls.some((call) => call.includes("lease")));
+  const text = saved(it);
+  const verb = async (): Promise<[number, string]> => {
+    const reload = it.start({ command: ["reload"], args: ["--note", "new board"] });
+    const out = await reload.stdout();
+    return [await reload.exited, out];
+  };
+  writeFileSync(path(it), text.replace("[testbed.bed-1]", "[testbed.bed-2]"));
+  // It may have been read already, because it was saved.
+  expect(await verb()).toEqual([
+    0,
+    expect.stringMatching(/bed-2: added\nbed-1: removed|nothing has changed/),
+  ]);
+  expect(hasLogged(factory, "bed-2: added")).toBe(true);
+  expect(await verb()).toEqual([0, expect.stringContaining("nothing has changed")]);
+  writeFileSync(path(it), text.replace("poll_interval", "pol_interval"));
+  const [code, out] = await verb();
+  expect(code).toBe(1);
+  expect(out).toContain("goes on with what it had read before");
+  expect(out).toContain("pol_interval");
+  factory.kill("SIGUSR1");
+  expect(await factory.exited).toBe(0);
+});
+
 test.concurrent("a token that the server refuses is replaced without a restart, also in its own file", async () => {
   await using it = await openLab();
   const good = saved(it);

@@ -152,7 +152,9 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     log,
     controlled: {
       act: (act, who, signal) =>
-        act.verb === "reload" ? reload(`asked by ${who}`, who) : daemon.act(act, who, signal),
+        act.verb === "reload"
+          ? reload(`asked by ${who}`, { who, note: act.note })
+          : daemon.act(act, who, signal),
       history: (query) => redactTexts(store.journal(query), secrets),
       log: async (name, file, offset) => {
         const named = parseInstanceName(name);

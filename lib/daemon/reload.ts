@@ -27,12 +27,18 @@ export interface ReloadParts extends Pick<Parts, "clock" | "files" | "log" | "st
   use(config: Config, before: Config): void;
 }
 
+/** Who wanted it, and why. */
+interface Operator {
+  who: string;
+  note: string;
+}
+
 export interface Reload {
   /**
-   * `why` says what wanted it, for the log; `who` is the operator, for the journal. The lines say what has changed, or why nothing
+   * `why` says what wanted it, for the log; `by`: the operator who did, for the journal. The lines say what has changed, or why nothing
    * did.
    */
-  reload(why: string, who?: string): Promise<{ isDone: boolean; lines: string[] }>;
+  reload(why: string, by?: Operator): Promise<{ isDone: boolean; lines: string[] }>;
   /** Reads the file whenever it was saved. Until `signal` aborts. */
   watch(signal: AbortSignal): Promise<void>;
 }
@@ -53,7 +59,7 @@ export function openReload(parts: ReloadParts): Reload {
 
   async function reload(
     why: string,
-    who: string | null = null,
+    by: Operator | null = null,
   ): Promise<{ isDone: boolean; lines: string[] }> {
     // From before it is read: what is written meanwhile is noticed.
     stampRead = await stamp();
@@ -62,7 +68,7 @@ export function openReload(parts: ReloadParts): Reload {
     try {
       read = parts.read();
     } catch (error) {
-      return refuse(error, who);
+      return refuse(error, by);
     }
     secrets.push(...parts.secretsOf(read).filter((secret) => !isAmong(secrets, secret)));
     const busy = new Set(openInstances(known).map(({ testbed }) => testbed));
@@ -89,11 +95,11 @@ export function openReload(parts: ReloadParts): Reload {
         log.info(line, testbed === null ? {} : { testbed });
       }
     }
-    keep(isNews ? "read anew" : null, lines, who);
+    keep(isNews ? "read anew" : null, lines, by);
     return { isDone: true, lines };
   }
 
-  function refuse(error: unknown, who: string | null): { isDone: boolean; lines: string[] } {
+  function refuse(error: unknown, by: Operator | null): { isDone: boolean; lines: string[] } {
     const hint = error instanceof FactoryError ? error.hint : undefined;
     const text = [errorText(error), ...(hint === undefined ? [] : [`  ${hint}`])].join("\n");
     const wrong = redactor(secrets)(text).split("\n");
@@ -102,15 +108,15 @@ export function openReload(parts: ReloadParts): Reload {
     const isNews = faultLogged !== text;
     faultLogged = text;
     if (isNews) log.error(lines.join("\n"));
-    keep(isNews ? "refused" : null, lines, who);
+    keep(isNews ? "refused" : null, lines, by);
     return { isDone: false, lines };
   }
 
   /** `is` of the journal; null: nothing new. A full disk keeps nothing from being in use. */
-  function keep(is: string | null, lines: string[], who: string | null): void {
+  function keep(is: string | null, lines: string[], by: Operator | null): void {
     const entries: Entry[] = is === null ? [] : [{ what: "config", is, lines }];
-    if (who !== null) {
-      const act = { verb: "reload", testbed: null, who, note: "", untilMs: null } as const;
+    if (by !== null) {
+      const act = { verb: "reload", testbed: null, ...by, untilMs: null } as const;
       entries.push({ what: "act", ...act, answer: lines.join("; ") });
     }
     if (entries.length === 0) return;

@@ -130,7 +130,7 @@ test("a file with a mistake changes nothing, is logged and journaled once, shows
   desk.save(mistake);
   await it.run(3_000);
   await desk.reload("SIGHUP");
-  const { isDone, lines } = await desk.reload("asked by kim", "kim");
+  const { isDone, lines } = await desk.reload("asked by kim", { who: "kim", note: "new board" });
   expect(isDone).toBe(false);
   expect(lines).toEqual([
     "config.toml has a mistake now: the factory goes on with what it had read before",
@@ -143,6 +143,7 @@ test("a file with a mistake changes nothing, is logged and journaled once, shows
   expect(it.store.journal({ what: ["act"], most: 9 })[0]?.entry).toMatchObject({
     verb: "reload",
     who: "kim",
+    note: "new board",
   });
   expect(desk.used).toEqual([]);
   desk.save(configOf([{ ...a, note: "x" }]));
