@@ -5,7 +5,7 @@ import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locatio
 import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { openReload } from "../daemon/reload.ts";
-import { describeLeft, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
+import { describeLeft, describeRest, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
 import { openInstances } from "../daemon/instance-memory.ts";
 import { openMemory } from "../daemon/memory.ts";
 import type { Hosts } from "../hosts/host.ts";
@@ -21,7 +21,7 @@ import { instanceName, parseInstanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import { type Log, openLog } from "../words/logger.ts";
 import { redactTexts, type Secret } from "../words/secret.ts";
-import { versionLine } from "../words/version.ts";
+import { version, versionLine } from "../words/version.ts";
 import { openOwnStore } from "./database.ts";
 import { openOwnControl } from "./own-control.ts";
 import { readInstanceFile } from "./instance-file.ts";
@@ -106,7 +106,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   if (takenOver !== null) log.info(takenOver);
   const noteFactory = (is: string, lines: string[]): void =>
     noteNow({ store, clock }, { what: "factory", is, lines });
-  noteFactory("started", [versionLine(), ...(takenOver === null ? [] : [takenOver])]);
+  noteFactory("started", [version.version, ...(takenOver === null ? [] : [takenOver])]);
   const openUpdates = (of: Config): ReturnType<typeof startUpdates> =>
     startUpdates(here, {
       config: of,
@@ -199,9 +199,8 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     };
     log.warn("held on the server and left as it is: release the worker there, then start again", about);
   }
-  const left = describeLeft(held, isDrained);
-  log.info(left);
-  noteFactory(isDrained ? "drained" : "stopped", [left]);
+  log.info(describeLeft(held, isDrained));
+  noteFactory(isDrained ? "drained" : "stopped", [describeRest(held, isDrained)]);
   control.close();
   web.close();
   await notifier.stop();

@@ -13,10 +13,13 @@ export function describeTakenOver(instances: Instance[]): string | null {
 
 /** The last line of a run. `left` are the instances that are not over. */
 export function describeLeft(left: Instance[], isDrained: boolean): string {
-  const how = isDrained ? "drained" : "stopped";
-  if (left.length === 0) return `${how}: nothing is left running; goodbye`;
+  return `${isDrained ? "drained" : "stopped"}: ${describeRest(left, isDrained)}; goodbye`;
+}
+
+export function describeRest(left: Instance[], isDrained: boolean): string {
+  if (left.length === 0) return "nothing is left running";
   const what = isDrained ? "held on the server" : "left to the next start";
-  return `${how}: ${count(left)} ${what}: ${list(left)}; goodbye`;
+  return `${count(left)} ${what}: ${list(left)}`;
 }
 
 const notYetRunning: readonly Instance["phase"][] = ["preparing", "creating", "created", "starting"];

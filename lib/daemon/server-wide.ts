@@ -62,8 +62,7 @@ export async function look(eyes: Eyes, at: string, instances: Instance[]): Promi
 async function viewsOf(factory: Eyes, instances: Instance[]): Promise<Map<string, View>> {
   const views: Map<string, View> = await lookAtFormer(factory, instances.filter(isRust));
   const own: Instance[] = [];
-  const isNameless = (instance: Instance): boolean =>
-    instance.isOnline && memoryOf(factory.known, instance).jobName === null;
+  const isNameless = (instance: Instance): boolean => memoryOf(factory.known, instance).jobName === null;
   for (const instance of instances.filter((each) => !isRust(each))) {
     const seen = await seeAsItWas(factory, instance, isNameless(instance));
     if (seen === null) own.push(instance);

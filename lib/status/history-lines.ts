@@ -61,8 +61,10 @@ export function cells(entry: Entry): Cells {
         text: jobText(entry),
       };
     case "act": {
-      const until = entry.untilMs === null ? "" : ` until ${localTime(entry.untilMs).slice(0, 16)}`;
-      const words = [`by ${entry.who}${until}`, entry.note, entry.answer].filter((each) => each !== "");
+      // The answer says until when, too.
+      const { untilMs, answer } = entry;
+      const until = untilMs === null || answer !== "" ? "" : ` until ${localTime(untilMs).slice(0, 16)}`;
+      const words = [`by ${entry.who}${until}`, entry.note, answer].filter((each) => each !== "");
       return { testbed: entry.testbed ?? "-", what: entry.verb, job: null, text: oneLine(words.join(": ")) };
     }
     case "health":

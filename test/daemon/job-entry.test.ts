@@ -194,11 +194,15 @@ test("a job's name and its longest silence are learnt from looks, for the snapsh
     call.startsWith("look")
       ? [{ directory: "", state: it.agents.get("a_7"), reason: null, output: printed, jobName: "flash" }]
       : undefined;
+  const looked = spyOn(it.factory.hosts.here.minder, "look");
   const silent = jobOf({ seq: 1, silentMs: 60_000 });
   for (let count = 0; count < 3; count += 1) it.factory.known.pastJobs.take(silent);
   const shown = () => takeSnapshot(it.factory, { mode: "run", database: "" }).testbeds[0]?.job;
   await it.run(65_000);
   expect(shown()).toMatchObject({ name: "flash", silentMs: null });
+  // Asked for until it is known.
+  const asked = looked.mock.calls.map(([, nameless]) => nameless?.size);
+  expect([asked[0], asked.at(-1)]).toEqual([1, 0]);
   await it.run(120_000);
   expect(shown()?.silentMs).toBeWithin(150_000, 186_000);
   printed = "2";
