@@ -1,6 +1,6 @@
 /** The verbs that steer a factory, with one running and without. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openFactoryClient } from "../../../lib/control/client.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
@@ -56,6 +56,8 @@ async function startJob(it: Lab): Promise<string> {
   return id;
 }
 
+/** Its name is known a moment after its agent has begun. */
+const runsOn = (id: string): string => `job (?:"job" \\()?${id}\\)? runs on`;
 const minute = String.raw`\d{4}-\d\d-\d\d \d\d:\d\d`;
 
 test.concurrent("a paused testbed takes no job until it is resumed, with a factory and across its restart", async () => {
@@ -95,11 +97,11 @@ test.concurrent("a running job is not touched, and what an act means is said", a
   expect([code, said]).toEqual([
     0,
     expect.stringMatching(
-      new RegExp(`^bed-1: reserved by ${me} until ${minute} \\(2 h\\); job ${id} runs on\\n$`),
+      new RegExp(`^bed-1: reserved by ${me} until ${minute} \\(2 h\\); ${runsOn(id)}\\n$`),
     ),
   ]);
-  expect((await say(it, "pause", "bed-1", "--after-job"))[1]).toContain(
-    `after the job that it has; job ${id} runs on`,
+  expect((await say(it, "pause", "bed-1", "--after-job"))[1]).toMatch(
+    new RegExp(`, after the job that it has; ${runsOn(id)}\n`),
   );
   expect((await say(it, "quarantine", "bed-1"))[0]).toBe(0);
   expect((await it.job(id)).state).toBe("running");
@@ -180,4 +182,32 @@ test.concurrent("F124 an act that was answered is in the journal, also if the fa
     expect(store?.intents().has("bed-1")).toBe(round % 2 === 1);
     store?.close();
   }
+});
+
+test.concurrent("F122 a job whose testbed is taken while that is got ready runs on another one", async () => {
+  await using it = await openLab();
+  const slow = join(it.directory, "slow");
+  it.configure({
+    testbeds: { "bed-1": [`check = "while test -e '${slow}'; do sleep 0.1; done"`], "bed-2": [] },
+  });
+  const factory = it.start();
+  await listening(it);
+  expect((await say(it, "pause", "bed-2"))[0]).toBe(0);
+  await until("it is free", async () => (await stateOf(it))[0] === "free");
+  writeFileSync(slow, "");
+  const id = await it.submit("echo done");
+  await until("it is got ready", async () => (await stateOf(it))[0] === "preparing");
+  expect((await say(it, "reserve", "bed-1"))[1]).toContain(`job ${id} is not begun here`);
+  expect((await say(it, "resume", "bed-2"))[0]).toBe(0);
+  rmSync(slow);
+  expect((await it.ended(id)).state).toBe("completed");
+  factory.kill("SIGUSR1");
+  expect(await factory.exited).toBe(0);
+  const store = openStoreForReading(join(it.base, "data.sqlite3"));
+  const jobs = store?.journal({ what: ["job"], most: 10 }).map(({ entry }) => entry) ?? [];
+  store?.close();
+  expect(jobs).toMatchObject([
+    { testbed: "bed-1", result: "not begun", cause: "withheld", reason: `the testbed is reserved by ${me}` },
+    { testbed: "bed-2", result: "ended", job: id },
+  ]);
 });
