@@ -46,6 +46,9 @@ test.concurrent("SIGHUP: a testbed that is removed lets its job end, one that is
   writeFileSync(path(it), "[general]\nbaseurl = 7");
   factory.kill("SIGHUP");
   await until("the mistake is logged", () => hasLogged(factory, "has a mistake now"));
+  const shown = await it.start({ command: ["status"] }).stdout();
+  expect(shown).toContain("goes on with what it had read before");
+  expect(shown).toContain("general.baseurl");
   const third = await it.submit("echo third");
   expect((await it.ended(third)).state).toBe("completed");
   end();
@@ -75,6 +78,9 @@ test.concurrent("a saved file is read without being told: replaced by another, o
   writeFileSync(path(it), whole.slice(0, whole.indexOf("note")));
   writeFileSync(path(it), whole);
   await until("the second is read", () => hasLogged(factory, '"by rename" -> "by truncation"'));
+  // What looks for updates begins anew, too.
+  saveByRename(it, `${whole}\n[update]\nurl = "/media/stick"\n`);
+  await until("updates are looked for there", () => hasLogged(factory, "update.url has no effect"));
   const id = await it.submit("echo done");
   expect((await it.ended(id)).state).toBe("completed");
   factory.kill("SIGUSR1");

@@ -27,7 +27,7 @@ interface BoardMemory {
 export class InstanceMemory {
   /** As it was committed last. */
   row: Instance;
-  /** The section of its testbed by which it was begun, if that has changed since. */
+  /** The section of its testbed by which it was begun, if the testbed was moved or removed since. */
   section: Testbed | null = null;
   look: KnownLook | null = null;
   /** When something was last said to have changed, also before the first look ended. */

@@ -22,9 +22,10 @@ export function reconfigure(factory: Needs, before: Config, after: Config): void
     if (today === testbed) continue;
     // What is under way by the old section takes nothing in any more.
     known.outdated.add(testbed);
+    if (today !== undefined && !isMoved(testbed, today)) continue;
     for (const record of known.instances.values())
       if (record.row.testbed === testbed.name) record.section ??= testbed;
-    if (today === undefined || isMoved(testbed, today)) forget(factory, testbed.name);
+    forget(factory, testbed.name);
   }
   // Its faults are by testbed, and of the agent that is configured.
   known.formerHost = known.host ?? known.formerHost;

@@ -222,16 +222,19 @@ test.each<[string, Testbed[]]>([
   await desk.close();
 });
 
-test("an end that comes after its testbed was moved is no strike against it where it is now", async () => {
+test.each([
+  ["was moved is no strike against it where it is now", { spRunnerConfig: "/etc/sp.toml" }, 0],
+  ["got another note is a strike", { note: "loud fan" }, 1],
+])("an end that comes after its testbed %s", async (_, change, strikes) => {
   await using it = openStage({ config: configOf([a]) });
   const desk = openDesk(it, it.factory.config);
   await runJob(it);
-  desk.file = configOf([{ ...a, spRunnerConfig: "/etc/sp.toml" }]);
+  desk.file = configOf([{ ...a, ...change }]);
   await desk.reload("SIGHUP");
   it.agents.set("a_1", "dead");
   await it.runUntil(() => it.instance() === undefined);
   expect(it.store.latest()[0]?.endCause).toBe("agent killed");
-  expect(testbedMemory(it.factory.known, "a").health).toBeNull();
+  expect(testbedMemory(it.factory.known, "a").health?.strikes ?? 0).toBe(strikes);
   await desk.close();
 });
 
