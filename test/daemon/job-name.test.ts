@@ -19,6 +19,8 @@ test.concurrent.each(Object.entries(ways))("%s shows the name of its job", async
   const id = await it.submit(`while [ ! -e '${end}' ]; do sleep 0.1; done`, { name: 'power "on"' });
   const shown = await until("the name is shown", async () => {
     const asked = it.start({ command: ["status", "--json"] });
+    // The factory may not have made its database yet.
+    if ((await asked.exited) !== 0) return null;
     const { testbeds } = JSON.parse(await asked.stdout()) as {
       testbeds: { job: { id: string; name: string | null } | null }[];
     };
