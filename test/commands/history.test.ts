@@ -40,6 +40,7 @@ async function history(...args: string[]): Promise<{ code: number; said: string 
   return { code, said: await asked.stdout() };
 }
 
+const program = join(import.meta.dir, "../../factory.ts");
 const job = (result: string, id: string, rest: string): RegExp =>
   new RegExp(String.raw`\d\d\d\d-\d\d-\d\d \d\d:\d\d  bed-1 +${result} +\d+s +\d+s +\d+s +${id}  ${rest}`);
 
@@ -72,7 +73,7 @@ test("a job is found by its id, and by the beginning that a narrow terminal show
 test("what is not recorded is reported as that, with the name that may be meant", async () => {
   expect((await history("--job", "nothing")).said).toContain("nothing like that is recorded");
   const words = ["history", "bed-11", "--base-dir", it.base];
-  const wrong = Bun.spawn([process.execPath, join(import.meta.dir, "../../factory.ts"), ...words], {
+  const wrong = Bun.spawn([process.execPath, program, ...words], {
     stderr: "pipe",
   });
   expect(await wrong.stderr.text()).toContain("did you mean bed-1?");
@@ -127,4 +128,8 @@ test("a history of several pages is whole and in order", async () => {
   };
   expect(await seqs("-n", "9999")).toEqual(Array.from({ length: 2_500 }, (_, seq) => seq));
   expect(await seqs()).toEqual(Array.from({ length: 50 }, (_, index) => 2_450 + index));
+  // Whoever reads is slower than the program, which then waits.
+  const slow = `'${process.execPath}' '${program}' history -d '${path}' --json -n 9999 | { sleep 1; wc -l; }`;
+  const read = Bun.spawn(["sh", "-c", slow], { stderr: "ignore" });
+  expect((await read.stdout.text()).trim()).toBe("2502");
 });

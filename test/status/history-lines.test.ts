@@ -105,3 +105,8 @@ test("the summary counts results and shows the median and the 90th percentile of
   );
   expect(summaryLine(at(all.slice(5)))).toBeNull();
 });
+
+test("a server whose clock is ahead makes no negative time", () => {
+  const [, line] = historyLines(at([job({ queuedMs: noon })]), null);
+  expect(line).toContain("  passed  0s      3s     12m  ");
+});
