@@ -6,6 +6,7 @@ import { painted, plain } from "../status/shown-words.ts";
 import { type Snapshot, snapshotJsonSchema } from "../status/snapshot.ts";
 import { showTestbedPage } from "../status/testbed-page.ts";
 import { FactoryError } from "../words/failure.ts";
+import { harmless, wrap } from "../words/log-line.ts";
 import { readJobs, readSnapshot } from "./lab-snapshot.ts";
 import { lookAround, type ThisProcess } from "./this-process.ts";
 
@@ -35,8 +36,13 @@ export async function showStatus(here: ThisProcess, args: StatusArgs): Promise<n
   for (const signal of ["SIGINT", "SIGTERM"] as const) here.once(signal, () => ended.abort());
   const put = (text: string): void => output.write(new TextEncoder().encode(text));
   let before = "";
+  // A mistake in the words ends it; what goes wrong later may pass, for example a file that is half edited. Programs get no text.
+  let isShown = false;
   while (!ended.signal.aborted) {
-    const lines = await show();
+    const lines: string[] = isShown
+      ? await show().catch((error: unknown) => describeFault(error, output.size()))
+      : await show();
+    isShown = args.json !== true;
     const size = args.json === true ? null : output.size();
     try {
       // For programs one document a line, and for a file a blank line between two looks.
@@ -56,6 +62,12 @@ export async function showStatus(here: ThisProcess, args: StatusArgs): Promise<n
     await clock.sleep(everyMs, ended.signal);
   }
   return 0;
+}
+
+function describeFault(error: unknown, size: { columns: number } | null): string[] {
+  if (!(error instanceof FactoryError)) throw error;
+  const text = error.hint === undefined ? error.message : `${error.message}\n  ${error.hint}`;
+  return wrap(harmless(text), size?.columns ?? Number.POSITIVE_INFINITY);
 }
 
 /** One write that replaces what is shown, line by line: nothing is blank in between. */

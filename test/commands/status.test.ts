@@ -1,6 +1,6 @@
 /** The verb `status` at terminals of several widths, piped, live, and beside a factory of another version. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { frameOf } from "../../lib/commands/status.ts";
 import { openControlSocket } from "../../lib/doors/control-socket.ts";
@@ -236,6 +236,23 @@ test.concurrent("a token that a program echoes is shown to nobody who looks", as
   }
   factory.kill("SIGTERM");
   await factory.exited;
+});
+
+test.concurrent("status --watch shows a mistake in config.toml and goes on", async () => {
+  await using it = await openLab();
+  const path = join(it.base, "config.toml");
+  const whole = readFileSync(path, "utf8");
+  const session = atTerminal(it, 80, ["--watch"]);
+  const lastFrame = (): string => session.raw().split("\x1b[H").at(-1) ?? "";
+  await until("it is shown", () => lastFrame().includes("No factory is running"));
+  writeFileSync(path, "[general");
+  await until("the mistake is shown", () => lastFrame().includes("Cannot read "));
+  writeFileSync(path, whole);
+  await until("it is shown again", () => lastFrame().includes("No factory is running"));
+  session.type("\x03");
+  expect(await session.exited).toBe(0);
+  writeFileSync(path, "[general");
+  expect(await atTerminal(it, 80, ["--watch"]).exited).toBe(2);
 });
 
 /** A control socket that answers everything with this. */
