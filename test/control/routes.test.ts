@@ -101,8 +101,15 @@ test("history is asked for by testbed, job, kind and time, a page at a time", as
   ]);
   expect((await ask("GET", "/history"))[0]).toBe(200);
   expect(queries.splice(0)).toEqual([{ most: 100 }]);
-  for (const query of ["most=5000", "most=-1", "what=all", "order=up"]) {
+  for (const query of ["most=5000", "most=-1", "sinceMs=-1", "beforeId=-1", "what=all", "order=up"]) {
     expect([query, (await ask("GET", `/history?${query}`))[0]]).toEqual([query, 400]);
+  }
+});
+
+test("no piece of a file is asked for from before its beginning", async () => {
+  expect((await ask("GET", "/log?instance=a/1&offset=3"))[1]).toBe("agent.log from 3");
+  for (const offset of ["-3", "1.5", "many"]) {
+    expect([offset, (await ask("GET", `/log?instance=a/1&offset=${offset}`))[0]]).toEqual([offset, 400]);
   }
 });
 
@@ -114,6 +121,45 @@ test("what another version asks is refused with this route's name", async () => 
 test("each database of a directory has a socket of its own", () => {
   expect(controlSocketOf("/base/data.sqlite3")).toBe("/base/control/control.sock");
   expect(controlSocketOf("/base/other.sqlite3")).toBe("/base/control/other.sqlite3.sock");
+});
+
+test("the client tells one who may not steer from a factory that is not there", async () => {
+  const path = join(directory, "killed.sock");
+  const client = openFactoryClient({ http: openHttp({ clock: openClock() }), path });
+  expect(await client.status()).toMatchObject({ ok: false, is: "nobody" });
+  const script = `Bun.listen({ unix: ${JSON.stringify(path)}, socket: { data() {} } }); process.kill(process.pid, "SIGKILL")`;
+  await Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "ignore", "ignore"] }).exited;
+  expect(await client.status()).toMatchObject({ ok: false, is: "nobody" });
+  const looker = { uid: 6, gids: [6], pid: 1 };
+  const socket = await openControlSocket({
+    path,
+    gid: null,
+    clock: openClock(),
+    answer: (request) => answerControl(controlled, { ...request, peer: looker }),
+    onFault: () => undefined,
+  });
+  expect(await client.act({ verb: "drain" })).toMatchObject({
+    ok: false,
+    is: "may not",
+    reason: expect.stringContaining("may look at this factory") as string,
+  });
+  socket.close();
+});
+
+test("the client leaves out entries that only another version understands", async () => {
+  const path = join(directory, "later.sock");
+  const known = { id: 2, atMs: 1, entry: { what: "server", is: "away", lines: [] } };
+  const later = { id: 3, atMs: 1, entry: { what: "weather", is: "fine" } };
+  const socket = await openControlSocket({
+    path,
+    gid: null,
+    clock: openClock(),
+    answer: () => Promise.resolve({ status: 200, body: JSON.stringify([known, later]) }),
+    onFault: () => undefined,
+  });
+  const client = openFactoryClient({ http: openHttp({ clock: openClock() }), path });
+  expect(await client.history({ most: 5 })).toMatchObject({ ok: true, value: [known] });
+  socket.close();
 });
 
 test("the client reads what the routes answer, and says what a factory of another version does", async () => {

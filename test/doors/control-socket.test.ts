@@ -171,6 +171,40 @@ test("what is not a socket or not its own directory is left alone", async () => 
   expect(listen()).rejects.toThrow("is not a directory");
 });
 
+testWith("root")("a directory that another user made is not trusted", async () => {
+  mkdirSync(dirname(path));
+  chownSync(dirname(path), 40_000, 40_000);
+  expect(listen()).rejects.toThrow("belongs to another user");
+  expect(existsSync(path)).toBe(false);
+});
+
+test("a request is answered once, whatever is sent after it", async () => {
+  const asked: string[] = [];
+  const answered = Promise.withResolvers<void>();
+  await listen({
+    answer: async ({ url }) => {
+      asked.push(url.pathname);
+      await answered.promise;
+      return { status: 200, body: "" };
+    },
+  });
+  const more: string[] = [];
+  const closed = Promise.withResolvers<void>();
+  const socket = await Bun.connect({
+    unix: path,
+    socket: { data: (_, bytes) => void more.push(bytes.toString()), close: () => closed.resolve() },
+  });
+  socket.write("GET /a HTTP/1.1\r\n\r\n");
+  await until("it is asked", () => asked.length > 0);
+  socket.write("GET /b HTTP/1.1\r\n\r\n");
+  // The other end has taken it in once a later connection was answered.
+  await send("hello\r\n\r\n");
+  answered.resolve();
+  await closed.promise;
+  expect(asked).toEqual(["/a"]);
+  expect(more.join("").split("HTTP/1.1")).toHaveLength(2);
+});
+
 test("what is not a request, and what is too long, is refused", async () => {
   await listen();
   expect(await send("hello\r\n\r\n")).toStartWith("HTTP/1.1 400 ");
