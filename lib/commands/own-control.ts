@@ -20,7 +20,7 @@ interface ControlOptions {
 export async function openOwnControl(
   here: ThisProcess,
   { database, operators, log, controlled }: ControlOptions,
-): Promise<{ close(): void }> {
+): Promise<{ close(): Promise<void> }> {
   const { clock, uid } = here;
   try {
     const gid = operators === null ? null : await groupIdOf(here, operators);
@@ -52,7 +52,7 @@ export async function openOwnControl(
   } catch (error) {
     const without = "status reads the files, and nothing can be steered while the factory runs";
     log.warn(`runs without a control socket: ${errorText(error)}; ${without}`);
-    return { close: () => undefined };
+    return { close: () => Promise.resolve() };
   }
 }
 

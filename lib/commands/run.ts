@@ -201,7 +201,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   }
   log.info(describeLeft(held, isDrained));
   noteFactory(isDrained ? "drained" : "stopped", [describeRest(held, isDrained)]);
-  control.close();
+  await control.close();
   web.close();
   await notifier.stop();
   ended.abort();

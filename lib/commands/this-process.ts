@@ -22,7 +22,7 @@ export interface ThisProcess extends Omit<Program, "surroundings"> {
   /** Null: nobody can be asked. */
   openTerminal(): Terminal | null;
   /** Throws an Error if there can be none. */
-  openControlSocket(options: ControlSocketOptions): Promise<{ close(): void }>;
+  openControlSocket(options: ControlSocketOptions): Promise<{ close(): Promise<void> }>;
   /** `warn` is called if the supervisor cannot be reached. */
   openSupervisor(warn: (message: string) => void): Supervisor;
   openWebListener(options: WebListenerOptions): { url: string; close(): void };

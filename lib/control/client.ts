@@ -97,7 +97,8 @@ function failureOf({ reason, code }: HttpFailure, path: string): Extract<FromFac
   if (code === "EACCES" || code === "EPERM") {
     return { ok: false, is: "may not", reason: `this user may not open ${path}` };
   }
-  return { ok: false, is: "failed", reason };
+  if (code !== "ECONNRESET") return { ok: false, is: "failed", reason };
+  return { ok: false, is: "failed", reason: "it ended before it answered; `history` shows what was done" };
 }
 
 function parse(body: Uint8Array): unknown {

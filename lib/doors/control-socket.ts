@@ -22,7 +22,7 @@ export interface ControlSocketOptions {
   path: string;
   /** A group that may ask as well; null: one that the directory was given by an administrator, if any. */
   gid: number | null;
-  clock: Pick<Clock, "deadline">;
+  clock: Pick<Clock, "deadline" | "sleep">;
   /** What it throws is this program's own fault; the asker is answered with 500. */
   answer(request: SocketRequest): Promise<SocketReply>;
   /** An answer that failed. */
@@ -35,6 +35,8 @@ const most = {
   sendMs: 10_000,
   /** and for taking any of what is answered. */
   takeMs: 30_000,
+  /** What was asked before the end is answered within this. */
+  endMs: 1_000,
 };
 
 interface Connection {
@@ -49,10 +51,11 @@ interface Connection {
 type Socket = Bun.Socket<Connection>;
 
 /** Throws an Error if there can be none. A long path is fine: the runtime goes through its directory's descriptor. */
-export async function openControlSocket(options: ControlSocketOptions): Promise<{ close(): void }> {
+export async function openControlSocket(options: ControlSocketOptions): Promise<{ close(): Promise<void> }> {
   const { path, clock } = options;
   const peers = openPeers();
   const open = new Set<Socket>();
+  const answering = new Set<Promise<void>>();
   const access = prepareDirectory(dirname(path), options.gid);
   await removeStale(path);
   const listener = Bun.listen<Connection>({
@@ -84,9 +87,11 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
           if (!data.gone.signal.aborted) options.onFault(error);
           socket.terminate();
         };
-        replyTo(options, read, peer, data.gone.signal)
+        const answered = replyTo(options, read, peer, data.gone.signal)
           .then((reply) => send(socket, reply, clock))
-          .catch(failed);
+          .catch(failed)
+          .finally(() => answering.delete(answered));
+        answering.add(answered);
       },
       drain: (socket) => socket.data.drained?.(),
       close: (socket) => {
@@ -106,8 +111,11 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
     throw error;
   }
   return {
-    close: () => {
-      listener.stop(true);
+    close: async () => {
+      listener.stop();
+      const late = new AbortController();
+      await Promise.race([Promise.all(answering), clock.sleep(most.endMs, late.signal)]);
+      late.abort();
       for (const socket of open) socket.terminate();
     },
   };

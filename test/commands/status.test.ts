@@ -270,10 +270,7 @@ async function openOther(path: string, value: object): Promise<AsyncDisposable &
   });
   return {
     asked: () => asked,
-    [Symbol.asyncDispose]: () => {
-      socket.close();
-      return Promise.resolve();
-    },
+    [Symbol.asyncDispose]: () => socket.close(),
   };
 }
 

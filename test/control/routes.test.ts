@@ -189,7 +189,7 @@ test("the client reads what the routes answer, and says what a factory of anothe
     is: "failed",
     reason: expect.stringContaining("another version") as string,
   });
-  socket.close();
+  await socket.close();
   const other = await open(() =>
     Promise.resolve({
       status: 404,
@@ -202,8 +202,8 @@ test("the client reads what the routes answer, and says what a factory of anothe
     is: "failed",
     reason: "this factory does not know it",
   });
-  other.close();
+  await other.close();
   const odd = await open(() => Promise.resolve({ status: 200, body: "hello" }));
   expect(await client.act({ verb: "drain" })).toMatchObject({ ok: false, is: "failed" });
-  odd.close();
+  await odd.close();
 });

@@ -26,18 +26,22 @@ import { until } from "../lab/until.ts";
 
 let directory: string;
 let path: string;
-const closing: { close(): void }[] = [];
+const closing: { close(): Promise<void> }[] = [];
 const faults: unknown[] = [];
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "socket-"));
   chmodSync(directory, 0o755);
   path = join(directory, "control/control.sock");
 });
-afterEach(() => {
-  for (const each of closing.splice(0)) each.close();
+afterEach(async () => {
+  await closeAll();
   faults.length = 0;
   rmSync(directory, { recursive: true, force: true });
 });
+
+async function closeAll(): Promise<void> {
+  await Promise.all(closing.splice(0).map((each) => each.close()));
+}
 
 async function listen(options: Partial<ControlSocketOptions> = {}): Promise<void> {
   const answer = ({ method, url, body }: SocketRequest) =>
@@ -133,15 +137,15 @@ test("only this user may open the socket, and a group that is named or that an a
   const own = process.getgid?.() ?? -1;
   await listen();
   expect(modes()).toEqual([`700 ${own}`, `600 ${own}`]);
-  for (const each of closing.splice(0)) each.close();
+  await closeAll();
   const other = process.getuid?.() === 0 ? 40_001 : own;
   await listen({ gid: other });
   expect(modes()).toEqual([`710 ${other}`, `660 ${other}`]);
-  for (const each of closing.splice(0)) each.close();
+  await closeAll();
   // Without the group it is as an administrator left it.
   await listen();
   expect(modes()).toEqual([`710 ${other}`, `660 ${other}`]);
-  for (const each of closing.splice(0)) each.close();
+  await closeAll();
   chownSync(dirname(path), -1, own);
   chmodSync(dirname(path), 0o2750);
   await listen({ gid: other });
@@ -152,7 +156,7 @@ test("F120 a killed program's socket is replaced, and one on which somebody list
   await listen();
   expect(listen()).rejects.toThrow("another program listens");
   expect(await ask()).toStartWith("200");
-  for (const each of closing.splice(0)) each.close();
+  await closeAll();
   expect(existsSync(path)).toBe(false);
   const script = `Bun.listen({ unix: ${JSON.stringify(path)}, socket: { data() {} } }); process.kill(process.pid, "SIGKILL")`;
   await Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "ignore", "ignore"] }).exited;
@@ -290,6 +294,38 @@ test("an answer that fails is reported and said, and the next is answered", asyn
   expect(await ask("x")).toStartWith("500");
   expect(faults).toHaveLength(1);
   expect(await ask()).toStartWith("200");
+});
+
+test("what was asked before it is closed is answered, and what has no end is broken off after a second", async () => {
+  const clock = createSettableClock();
+  const asked = Promise.withResolvers<undefined>();
+  const answer = Promise.withResolvers<undefined>();
+  async function* endless(signal: AbortSignal): AsyncGenerator<string> {
+    yield "begun";
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+  await listen({
+    clock,
+    answer: async ({ url, signal }) => {
+      if (url.pathname === "/endless") return { status: 200, body: endless(signal) };
+      asked.resolve(undefined);
+      await answer.promise;
+      return { status: 200, body: "drained" };
+    },
+  });
+  const reply = ask();
+  await asked.promise;
+  const closed = closeAll();
+  answer.resolve(undefined);
+  expect(await reply).toBe("200 drained");
+  await closed;
+  await listen({ clock, answer: ({ signal }) => Promise.resolve({ status: 200, body: endless(signal) }) });
+  const stream = await fetch("http://control/endless", { unix: path });
+  const broken = stream.text().catch(() => "broken");
+  const closing = closeAll();
+  await clock.advance(1_000);
+  await closing;
+  expect(await broken).toBe("broken");
 });
 
 test("a client reaches it through the door of HTTP", async () => {

@@ -201,7 +201,7 @@ test.concurrent("F122 a job whose testbed is taken while that is got ready runs 
   expect((await say(it, "resume", "bed-2"))[0]).toBe(0);
   rmSync(slow);
   expect((await it.ended(id)).state).toBe("completed");
-  factory.kill("SIGUSR1");
+  expect((await say(it, "drain"))[0]).toBe(0);
   expect(await factory.exited).toBe(0);
   const store = openStoreForReading(join(it.base, "data.sqlite3"));
   const jobs = store?.journal({ what: ["job"], most: 10 }).map(({ entry }) => entry) ?? [];
