@@ -335,7 +335,7 @@ describe.each([0, otherUser])("as user %i, on a host that has /work and /input",
 test("arm() fails where the disk is full, and takes no testbed (F23)", async () => {
   lab = openLab();
   const { inner, prefix, end } = await openHost(lab);
-  const small = "mkdir /work/small && mount -t tmpfs -o size=2m,mode=700 none /work/small";
+  const small = "mkdir /work/small && mount -t tmpfs -o size=60m,mode=700 none /work/small";
   Bun.spawnSync([...prefix, "sh", "-c", small]);
   const spec = inner.spec({ agent: ["/bin/true"], directory: "/work/small/board_1" });
   expect(await inner.minder.arm(spec)).toMatchObject({

@@ -1,0 +1,54 @@
+/** Limits on what a job may make large, and what a look does where it cannot write. */
+import { afterEach, expect, setDefaultTimeout } from "bun:test";
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import type { ArmSpec } from "../../../lib/hosts/minder/specification.ts";
+import { type Lab, openLab, readText, test, until } from "./minder-lab.ts";
+
+setDefaultTimeout(60_000);
+let lab: Lab;
+afterEach(() => lab.close());
+
+async function started(agent: string, changes: Partial<ArmSpec> = {}): Promise<ArmSpec> {
+  lab = openLab();
+  const spec = lab.spec({ agent: [lab.agent(`${agent}; echo ready; exec sleep 1000`)], ...changes });
+  await lab.minder.arm(spec);
+  await lab.minder.go({ directory: spec.directory, worker: "W", agentJson: "{}" });
+  await until(() => readText(`${spec.directory}/agent.log`).includes("ready"));
+  return spec;
+}
+
+test("a log that cannot be cut, as on a full disk, stays whole", async () => {
+  const { directory } = await started(
+    "i=0; while [ $i -lt 9000 ]; do echo a line of a flood $i; i=$((i+1)); done",
+    {
+      logCapBytes: 100_000,
+    },
+  );
+  const log = readText(`${directory}/agent.log`);
+  expect(log.length).toBeGreaterThan(100_000);
+  mkdirSync(`${directory}/minder/log.cut`);
+  await lab.minder.look([directory]);
+  expect(readText(`${directory}/agent.log`)).toBe(log);
+  rmdirSync(`${directory}/minder/log.cut`);
+  await lab.minder.look([directory]);
+  expect(readText(`${directory}/agent.log`).length).toBeLessThan(60_000);
+  expect(readdirSync(`${directory}/minder`)).not.toContain("log.cut");
+  await lab.minder.stop(directory, { graceMs: 0 });
+});
+
+test("of a job's name only the first 200 characters are read, and of its record the first 100 kB", async () => {
+  const { directory } = await started(":");
+  const long = "x".repeat(1000);
+  const record = (before: string): void =>
+    writeFileSync(
+      `${directory}/opt/etc/job.json`,
+      JSON.stringify({ before, job: { id: "J", name: long } }, null, 2),
+    );
+  const name = async (): Promise<string | undefined> =>
+    (await lab.minder.look([directory], new Set([directory])))[0]?.jobName;
+  record("");
+  expect(await name()).toBe("x".repeat(200));
+  record("y".repeat(100_000));
+  expect(await name()).toBeUndefined();
+  await lab.minder.stop(directory, { graceMs: 0 });
+});
