@@ -159,6 +159,13 @@ describe("the testbed lock", () => {
     expect((await lab.minder.arm(specOf(lab))).kind).toBe("elsewhere");
     expect(await lab.minder.locks()).toMatchObject({ locks: [{ owner: "cannot tell", instance: "x/1" }] });
     rmSync(lock);
+    // One that is only arming: its pids say nothing here, so there is nothing to wait for.
+    writeFileSync(`${lab.locks}/board@${"f".repeat(32)}@1@1`, `${boot} [1] 0\nx/1\n/x\n.\n`);
+    expect(await lab.minder.arm(specOf(lab))).toMatchObject({
+      kind: "elsewhere",
+      owner: expect.stringContaining("x/1"),
+    });
+    rmSync(`${lab.locks}/board@${"f".repeat(32)}@1@1`);
   });
 
   test("holds only its own testbed, even if another's name contains its name", async () => {
