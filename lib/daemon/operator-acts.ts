@@ -130,7 +130,7 @@ export function namedTestbed({ config, known }: Operated, name: string | undefin
   if (name === undefined) return refused("a testbed's name is missing");
   const names = config.testbeds.map((each) => each.name);
   const isLeft =
-    known.testbeds.get(name)?.intent !== undefined ||
+    (known.testbeds.get(name)?.intent ?? null) !== null ||
     known.instances.values().some(({ row }) => row.testbed === name);
   if (names.includes(name) || isLeft) return name;
   const near = nearestWord(name, names);

@@ -83,6 +83,18 @@ test("what ends while the server is away or just back is not held against the te
   expect(testbedMemory(it.factory.known, "a").rest?.reason).toContain("the server was away");
 });
 
+test("what is excused shortens no wait that the testbed has already", async () => {
+  await using it = openStage({ config: configOf([a]) });
+  await running(it, "a", "job-1");
+  it.fate = () => ({ ok: false, refusal: "no answer", status: null, message: "it is away" });
+  await it.run(20_000);
+  it.fate = () => undefined;
+  const untilMs = it.clock.uptimeMs() + 500_000;
+  testbedMemory(it.factory.known, "a").rest = { count: 3, untilMs, reason: "no worker" };
+  await end(it, "a", "dead");
+  expect(testbedMemory(it.factory.known, "a").rest).toMatchObject({ count: 3, untilMs });
+});
+
 test("a quarantined testbed's own check is run again before the next job is asked for", async () => {
   await using it = openStage({ config: configOf([{ ...a, check: "true" }]) });
   let checks = 0;

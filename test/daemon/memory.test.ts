@@ -7,7 +7,13 @@ import type { Log } from "../../lib/words/logger.ts";
 import { openStore, type Store } from "../../lib/store/store.ts";
 import { createSettableClock } from "../lab/settable-clock.ts";
 import { openMemory } from "../../lib/daemon/memory.ts";
-import { strike, rest, clearStrikes, testbedMemory } from "../../lib/daemon/testbed-memory.ts";
+import {
+  strike,
+  rest,
+  clearStrikes,
+  takeBackStrike,
+  testbedMemory,
+} from "../../lib/daemon/testbed-memory.ts";
 
 let directory: string;
 let store: Store;
@@ -58,4 +64,25 @@ test("clearStrikes() forgets them, in the database too", () => {
   for (const reason of ["one", "two", "three"]) strike(factory, "a", reason);
   clearStrikes(factory, "a", "a job was done");
   expect([store.health().size, testbedMemory(factory.known, "a").health]).toEqual([0, null]);
+});
+
+test("takeBackStrike() takes one back and no more, and the testbed waits for it no longer", () => {
+  const factory = openFactory();
+  for (const reason of ["one", "two"]) strike(factory, "a", reason);
+  takeBackStrike(factory, "a", "its host");
+  const nowMs = factory.clock.uptimeMs();
+  expect(store.health().get("a")).toMatchObject({ strikes: 1, retryAt: { uptimeMs: nowMs } });
+  expect(testbedMemory(factory.known, "a").health).toMatchObject({
+    strikes: 1,
+    retryAt: { uptimeMs: nowMs },
+  });
+  takeBackStrike(factory, "a", "its host");
+  expect([store.health().size, testbedMemory(factory.known, "a").health]).toEqual([0, null]);
+});
+
+test("rest() is never longer than ten minutes", () => {
+  const factory = openFactory();
+  for (let job = 1; job <= 30; job += 1) rest(factory, "a", "no worker", "job waits");
+  const { untilMs = 0 } = testbedMemory(factory.known, "a").rest ?? {};
+  expect(untilMs - factory.clock.uptimeMs()).toBe(600_000);
 });

@@ -110,6 +110,26 @@ test("a job that is done ends the shared fault, and what fails then is a testbed
   expect(judgeEach([{}, { testbed: "b" }, { done: "lab-9", atMs: 1 }]).at(-1)).toBe("over 0");
 });
 
+test("a job that is done anywhere ends the lab's fault", () => {
+  const far = { testbed: "b", place: "lab-2", atMs: 1 };
+  expect(judgeEach([{}, far, { done: "lab-3", atMs: 2 }, { atMs: 3 }]).slice(2)).toEqual([
+    "over 1",
+    "strike",
+  ]);
+});
+
+test("what testbeds of a host share for one cause is not ended by what they share for another", () => {
+  const other = { cause: "agent exited" } as const;
+  const told = judgeEach([
+    {},
+    { testbed: "b" },
+    other,
+    { ...other, testbed: "b" },
+    { testbed: "c", atMs: 1 },
+  ]);
+  expect(told.slice(3)).toEqual(['new at "": a b, 10 s, back a', expect.stringContaining('known at ""')]);
+});
+
 test("the lab's fault takes the place of one host's", () => {
   const told = judgeEach([{}, { testbed: "b" }, { testbed: "c", place: "lab-2", atMs: 1 }, { atMs: 10_001 }]);
   expect(told[2]).toBe('new at "lab": a b c, 10 s, back ');

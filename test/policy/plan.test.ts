@@ -983,6 +983,16 @@ describe("whyNotFree()", () => {
     expect(why(wants({ isAfterJob: true }))).toBeNull();
   });
 
+  test("a job is withdrawn before anything is got ready for it where an operator wants the testbed", () => {
+    const intents = new Map([["a", intentOf()]]);
+    for (const view of ["absent", "armed"] as const) {
+      const instances = [instanceOf({ phase: "preparing", worker: null })];
+      const kinds = kindsOf(sceneOf({ intents, instances, looks: new Map([["a/7", lookOf(view)]]) }));
+      expect(kinds).toContain("withdraw");
+      expect(kinds).not.toContain("arm");
+    }
+  });
+
   test("no job is asked for while an operator wants the testbed, and the plan is made again when that is over", () => {
     const intents = new Map([["a", { ...intentOf(), until: { wallMs: 0, at: at(nowMs + 5) } }]]);
     const server = serverOf({ leaseDueMs: past });
