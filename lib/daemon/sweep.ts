@@ -73,10 +73,10 @@ async function sweepHost(factory: Needs, host: Host): Promise<string[]> {
 
 async function pruneRows({ store, config, clock }: Needs): Promise<void> {
   const beforeMs = clock.wallMs() - config.general.keepDays * dayMs - limits.rowsMs;
-  for (const prune of [store.prune, store.pruneJournal]) {
-    while (prune(beforeMs, limits.rowsPerCommit) === limits.rowsPerCommit)
-      await clock.sleep(limits.betweenCommitsMs);
-  }
+  const most = limits.rowsPerCommit;
+  while (store.prune(beforeMs, most) === most) await clock.sleep(limits.betweenCommitsMs);
+  while (store.pruneJournal(beforeMs, most, limits.journalEntries) === most)
+    await clock.sleep(limits.betweenCommitsMs);
 }
 
 /** The last part of a path. */

@@ -142,6 +142,8 @@ export const limits = {
   hostsSweptAtOnce: 4,
   /** Rows outlive their directories: one that could not be removed, or whose host was away, is found by its row. */
   rowsMs: 90 * 24 * hour,
+  /** The journal has no more entries: half a gigabyte, a week of 1,000 testbeds that are never idle. */
+  journalEntries: 1_000_000,
   /** So many rows go with one commit; */
   rowsPerCommit: 1000,
   /** the loop runs on in between. */

@@ -150,7 +150,7 @@ export function cannotOpen(path: string, error: unknown): FactoryError {
 }
 
 /** Throws a FactoryError that names `path` if the file is damaged. */
-export function examine(database: Database, path: string): void {
+function examine(database: Database, path: string): void {
   try {
     const { quick_check: found } = database
       .query<{ quick_check: string }, []>("PRAGMA quick_check(1)")
@@ -246,4 +246,10 @@ const passingCodes = ["SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_REA
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof SQLiteError)) return false;
   return passingCodes.some((code) => error.code?.startsWith(code) === true);
+}
+
+/** Deletes and inserts, because SQLite writes nothing for an update without changes, which succeeds on a full disk. */
+export function tryWriting(database: Database): void {
+  const rows = database.query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version").all();
+  for (const { version } of rows) database.run("INSERT INTO factory_schema (version) VALUES (?)", [version]);
 }

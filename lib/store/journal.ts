@@ -71,9 +71,18 @@ export function lastJobs(database: Database, most: number): JobEntry[] {
     .flatMap(({ entry }) => (entry.what === "job" ? entry : []));
 }
 
-/** Deletes up to `most` entries from before `beforeMs`. Returns the count. */
-export function pruneJournal(database: Database, beforeMs: number, most: number): number {
+/** Deletes up to `most` entries that are from before `beforeMs`, or of which `kept` are younger. Returns the count. */
+export function pruneJournal(
+  database: Database,
+  { beforeMs, most, kept }: { beforeMs: number; most: number; kept: number },
+): number {
+  const last = database.query<{ id: number | null }, []>("SELECT max(id) AS id FROM factory_journal").get();
   return database
-    .query("DELETE FROM factory_journal WHERE id IN (SELECT id FROM factory_journal WHERE at_ms < ? LIMIT ?)")
-    .run(beforeMs, most).changes;
+    .query(
+      `DELETE FROM factory_journal WHERE id IN (
+         SELECT id FROM factory_journal WHERE at_ms < $beforeMs
+         UNION SELECT id FROM factory_journal WHERE id <= $upTo
+         LIMIT $most)`,
+    )
+    .run({ beforeMs, most, upTo: (last?.id ?? 0) - kept }).changes;
 }

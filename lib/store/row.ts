@@ -8,6 +8,7 @@ import {
   phases,
   type Place,
   type RustPlace,
+  rustState,
 } from "../words/domain.ts";
 import { type EndCause, endCauses } from "../words/end-cause.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
@@ -92,6 +93,35 @@ export function insert(database: Database, instance: Instance): void {
        VALUES ($testbed_name, $seq, ${names.map((name) => `$${name}`).join(", ")})`,
     )
     .run({ testbed_name: instance.testbed, seq: instance.seq, ...columns });
+}
+
+/** Overwrites only the record `before`: an older record must not undo a later commit. */
+export function overwrite(database: Database, before: Instance, instance: Instance): void {
+  const columns = columnsOf(instance);
+  const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
+  const { changes } = database
+    .query(
+      `UPDATE factory_instance SET ${sets.join(", ")}
+       WHERE testbed_name = $testbed_name AND seq = $seq AND phase = $before`,
+    )
+    .run({ testbed_name: instance.testbed, seq: instance.seq, before: before.phase, ...columns });
+  if (changes !== 1) throw new Error(`${instanceName(instance)} is not ${before.phase} in the database`);
+  const state = rustState(instance.phase);
+  if (state === null || instance.worker === null) return;
+  database
+    .query(
+      `INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET state = excluded.state, flushed = excluded.flushed`,
+    )
+    .run(
+      instance.testbed,
+      instance.seq,
+      instance.worker,
+      instance.target,
+      state,
+      instance.bootstrap?.reveal() ?? "",
+      Number(instance.isFlushed),
+    );
 }
 
 export function columnsOf(instance: Instance): Record<string, string | number | null> {

@@ -10,14 +10,22 @@ import {
   type Health,
   type Instance,
   instanceName,
-  rustState,
   type Trouble,
 } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
 import type { JobEntry, JournalQuery, Noted, Recorded } from "../words/journal.ts";
-import { busyTimeoutMs, examine, hasTable, isPassing, migrate, openDatabase, openReadOnly } from "./file.ts";
+import {
+  busyTimeoutMs,
+  cannotOpen,
+  hasTable,
+  isPassing,
+  migrate,
+  openDatabase,
+  openReadOnly,
+  tryWriting,
+} from "./file.ts";
 import { readHealth, readTroubles, writeHealth, writeTrouble } from "./health.ts";
-import { checked, columnsOf, insert, instanceOf } from "./row.ts";
+import { checked, insert, instanceOf, overwrite } from "./row.ts";
 import { type EndedInstance, endedAmong, pruneEnded } from "./history.ts";
 import { readIntents, writeIntent } from "./intents.ts";
 import { lastJobs, note, pruneJournal, readJournal } from "./journal.ts";
@@ -53,7 +61,8 @@ export interface Store {
   journal(query: JournalQuery): Recorded[];
   /** The last so many jobs of each testbed, in the order of their ends. */
   lastJobs(most: number): JobEntry[];
-  pruneJournal(beforeMs: number, most: number): number;
+  /** Deletes up to `most` entries from before this wall-clock ms, or of which `kept` are younger. Returns the count. */
+  pruneJournal(beforeMs: number, most: number, kept: number): number;
   /** Commits all that `work` does with this store, or none of it. */
   atOnce(work: () => void): void;
   health(): Map<string, Health>;
@@ -106,20 +115,34 @@ export function openStore(options: RustRows): Store {
 }
 
 /**
- * Opens the file for reading only, also while a daemon writes it. Null if it has none of our tables. Throws if it is damaged
- * or cannot be read.
+ * Opens the file for reading only, also while a daemon writes it. Null if it has none of our tables. Throws, as each read does,
+ * if what it reads is damaged: a look at the whole file would take seconds of a large one.
  */
 export function openStoreForReading(path: string): StoreReader | null {
   const database = openReadOnly(path);
   try {
-    examine(database, path);
-    if (hasTable(database, "factory_instance")) return storeOn(database);
+    if (hasTable(database, "factory_instance")) return explained(storeOn(database), path);
     database.close();
     return null;
   } catch (error) {
     database.close();
-    throw error;
+    throw cannotOpen(path, error);
   }
+}
+
+/** A read that fails names the file, and what to do. */
+function explained(store: Store, path: string): StoreReader {
+  const reads = Object.entries(store).map(([name, read]: [string, (...args: never[]) => unknown]) => [
+    name,
+    (...args: never[]) => {
+      try {
+        return read(...args);
+      } catch (error) {
+        throw cannotOpen(path, error);
+      }
+    },
+  ]);
+  return Object.fromEntries(reads) as StoreReader;
 }
 
 function storeOn(database: Database): Store {
@@ -143,44 +166,6 @@ function storeOn(database: Database): Store {
       if (isPassing(error)) setWaiting(false);
       throw error;
     }
-  }
-
-  /** Overwrites only the record `before`: an older record must not undo a later commit. */
-  function write(before: Instance, instance: Instance): void {
-    const columns = columnsOf(instance);
-    const sets = Object.keys(columns).map((name) => `${name} = $${name}`);
-    const { changes } = database
-      .query(
-        `UPDATE factory_instance SET ${sets.join(", ")}
-         WHERE testbed_name = $testbed_name AND seq = $seq AND phase = $before`,
-      )
-      .run({ testbed_name: instance.testbed, seq: instance.seq, before: before.phase, ...columns });
-    if (changes !== 1) throw new Error(`${instanceName(instance)} is not ${before.phase} in the database`);
-    const state = rustState(instance.phase);
-    if (state === null || instance.worker === null) return;
-    database
-      .query(
-        `INSERT INTO instance VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET state = excluded.state, flushed = excluded.flushed`,
-      )
-      .run(
-        instance.testbed,
-        instance.seq,
-        instance.worker,
-        instance.target,
-        state,
-        instance.bootstrap?.reveal() ?? "",
-        Number(instance.isFlushed),
-      );
-  }
-
-  /** Deletes and inserts, because SQLite writes nothing for an update without changes, which succeeds on a full disk. */
-  function tryWriting(): void {
-    const rows = database
-      .query<{ version: number }, []>("DELETE FROM factory_schema RETURNING version")
-      .all();
-    for (const { version } of rows)
-      database.run("INSERT INTO factory_schema (version) VALUES (?)", [version]);
   }
 
   return {
@@ -217,7 +202,7 @@ function storeOn(database: Database): Store {
       const next = checked({ ...instance, ...changes });
       commit(
         database.transaction(() => {
-          write(instance, next);
+          overwrite(database, instance, next);
           if (noted !== undefined) note(database, noted);
         }),
       );
@@ -242,9 +227,9 @@ function storeOn(database: Database): Store {
     atOnce: (work) => commit(database.transaction(work)),
     journal: (query) => readJournal(database, query),
     lastJobs: (most) => lastJobs(database, most),
-    pruneJournal: (beforeMs, most) => {
+    pruneJournal: (beforeMs, most, kept) => {
       let count = 0;
-      commit(() => void (count = pruneJournal(database, beforeMs, most)));
+      commit(() => void (count = pruneJournal(database, { beforeMs, most, kept })));
       return count;
     },
     health: () => readHealth(database),
@@ -266,7 +251,7 @@ function storeOn(database: Database): Store {
         }),
       );
     },
-    tryWriting: () => commit(database.transaction(tryWriting)),
+    tryWriting: () => commit(() => database.transaction(tryWriting)(database)),
     endedAmong: (names) => endedAmong(database, names),
     prune: (beforeMs, most) => {
       let count = 0;

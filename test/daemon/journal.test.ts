@@ -104,8 +104,9 @@ test("entries go with the rows, 90 days after general.keep, a bounded number at 
   store.note([...old, { atMs: clock.wallMs() - keptMs, entry: jobOf({ seq: 9_999 }) }]);
   const pruned: number[] = [];
   const prune = store.pruneJournal;
-  store.pruneJournal = (beforeMs, most) => {
-    const count = prune(beforeMs, most);
+  store.pruneJournal = (beforeMs, most, kept) => {
+    expect(kept).toBe(1_000_000);
+    const count = prune(beforeMs, most, kept);
     pruned.push(count);
     return count;
   };

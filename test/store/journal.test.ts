@@ -118,11 +118,17 @@ describe("the journal", () => {
     expect(store.journal({ most: 1 })[0]?.entry).toMatchObject({ what: "job", cause: null });
   });
 
+  test("is pruned to the latest so many, whatever their age", () => {
+    store.note([1, 2, 3, 4, 5].map((atMs) => job(atMs)));
+    expect(store.pruneJournal(0, 100, 2)).toBe(3);
+    expect(store.journal({ most: 10 }).map(({ atMs }) => atMs)).toEqual([4, 5]);
+  });
+
   test("is pruned by age, a bounded number at a time, and counts on", () => {
     store.note([1, 2, 3, 4].map((atMs) => job(atMs)));
-    expect(store.pruneJournal(4, 2)).toBe(2);
-    expect(store.pruneJournal(4, 2)).toBe(1);
-    expect(store.pruneJournal(4, 2)).toBe(0);
+    expect(store.pruneJournal(4, 2, 100)).toBe(2);
+    expect(store.pruneJournal(4, 2, 100)).toBe(1);
+    expect(store.pruneJournal(4, 2, 100)).toBe(0);
     store.note([job(5)]);
     expect(store.journal({ most: 10 }).map(({ id, atMs }) => [id, atMs])).toEqual([
       [4, 4],

@@ -5,6 +5,7 @@ import type { ConfigSummary } from "../../config/summary.ts";
 import type { Health } from "../../words/domain.ts";
 import type { Clock } from "../../doors/clock.ts";
 import { errorText } from "../../words/failure.ts";
+import { tryReading } from "../../store/file.ts";
 import { isFactoryRunning, openStoreForReading, type StoreReader } from "../../store/store.ts";
 import { limits } from "../../policy/times-and-limits.ts";
 
@@ -21,7 +22,7 @@ export async function tryDatabase(database: string, scratch: string): Promise<st
   if (!(await isFile(database)) || (await isFactoryRunning(database, isThere))) return null;
   const copy = await copyDatabase(database, join(scratch, "database-tried"));
   try {
-    openStoreForReading(copy)?.close();
+    tryReading(copy);
     return null;
   } catch (error) {
     return errorText(error).replace(copy, database);
