@@ -77,12 +77,12 @@ export function pruneJournal(
   { beforeMs, most, kept }: { beforeMs: number; most: number; kept: number },
 ): number {
   const last = database.query<{ id: number | null }, []>("SELECT max(id) AS id FROM factory_journal").get();
-  return database
-    .query(
-      `DELETE FROM factory_journal WHERE id IN (
-         SELECT id FROM factory_journal WHERE at_ms < $beforeMs
-         UNION SELECT id FROM factory_journal WHERE id <= $upTo
-         LIMIT $most)`,
-    )
-    .run({ beforeMs, most, upTo: (last?.id ?? 0) - kept }).changes;
+  const remove = (where: string, limit: number, atMost: number): number =>
+    database
+      .query(
+        `DELETE FROM factory_journal WHERE id IN (SELECT id FROM factory_journal WHERE ${where} LIMIT ?)`,
+      )
+      .run(limit, atMost).changes;
+  const old = remove("at_ms < ?", beforeMs, most);
+  return old + remove("id <= ?", (last?.id ?? 0) - kept, most - old);
 }

@@ -143,7 +143,7 @@ test("the client tells one who may not steer from a factory that is not there", 
     is: "may not",
     reason: expect.stringContaining("may look at this factory") as string,
   });
-  socket.close();
+  await socket.close();
 });
 
 test("the client leaves out entries that only another version understands", async () => {
@@ -159,7 +159,7 @@ test("the client leaves out entries that only another version understands", asyn
   });
   const client = openFactoryClient({ http: openHttp({ clock: openClock() }), path });
   expect(await client.history({ most: 5 })).toMatchObject({ ok: true, value: [known] });
-  socket.close();
+  await socket.close();
 });
 
 test("the client reads what the routes answer, and says what a factory of another version does", async () => {
