@@ -4,7 +4,7 @@
  */
 import { type ArgsDef, type CommandDef, parseArgs, renderUsage } from "citty";
 import { alignColumns } from "../words/columns.ts";
-import { nearestWord } from "../config/problems.ts";
+import { didYouMean } from "../config/problems.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
 /** `Here`: what each command gets of the process. */
@@ -53,8 +53,8 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   const name = isFlag ? usual : first;
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
-    const near = nearestWord(name, Object.keys(commandTree(program).subCommands ?? {}));
-    throw usageError(`Unknown command "${name}"${near === null ? "" : `; did you mean ${near}?`}`);
+    const shown = Object.keys(commandTree(program).subCommands ?? {});
+    throw usageError(`Unknown command "${name}"${didYouMean(name, shown)}`);
   }
   const rest = isFlag ? words : words.slice(1);
   if (command.takesRest === true) return await command.run(here, {}, rest);
@@ -82,9 +82,8 @@ export function readArgs(definitions: ArgsDef, rest: string[]): Record<string, u
   const parsed = parse(rest, definitions);
   const flag = Object.keys(parsed).find((name) => name !== "_" && !known.includes(name));
   if (flag !== undefined) {
-    const near = nearestWord(flag, Object.keys(definitions));
     const typed = rest.find((word) => word.replace(/=.*/, "").endsWith(flag)) ?? flag;
-    throw usageError(`Unknown flag "${typed}"${near === null ? "" : `; did you mean --${near}?`}`);
+    throw usageError(`Unknown flag "${typed}"${didYouMean(flag, Object.keys(definitions), "--")}`);
   }
   const extra = parsed._[places];
   if (extra !== undefined) throw usageError(`Unknown argument "${extra}"`);

@@ -3,7 +3,7 @@ import { parse, stringify } from "smol-toml";
 import { ConfigError, parseConfig } from "../config/config.ts";
 import { lineOfKey, readingsOf, readKey, valueAt, withValue } from "../config/edit.ts";
 import { type Base, type BaseArgs, findBase, readConfig, type Surroundings } from "../config/locations.ts";
-import { keyText, nearestWord, showValue } from "../config/problems.ts";
+import { didYouMean, keyText, showValue } from "../config/problems.ts";
 import { sectionKeys } from "../config/schema.ts";
 import { isTable, type Table } from "../config/section-reader.ts";
 import { isFactoryRunning } from "../store/store.ts";
@@ -76,25 +76,21 @@ function pathOf(key: string, root: Table): string[] {
   const [section = "", ...rest] = path ?? [];
   const known = Object.hasOwn(sectionKeys, section) ? sectionKeys[section] : undefined;
   if (path === null || known === undefined) {
-    const near = nearestWord(key.split(".")[0] ?? "", Object.keys(sectionKeys));
-    throw usageError(`"${key}" is not a key, as testbed.gimlet-1.enabled is${didYouMean(near)}`);
+    const meant = didYouMean(key.split(".")[0] ?? "", Object.keys(sectionKeys));
+    throw usageError(`"${key}" is not a key, as testbed.gimlet-1.enabled is${meant}`);
   }
   const isNamed = section === "testbed" || section === "target";
   const name = (isNamed ? rest[1] : rest[0]) ?? "";
   if (isNamed) {
     const names = isTable(root[section]) ? Object.keys(root[section]) : [];
     const [word = ""] = rest;
-    if (!names.includes(word))
-      throw usageError(`There is no [${section}.${word}]${didYouMean(nearestWord(word, names))}`);
+    if (!names.includes(word)) throw usageError(`There is no [${section}.${word}]${didYouMean(word, names)}`);
   }
   if (!known.includes(name)) {
-    const near = nearestWord(name, known);
-    throw usageError(`[${section}] has no key ${showValue(name)}${didYouMean(near)}`);
+    throw usageError(`[${section}] has no key ${showValue(name)}${didYouMean(name, known)}`);
   }
   return path;
 }
-
-const didYouMean = (near: string | null): string => (near === null ? "" : `; did you mean ${near}?`);
 
 /** The first reading of the value with which the whole file is a configuration. */
 function choose(

@@ -1,6 +1,6 @@
 /** The verb `history`: what the journal says of jobs, operators' acts, health and the factory, and what its jobs come to. */
 import { type BaseArgs, findBase } from "../config/locations.ts";
-import { nearestWord } from "../config/problems.ts";
+import { didYouMean } from "../config/problems.ts";
 import { historyLines, summaryLine } from "../status/history-lines.ts";
 import { parseDurationMs } from "../words/duration.ts";
 import { FactoryError } from "../words/failure.ts";
@@ -121,8 +121,8 @@ async function nothingText({ testbed, since, job, failed }: HistoryArgs, journal
   const conditions = [since, job, failed].some((each) => each !== undefined && each !== false);
   if (testbed === undefined) return conditions ? "nothing like that is recorded" : "nothing is recorded yet";
   const names = await journal.testbeds();
-  const near = names.includes(testbed) ? null : nearestWord(testbed, names);
-  if (near !== null) throw new FactoryError(`Nothing is recorded of "${testbed}"; did you mean ${near}?`);
+  const meant = names.includes(testbed) ? "" : didYouMean(testbed, names);
+  if (meant !== "") throw new FactoryError(`Nothing is recorded of "${testbed}"${meant}`);
   return `nothing${conditions ? " like that" : ""} is recorded of ${testbed}`;
 }
 

@@ -1,6 +1,6 @@
 /** The verb `status`: the snapshot of the lab as a table, one testbed's page, or one JSON document; once or each second. */
 import { type Base, type BaseArgs, findBase, type Surroundings } from "../config/locations.ts";
-import { nearestWord } from "../config/problems.ts";
+import { didYouMean } from "../config/problems.ts";
 import { type Screen, showOverview } from "../status/overview.ts";
 import { painted, plain } from "../status/shown-words.ts";
 import { type Snapshot, snapshotJsonSchema } from "../status/snapshot.ts";
@@ -106,8 +106,7 @@ function findTestbed({ testbeds }: Snapshot, name: string): Snapshot["testbeds"]
   const found = testbeds.find(({ testbed }) => testbed === name);
   if (found !== undefined) return found;
   const names = testbeds.map(({ testbed }) => testbed);
-  const near = nearestWord(name, names);
-  throw new FactoryError(`No testbed is called "${name}"${near === null ? "" : `; did you mean ${near}?`}`, {
+  throw new FactoryError(`No testbed is called "${name}"${didYouMean(name, names)}`, {
     hint: names.length === 0 ? "No testbed is configured" : `There are ${names.join(", ")}`,
   });
 }

@@ -1,6 +1,7 @@
 /** What a configuration that was read anew changes, line by line for people, and how much of it a running factory can take. Pure. */
 import type { Config, Testbed } from "./config.ts";
 import { showValue } from "./problems.ts";
+import { Secret } from "../words/secret.ts";
 import { writeBytes, writeDuration } from "../words/duration.ts";
 
 export interface Change {
@@ -18,42 +19,9 @@ export interface Replacement {
   later: string[];
 }
 
-/** A key's name in the file, and how its value is shown. */
-type Key<Value> = readonly [string, (value: Value) => string];
-type Keys<Section, Left extends keyof Section = never> = {
-  [Field in Exclude<keyof Section, Left>]: Key<Section[Field]>;
-};
-
-const span = (ms: number | null): string => (ms === null ? "none" : writeDuration(ms));
-const word = (value: string | number | boolean | null): string =>
-  value === null
-    ? "none"
-    : typeof value === "string" && !/^[\w./~@:-]+$/.test(value)
-      ? showValue(value)
-      : `${value}`;
-
-const testbedKeys: Keys<Testbed, "name"> = {
-  spType: ["sp_type", word],
-  targets: ["targets", (names) => names.map(word).join(" ")],
-  host: ["host", word],
-  sshUser: ["ssh_user", word],
-  sshPort: ["ssh_port", word],
-  sshKey: ["ssh_key", word],
-  hostKey: ["host_key", word],
-  agentPath: ["agent_path", word],
-  workDir: ["work_dir", word],
-  spRunnerUrl: ["sp_runner_url", word],
-  testType: ["test_type", word],
-  disableWatchdog: ["disable_watchdog", word],
-  spRunnerPath: ["sp_runner_path", word],
-  spRunnerConfig: ["sp_runner_config", word],
-  baseline: ["baseline", word],
-  enabled: ["enabled", word],
-  startTimeoutMs: ["start_timeout", span],
-  jobTimeoutMs: ["job_timeout", span],
-  silenceTimeoutMs: ["silence_timeout", span],
-  check: ["check", word],
-  note: ["note", word],
+/** Fields whose key has another name in the file than the field, or whose value is shown in another way. */
+type Shown<Section> = {
+  [Field in keyof Section]?: readonly [key: string, show?: (value: Section[Field]) => string];
 };
 
 /** They say nothing of where a testbed is and how jobs get there. */
@@ -78,40 +46,21 @@ const laterKeys = {
   operators: "operators",
 } as const satisfies Partial<Record<keyof General, string>>;
 
-const generalKeys: Keys<General, keyof typeof laterKeys> = {
-  agent: ["agent", word],
-  pollIntervalMs: ["poll_interval", span],
-  bindJob: ["bind_job", word],
-  isolate: ["isolate", word],
-  keepDays: ["keep.days", word],
+const shownGeneral: Shown<General> = {
+  keepDays: ["keep.days"],
   keepBytes: ["keep.size", writeBytes],
   // A value may be a secret.
   agentEnvironment: ["agent_environment", (table) => Object.keys(table).join(" ") || "none"],
 };
 
-const updateKeys: Keys<Config["update"]> = {
-  mode: ["mode", word],
-  url: ["url", word],
-  channel: ["channel", word],
+const shownUpdate: Shown<Config["update"]> = {
   window: [
     "window",
     (window) => (window === null ? "none" : `${clock(window.fromMinute)}-${clock(window.toMinute)}`),
   ],
-  pin: ["pin", word],
 };
 
-/** Addresses and secrets are not shown. */
-const notifyKeys: Keys<ReturnType<typeof shownNotify>> = {
-  command: ["command", word],
-  webhook: ["webhook", () => "***"],
-  secret: ["secret_file", () => "***"],
-  reservedOverMs: ["reserved_over", span],
-};
-
-function shownNotify({ notify }: Config) {
-  const { webhook, secret, ...rest } = notify;
-  return { ...rest, webhook: webhook?.reveal() ?? null, secret: secret?.reveal() ?? null };
-}
+const shownNotify: Shown<Config["notify"]> = { secret: ["secret_file"] };
 
 /** `isBusy`: whether a testbed has a job, which runs on whatever the file says. */
 export function replaceConfig(
@@ -132,10 +81,10 @@ export function replaceConfig(
   const about = (prefix: string, differences: string[]): Change[] =>
     differences.map((difference) => ({ testbed: null, line: `${prefix}.${difference}` }));
   const changes = [
-    ...about("general", differencesOf(generalKeys, before.general, general)),
-    ...about("factory", tokenChanges(before, read)),
-    ...about("update", differencesOf(updateKeys, before.update, read.update)),
-    ...about("notify", differencesOf(notifyKeys, shownNotify(before), shownNotify(read))),
+    ...about("general", differencesOf(before.general, general, shownGeneral)),
+    ...about("factory", differencesOf(tokenOf(before), tokenOf(read))),
+    ...about("update", differencesOf(before.update, read.update, shownUpdate)),
+    ...about("notify", differencesOf(before.notify, read.notify, shownNotify)),
     ...about("target", targetChanges(before, read)),
     ...testbeds.flatMap((testbed) => testbedChange(old.get(testbed.name), testbed, isBusy)),
     ...before.testbeds.flatMap((testbed) =>
@@ -154,7 +103,7 @@ export function replaceConfig(
 
 /** Whether a testbed may now be somewhere else, or be reached or proved ready in another way. */
 export function isMoved(before: Testbed, after: Testbed): boolean {
-  return (Object.keys(testbedKeys) as (keyof typeof testbedKeys)[]).some(
+  return (Object.keys(after) as (keyof Testbed)[]).some(
     (field) => !harmless.has(field) && !isSame(before[field], after[field]),
   );
 }
@@ -169,20 +118,13 @@ function testbedChange(
   const change = (what: string): Change[] => [{ testbed: name, line: `${name}: ${what}` }];
   if (after === undefined) return change(`removed${runsOn}`);
   if (before === undefined) return change("added");
-  const differences = differencesOf(testbedKeys, before, after);
+  const differences = differencesOf(before, after);
   if (differences.length === 0) return [];
   const isLeft = (before.enabled && !after.enabled) || isMoved(before, after);
   return change(`${differences.join(", ")}${isLeft ? runsOn : ""}`);
 }
 
-function tokenChanges(before: Config, read: Config): string[] {
-  return [
-    ...(before.tokenFile === read.tokenFile
-      ? []
-      : [`token_file ${word(before.tokenFile)} -> ${word(read.tokenFile)}`]),
-    ...(before.token.reveal() === read.token.reveal() ? [] : ["token changed"]),
-  ];
-}
+const tokenOf = ({ tokenFile, token }: Config) => ({ tokenFile, token });
 
 function targetChanges(before: Config, read: Config): string[] {
   const old = new Map(before.targets.map(({ name, id }) => [name, id]));
@@ -197,21 +139,35 @@ function targetChanges(before: Config, read: Config): string[] {
   ];
 }
 
-function differencesOf<Section extends object, Left extends keyof Section>(
-  keys: Keys<Section, Left>,
+function differencesOf<Section extends object>(
   before: Section,
   after: Section,
+  shown: Shown<Section> = {},
 ): string[] {
-  const fields = Object.keys(keys) as Exclude<keyof Section, Left>[];
-  return fields.flatMap((field) => {
+  return (Object.keys(after) as (keyof Section & string)[]).flatMap((field) => {
     if (isSame(before[field], after[field])) return [];
-    const [key, show] = keys[field];
+    const [key, show = (value: unknown) => showField(field, value)] = shown[field] ?? [keyOf(field)];
     const [was, is] = [show(before[field]), show(after[field])];
     return [was === is ? `${key} changed` : `${key} ${was} -> ${is}`];
   });
 }
 
+/** `start_timeout` of `startTimeoutMs`. */
+const keyOf = (field: string): string =>
+  field.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** A secret is shown as `***`. */
+function showField(field: string, value: unknown): string {
+  if (value === null) return "none";
+  if (Array.isArray(value)) return value.map(word).join(" ");
+  return typeof value === "number" && field.endsWith("Ms") ? writeDuration(value) : word(value);
+}
+
+const word = (value: unknown): string =>
+  typeof value === "string" && !/^[\w./~@:-]+$/.test(value) ? showValue(value) : String(value);
+
 function isSame(one: unknown, other: unknown): boolean {
+  if (one instanceof Secret && other instanceof Secret) return one.reveal() === other.reveal();
   return JSON.stringify(one) === JSON.stringify(other);
 }
 

@@ -1,6 +1,6 @@
 /** The configuration as a JSON Schema, for editors: what taplo and its plug-ins check and complete while somebody types. */
 import { z } from "zod";
-import { meanings } from "./meanings.ts";
+import { keys } from "./keys.ts";
 import {
   factorySchema,
   generalSchema,
@@ -29,7 +29,7 @@ export function jsonSchema(title: string): string {
     unrepresentable: "any",
     override: ({ jsonSchema: section }) => {
       for (const [key, property] of Object.entries(section.properties ?? {})) {
-        const meaning = meanings[key];
+        const meaning = keys[key]?.[0];
         if (meaning !== undefined && typeof property === "object") property.description = meaning;
       }
     },

@@ -92,6 +92,12 @@ export function nearestWord(word: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
+/** The end of a message about a misspelt word: `; did you mean host?`, or nothing. */
+export function didYouMean(word: string, known: Iterable<string>, prefix = ""): string {
+  const near = nearestWord(word, known);
+  return near === null ? "" : `; did you mean ${prefix}${near}?`;
+}
+
 /** Counts insertions, deletions, replacements and swaps of neighbours, up to `limit`. */
 function editDistance(from: string, to: string, limit: number): number {
   if (Math.abs(from.length - to.length) >= limit) return limit;

@@ -2,15 +2,17 @@
 import type { z } from "zod";
 import type { TomlPath } from "./toml-lines.ts";
 import { keyText, kindOf, nearestWord, showValue, type Complain } from "./problems.ts";
-import { examples } from "./examples.ts";
+import { keys } from "./keys.ts";
 import { keepKeys, sectionKeys } from "./schema.ts";
 
 export type Table = Record<string, unknown>;
 
 /** Reports keys and sections at the top of the file that are not known. */
 export function checkRoot(root: Table, complain: Complain): void {
-  const known =
-    "The sections are [general], [factory], [testbed.NAME], [target.NAME], [update], [web] and [notify]";
+  const known = `The sections are ${Object.keys(sectionKeys)
+    .map(headerOf)
+    .join(", ")
+    .replace(/, ([^,]+)$/, " and $1")}`;
   for (const [name, value] of Object.entries(root)) {
     if (Object.hasOwn(sectionKeys, name)) continue;
     const near = nearestWord(name, Object.keys(sectionKeys));
@@ -59,7 +61,7 @@ function requiredKeys(schema: z.ZodObject): string {
   const required = Object.entries(schema.shape).filter(
     ([, field]) => !(field as z.ZodType).safeParse(undefined).success,
   );
-  return required.map(([name]) => `${name} = ${examples[name]}`).join(", ") || "its keys";
+  return required.map(([name]) => `${name} = ${keys[name]?.[1]}`).join(", ") || "its keys";
 }
 
 function complainOf(issue: z.core.$ZodIssue, section: Table, at: TomlPath, complain: Complain): void {
@@ -72,7 +74,7 @@ function complainOf(issue: z.core.$ZodIssue, section: Table, at: TomlPath, compl
   }
   const value = path.reduce<unknown>((inside, part) => (inside as Table)[part], section);
   const name = String(path.findLast((part) => typeof part === "string"));
-  const example = `${name} = ${examples[name]}`;
+  const example = `${name} = ${keys[name]?.[1]}`;
   const [wrong, fix] =
     value === undefined
       ? ["it is missing", `Add ${example} to [${keyText(at)}]`]
@@ -124,10 +126,11 @@ function fixUnknownKey(name: string, section: TomlPath): string {
 
 function belongsElsewhere(name: string): string | null {
   const homes = Object.keys(sectionKeys).filter((section) => sectionKeys[section]?.includes(name));
-  const isOne = (section: string): boolean => ["general", "factory", "update"].includes(section);
-  const headers = homes.map((section) => (isOne(section) ? `[${section}]` : `[${section}.NAME]`));
-  return homes.length === 0 ? null : `It belongs under ${headers.join(" or ")}`;
+  return homes.length === 0 ? null : `It belongs under ${homes.map(headerOf).join(" or ")}`;
 }
+
+const headerOf = (section: string): string =>
+  section === "testbed" || section === "target" ? `[${section}.NAME]` : `[${section}]`;
 
 /** The sections below a common name, such as `target`. If the value is not a table, it reports that and returns none. */
 export function entriesOf(value: unknown, section: string, complain: Complain): [string, unknown][] {

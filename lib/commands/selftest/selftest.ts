@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import type { Config, Testbed } from "../../config/config.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken } from "../../config/locations.ts";
-import { nearestWord } from "../../config/problems.ts";
+import { didYouMean } from "../../config/problems.ts";
 import { openCustomerApi } from "../../devserver/customer.ts";
 import type { Snapshot } from "../../status/snapshot.ts";
 import { FactoryError } from "../../words/failure.ts";
@@ -95,8 +95,7 @@ function choose(
 ): { jobs: SmallJob[]; skipped: string[] } {
   const names = testbeds.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) {
-    const near = nearestWord(only, names);
-    throw usageError(`There is no testbed ${only}${near === null ? "" : `; did you mean ${near}?`}`);
+    throw usageError(`There is no testbed ${only}${didYouMean(only, names)}`);
   }
   const jobs: SmallJob[] = [];
   const skipped: string[] = [];

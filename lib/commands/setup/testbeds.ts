@@ -1,5 +1,5 @@
 /** Which testbeds a new configuration gets, and the targets that each serves. */
-import { nearestWord, showValue } from "../../config/problems.ts";
+import { didYouMean, showValue } from "../../config/problems.ts";
 import { isTestbedName, type Parsed, spTypes } from "../../config/values.ts";
 import type { SpType } from "../../config/config.ts";
 import type { NewTarget, NewTestbed } from "./config-text.ts";
@@ -55,10 +55,8 @@ function readServed(text: string, targets: NewTarget[]): Parsed<string[]> {
   const words = text.split(/[\s,]+/).filter((word) => word !== "");
   const unknown = words.find((word) => !known.includes(word));
   if (unknown === undefined) return { value: [...new Set(words)] };
-  const near = nearestWord(unknown, known);
-  const meant = near === null ? "" : `; did you mean ${near}?`;
   return {
-    wrong: `${showValue(unknown)} is not one of the targets${meant}`,
+    wrong: `${showValue(unknown)} is not one of the targets${didYouMean(unknown, known)}`,
     fix: `Write one or more of ${known.join(", ")}; if empty, the section is written as a comment`,
   };
 }
