@@ -31,6 +31,8 @@ export interface ControlSocketOptions {
 
 const most = {
   connections: 64,
+  /** Of a request: all that has come is looked through at each. */
+  pieces: 256,
   /** For the whole request, */
   sendMs: 10_000,
   /** and for taking any of what is answered. */
@@ -41,6 +43,7 @@ const most = {
 
 interface Connection {
   received: Buffer;
+  pieces: number;
   isAsked: boolean;
   gone: AbortController;
   /** The time that the asker has to send. */
@@ -65,6 +68,7 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
         const deadline = clock.deadline(most.sendMs);
         socket.data = {
           received: Buffer.alloc(0),
+          pieces: 0,
           isAsked: false,
           gone: new AbortController(),
           deadline,
@@ -78,8 +82,10 @@ export async function openControlSocket(options: ControlSocketOptions): Promise<
         const { data } = socket;
         if (data.isAsked) return;
         data.received = Buffer.concat([data.received, bytes]);
-        const read = readRequest(data.received);
-        if (read === "more") return;
+        data.pieces += 1;
+        const whole = readRequest(data.received);
+        if (whole === "more" && data.pieces < most.pieces) return;
+        const read = whole === "more" ? { status: 400, body: "the request is in too many pieces\n" } : whole;
         data.isAsked = true;
         data.deadline.release();
         const peer = peers(fileOf(socket));

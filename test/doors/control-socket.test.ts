@@ -223,6 +223,30 @@ test("what is not a request, and what is too long, is refused", async () => {
   expect(await send("GET /a HTTP/1.1\r\n", "\r\n", "GET /b HTTP/1.1\r\n\r\n")).not.toContain("/b");
 });
 
+test("no header and no way of sending it keeps the program from its work", async () => {
+  await listen();
+  // A pattern that tries each of these spaces as the beginning and the end of the value would need minutes.
+  const spaces = " ".repeat(2_000);
+  expect(await send(`GET / HTTP/1.1\r\nA:${spaces}\nb\r\n\r\n`)).toStartWith("HTTP/1.1 400 ");
+  expect(await send(`GET / HTTP/1.1\r\nA: b${spaces}c\r\n\r\n`)).toStartWith("HTTP/1.1 200 ");
+});
+
+test("a request in very many pieces is refused: all of it is looked through at each", async () => {
+  await listen();
+  const got = Promise.withResolvers<string>();
+  const socket = await Bun.connect({
+    unix: path,
+    socket: { data: (_, bytes) => got.resolve(bytes.toString()), close: () => got.resolve("") },
+  });
+  socket.write("POST / HTTP/1.1\r\nContent-Length: 60000\r\n\r\n");
+  const sending = (async () => {
+    for (let sent = 0; sent < 59_000 && socket.write("b") > 0; sent += 1) await Bun.sleep(0);
+  })();
+  expect(await got.promise).toStartWith("HTTP/1.1 400 ");
+  socket.terminate();
+  await sending;
+});
+
 test("F121 one who does not send a whole request in 10 s is dropped, and so is one connection too many", async () => {
   const clock = createSettableClock();
   await listen({ clock });
