@@ -2,42 +2,12 @@
  * The verbs: one entry each, from which the command line, the usage and README's test read. A verb's file is loaded when it is
  * asked for, because the agent starts with every job.
  */
-import type { ArgsDef } from "citty";
 import type { Command } from "./command-line.ts";
+import { baseArgs, jsonArgs, placeArgs, valued } from "./flags.ts";
 import { serviceArgs } from "./service/flags.ts";
 import { setupArgs } from "./setup/flags.ts";
 import { steeringVerbs } from "./steer/verbs.ts";
 import type { ThisProcess } from "./this-process.ts";
-
-/** Where everything is, for a verb that needs no configuration. */
-const placeArgs: ArgsDef = {
-  database: {
-    type: "string",
-    alias: "d",
-    valueHint: "FILE",
-    description: "database (default: BASE/data.sqlite3)",
-  },
-  "base-dir": {
-    type: "string",
-    valueHint: "BASE",
-    description: "directory of the factory's files (default: $FACTORY_BASE, else ~/Oxide/ci/factory)",
-  },
-};
-
-const baseArgs: ArgsDef = {
-  config: {
-    type: "string",
-    alias: "f",
-    valueHint: "FILE",
-    description: "configuration (default: BASE/config.toml)",
-  },
-  ...placeArgs,
-};
-
-const jsonArgs: ArgsDef = {
-  ...baseArgs,
-  json: { type: "boolean", description: "one JSON document, for programs" },
-};
 
 export const verbs: Record<string, Command<ThisProcess>> = {
   run: {
@@ -104,10 +74,10 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     description: "Show how jobs came out, what operators did, and when the lab or the server was at fault",
     args: {
       testbed: { type: "positional", required: false, description: "of this testbed only" },
-      since: { type: "string", valueHint: "7d", description: "all since then (default: the last 50)" },
-      job: { type: "string", valueHint: "NAME|ID", description: "of this job, or of all jobs of this name" },
+      since: valued("7d", "all since then (default: the last 50)"),
+      job: valued("NAME|ID", "of this job, or of all jobs of this name"),
       failed: { type: "boolean", description: "only jobs that failed or were lost" },
-      count: { type: "string", alias: "n", valueHint: "COUNT", description: "the last so many" },
+      count: valued("COUNT", "the last so many", "n"),
       ...jsonArgs,
     },
     examples: [
@@ -124,11 +94,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
         description: "TESTBED, one of its instances: TESTBED/SEQ, or a job's id or its beginning",
       },
       follow: { type: "boolean", alias: "f", description: "keep reading until the instance ends" },
-      file: {
-        type: "string",
-        valueHint: "PATH",
-        description: "another file of the instance's directory (default: agent.log)",
-      },
+      file: valued("PATH", "another file of the instance's directory (default: agent.log)"),
       ...placeArgs,
     },
     examples: [
@@ -137,7 +103,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     ],
     run: async (here, args) => await (await import("./logs.ts")).showInstanceLog(here, args),
   },
-  ...steeringVerbs(placeArgs),
+  ...steeringVerbs,
   service: {
     description: "Install this program as a service that systemd keeps running; or remove it",
     args: serviceArgs,
@@ -152,7 +118,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
     args: {
       check: { type: "boolean", description: "say what there is (also without a flag)" },
       now: { type: "boolean", description: "install the newest version; jobs run on" },
-      to: { type: "string", valueHint: "VERSION", description: "install this version" },
+      to: valued("VERSION", "install this version"),
       rollback: { type: "boolean", description: "go back to the version before" },
       retry: { type: "boolean", description: "also a version that was rolled back here" },
       "allow-downgrade": { type: "boolean", description: "also an older version" },
@@ -187,11 +153,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
         required: false,
         description: "only this one (default: all that take jobs)",
       },
-      "token-file": {
-        type: "string",
-        valueHint: "FILE",
-        description: "contains a user's token of the server",
-      },
+      "token-file": valued("FILE", "contains a user's token of the server"),
       ...baseArgs,
     },
     examples: [
@@ -241,7 +203,7 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   },
   devserver: {
     description: "Run an embedded buildomat server, for development only",
-    args: { port: { type: "string", valueHint: "PORT", description: "on 127.0.0.1 (default: a free one)" } },
+    args: { port: valued("PORT", "on 127.0.0.1 (default: a free one)") },
     examples: [
       ["devserver", "takes a free port"],
       ["devserver --port 8000", "takes that port"],

@@ -1,5 +1,6 @@
 /** The flags of `service`, in a file of their own: the usage needs them without the rest of the verb. */
 import type { ArgsDef } from "citty";
+import { valued } from "../flags.ts";
 
 export interface ServiceArgs {
   user?: boolean;
@@ -16,16 +17,8 @@ export interface ServiceArgs {
 export const serviceArgs: ArgsDef = {
   what: { type: "positional", description: "install, uninstall or status" },
   user: { type: "boolean", description: "a service of this user, without root" },
-  prefix: {
-    type: "string",
-    valueHint: "DIR",
-    description: "where the program is (/opt/buildomat-factory-sp-test)",
-  },
-  "base-dir": {
-    type: "string",
-    valueHint: "BASE",
-    description: "the factory's directory ($FACTORY_BASE, else ~/Oxide/ci/factory)",
-  },
+  prefix: valued("DIR", "where the program is (/opt/buildomat-factory-sp-test)"),
+  "base-dir": valued("BASE", "the factory's directory ($FACTORY_BASE, else ~/Oxide/ci/factory)"),
   "files-only": { type: "boolean", description: "only the files, for another supervisor than systemd" },
   /** Set by install.sh. */
   release: { type: "boolean" },
