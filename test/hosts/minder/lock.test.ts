@@ -168,6 +168,44 @@ describe("the testbed lock", () => {
     rmSync(`${lab.locks}/board@${"f".repeat(32)}@1@1`);
   });
 
+  test("that its owner has not written yet is its owner's, who lives", async () => {
+    const [lab] = openLabs([0]);
+    if (lab === undefined) throw new Error("no lab");
+    const cookie = "f".repeat(32);
+    await using owner = Bun.spawn(["sh", "-c", "read line", cookie], { stdin: "pipe" });
+    const start = readText(`/proc/${owner.pid}/stat`).split(") ")[1]?.split(" ")[19];
+    const lock = `${lab.locks}/board@${cookie}@${owner.pid}@${start}`;
+    writeFileSync(lock, "");
+    await until(() => readText(`/proc/${owner.pid}/cmdline`).includes(cookie));
+    expect(await lab.minder.locks()).toMatchObject({ locks: [{ owner: "alive", cookie }] });
+    expect((await lab.minder.arm(specOf(lab))).kind).toBe("elsewhere");
+    rmSync(lock);
+  });
+
+  test("whose owner cannot be told keeps an instance from counting as gone with its directory", async () => {
+    const [lab] = openLabs([0]);
+    if (lab === undefined) throw new Error("no lab");
+    const boot = readText("/proc/sys/kernel/random/boot_id").trim();
+    const { directory, cookie } = specOf(lab);
+    const lock = `${lab.locks}/board@${cookie}@1@1`;
+    writeFileSync(lock, `${boot} [1] 0\nboard/1\n${directory}\n.\nheld\n`);
+    expect(await lab.minder.look([directory])).toMatchObject([{ state: "cannot tell" }]);
+    const went = await lab.minder.go({ directory, worker: "W", agentJson: "{}" });
+    expect(went.kind).toBe("cannot tell");
+    expect((await lab.minder.stop(directory, { cookie, graceMs: 0 })).kind).toBe("cannot tell");
+    rmSync(lock);
+  });
+
+  test("of an attempt to arm that was killed before it could write goes with its instance", async () => {
+    const [lab] = openLabs([0]);
+    if (lab === undefined) throw new Error("no lab");
+    const spec = specOf(lab);
+    await lab.minder.arm(spec);
+    writeFileSync(`${lab.locks}/board@${spec.cookie}@${Bun.spawnSync(["true"]).pid}@1`, "");
+    expect(await lab.minder.stop(spec.directory, { graceMs: 0 })).toEqual({ kind: "stopped" });
+    expect(readdirSync(lab.locks)).toEqual([]);
+  });
+
   test("holds only its own testbed, even if another's name contains its name", async () => {
     const [lab] = openLabs([0]);
     if (lab === undefined) throw new Error("no lab");
