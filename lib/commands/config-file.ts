@@ -28,7 +28,7 @@ export async function replaceConfig(
     });
   }
   try {
-    await files.writePrivate(path, after, { replace: true });
+    await files.writePrivate(path, after, { replace: true, keepsAccess: true });
   } catch (error) {
     throw new FactoryError(`Cannot write ${path}: ${errorText(error)}`, {
       hint: isDiskFull(error) ? fullDiskHint : "Its directory must be writable by this user",

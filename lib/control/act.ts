@@ -1,5 +1,6 @@
 /** What an operator asks of a factory, and what is answered: the body of `POST /act`. */
 import { z } from "zod";
+import { dayMs } from "../words/duration.ts";
 
 export const actVerbs = [
   "pause",
@@ -20,13 +21,16 @@ export type ActVerb = (typeof actVerbs)[number];
 /** It goes into logs and to terminals. */
 const lineOfText = z.string().regex(/^[^\p{Cc}]{0,500}$/u, "must be one line of up to 500 characters");
 
+/** Ten years: what ends later is for good, and no clock shows any time there is. */
+export const longestMs = 3_650 * dayMs;
+
 export const actSchema = z.strictObject({
   verb: z.enum(actVerbs),
   /** Not for `drain` and `reload`, which are for all of the factory. */
   testbed: z.string().optional(),
   note: lineOfText.default(""),
   /** For so long; missing: until it is taken back. */
-  forMs: z.number().int().positive().optional(),
+  forMs: z.number().int().positive().max(longestMs).optional(),
   /** It begins when the job that runs now, or the next one, has ended. */
   isAfterJob: z.boolean().default(false),
   /** Also what somebody else has reserved. */

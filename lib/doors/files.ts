@@ -25,9 +25,14 @@ export interface Files {
   isThere(path: string): Promise<boolean>;
   /**
    * Writes a file for this user alone, whole or not at all, and makes its directory where there is none.
-   * False where something has this name already and is not to be replaced.
+   * False where something has this name already and is not to be replaced. `keepsAccess`: who may read the file that is replaced
+   * may read the new one.
    */
-  writePrivate(path: string, text: string, options: { replace: boolean }): Promise<boolean>;
+  writePrivate(
+    path: string,
+    text: string,
+    options: { replace: boolean; keepsAccess?: boolean },
+  ): Promise<boolean>;
   /** Differs whenever a file was written or replaced; null if there is none or it cannot be looked at. */
   stamp(path: string): Promise<string | null>;
   /**
@@ -110,8 +115,12 @@ async function readPiece(
     if (!seen.isFile()) return null;
     if (maxBytes === 0) return { bytes: new Uint8Array(), size: seen.size };
     // A job may leave a link there to what it must not read itself, for example the configuration.
-    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const { size } = await file.stat();
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    await using file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const opened = await file.stat();
+    // It may have been replaced just now.
+    if (!opened.isFile()) return null;
+    const { size } = opened;
     const { buffer, bytesRead } = await file.read(new Uint8Array(maxBytes), 0, maxBytes, offset);
     return { bytes: buffer.subarray(0, bytesRead), size };
   } catch (error) {
@@ -120,7 +129,11 @@ async function readPiece(
   }
 }
 
-async function writePrivate(path: string, text: string, { replace }: { replace: boolean }): Promise<boolean> {
+async function writePrivate(
+  path: string,
+  text: string,
+  { replace, keepsAccess = false }: { replace: boolean; keepsAccess?: boolean },
+): Promise<boolean> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // A directory of this write's own, beside the file: both are on one file system, and no name is met twice.
@@ -130,6 +143,11 @@ async function writePrivate(path: string, text: string, { replace }: { replace: 
     const file = await open(draft, "wx", 0o600);
     try {
       await file.writeFile(text);
+      if (keepsAccess) {
+        const { uid, gid, mode } = await stat(path);
+        await file.chown(uid, gid);
+        await file.chmod(mode & 0o777);
+      }
       await file.sync();
     } finally {
       await file.close();

@@ -32,7 +32,7 @@ export function newEvents(
   snapshot: Snapshot,
   { reservedOverMs }: { reservedOverMs: number },
 ): { events: LabEvent[]; lasting: Set<string> } {
-  const now = new Map(conditionsOf(snapshot, reservedOverMs).map((event) => [nameOf(event), event]));
+  const now = new Map(conditionsOf(snapshot, told, reservedOverMs).map((event) => [nameOf(event), event]));
   const events = [...now].filter(([name]) => !told.has(name)).map(([, event]) => event);
   // What is over and what nobody can tell are two things: a daemon that was just started has not asked the server yet.
   const isKnown = snapshot.server.is !== "not asked yet";
@@ -41,7 +41,11 @@ export function newEvents(
   return { events: [...events, ...over.flatMap((name) => recovery(name, snapshot))], lasting };
 }
 
-function conditionsOf({ testbeds, server, madeMs }: Snapshot, reservedOverMs: number): LabEvent[] {
+function conditionsOf(
+  { testbeds, server, madeMs }: Snapshot,
+  told: Lasting,
+  reservedOverMs: number,
+): LabEvent[] {
   const isAway = server.is === "does not answer" || server.is === "refuses the token";
   const awayMs = server.sinceMs === null ? 0 : madeMs - server.sinceMs;
   return [
@@ -55,16 +59,24 @@ function conditionsOf({ testbeds, server, madeMs }: Snapshot, reservedOverMs: nu
           },
         ]
       : []),
-    ...testbeds.flatMap((testbed) => conditionsOfTestbed(testbed, madeMs, reservedOverMs)),
+    ...testbeds.flatMap((testbed) => conditionsOfTestbed(testbed, told, madeMs, reservedOverMs)),
   ];
 }
 
-function conditionsOfTestbed(of: TestbedSnapshot, madeMs: number, reservedOverMs: number): LabEvent[] {
+function conditionsOfTestbed(
+  of: TestbedSnapshot,
+  told: Lasting,
+  madeMs: number,
+  reservedOverMs: number,
+): LabEvent[] {
   const { testbed, state, whyNot, intent, health, sinceMs, job } = of;
-  // An operator's own quarantine is no news to operators.
-  if (state === "quarantined" && intent === null) {
+  // An operator's own quarantine is no news to operators. The factory's lasts until its failures are forgotten: a testbed that is
+  // tried again, or whose host is away, is not well yet.
+  const quarantine = { kind: "quarantined", testbed } as const;
+  const isOld = told.has(nameOf(quarantine)) && health !== null;
+  if (isOld || (state === "quarantined" && intent === null)) {
     const reason = health?.reason ?? whyNot;
-    return [{ kind: state, testbed, text: `${testbed} is quarantined${reasonOf(reason)}`, sinceMs }];
+    return [{ ...quarantine, text: `${testbed} is quarantined${reasonOf(reason)}`, sinceMs }];
   }
   if (state === "held") {
     const of_ = job === null ? "" : `, with job ${job.name ?? job.id ?? job.instance}`;
@@ -78,7 +90,7 @@ function conditionsOfTestbed(of: TestbedSnapshot, madeMs: number, reservedOverMs
 }
 
 /** Names outlive the process, so they say what a later one needs. */
-const nameOf = ({ kind, testbed }: LabEvent): string => `${kind}\0${testbed ?? ""}`;
+const nameOf = ({ kind, testbed }: Pick<LabEvent, "kind" | "testbed">): string => `${kind}\0${testbed ?? ""}`;
 
 function recovery(name: string, { testbeds, server }: Snapshot): LabEvent[] {
   const [kind, testbed = ""] = name.split("\0");

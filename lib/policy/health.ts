@@ -96,7 +96,9 @@ export function recordDone(
 ): { health: LabHealth; over: SharedFault[] } {
   const over = health.faults.filter((fault) => isWithin(place, fault));
   const faults = health.faults.filter((fault) => !over.includes(fault));
-  return { health: { ...health, faults, doneMs: new Map(health.doneMs).set(place, atMs) }, over };
+  // A strike from before it may have ended with it, and what is struck later is for something else.
+  const failures = health.failures.filter((each) => each.place !== place);
+  return { health: { failures, faults, doneMs: new Map(health.doneMs).set(place, atMs) }, over };
 }
 
 /** It is tried again when its time has come; what fails long after that is something new. */

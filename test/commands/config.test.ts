@@ -1,6 +1,7 @@
 /** `config`: one key is changed, or nothing. */
 import { afterAll, beforeEach, expect, test } from "bun:test";
 import {
+  chmodSync,
   chownSync,
   lstatSync,
   mkdtempSync,
@@ -101,6 +102,14 @@ test("a link stays one: the file that it leads to is changed", () => {
   expect(config("set", "testbed.gimlet-1.enabled", "false").code).toBe(0);
   expect(lstatSync(path).isSymbolicLink()).toBe(true);
   expect(readFileSync(real, "utf8")).toContain("enabled = false");
+});
+
+testWith("root")("who may read the file stays as it was", () => {
+  chownSync(path, 0, 65_534);
+  chmodSync(path, 0o640);
+  expect(config("set", "testbed.gimlet-1.enabled", "false").code).toBe(0);
+  const { mode, gid } = statSync(path);
+  expect([(mode & 0o777).toString(8), gid]).toEqual(["640", 65_534]);
 });
 
 testWith("root")("another user's file stays that user's", () => {

@@ -89,6 +89,8 @@ test("an act is taken with the asker's name, and what is not one is refused", as
     '{"verb":"pause","more":1}',
     '{"verb":"pause","note":"a\\nb"}',
     '{"verb":"reserve","forMs":-1}',
+    // The end would be no date that can be shown.
+    '{"verb":"reserve","testbed":"a","forMs":9000000000000000}',
   ];
   for (const body of wrong) expect([body, (await ask("POST", "/act", body))[0]]).toEqual([body, 400]);
   expect(acts).toEqual([]);

@@ -40,6 +40,18 @@ test("a quarantine, once, and its end", () => {
   ]);
 });
 
+test("a quarantined testbed that is tried again is neither well again nor quarantined anew", () => {
+  const { health = null } = quarantined.testbeds[0] ?? {};
+  const states = ["free", "preparing", "unreachable", "paused"] as const;
+  const labs = states.map((state) => labOf({ state, health }));
+  expect(told(quarantined, ...labs, quarantined, labOf({ state: "free" }))).toEqual([
+    ["quarantined: a is quarantined: no probe"],
+    ...labs.map(() => []),
+    [],
+    ["recovered: a is no longer quarantined: it is free"],
+  ]);
+});
+
 test("an operator's own quarantine is no news", () => {
   const intent = {
     kind: "quarantined",

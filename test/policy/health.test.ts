@@ -110,6 +110,17 @@ test("a job that is done ends the shared fault, and what fails then is a testbed
   expect(judgeEach([{}, { testbed: "b" }, { done: "lab-9", atMs: 1 }]).at(-1)).toBe("over 0");
 });
 
+test("a strike from before a job that was done is not taken back: that job may have ended it", () => {
+  const told = judgeEach([
+    {},
+    { done: "", atMs: 1 },
+    { cause: "agent exited", atMs: 2 },
+    { testbed: "b", atMs: 3 },
+    { testbed: "c", atMs: 4 },
+  ]);
+  expect(told.at(-1)).toBe('new at "": b c, 10 s, back b');
+});
+
 test("a job that is done anywhere ends the lab's fault", () => {
   const far = { testbed: "b", place: "lab-2", atMs: 1 };
   expect(judgeEach([{}, far, { done: "lab-3", atMs: 2 }, { atMs: 3 }]).slice(2)).toEqual([

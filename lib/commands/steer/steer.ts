@@ -1,6 +1,6 @@
 /** The one way in which verbs change something: through the running factory, else, for its next start, in its files. */
 import type { ActAnswer, WantedAct } from "../../control/act.ts";
-import { actSchema } from "../../control/act.ts";
+import { actSchema, longestMs } from "../../control/act.ts";
 import { openFactoryClient } from "../../control/client.ts";
 import { controlSocketOf } from "../../control/socket-path.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken, workDirectoryOf } from "../../config/locations.ts";
@@ -105,6 +105,9 @@ export function actArgs({
   const forMs = length === undefined ? null : parseDurationMs(length);
   if (length !== undefined && (forMs === null || forMs < 1000)) {
     throw usageError(`--for ${length} is not a duration: write a number and one of s, m, h, d, as in 2h`);
+  }
+  if (forMs !== null && forMs > longestMs) {
+    throw usageError(`--for ${length} is longer than ten years`);
   }
   return {
     ...(note === undefined ? {} : { note }),

@@ -125,6 +125,8 @@ test.concurrent("mistakes are named: an unknown testbed, a length, a note, and n
   ]);
   expect((await say(it, "pause", "gimlet-1", "--for", "soon"))[0]).toBe(2);
   expect(complaint(it)).toContain("--for soon is not a duration");
+  expect((await say(it, "pause", "gimlet-1", "--for", "99999999d"))[0]).toBe(2);
+  expect(complaint(it)).toContain("--for 99999999d is longer than ten years");
   expect((await say(it, "reserve"))[0]).toBe(2);
   expect((await say(it, "pause", "gimlet-1", "--note", "a\nb"))[0]).toBe(2);
   expect(complaint(it)).toContain("--note must be one line of up to 500 characters");
