@@ -3,6 +3,7 @@ import { accessSync, constants, mkdirSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
 import { type ConfigSummary, summaryOf } from "../config/summary.ts";
+import type { Controlled } from "../control/routes.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { openReload } from "../daemon/reload.ts";
 import { describeLeft, describeRest, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
@@ -146,6 +147,18 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   });
   /** A server or a program may echo a secret that it was sent, and not everybody who may look may know it. */
   const snapshot = (): Snapshot => redactTexts(daemon.snapshot(database), secrets);
+  const looked: Pick<Controlled, "snapshot" | "history" | "log"> = {
+    snapshot,
+    history: (query) => redactTexts(store.journal(query), secrets),
+    log: async (name, file, offset) => {
+      const named = parseInstanceName(name);
+      const instance = named === null ? null : store.instance(named);
+      // Other files hold what not everybody may see who may look.
+      if (instance === null || file !== "agent.log") return null;
+      const reach = { ...here, connections, testbeds: config.testbeds };
+      return await readInstanceFile(reach, instance, file, offset);
+    },
+  };
   const control = await openOwnControl(here, {
     database,
     operators: config.general.operators,
@@ -155,23 +168,15 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
         act.verb === "reload"
           ? reload(`asked by ${who}`, { who, note: act.note })
           : daemon.act(act, who, signal),
-      history: (query) => redactTexts(store.journal(query), secrets),
-      log: async (name, file, offset) => {
-        const named = parseInstanceName(name);
-        const instance = named === null ? null : store.instance(named);
-        // Other files hold what not everybody may see who may look.
-        if (instance === null || file !== "agent.log") return null;
-        const reach = { ...here, connections, testbeds: config.testbeds };
-        return await readInstanceFile(reach, instance, file, offset);
-      },
-      snapshot,
+      ...looked,
     },
   });
   const web = openOwnWeb(here, {
     web: config.web,
     log,
+    secrets,
     shown: {
-      snapshot,
+      ...looked,
       tally: known.tally,
       isTurning: () => clock.uptimeMs() - known.turnedMs < longestTurnMs,
     },

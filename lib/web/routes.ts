@@ -4,11 +4,7 @@ import { metricsText } from "../status/metrics.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import type { Tally } from "../status/tally.ts";
 import { version } from "../words/version.ts";
-import { showDocument } from "./page/document.ts";
-import { filterOf } from "./page/filter.ts";
-import { overviewBody, overviewOf } from "./page/overview.ts";
-import css from "./page/page.css" with { type: "text" };
-import script from "./page/page.js" with { type: "text" };
+import type { Pages } from "./page/pages.ts";
 import dashboard from "./grafana-dashboard.json" with { type: "json" };
 import alerts from "./prometheus-alerts.yml" with { type: "text" };
 
@@ -17,19 +13,12 @@ export interface Shown {
   tally: Tally;
   /** Whether the daemon's loop turned a moment ago. */
   isTurning(): boolean;
+  pages: Pages;
 }
 
 type Route = (shown: Shown, request: WebRequest) => WebReply | Promise<WebReply>;
 
 const routes: Record<string, Route> = {
-  "/": ({ snapshot }, { url }) => {
-    const now = snapshot();
-    const filter = filterOf(url.searchParams);
-    const view = overviewOf(now, filter);
-    return page({ title: view.title, body: overviewBody(view, now.testbeds, filter) });
-  },
-  "/page.css": () => ({ status: 200, type: "text/css; charset=utf-8", body: css }),
-  "/page.js": () => ({ status: 200, type: "text/javascript; charset=utf-8", body: script }),
   "/metrics": ({ snapshot, tally }) => ({
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",
@@ -44,8 +33,8 @@ const routes: Record<string, Route> = {
 export async function answerWeb(shown: Shown, request: WebRequest): Promise<WebReply> {
   const { pathname } = request.url;
   const route = Object.hasOwn(routes, pathname) ? routes[pathname] : undefined;
-  if (route === undefined) return { status: 404, type: "text/plain", body: "there is no such page\n" };
-  return await route(shown, request);
+  const reply = route === undefined ? await shown.pages(request) : await route(shown, request);
+  return reply ?? { status: 404, type: "text/plain", body: "there is no such page\n" };
 }
 
 /** 200 only if the loop turns and the server is reached. */
@@ -57,10 +46,6 @@ function health({ server, factory }: Snapshot, isTurning: boolean): WebReply {
     server_since_ms: server.sinceMs,
     mode: factory.mode,
   });
-}
-
-function page(shown: Parameters<typeof showDocument>[0]): WebReply {
-  return { status: 200, type: "text/html; charset=utf-8", body: showDocument(shown) };
 }
 
 function json(status: number, value: unknown): WebReply {

@@ -19,6 +19,7 @@ function open(over: { snapshot?: () => Snapshot; isTurning?: boolean; hosts?: st
     snapshot: over.snapshot ?? (() => snapshotOf()),
     tally: new Tally(),
     isTurning: () => over.isTurning ?? true,
+    pages: () => Promise.resolve(null),
   };
   const listener = openWebListener({
     host: "127.0.0.1",

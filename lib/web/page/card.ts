@@ -10,12 +10,10 @@ import {
 import type { Snapshot, TestbedSnapshot } from "../../status/snapshot.ts";
 import { markup, Markup, nothing, type Piece } from "./markup.ts";
 
-/** `told`: reasons that stand above all cards. */
-export function showCard(
-  testbed: TestbedSnapshot,
-  { madeMs }: Snapshot,
-  { told, strip }: { told: ReadonlySet<string>; strip: Markup },
-): Markup {
+/** The reason stands on each card, also one that several share: there is room, and nobody has to look for it. */
+const nothingTold: ReadonlySet<string> = new Set();
+
+export function showCard(testbed: TestbedSnapshot, { madeMs }: Snapshot, strip: Markup): Markup {
   const { testbed: name, type, state, sinceMs, job, note, recent } = testbed;
   const { waitedMs, ranMs } = spansOf(testbed, madeMs);
   const since = sinceMs === null ? nothing : markup` <span>since ${showShortTime(sinceMs, madeMs)}</span>`;
@@ -30,7 +28,7 @@ export function showCard(
   return markup`<h3><a href="${addressOfTestbed(name)}">${name}</a> <small>${type}</small></h3>
 <p class="state"><b>${state}</b>${since}</p>
 ${job === null ? nothing : markup`<p class="job">${jobText(testbed)}${shownId}</p>`}<dl>${facts}</dl>
-${reasonsOf(testbed, told).map((reason) => markup`<p class="why">${reason}</p>`)}${note === "" ? nothing : markup`<p class="note">${note}</p>`}${strip}`;
+${reasonsOf(testbed, nothingTold).map((reason) => markup`<p class="why">${reason}</p>`)}${note === "" ? nothing : markup`<p class="note">${note}</p>`}${strip}`;
 }
 
 export function cardPart(name: string): string {

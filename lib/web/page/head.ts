@@ -5,7 +5,7 @@ import type { Snapshot } from "../../status/snapshot.ts";
 import { markup, type Markup, nothing } from "./markup.ts";
 
 export function showLabHead(snapshot: Snapshot): Markup {
-  const { factory, server, ifStopped, remarks, shared, madeMs } = snapshot;
+  const { factory, server, ifStopped, remarks, shared } = snapshot;
   const isWell = server.is === "answers" && server.reason === null;
   const runs = factory.mode === "run" ? "green" : "yellow";
   const line = (colour: string, text: string): Markup => markup`<p class="${colour}">${text}</p>`;
@@ -13,6 +13,9 @@ export function showLabHead(snapshot: Snapshot): Markup {
 ${serverLines(snapshot).map((each) => line(isWell ? "green" : "red", each))}
 ${ifStopped === null ? nothing : markup`<p>If the factory stopped now: ${ifStopped}</p>`}
 ${remarks.map((remark) => line("yellow", remark))}
-${(factory.isRunning ? shared : []).map(({ reason, testbeds }) => line("red", `${reason}: ${listNames(testbeds)}`))}
-<p class="made">as of <time>${localTime(madeMs)}</time></p>`;
+${(factory.isRunning ? shared : []).map(({ reason, testbeds }) => line("red", `${reason}: ${listNames(testbeds)}`))}`;
+}
+
+export function showMade({ madeMs }: Snapshot): Markup {
+  return markup`<p class="made">as of <time>${localTime(madeMs)}</time></p>`;
 }

@@ -1,7 +1,10 @@
 /** A lab to look at: testbeds in each state, with a day's journal. `count` of them; the first three are the usual ones. */
 import type { Snapshot, TestbedSnapshot } from "../../../lib/status/snapshot.ts";
-import type { Entry, JobEntry, JobResult, Recorded } from "../../../lib/words/journal.ts";
+import type { Entry, JobEntry, JobResult, JournalQuery, Recorded } from "../../../lib/words/journal.ts";
 import { sharedReasons } from "../../../lib/status/lab-wide.ts";
+import { openClock } from "../../../lib/doors/clock.ts";
+import type { LabSources } from "../../../lib/web/page/lab.ts";
+import { openPages, type Pages } from "../../../lib/web/page/pages.ts";
 import { Tally } from "../../../lib/status/tally.ts";
 import type { Shown } from "../../../lib/web/routes.ts";
 import { snapshotOf, testbedSnapshotOf } from "../../status/snapshots.ts";
@@ -59,8 +62,32 @@ export function sampleLab(count: number, names: readonly string[] = [], nowMs = 
   return { snapshot, journal };
 }
 
-export function shownOf({ snapshot }: SampleLab, over: Partial<Shown> = {}): Shown {
-  return { snapshot: () => snapshot, tally: new Tally(), isTurning: () => true, ...over };
+export function pagesOf(lab: SampleLab, over: Partial<LabSources> = {}): Pages {
+  return openPages({
+    clock: openClock(),
+    snapshot: () => lab.snapshot,
+    history: (query) => historyOf(lab, query),
+    tail: () => Promise.resolve("starting\n"),
+    onFault: (error) => {
+      throw error;
+    },
+    ...over,
+  });
+}
+
+export function shownOf(lab: SampleLab, over: Partial<LabSources> = {}): Shown {
+  return {
+    snapshot: () => lab.snapshot,
+    tally: new Tally(),
+    isTurning: () => true,
+    pages: pagesOf(lab, over),
+  };
+}
+
+function historyOf({ journal }: SampleLab, { sinceMs = 0, beforeId, most }: JournalQuery): Recorded[] {
+  const isAsked = ({ id, atMs }: Recorded): boolean =>
+    atMs >= sinceMs && (beforeId === undefined || id < beforeId);
+  return journal.filter(isAsked).slice(-most);
 }
 
 interface Scene {
