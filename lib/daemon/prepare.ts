@@ -6,11 +6,10 @@ import type { Testbed } from "../config/config.ts";
 import {
   directoryName,
   type Instance,
-  isSameWay,
   type PreparingInstance,
-  type Way,
   type WorkingInstance,
 } from "../words/domain.ts";
+import { isSameWay, type Way } from "../words/place.ts";
 import type { Host } from "../hosts/host.ts";
 import type { ArmResult } from "../hosts/minder/minder-answer.ts";
 import type { PendingLease } from "../policy/observation.ts";

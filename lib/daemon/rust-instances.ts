@@ -2,14 +2,8 @@
  * Instances that the Rust factory began: where their agents are, whether they live, and their end. It kept none of this; what
  * cannot be seen from here stays reserved until an operator says that nothing of it is left.
  */
-import {
-  directoryName,
-  type Instance,
-  instanceName,
-  isRust,
-  type RustInstance,
-  type RustPlace,
-} from "../words/domain.ts";
+import { directoryName, type Instance, instanceName, isRust, type RustInstance } from "../words/domain.ts";
+import type { RustPlace } from "../words/place.ts";
 import type { MinderView, StopResult } from "../hosts/minder/minder-answer.ts";
 import { openInstances, advance } from "./instance-memory.ts";
 import { type Factory, logFor } from "./memory.ts";

@@ -5,7 +5,7 @@
 import type { AgentProgram } from "./agent-program.ts";
 import type { Testbed } from "../config/config.ts";
 import type { Cover } from "./covered-paths.ts";
-import type { Place, RustPlace, SshHost, SshPlace } from "../words/domain.ts";
+import type { Place, RustPlace, SshHost, SshPlace } from "../words/place.ts";
 import type { Minder } from "./minder/minder.ts";
 
 export interface Host {

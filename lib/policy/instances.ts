@@ -1,7 +1,6 @@
 /** The next step of each open instance: the table of steps-by-worker-state.ts, and what the table cannot say. */
 import {
   type AgentView,
-  farHostName,
   type Instance,
   instanceName,
   isRust,
@@ -9,6 +8,7 @@ import {
   phases,
   type WorkerView,
 } from "../words/domain.ts";
+import { farHostName } from "../words/place.ts";
 import type { End } from "../words/end-cause.ts";
 import type { Action } from "./action.ts";
 import { type Agenda, atOnceMs } from "./action-queue.ts";

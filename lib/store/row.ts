@@ -1,15 +1,8 @@
 /** Turns an instance into the columns of its row, and back. */
 import type { Database } from "bun:sqlite";
 import { z } from "zod";
-import {
-  type Instance,
-  instanceName,
-  type Moment,
-  phases,
-  type Place,
-  type RustPlace,
-  rustState,
-} from "../words/domain.ts";
+import { type Instance, instanceName, type Moment, phases, rustState } from "../words/domain.ts";
+import type { Place, RustPlace } from "../words/place.ts";
 import { type EndCause, endCauses } from "../words/end-cause.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import { Secret } from "../words/secret.ts";

@@ -3,7 +3,8 @@
  * are alive.
  */
 import type { Database } from "bun:sqlite";
-import type { RustInstance, RustPlace } from "../words/domain.ts";
+import type { RustInstance } from "../words/domain.ts";
+import type { RustPlace } from "../words/place.ts";
 import { Secret } from "../words/secret.ts";
 import { insert } from "./row.ts";
 import { justBegun } from "../words/just-begun.ts";

@@ -1,7 +1,7 @@
 /** The Rust factory's instances: where they are sought, and what cannot be seen from here. */
 import { expect, test } from "bun:test";
 import { locateFormer, lookAtFormer, stopFormer } from "../../lib/daemon/rust-instances.ts";
-import type { RustPlace } from "../../lib/words/domain.ts";
+import type { RustPlace } from "../../lib/words/place.ts";
 import type { MinderView } from "../../lib/hosts/minder/minder-answer.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { openStage } from "./stage.ts";

@@ -1,6 +1,7 @@
 /** Which of the planned actions are begun beside what is under way: a lab of 550 far testbeds, and a few on this host. */
 import { describe, expect, test } from "bun:test";
-import type { Instance, Place } from "../../lib/words/domain.ts";
+import type { Instance } from "../../lib/words/domain.ts";
+import type { Place } from "../../lib/words/place.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { type Action, actionKey } from "../../lib/policy/action.ts";
 import { chooseStartable } from "../../lib/policy/lanes.ts";

@@ -1,6 +1,7 @@
 /** Rules of the plan that concern more than one thing at a time: each fails when its line is taken out. */
 import { expect, test } from "bun:test";
-import type { AgentView, Instance, Place, SshHost, WorkerView } from "../../lib/words/domain.ts";
+import type { AgentView, Instance, WorkerView } from "../../lib/words/domain.ts";
+import type { Place, SshHost } from "../../lib/words/place.ts";
 import { plan } from "../../lib/policy/plan.ts";
 import { actionKey, type Plan } from "../../lib/policy/action.ts";
 import { jobTimeoutAt, passedTimeout } from "../../lib/policy/job-timeouts.ts";

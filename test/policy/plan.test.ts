@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { type AgentView, type Instance, instanceName, isOpen, type SshHost } from "../../lib/words/domain.ts";
+import { type AgentView, type Instance, instanceName, isOpen } from "../../lib/words/domain.ts";
+import type { SshHost } from "../../lib/words/place.ts";
 import type { Intent } from "../../lib/words/intent.ts";
 import { endText, toldOwner } from "../../lib/policy/end-causes.ts";
 import { plan } from "../../lib/policy/plan.ts";

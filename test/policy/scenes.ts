@@ -9,9 +9,9 @@ import type {
   OpenPhase,
   Phase,
   RustInstance,
-  RustPlace,
   WorkerView,
 } from "../../lib/words/domain.ts";
+import type { RustPlace } from "../../lib/words/place.ts";
 import { instanceName } from "../../lib/words/domain.ts";
 import type { Intent } from "../../lib/words/intent.ts";
 import type { JobEntry } from "../../lib/words/journal.ts";

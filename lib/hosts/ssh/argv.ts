@@ -1,5 +1,5 @@
 /** The arguments of the system's ssh, and how a command is quoted for the remote shell. It does not run anything. */
-import type { SshAddress } from "../../words/domain.ts";
+import type { SshAddress } from "../../words/place.ts";
 
 export interface SshFiles {
   /** The socket of the shared connection, relative to the directory that ssh runs in. */

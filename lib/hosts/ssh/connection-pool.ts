@@ -1,6 +1,6 @@
 /** The connections to the testbeds' hosts: one for each way to a host, opened at its first use. */
 import { createHash } from "node:crypto";
-import type { SshAddress } from "../../words/domain.ts";
+import type { SshAddress } from "../../words/place.ts";
 import type { Clock } from "../../doors/clock.ts";
 import type { Files } from "../../doors/files.ts";
 import type { Processes } from "../../doors/processes.ts";

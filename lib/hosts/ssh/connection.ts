@@ -2,7 +2,7 @@
  * One multiplexed connection to a host, through the system's ssh. A call without an answer proves nothing about processes
  * there. This file does not know the minder.
  */
-import type { SshAddress } from "../../words/domain.ts";
+import type { SshAddress } from "../../words/place.ts";
 import type { Clock } from "../../doors/clock.ts";
 import type { Processes, RunResult, Run } from "../../doors/processes.ts";
 import type { Random } from "../../doors/random.ts";

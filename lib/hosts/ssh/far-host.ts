@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Config, Testbed } from "../../config/config.ts";
 import { noCover } from "../covered-paths.ts";
-import type { SshAddress, SshHost, SshPlace } from "../../words/domain.ts";
+import type { SshAddress, SshHost, SshPlace } from "../../words/place.ts";
 import type { Files } from "../../doors/files.ts";
 import type { Random } from "../../doors/random.ts";
 import type { Host, Inspected, Reached } from "../host.ts";

@@ -1,5 +1,5 @@
 /** Stops a command if another machine now answers at the host's address. */
-import type { SshHost } from "../../words/domain.ts";
+import type { SshHost } from "../../words/place.ts";
 import type { Transport } from "../minder/transport.ts";
 import type { Connection } from "./connection.ts";
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SshAddress } from "../../../lib/words/domain.ts";
+import type { SshAddress } from "../../../lib/words/place.ts";
 import { quoteCommand, sshArgv } from "../../../lib/hosts/ssh/argv.ts";
 import { needOfShell, testWith } from "../../lab/needs.ts";
 

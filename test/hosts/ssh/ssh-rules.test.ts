@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { SshHost } from "../../../lib/words/domain.ts";
+import type { SshHost } from "../../../lib/words/place.ts";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openFiles } from "../../../lib/doors/files.ts";
 import { openProcesses, type RunResult } from "../../../lib/doors/processes.ts";
