@@ -158,14 +158,25 @@ function storeOn(database: Database): Store {
   };
 
   /** If another program holds the file, one commit waits a moment; later commits do not wait until one has succeeded. */
-  function commit(work: () => unknown): void {
+  function commit<T>(work: () => T): T {
     try {
-      work();
+      const value = work();
       setWaiting(true);
+      return value;
     } catch (error) {
       if (isPassing(error)) setWaiting(false);
       throw error;
     }
+  }
+
+  /** Commits `work` with the journal's entries about it. */
+  function commitNoted(noted: readonly Noted[], work: () => void): void {
+    commit(
+      database.transaction(() => {
+        work();
+        for (const each of noted) note(database, each);
+      }),
+    );
   }
 
   return {
@@ -200,64 +211,28 @@ function storeOn(database: Database): Store {
         throw new Error(`${instanceName(instance)} cannot move from ${instance.phase} to ${phase}`);
       }
       const next = checked({ ...instance, ...changes });
-      commit(
-        database.transaction(() => {
-          overwrite(database, instance, next);
-          if (noted !== undefined) note(database, noted);
-        }),
-      );
+      commitNoted(noted === undefined ? [] : [noted], () => overwrite(database, instance, next));
       return next;
     },
     intents: () => readIntents(database),
-    setIntent: (testbed, intent, noted) => {
-      commit(
-        database.transaction(() => {
-          writeIntent(database, testbed, intent);
-          for (const each of noted) note(database, each);
-        }),
-      );
-    },
-    note: (noted) => {
-      commit(
-        database.transaction(() => {
-          for (const each of noted) note(database, each);
-        }),
-      );
-    },
+    setIntent: (testbed, intent, noted) => commitNoted(noted, () => writeIntent(database, testbed, intent)),
+    note: (noted) => commitNoted(noted, () => undefined),
     atOnce: (work) => commit(database.transaction(work)),
     journal: (query) => readJournal(database, query),
     lastJobs: (most) => lastJobs(database, most),
-    pruneJournal: (beforeMs, most, kept) => {
-      let count = 0;
-      commit(() => void (count = pruneJournal(database, { beforeMs, most, kept })));
-      return count;
-    },
+    pruneJournal: (beforeMs, most, kept) => commit(() => pruneJournal(database, { beforeMs, most, kept })),
     health: () => readHealth(database),
-    setHealth: (testbed, health, noted = []) => {
-      commit(
-        database.transaction(() => {
-          writeHealth(database, testbed, health);
-          for (const each of noted) note(database, each);
-        }),
-      );
-    },
+    setHealth: (testbed, health, noted = []) =>
+      commitNoted(noted, () => writeHealth(database, testbed, health)),
     troubles: () => readTroubles(database),
     setTrouble: (testbed, trouble) => commit(() => writeTrouble(database, testbed, trouble)),
-    setTroubles: (troubles, noted = []) => {
-      commit(
-        database.transaction(() => {
-          for (const [testbed, trouble] of troubles) writeTrouble(database, testbed, trouble);
-          for (const each of noted) note(database, each);
-        }),
-      );
-    },
+    setTroubles: (troubles, noted = []) =>
+      commitNoted(noted, () => {
+        for (const [testbed, trouble] of troubles) writeTrouble(database, testbed, trouble);
+      }),
     tryWriting: () => commit(() => database.transaction(tryWriting)(database)),
     endedAmong: (names) => endedAmong(database, names),
-    prune: (beforeMs, most) => {
-      let count = 0;
-      commit(() => void (count = pruneEnded(database, beforeMs, most)));
-      return count;
-    },
+    prune: (beforeMs, most) => commit(() => pruneEnded(database, beforeMs, most)),
     told: () => readTold(database),
     setTold: (names) => commit(() => writeTold(database, names)),
     configSummary: () => {
