@@ -202,6 +202,7 @@ test.each<[string, Partial<Choosing>, Partial<Manifest>, string | null]>([
   ["nothing for another target", { target: "linux-arm64" }, {}, "target"],
   ["nothing for a target that is a name of JavaScript's", { target: "constructor" }, {}, "target"],
   ["nothing that cannot open the database", { database: { least: 7, knows: 7 } }, {}, "database"],
+  ["what just knows the database", { database: { least: 6, knows: 6 } }, {}, "1.1.0"],
   ["nothing by itself that cannot be rolled back", { database: { least: 2, knows: 5 } }, {}, "one way"],
   [
     "a version that cannot be rolled back, if asked for",

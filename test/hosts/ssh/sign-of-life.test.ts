@@ -1,0 +1,42 @@
+/** How long the far end of a line lives on if the connection never says that it is gone. */
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { lineScript } from "../../../lib/hosts/ssh/connection.ts";
+import { openRandom } from "../../../lib/doors/random.ts";
+import { newMark } from "../../../lib/hosts/minder/marks.ts";
+import { until } from "../../lab/until.ts";
+
+/** What the processes with this in their environment sleep for. */
+function sleepsOf(mark: string): string[] {
+  return readdirSync("/proc").flatMap((pid) => {
+    try {
+      const [program, seconds = ""] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      const isOurs = readFileSync(`/proc/${pid}/environ`, "utf8").includes(mark);
+      return isOurs && program === "sleep" ? [seconds] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+// Their sleep is a program of its own.
+test.each(["dash", "bash"])("in %s, four minutes, and again from each sign of life on", async (shell) => {
+  const mark = newMark(openRandom());
+  const env = { PATH: process.env["PATH"] ?? "", LINE: mark };
+  const argv = [shell, "-c", lineScript, "sh", "f00d"];
+  const far = Bun.spawn(argv, { env, stdin: "pipe", stdout: "ignore", stderr: "ignore" });
+  const only = async (): Promise<string[]> =>
+    await until("there is one sleep", () => {
+      const sleeps = sleepsOf(mark);
+      return sleeps.length === 1 ? sleeps : null;
+    });
+  expect(await only()).toEqual(["240"]);
+  for (let sign = 1; sign <= 3; sign += 1) {
+    far.stdin.write("live\n");
+    await far.stdin.flush();
+  }
+  expect(await only()).toEqual(["240"]);
+  far.stdin.end();
+  await far.exited;
+  await until("nothing of it is left", () => sleepsOf(mark).length === 0);
+});
