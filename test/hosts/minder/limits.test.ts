@@ -1,8 +1,8 @@
-/** Limits on what a job may make large, and what a look does where it cannot write. */
+/** Limits on what a job may make large and on how often it starts, and what a look does where it cannot write. */
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
 import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ArmSpec } from "../../../lib/hosts/minder/specification.ts";
-import { type Lab, openLab, readText, test, until } from "./minder-lab.ts";
+import { kill, type Lab, openLab, readText, rolesOf, test, until } from "./minder-lab.ts";
 
 setDefaultTimeout(60_000);
 let lab: Lab;
@@ -50,5 +50,19 @@ test("of a job's name only the first 200 characters are read, and of its record 
   expect(await name()).toBe("x".repeat(200));
   record("y".repeat(100_000));
   expect(await name()).toBeUndefined();
+  await lab.minder.stop(directory, { graceMs: 0 });
+});
+
+test("an agent that was started is not started again, whatever wakes its first process", async () => {
+  lab = openLab();
+  const spec = lab.spec({ agent: [lab.agent("echo again; exec sleep 1000")] });
+  const { directory, cookie } = spec;
+  await lab.minder.arm(spec);
+  writeFileSync(`${directory}/minder/started`, "");
+  writeFileSync(`${directory}/minder/claim`, 'go\n{"worker":"W"}\n');
+  const log = (): string => readText(`${directory}/agent.log`);
+  for (const pid of rolesOf(cookie).minder) kill(pid);
+  await until(() => rolesOf(cookie).first.length === 0 || log() !== "");
+  expect(log()).toBe("");
   await lab.minder.stop(directory, { graceMs: 0 });
 });
