@@ -116,3 +116,17 @@ test("a testbed has moved if where or how its jobs run differs, not by a note, a
   expect(isMoved(gimlet, { ...gimlet, hostKey: "ssh-ed25519 AAAA" })).toBe(true);
   expect(isMoved(gimlet, { ...gimlet, check: "true" })).toBe(true);
 });
+
+test("testbeds in another order are taken in that order, which is no change to report", () => {
+  const { config, changes } = replaceConfig(before, configOf([psc, gimlet]), () => false);
+  expect(config.testbeds).toEqual([psc, gimlet]);
+  expect(changes).toEqual([]);
+});
+
+test("neither an address to notify nor its secret is in a line", () => {
+  const notify = { ...before.notify, webhook: new Secret("https://hush-1"), secret: new Secret("hush-2") };
+  expect(linesOf({ ...before, notify })).toEqual([
+    "notify.webhook none -> ***",
+    "notify.secret_file none -> ***",
+  ]);
+});

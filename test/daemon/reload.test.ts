@@ -1,74 +1,15 @@
 /** A configuration that is read anew while the daemon runs: what changes, what does not, and what runs on. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { type Config, parseConfig, type Testbed } from "../../lib/config/config.ts";
-import { openReload, type Reload } from "../../lib/daemon/reload.ts";
 import { testbedMemory } from "../../lib/daemon/testbed-memory.ts";
 import { limits } from "../../lib/policy/times-and-limits.ts";
 import { FactoryError } from "../../lib/words/failure.ts";
 import { Secret } from "../../lib/words/secret.ts";
 import { configOf, randomOf, testbedOf } from "../policy/scenes.ts";
+import { openDesk } from "./desk.ts";
 import { openStage, type Stage } from "./stage.ts";
 
 setDefaultTimeout(60_000);
-
-/** A file whose text a test writes, and the reload of it. */
-interface Desk extends Reload {
-  /** What it says: a configuration, or why it has a mistake. */
-  file: Config | FactoryError;
-  /** Counts the looks at it, and the times it was read. */
-  looks: number;
-  reads: number;
-  save(file: Config | FactoryError, options?: { isHinted: boolean }): void;
-  used: Config[];
-  close(): Promise<void>;
-}
-
-function openDesk(it: Stage, config: Config): Desk {
-  let version = 0;
-  let hint: (name?: string | null) => void = () => undefined;
-  const ended = new AbortController();
-  const desk = { file: config, looks: 0, reads: 0, used: [] as Config[] } as Partial<Desk> & Desk;
-  const files = {
-    stamp: async (path: string) => {
-      desk.looks += 1;
-      return await Promise.resolve(`${path} ${version}`);
-    },
-    watch: (_: string, onChange: () => void) => {
-      hint = onChange;
-      return { close: () => undefined };
-    },
-  };
-  const { reload, watch } = openReload({
-    ...it.factory,
-    files: files as never,
-    config,
-    secrets: [config.token],
-    secretsOf: ({ token }) => [token],
-    read: () => {
-      desk.reads += 1;
-      if (desk.file instanceof Error) throw desk.file;
-      return desk.file;
-    },
-    use: (next) => {
-      desk.used.push(next);
-      it.daemon.reconfigure({ config: next, api: it.factory.api, hosts: it.factory.hosts });
-    },
-  });
-  const watching = watch(ended.signal);
-  return Object.assign(desk, {
-    reload,
-    watch,
-    save: (file: Config | FactoryError, { isHinted = true } = {}) => {
-      version += 1;
-      desk.file = file;
-      if (isHinted) hint("config.toml");
-    },
-    close: async () => {
-      ended.abort();
-      await watching;
-    },
-  });
-}
 
 const a = testbedOf();
 const b = testbedOf({ name: "b" });
@@ -117,7 +58,7 @@ test("without a file event a saved file is noticed within ten seconds, and an id
   await it.run(60_000);
   expect(desk.looks - before).toBe(6);
   expect(desk.reads).toBe(1);
-  desk.save(configOf([b]), { isHinted: false });
+  desk.save(configOf([b]), { hint: undefined });
   await it.run(limits.configMs + 2 * limits.configSettleMs);
   expect(desk.used).toHaveLength(1);
   await desk.close();
