@@ -1,8 +1,8 @@
 /** The verb `config get|set|unset KEY`: reads or changes one key of config.toml, and keeps all else of the file as it is. */
 import { parse, stringify } from "smol-toml";
-import { ConfigError, parseConfig } from "../config/config.ts";
+import { ConfigError, parseConfig, parseToml } from "../config/config.ts";
 import { lineOfKey, readingsOf, readKey, valueAt, withValue } from "../config/edit.ts";
-import { type Base, type BaseArgs, findBase, readConfig, type Surroundings } from "../config/locations.ts";
+import { type BaseArgs, findBase, readConfigText } from "../config/locations.ts";
 import { didYouMean, keyText, showValue } from "../config/problems.ts";
 import { sectionKeys } from "../config/schema.ts";
 import { isTable, type Table } from "../config/section-reader.ts";
@@ -26,9 +26,10 @@ export async function editConfig(here: ThisProcess, args: ConfigArgs): Promise<n
   if (act === "set" && value === undefined) throw usageError(`config set ${key} needs a value`);
   const around = await lookAround(here);
   const base = findBase(args, around);
-  const text = textOf(base, around);
-  const path = pathOf(key, parse(text));
-  const before = valueAt(parse(text), path);
+  const text = readConfigText(base, around);
+  const root = parseToml({ text, path: base.config });
+  const path = pathOf(key, root);
+  const before = valueAt(root, path);
   if (act === "get") {
     here.print(before === undefined ? `${keyText(path)} is not set` : shown(path, before));
     return before === undefined ? 1 : 0;
@@ -61,20 +62,14 @@ export async function editConfig(here: ThisProcess, args: ConfigArgs): Promise<n
   return 0;
 }
 
-function textOf(base: Base, around: Surroundings): string {
-  try {
-    return around.readText(base.config);
-  } catch {
-    // It says why the file cannot be read.
-    readConfig(base, around);
-    throw new Error("unreachable: the file can be read after all");
-  }
-}
-
 function pathOf(key: string, root: Table): string[] {
   const path = readKey(key);
   const [section = "", ...rest] = path ?? [];
   const known = Object.hasOwn(sectionKeys, section) ? sectionKeys[section] : undefined;
+  if (path === null && Object.hasOwn(sectionKeys, key)) {
+    const keys = (sectionKeys[key] ?? []).join(", ");
+    throw usageError(`"${key}" is a section, not a key: its keys are ${keys}`);
+  }
   if (path === null || known === undefined) {
     const meant = didYouMean(key.split(".")[0] ?? "", Object.keys(sectionKeys));
     throw usageError(`"${key}" is not a key, as testbed.gimlet-1.enabled is${meant}`);

@@ -126,7 +126,8 @@ export function parseConfig(source: ConfigSource): Config {
   };
 }
 
-function parseToml({ text, path }: ConfigSource): Table {
+/** Throws a FactoryError that names the line, and shows no token. */
+export function parseToml({ text, path }: Pick<ConfigSource, "text" | "path">): Table {
   try {
     return parse(text);
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { dirname, isAbsolute, resolve } from "node:path";
 import { type Config, parseConfig, type Testbed } from "./config.ts";
-import { FactoryError } from "../words/failure.ts";
+import { errorText, FactoryError } from "../words/failure.ts";
 
 /** The flags that choose these places. */
 export interface BaseArgs {
@@ -42,18 +42,14 @@ export function findBase(args: BaseArgs, { env, home }: Pick<Surroundings, "env"
 }
 
 /** Throws a ConfigError that lists every problem, or another FactoryError. */
-export function readConfig(
-  { config: path }: Base,
-  surroundings: Surroundings,
-  { mayLackToken = false } = {},
-): Config {
+export function readConfig(base: Base, surroundings: Surroundings, { mayLackToken = false } = {}): Config {
   const { env, readText } = surroundings;
   refuseOpenTls(env);
   return parseConfig({
     ...surroundings,
     mayLackToken,
-    text: readUserFile(path, surroundings),
-    path,
+    text: readConfigText(base, surroundings),
+    path: base.config,
     systemdCredential: readCredential(env, readText),
     readTokenFile: readText,
   });
@@ -93,7 +89,8 @@ export function lockDirectoryOf(env: Surroundings["env"]): string {
   throw new FactoryError(`Cannot use FACTORY_LOCK_DIR="${directory}": it is not an absolute path`);
 }
 
-function readUserFile(path: string, { readText, user }: Surroundings): string {
+/** Throws a FactoryError if this user cannot read it. */
+export function readConfigText({ config: path }: Base, { readText, user }: Surroundings): string {
   try {
     return readText(path);
   } catch (error) {
@@ -101,6 +98,18 @@ function readUserFile(path: string, { readText, user }: Surroundings): string {
       hint: isMissing(error)
         ? `Write one with \`setup\`, or name another with -f or --base-dir${user === "root" ? "" : "; for root's, use sudo"}`
         : "It must be a file that this user can read",
+      cause: error,
+    });
+  }
+}
+
+/** Of `--token-file`. Throws a FactoryError if this user cannot read it. */
+export function readTokenFile(file: string, { readText, workingDirectory }: Surroundings): string {
+  try {
+    return readText(resolve(workingDirectory, file));
+  } catch (error) {
+    throw new FactoryError(`Cannot read --token-file ${file}: ${errorText(error)}`, {
+      hint: "Name a file that this user can read and that contains only the token",
       cause: error,
     });
   }

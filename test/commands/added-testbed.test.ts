@@ -118,6 +118,22 @@ test("what the file cannot have is refused: a name that is taken, a type that is
   expect(readFileSync(path, "utf8")).toBe(text);
 });
 
+test("a file that cannot be read, or is not TOML, is named with its fix, and stays as it is", async () => {
+  const { base, path } = newBase();
+  const broken = text.replace('agent = "builtin"', "agent = [");
+  writeFileSync(path, broken);
+  const added = await setup(base, "--testbed", "g-2", "--type", "gimlet");
+  expect(added.code).toBe(2);
+  expect(added.said).toMatch(/^Cannot read .*config\.toml:\d+: .*\n(.*\n)*  Fix the marked line/);
+  expect(readFileSync(path, "utf8")).toBe(broken);
+  rmSync(path);
+  mkdirSync(path);
+  const unreadable = await setup(base, "--testbed", "g-2", "--type", "gimlet");
+  expect(unreadable.code).toBe(2);
+  expect(unreadable.said).toStartWith(`Cannot read ${path}: `);
+  expect(unreadable.said).toContain("It must be a file that this user can read");
+});
+
 test("in a terminal it asks, tries, and adds all the same if a person says so", async () => {
   const { base, path } = newBase();
   const session = openSession([...program, "--base-dir", base], { cwd: base, env: environment(base) });

@@ -119,3 +119,27 @@ testWith("root")("another user's file stays that user's", () => {
   expect(refused.said).toContain("belongs to another user (uid 65534)");
   expect(written()).toBe(text);
 });
+
+test("a file that is not TOML is named with its line and without its token, and nothing is changed", () => {
+  const broken = text.replace(`may-see"`, "may-see");
+  writeFileSync(path, broken);
+  for (const words of [
+    ["get", "general.baseurl"],
+    ["set", "testbed.gimlet-1.enabled", "false"],
+    ["unset", "general.agent"],
+  ]) {
+    const { code, said } = config(...words);
+    expect(code).toBe(2);
+    expect(said).toStartWith(`Cannot read ${path}:4: `);
+    expect(said).not.toContain("may-see");
+  }
+  expect(written()).toBe(broken);
+});
+
+test("a section alone is not a key, and its keys are named", () => {
+  expect(config("get", "factory").said).toStartWith(
+    `"factory" is a section, not a key: its keys are token, token_file`,
+  );
+  expect(config("get", "testbed").said).toStartWith(`"testbed" is a section, not a key`);
+  expect(config("get", "factry.token").said).toContain("did you mean factory?");
+});

@@ -1,7 +1,6 @@
 /** The verb `selftest`: proves each testbed, or one, by a small job. Only a job shows that a target's id is right. */
-import { resolve } from "node:path";
 import type { Config, Testbed } from "../../config/config.ts";
-import { type BaseArgs, findBase, readConfigWithoutToken } from "../../config/locations.ts";
+import { type BaseArgs, findBase, readConfigWithoutToken, readTokenFile } from "../../config/locations.ts";
 import { didYouMean } from "../../config/problems.ts";
 import { openCustomerApi } from "../../devserver/customer.ts";
 import type { Snapshot } from "../../status/snapshot.ts";
@@ -32,8 +31,7 @@ export async function runSelftest(here: ThisProcess, args: SelftestArgs): Promis
   const around = await lookAround(here);
   const base = findBase(args, around);
   const config = readConfigWithoutToken(base, around);
-  const text = await here.files.readText(resolve(around.workingDirectory, tokenFile));
-  if (text === null) throw new FactoryError(`Cannot read ${tokenFile}: there is no such file`);
+  const text = readTokenFile(tokenFile, around);
   const asked = await clientOf(here, base).status();
   if (!asked.ok) {
     throw new FactoryError(`Cannot test: no factory answers (${asked.reason})`, {
@@ -70,7 +68,7 @@ export async function runSelftest(here: ThisProcess, args: SelftestArgs): Promis
     }
   };
   if (jobs.length > 0)
-    here.print(`Testing ${jobs.length === 1 ? jobs[0]?.testbed : `${jobs.length} times`}...`);
+    here.print(`Testing ${jobs.length === 1 ? jobs[0]?.testbed : `with ${jobs.length} jobs`}...`);
   await Promise.all(Array.from({ length: atOnce }, work));
   return jobs.length > 0 && proved === jobs.length ? 0 : 1;
 }
@@ -95,7 +93,9 @@ function choose(
 ): { jobs: SmallJob[]; skipped: string[] } {
   const names = testbeds.map(({ name }) => name);
   if (only !== undefined && !names.includes(only)) {
-    throw usageError(`There is no testbed ${only}${didYouMean(only, names)}`);
+    throw new FactoryError(`No testbed is called "${only}"${didYouMean(only, names)}`, {
+      hint: `There are ${names.join(", ")}`,
+    });
   }
   const jobs: SmallJob[] = [];
   const skipped: string[] = [];

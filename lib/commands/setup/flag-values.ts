@@ -1,6 +1,6 @@
 /** The flags and environment of `setup`, checked before it asks anything. */
 import { resolve } from "node:path";
-import type { Surroundings } from "../../config/locations.ts";
+import { readTokenFile, type Surroundings } from "../../config/locations.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { showValue } from "../../config/problems.ts";
 import {
@@ -10,7 +10,7 @@ import {
   readMirrorUrl,
   type Parsed,
 } from "../../config/values.ts";
-import { errorText, FactoryError } from "../../words/failure.ts";
+import { FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { parseUlid } from "../../words/ulid.ts";
 import type { AddedTestbed } from "./added-testbed.ts";
@@ -118,17 +118,6 @@ function readToken(tokenFile: string | null, around: Surroundings): NewConfig["t
   const fault = findTokenFault(text);
   if (fault !== null) throw new FactoryError(`Cannot use FACTORY_TOKEN: ${fault}`, { hint: fix });
   return { value: new Secret(text.trim()) };
-}
-
-function readTokenFile(file: string, { readText }: Surroundings): string {
-  try {
-    return readText(file);
-  } catch (error) {
-    throw new FactoryError(`Cannot read --token-file ${file}: ${errorText(error)}`, {
-      hint: "Name a file that this user can read and that contains only the token",
-      cause: error,
-    });
-  }
 }
 
 function targetWords(words: string[]): string[] {

@@ -2,11 +2,11 @@
  * `setup`: asks for what the flags do not give and writes the configuration of a new factory, completely or not at all. It asks the
  * server only whether the token is good: the rest is left to `check`.
  */
-import { findBase, type Surroundings } from "../../config/locations.ts";
+import { findBase, readConfigText, type Surroundings } from "../../config/locations.ts";
 import { isToml } from "../../config/edit.ts";
 import { expandHome } from "../../config/home-paths.ts";
 import { readHttpUrl, type Parsed } from "../../config/values.ts";
-import { parseConfig } from "../../config/config.ts";
+import { parseConfig, parseToml } from "../../config/config.ts";
 import type { Terminal } from "../../doors/terminal.ts";
 import { alignColumns } from "../../words/columns.ts";
 import { errorText, FactoryError, fullDiskHint, isDiskFull } from "../../words/failure.ts";
@@ -102,13 +102,14 @@ async function grow(
   doors: SetupDoors,
 ): Promise<number | null> {
   const base = findBase({ "base-dir": directory }, doors.around);
-  const before = (await doors.files.readText(base.config)) ?? "";
+  const before = readConfigText(base, doors.around);
   let { added } = given;
   if (added === null) {
     if (questions === null || !isToml(before)) return null;
     if (!(await questions.isWanted(`${base.config} exists. Add a testbed to it?`, true))) return null;
     added = await askAddedTestbed(questions, before);
   }
+  parseToml({ text: before, path: base.config });
   const after = addTestbed(before, added, given.targets);
   return await tryAndWrite(doors, { name: added.name, before, after, base }, { ...doors, questions });
 }

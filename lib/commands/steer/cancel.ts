@@ -1,10 +1,8 @@
 /** The verb `cancel TESTBED`: the server cancels a job for its owner alone, so that it needs that user's token. */
-import { resolve } from "node:path";
-import { type BaseArgs, findBase, readConfigWithoutToken } from "../../config/locations.ts";
+import { type BaseArgs, findBase, readConfigWithoutToken, readTokenFile } from "../../config/locations.ts";
 import { openFactoryClient } from "../../control/client.ts";
 import { controlSocketOf } from "../../control/socket-path.ts";
 import { openCustomerApi } from "../../devserver/customer.ts";
-import { FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { usageError } from "../command-line.ts";
 import { openForReading } from "../database.ts";
@@ -36,9 +34,7 @@ export async function cancelJob(here: ThisProcess, args: CancelArgs): Promise<nu
     return 1;
   }
   const { general } = readConfigWithoutToken(base, surroundings);
-  const text = await here.files.readText(resolve(surroundings.workingDirectory, tokenFile));
-  if (text === null) throw new FactoryError(`Cannot read ${tokenFile}: there is no such file`);
-  const token = new Secret(text.trim());
+  const token = new Secret(readTokenFile(tokenFile, surroundings).trim());
   const api = openCustomerApi({ http: here.http, baseurl: general.baseurl, token });
   const noted = await askToAct(here, args, { verb: "cancel", testbed, ...actArgs(args) });
   for (const line of noted.lines) here.print(line);

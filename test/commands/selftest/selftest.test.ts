@@ -74,6 +74,9 @@ test("a testbed that is not there, a token that is not a user's, and no factory"
   await started(lab);
   const near = lab.start({ command: ["selftest", "bed-11", "--token-file", "/dev/null"] });
   expect(await near.exited).toBe(2);
+  // A directory cannot be read, as another user's file cannot.
+  const unreadable = lab.start({ command: ["selftest", "--token-file", lab.directory] });
+  expect(await unreadable.exited).toBe(2);
   const refused = join(lab.directory, "refused");
   writeFileSync(refused, `${lab.factoryToken}\n`);
   const run = lab.start({ command: ["selftest", "--token-file", refused] });

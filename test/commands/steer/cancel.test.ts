@@ -40,6 +40,8 @@ test("a job is cancelled with its owner's token, and with no other one; without 
   expect(said).toContain("cancel bed-1 --token-file FILE");
   expect(said).toContain("clear bed-1 --because TEXT");
   expect((await cancel(it, "--token-file", join(it.directory, "none")))[0]).toBe(2);
+  // A directory cannot be read, as another user's file cannot.
+  expect((await cancel(it, "--token-file", it.directory))[0]).toBe(2);
   const [refused, why] = await cancel(it, "--token-file", other);
   expect([refused, why]).toEqual([1, expect.stringContaining(`the server does not cancel job ${id}: `)]);
   expect(must(await owner.job(id)).state).toBe("running");
