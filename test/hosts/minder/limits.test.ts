@@ -66,3 +66,11 @@ test("an agent that was started is not started again, whatever wakes its first p
   expect(log()).toBe("");
   await lab.minder.stop(directory, { graceMs: 0 });
 });
+
+test("an ended instance whose record a power cut tore can still be removed by its cookie", async () => {
+  const { directory, cookie } = await started(":");
+  await lab.minder.stop(directory, { cookie, graceMs: 0 });
+  writeFileSync(`${directory}/minder/minder`, "torn\n");
+  expect(await lab.minder.tidy(directory, cookie)).toMatchObject({ kind: "tidied" });
+  expect(await lab.minder.remove(directory, cookie)).toEqual({ kind: "tidied", left: null });
+});

@@ -1,4 +1,4 @@
-/** How long the far end of a line lives on if the connection never says that it is gone. */
+/** What the far end of a line does about signs of life: how long it lives without one, and which it answers. */
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { lineScript } from "../../../lib/hosts/ssh/connection.ts";
@@ -32,11 +32,19 @@ test.each(["dash", "bash"])("in %s, four minutes, and again from each sign of li
     });
   expect(await only()).toEqual(["240"]);
   for (let sign = 1; sign <= 3; sign += 1) {
-    far.stdin.write("live\n");
+    void far.stdin.write("live\n");
     await far.stdin.flush();
   }
   expect(await only()).toEqual(["240"]);
-  far.stdin.end();
+  void far.stdin.end();
   await far.exited;
   await until("nothing of it is left", () => sleepsOf(mark).length === 0);
+});
+
+test("only each tenth tick is answered", async () => {
+  const far = Bun.spawn(["sh", "-c", lineScript, "sh", "f00d"], { stdin: "pipe", stdout: "pipe" });
+  void far.stdin.write("tick 9\ntick 10\ntick 11\ntick 101\n");
+  void far.stdin.end();
+  expect(await far.stdout.text()).toBe("f00d ready\nf00d tick 10\n");
+  await far.exited;
 });
