@@ -19,6 +19,7 @@ import { openWebListener } from "./lib/doors/web-listener.ts";
 import { openSupervisor } from "./lib/doors/supervisor.ts";
 import { openTerminal } from "./lib/doors/terminal.ts";
 import { FactoryError } from "./lib/words/failure.ts";
+import { harmless, harmlessBesideColours } from "./lib/words/log-line.ts";
 import { versionLine } from "./lib/words/version.ts";
 
 /** How this program is started again: the executable alone, or Bun with this file. Read at start: Bun remembers it. */
@@ -80,8 +81,11 @@ function openThisProcess(): ThisProcess {
 
 function print(line: string): void {
   // citty colours its usage also where nobody sees colours, and knows only NO_COLOR=1.
-  const isColoured = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
-  process.stdout.write(`${isColoured ? line : Bun.stripANSI(line)}\n`);
+  const { isTTY } = process.stdout;
+  const isColoured = isTTY && (process.env["NO_COLOR"] ?? "") === "";
+  const text = isColoured ? line : Bun.stripANSI(line);
+  // A job, a service or an operator may have written some of it.
+  process.stdout.write(`${isTTY ? harmlessBesideColours(text) : text}\n`);
 }
 
 if (import.meta.main) {
@@ -105,7 +109,8 @@ if (import.meta.main) {
     process.exit(exitCode);
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error;
-    process.stderr.write(`${error.message}\n${error.hint === undefined ? "" : `  ${error.hint}\n`}`);
+    const hint = error.hint === undefined ? "" : `  ${error.hint}\n`;
+    process.stderr.write(harmless(`${error.message}\n${hint}`));
     process.exit(error.exitCode);
   }
 }

@@ -155,7 +155,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
       const instance = named === null ? null : store.instance(named);
       // Other files hold what not everybody may see who may look.
       if (instance === null || file !== "agent.log") return null;
-      const reach = { ...here, connections, testbeds: config.testbeds };
+      const reach = { ...here, connections, testbeds: inUse.testbeds };
       return await readInstanceFile(reach, instance, file, offset);
     },
   };

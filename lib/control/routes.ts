@@ -4,6 +4,7 @@ import type { SocketReply } from "../doors/control-exchange.ts";
 import type { SocketRequest } from "../doors/control-socket.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import type { JournalQuery, Recorded } from "../words/journal.ts";
+import { isUlidStart } from "../words/ulid.ts";
 import { type Act, type ActAnswer, actSchema } from "./act.ts";
 import { maySteer, type Steerers } from "./permission.ts";
 
@@ -56,7 +57,8 @@ export const sizeHeader = "file-size";
 const count = z.coerce.number().int().nonnegative();
 const historySchema = z.strictObject({
   testbed: z.string().optional(),
-  job: z.string().optional(),
+  // A shorter beginning is one of most of the journal's jobs, which all would be read for it.
+  job: z.string().refine(isUlidStart, "must be a ULID or its first eight letters or more").optional(),
   jobName: z.string().optional(),
   what: z
     .string()

@@ -121,8 +121,10 @@ export function openReload(parts: ReloadParts): Reload {
     }
     if (entries.length === 0) return;
     try {
-      if (is === "read anew") store.setConfigSummary(summaryOf(config));
-      store.note(entries.map((entry) => ({ atMs: clock.wallMs(), entry })));
+      store.atOnce(() => {
+        if (is === "read anew") store.setConfigSummary(summaryOf(config));
+        store.note(entries.map((entry) => ({ atMs: clock.wallMs(), entry })));
+      });
     } catch (error) {
       if (!isPassing(error)) throw error;
       log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);

@@ -39,6 +39,12 @@ export function harmless(text: string): string {
   );
 }
 
+/** The same, but colours stay. */
+export function harmlessBesideColours(text: string): string {
+  const pieces = text.split(/(\x1b\[[\d;]*m)/);
+  return pieces.map((piece, index) => (index % 2 === 1 ? piece : harmless(piece))).join("");
+}
+
 /** Lines of at most `columns`, broken at spaces. A longer word is broken inside. */
 export function wrap(text: string, columns: number): string[] {
   return text

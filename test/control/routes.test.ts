@@ -103,7 +103,15 @@ test("history is asked for by testbed, job, kind and time, a page at a time", as
   ]);
   expect((await ask("GET", "/history"))[0]).toBe(200);
   expect(queries.splice(0)).toEqual([{ most: 100 }]);
-  for (const query of ["most=5000", "most=-1", "sinceMs=-1", "beforeId=-1", "what=all", "order=up"]) {
+  for (const query of [
+    "most=5000",
+    "most=-1",
+    "sinceMs=-1",
+    "beforeId=-1",
+    "what=all",
+    "order=up",
+    "job=01M",
+  ]) {
     expect([query, (await ask("GET", `/history?${query}`))[0]]).toEqual([query, 400]);
   }
 });

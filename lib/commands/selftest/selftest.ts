@@ -45,7 +45,7 @@ export async function runSelftest(here: ThisProcess, args: SelftestArgs): Promis
     token: new Secret(text.trim()),
   });
   const cancelled = new AbortController();
-  here.once("SIGINT", () => cancelled.abort());
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) here.once(signal, () => cancelled.abort());
   const doors: SmallJobDoors = {
     api,
     clock: here.clock,

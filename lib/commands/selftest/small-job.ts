@@ -56,10 +56,27 @@ export async function proveBySmallJob({ testbed, target }: SmallJob, doors: Smal
     };
   }
   const job = submitted.value.id;
-  const fault = await follow(job, { testbed, target }, doors, steps);
-  // A job that nobody takes would wait for ever.
-  if (fault !== null) await api.cancel(job);
-  return { job, steps, fault };
+  try {
+    const fault = await follow(job, { testbed, target }, doors, steps);
+    if (fault === null) return { job, steps, fault };
+    const left = await cancel(job, api);
+    return { job, steps, fault: left === null ? fault : `${fault}; ${left}` };
+  } catch (error) {
+    await cancel(job, api);
+    throw error;
+  }
+}
+
+/** A job that nobody takes would wait for ever. Null: it is over; else what is left, for people. */
+async function cancel(job: string, api: SmallJobDoors["api"]): Promise<string | null> {
+  const found = await api.job(job);
+  if (found.ok && isOver(found.value)) return null;
+  const cancelled = await api.cancel(job);
+  return cancelled.ok ? null : `job ${job} is left on the server: ${cancelled.message}`;
+}
+
+function isOver({ state }: Job): boolean {
+  return state === "completed" || state === "failed";
 }
 
 async function follow(
@@ -82,7 +99,7 @@ async function follow(
   for (;;) {
     if (signal.aborted) return "cancelled";
     const read = await api.job(job);
-    if (read.ok && (read.value.state === "completed" || read.value.state === "failed")) {
+    if (read.ok && isOver(read.value)) {
       return await judge(read.value, testbed, doors, steps);
     }
     const waitedMs = clock.uptimeMs() - releasedMs;
