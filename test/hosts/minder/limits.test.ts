@@ -1,6 +1,6 @@
-/** Limits on what a job may make large and on how often it starts, and what a look does where it cannot write. */
+/** Limits on what a job may make large and on how often it starts, and what happens where nothing can be written. */
 import { afterEach, expect, setDefaultTimeout } from "bun:test";
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import type { ArmSpec } from "../../../lib/hosts/minder/specification.ts";
 import { kill, type Lab, openLab, readText, rolesOf, test, until } from "./minder-lab.ts";
 
@@ -73,4 +73,32 @@ test("an ended instance whose record a power cut tore can still be removed by it
   writeFileSync(`${directory}/minder/minder`, "torn\n");
   expect(await lab.minder.tidy(directory, cookie)).toMatchObject({ kind: "tidied" });
   expect(await lab.minder.remove(directory, cookie)).toEqual({ kind: "tidied", left: null });
+});
+
+test("go() that meets the expiry leaves no secret", async () => {
+  lab = openLab();
+  const { base, locks } = lab;
+  const edit = (script: string): string =>
+    script.replace("      claim go ", "      claim expired; claim go ");
+  const late = openLab({ base, locks, edit });
+  const spec = late.spec({ agent: [late.agent("exec sleep 1000")] });
+  const { directory } = spec;
+  await late.minder.arm(spec);
+  const went = await late.minder.go({ directory, worker: "W", agentJson: '{"token":"T"}' });
+  expect(went).toEqual({ kind: "expired" });
+  expect(existsSync(`${directory}/opt/etc/agent.json`)).toBe(false);
+  await late.minder.stop(directory, { graceMs: 0 });
+});
+
+test("go() starts nothing while the agent's secret cannot be written, and can be called again", async () => {
+  lab = openLab();
+  const spec = lab.spec({ agent: [lab.agent("exec sleep 1000")] });
+  const { directory } = spec;
+  await lab.minder.arm(spec);
+  rmdirSync(`${directory}/opt/etc`);
+  const go = { directory, worker: "W", agentJson: "{}" };
+  expect((await lab.minder.go(go)).kind).toBe("cannot tell");
+  mkdirSync(`${directory}/opt/etc`);
+  expect((await lab.minder.go(go)).kind).toBe("went");
+  await lab.minder.stop(directory, { graceMs: 0 });
 });

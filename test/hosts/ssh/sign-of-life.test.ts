@@ -48,3 +48,19 @@ test("only each tenth tick is answered", async () => {
   expect(await far.stdout.text()).toBe("f00d ready\nf00d tick 10\n");
   await far.exited;
 });
+
+test("a command that it runs ends by SIGHUP as usual", async () => {
+  const argv = ["env", "--default-signal", "sh", "-c", lineScript, "sh", "f00d"];
+  const far = Bun.spawn(argv, { stdin: "pipe", stdout: "pipe" });
+  void far.stdin.write("run 1 3 0\nsh\n-c\nkill -HUP $$; echo still here\n");
+  await far.stdin.flush();
+  let said = "";
+  for await (const part of far.stdout) {
+    said += new TextDecoder().decode(part);
+    if (/end out 1 \d+\n/.test(said) && /end err 1 \d+\n/.test(said)) break;
+  }
+  expect(said).toContain("exit 129\n");
+  expect(said).not.toContain("still here");
+  far.kill();
+  await far.exited;
+});
