@@ -136,6 +136,14 @@ test("readManifest() refuses any other signature, and never throws", () => {
   expect(read(text, { keys: [] })).toBe("no key");
 });
 
+test("a good signature is found among the first eight lines of at most 4096 bytes", () => {
+  const good = signManifest(new TextEncoder().encode(text), [ours.private]);
+  const after = (lines: number, before = ""): string =>
+    read(text, { signature: new TextEncoder().encode(`${before}\n`.repeat(lines) + good) });
+  expect([after(7), after(8)]).toEqual(["believed", "signature"]);
+  expect([after(1, "x".repeat(3900)), after(1, "x".repeat(4096))]).toEqual(["believed", "signature"]);
+});
+
 test("a signature of the bytes without the prefix, for another purpose, is refused", () => {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
 
