@@ -39,9 +39,12 @@ export function harmless(text: string): string {
   );
 }
 
+const escape = "\x1b";
+const colour = new RegExp(`(${escape}\\[[\\d;]*m)`);
+
 /** The same, but colours stay. */
 export function harmlessBesideColours(text: string): string {
-  const pieces = text.split(/(\x1b\[[\d;]*m)/);
+  const pieces = text.split(colour);
   return pieces.map((piece, index) => (index % 2 === 1 ? piece : harmless(piece))).join("");
 }
 
