@@ -1,7 +1,7 @@
 /** What a running daemon says of its testbeds while the world around it changes. */
 import { expect, test } from "bun:test";
 import type { Snapshot, TestbedSnapshot } from "../../lib/status/snapshot.ts";
-import { configOf, sceneOf, testbedOf } from "../policy/scenes.ts";
+import { configOf, jobOf, sceneOf, testbedOf } from "../policy/scenes.ts";
 import { liveSnapshot } from "../../lib/status/live-snapshot.ts";
 import { openStage, refusal, type Stage } from "./stage.ts";
 
@@ -133,4 +133,20 @@ test("a snapshot of 1,000 testbeds grows with their number, not with its square"
     return reads;
   };
   expect(costOf(1000)).toBeLessThan(costOf(100) * 12);
+});
+
+test("a factory shows when it started, and how long a job has been silent if no other of its name was", async () => {
+  await using it = openStage();
+  const startedMs = it.clock.wallMs();
+  it.queue.push("job-1");
+  await it.runUntil(() => bed(it).state === "running");
+  expect(snapshot(it).factory.startedMs).toBe(startedMs);
+  const { known } = it.factory;
+  for (const seq of [1, 2, 3]) known.pastJobs.take(jobOf({ seq, silentMs: 1_000 }));
+  await it.run(200_000);
+  expect(bed(it).job?.silentMs).toBeNull();
+  for (const record of known.instances.values()) record.jobName = "flash";
+  expect(bed(it).job?.silentMs).toBeGreaterThan(100_000);
+  for (const record of known.instances.values()) record.jobName = "another";
+  expect(bed(it).job?.silentMs).toBeNull();
 });

@@ -101,3 +101,15 @@ test("a daemon that was just started takes nothing for over before it has asked 
 test("a testbed that was removed is forgotten", () => {
   expect(told(quarantined, snapshotOf({ testbeds: [] }))[1]).toEqual([]);
 });
+
+test("a server that refuses the token for five minutes is as good as away, and what it refuses first is no return", () => {
+  const refusing = (ms: number): Snapshot =>
+    serverOf({ is: "refuses the token", sinceMs: madeMs - ms, reason: null });
+  expect(serverAwayMs).toBe(300_000);
+  expect(told(refusing(299_999), refusing(300_000))).toEqual([
+    [],
+    ["server unreachable: The server http://localhost:8000 refuses the token"],
+  ]);
+  const away = serverOf({ is: "does not answer", sinceMs: madeMs - serverAwayMs, reason: null });
+  expect(told(away, refusing(0))[1]).toEqual([]);
+});

@@ -189,3 +189,59 @@ test("without [notify] nothing is looked at", async () => {
   expect(looks).toBe(0);
   expect(existsSync(join(directory, "got"))).toBe(false);
 });
+
+test("a webhook that leads elsewhere has not taken the event", async () => {
+  using receiver = receive(302);
+  const outcomes = await deliver(letter, { ...none, webhook: new Secret(receiver.url) }, doors);
+  expect(outcomes[0]?.fault).toBe("status 302");
+});
+
+test("a command gets nothing of this program's environment, and the time that it needs", async () => {
+  const file = join(directory, "env");
+  process.env["FACTORY_TEST_SECRET"] = "hush-hush";
+  const outcomes = await deliver(letter, { ...none, command: `env >${file}; sleep 0.2` }, doors);
+  delete process.env["FACTORY_TEST_SECRET"];
+  expect(outcomes[0]?.fault).toBeNull();
+  expect(readFileSync(file, "utf8")).not.toContain("hush-hush");
+});
+
+test("what fails is tried again after a while, not at once", async () => {
+  using receiver = receive(500, 500, 500);
+  const at = notifier({ notify: { ...none, webhook: new Secret(receiver.url) }, lab: () => held("a") });
+  await at.settable.advance(10_000);
+  await until("it waits for the next look and for the next try", () => at.settable.waiting() === 2);
+  expect(receiver.received).toHaveLength(1);
+  await at.running.stop();
+});
+
+test("the lab is looked at while a receiver keeps its sender waiting", async () => {
+  const answered = Promise.withResolvers<Response>();
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => answered.promise });
+  let looks = 0;
+  const lab = (): Snapshot => {
+    looks += 1;
+    return held("a");
+  };
+  const at = notifier({ notify: { ...none, webhook: new Secret(server.url.href) }, lab });
+  await at.settable.advance(60_000);
+  expect(looks).toBe(6);
+  answered.resolve(new Response(""));
+  await at.running.stop();
+  await server.stop(true);
+});
+
+test("a condition whose end is no news is news again when it comes again", async () => {
+  using receiver = receive();
+  const { madeMs } = snapshotOf();
+  const intent = { kind: "reserved", who: "ann", note: "", sinceMs: madeMs - 2e9, untilMs: null } as const;
+  const reserved = testbedSnapshotOf({ state: "reserved", intent: { ...intent, isAfterJob: false } });
+  const free = testbedSnapshotOf({ state: "free" });
+  const labs = [reserved, free, reserved];
+  const at = notifier({
+    notify: { ...none, webhook: new Secret(receiver.url) },
+    lab: () => snapshotOf({ testbeds: [labs.shift() ?? reserved] }),
+  });
+  await at.settable.advance(30_000);
+  await until("it is told twice", () => receiver.received.length === 2);
+  await at.running.stop();
+});

@@ -309,3 +309,55 @@ test("a lease that is asked for is an action of the name that the snapshot looks
   expect(actionKey({ kind: "lease", targets: [] })).toBe("lease");
   expect(actionKey({ kind: "begin", lease: leaseOf(), testbed: testbedOf() })).toBe("testbed a");
 });
+
+test("a job that is prepared shows since when, and what of the server keeps it; one that runs needs no server", () => {
+  const preparing = instanceOf({ phase: "preparing", worker: null, begunMs: wallMs - 5_000 });
+  const failures = new Map([["server", { message: "connection refused" }]]);
+  const prepared = bedOf(sceneOf({ instances: [preparing], server: silentServer, failures }));
+  expect(prepared).toMatchObject({ state: "preparing", sinceMs: wallMs - 5_000 });
+  expect(prepared.job?.stuck).toBe("the server does not answer: connection refused");
+  const runs = bedOf(sceneOf({ instances: [instanceOf()], server: silentServer, failures }));
+  expect([runs.state, runs.job?.stuck]).toEqual(["running", null]);
+});
+
+test("a disabled testbed is disabled, not until or since what an operator wants of it", () => {
+  const until = { wallMs: wallMs + 9, at: at(nowMs + 9) };
+  const intents = new Map([["a", { ...intentOf(), sinceMs: 7, until }]]);
+  const config = configOf([testbedOf({ enabled: false })]);
+  expect(bedOf(sceneOf({ config, intents }))).toMatchObject({
+    state: "disabled",
+    sinceMs: null,
+    untilMs: null,
+    intent: { sinceMs: 7, untilMs: wallMs + 9 },
+  });
+});
+
+test("what will have passed when a job ends is no reason against the next one", () => {
+  const busy = (over: Partial<Observation>): string | null =>
+    bedOf(sceneOf({ instances: [instanceOf()], ...over })).whyNotNext;
+  expect(busy({ rests: new Map([["a", { untilMs: nowMs + 4_000, reason: "no worker" }]]) })).toBeNull();
+  expect(busy({ server: refusedServer })).toBeNull();
+});
+
+test("testbeds that are disabled suffer from nothing", () => {
+  const config = configOf(["a", "b"].map((name) => testbedOf({ name, enabled: false })));
+  expect(liveSnapshot(liveOf(sceneOf({ config }))).shared).toEqual([]);
+});
+
+test("a testbed is likely to be free after a job of the usual length, counted from now while that is prepared, and unknown once it ends", () => {
+  const jobs = new Map([["a/7", { name: "flash", silentMs: null, endsAtMs: null }]]);
+  const past = { recent: () => [], took: () => [70_000] };
+  const freeAt = (instance: Parameters<typeof instanceOf>[0]): number | undefined =>
+    bedOf(sceneOf({ instances: [instanceOf(instance)] }), { jobs, past }).freeAt?.ms;
+  expect(freeAt({ phase: "preparing", worker: null, wentAt: null })).toBe(wallMs + 70_000);
+  expect(freeAt({ wentAt: at(nowMs - 10_000) })).toBe(wallMs + 60_000);
+  expect(freeAt({ wentAt: at(nowMs - 10_000), endReason: "the job is done" })).toBeUndefined();
+});
+
+test("what an operator wanted is over at its end", () => {
+  const intentAt = (ms: number): unknown => {
+    const until = { wallMs: wallMs + ms, at: at(nowMs + ms) };
+    return bedOf(sceneOf({ intents: new Map([["a", { ...intentOf(), until }]]) })).intent;
+  };
+  expect([intentAt(0), intentAt(1)]).toEqual([null, expect.objectContaining({ untilMs: wallMs + 1 })]);
+});

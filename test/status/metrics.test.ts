@@ -102,3 +102,22 @@ testWith("promtool")("promtool finds nothing wrong", () => {
   expect(`${stdout.toString()}${stderr.toString()}`).toBe("");
   expect(exitCode).toBe(0);
 });
+
+test("a time that is exactly a bound is within it, and a clock that was set back takes nothing off the sum", () => {
+  const { turnaround } = new Tally();
+  turnaround.add(1_000);
+  expect(turnaround.counts[0]).toBe(1);
+  turnaround.add(-5_000);
+  expect([turnaround.counts[0], turnaround.sum, turnaround.count]).toEqual([2, 1, 2]);
+});
+
+test("the start is in seconds; a factory that hands over drains; a server that was not asked yet is not up", () => {
+  const lab = snapshotOf();
+  const of = (over: Partial<typeof lab>): string => metricsText(snapshotOf(over), new Tally(), build);
+  const started = of({ factory: { ...lab.factory, startedMs: 5_000, mode: "hand over" } });
+  expect(started).toContain("sp_factory_start_time_seconds 5\n");
+  expect(started).toContain("sp_factory_draining 1\n");
+  expect(of({})).toContain("sp_factory_draining 0\n");
+  for (const is of ["not asked yet", "refuses the token", "does not answer"] as const)
+    expect(of({ server: { ...lab.server, is } })).toContain("sp_factory_server_up 0\n");
+});

@@ -77,3 +77,8 @@ test("names that were not used for long are forgotten", () => {
   jobs.take(jobOf(took(1, { jobName: "one more" })));
   expect([jobs.took("first", "a"), jobs.took("second", "a")]).toEqual([[1, 2], []]);
 });
+
+test("of a name that is used for ever the last hundred jobs count", () => {
+  const jobs = past([took(1, { silentMs: 1e9 }), ...times(100, () => took(1, { silentMs: 1 }))]);
+  expect(jobs.isUnusual("flash", 1e6)).toBe(true);
+});
