@@ -31,7 +31,7 @@ export function openOwnWeb(
       answer: async (request) => await answerWeb({ ...shown, pages }, request),
       onFault,
     });
-    log.info(`the page and the metrics are on ${listener.url}`);
+    log.info("shows the page and the metrics", { web: listener.url });
     return listener;
   } catch (error) {
     const where = `${web.host}:${web.port}`;

@@ -195,11 +195,14 @@ export const verbs: Record<string, Command<ThisProcess>> = {
   },
   demo: {
     description: "Show a factory at work: ten jobs on five simulated testbeds, under 20 s",
+    args: { keep: { type: "boolean", description: "go on and show the factory's page, until Ctrl+C" } },
     examples: [
       ["demo", "ten jobs on five testbeds"],
+      ["demo --keep", "goes on, and prints the address of the factory's page"],
       ["demo 2>factory.log", "keeps the factory's log"],
     ],
-    run: async (here) => await (await import("./demo/demo.ts")).runDemo(here),
+    run: async (here, { keep }) =>
+      await (await import("./demo/demo.ts")).runDemo(here, { isKept: keep === true }),
   },
   devserver: {
     description: "Run an embedded buildomat server, for development only",

@@ -15,6 +15,8 @@ export interface LogFields {
   worker?: string;
   job?: string;
   target?: string;
+  /** The address of the factory's page. */
+  web?: string;
 }
 
 /** The fields of a log line about an instance. */

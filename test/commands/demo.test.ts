@@ -23,13 +23,13 @@ interface Demo {
 }
 
 /** Its temporary directory is new, so that the test sees whatever it leaves. */
-function startDemo(): Demo {
+function startDemo(...flags: string[]): Demo {
   const directory = mkdtempSync(join(tmpdir(), "demo-test-"));
   const outputPath = `${directory}.out`;
   // Bun keeps what it compiles under HOME when it runs from source.
   const home = `${directory}.home`;
   mkdirSync(home);
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, "../../factory.ts"), "demo"], {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "../../factory.ts"), "demo", ...flags], {
     stdin: "ignore",
     stdout: Bun.file(outputPath),
     stderr: Bun.file(`${outputPath}.err`),
@@ -71,6 +71,18 @@ test("demo interrupted by Ctrl+C exits 1 and leaves nothing behind", async () =>
   await until("its processes are gone", () => processesNaming(demo.directory).length === 0);
 });
 
+test("demo --keep shows the factory's page until Ctrl+C, and leaves nothing behind", async () => {
+  using demo = startDemo("--keep");
+  const url = await until("it prints an address", () => /Its page: (\S+)/.exec(demo.output())?.[1]);
+  const page = await (await fetch(url)).text();
+  for (const name of ["gimlet-1", "grapefruit-2", "sidecar-1"]) expect(page).toContain(`>${name}</a>`);
+  expect(page).toContain("two-tasks");
+  demo.child.kill("SIGINT");
+  expect(await demo.child.exited).toBe(0);
+  expect(readdirSync(demo.directory)).toEqual([]);
+  await until("its processes are gone", () => processesNaming(demo.directory).length === 0);
+});
+
 test("demo shows the output of a job that did not end as it should, and the factory's log", async () => {
   const temporaryDirectory = mkdtempSync(join(tmpdir(), "demo-test-"));
   const clock = openClock();
@@ -85,7 +97,7 @@ test("demo shows the output of a job that did not end as it should, and the fact
     processes: openProcesses({ clock }),
     print: (line: string) => void (printed += `${line}\n`),
   };
-  expect(await runDemo(parts, jobs)).toBe(1);
+  expect(await runDemo(parts, { localJobs: jobs })).toBe(1);
   expect(printed).toContain("\n1 job did not end as it should\n");
   expect(printed).toMatch(/\nOutput of two-tasks:\n(?: {2}.*\n)* {2}stdout {3}building\n/);
   expect(printed).toMatch(/\nThe factory's log:\n(?:.*\n)+/);

@@ -32,6 +32,7 @@ const needs = {
   bash: programs("bash", "bash"),
   binutils: programs("binutils", "strip"),
   busybox: programs("busybox", "busybox"),
+  chromium: programs("chromium", "chromium"),
   curl: programs("curl", "curl"),
   dash: programs("dash", "dash"),
   ext4: {

@@ -22,11 +22,18 @@ export type DemoParts = Pick<
   "self" | "temporaryDirectory" | "clock" | "random" | "http" | "processes" | "print"
 >;
 
+/** With `keep`: from one round of jobs to the next. */
+const pauseMs = 10_000;
+
 /** The demo gives up after this long. */
 const withinMs = 60_000;
 const pollMs = 100;
 
-export async function runDemo(parts: DemoParts, localJobs = demoJobs): Promise<number> {
+/** `isKept`: the factory goes on with the same jobs, again and again, and shows its page, until Ctrl+C. */
+export async function runDemo(
+  parts: DemoParts,
+  { isKept = false, localJobs = demoJobs }: { isKept?: boolean; localJobs?: DemoJob[] } = {},
+): Promise<number> {
   const { clock, random, http, print } = parts;
   const begunMs = clock.uptimeMs();
   const interrupted = new AbortController();
@@ -62,6 +69,13 @@ export async function runDemo(parts: DemoParts, localJobs = demoJobs): Promise<n
       factory.kill("SIGTERM");
       await Promise.race([factory.exited, clock.sleep(5_000)]);
       return 1;
+    }
+    if (isKept) {
+      await showVerdicts(runs, { user, admin: api, print });
+      await keep(jobs, { directory, user, clock, print, signal });
+      factory.kill("SIGTERM");
+      await Promise.race([factory.exited, clock.sleep(5_000)]);
+      return interrupted.signal.aborted ? 0 : 1;
     }
     await endFactory(factory, runs, user, clock);
     const seconds = ((clock.uptimeMs() - begunMs) / 1000).toFixed(1);
@@ -122,6 +136,7 @@ function configText(
   const names = ["grapefruit-1", "grapefruit-2", "gimlet-1", "sidecar-1", "psc-1"];
   return [
     `[general]\nbaseurl = "${url}"\npoll_interval = "200ms"\nagent = "builtin"\n`,
+    `[web]\nlisten = "127.0.0.1:0"\n`,
     `[factory]\ntoken = "${token}"\n`,
     ...names.filter((name) => lines[name] !== null).map(testbed),
     ...Object.entries(targetIds).map(([name, id]) => `[target.${name}]\nid = "${id}"\n`),
@@ -179,6 +194,28 @@ async function follow(
       if (run.job.isCancelled && run.state === "running") must(await user.cancel(run.id));
     }
     await clock.sleep(pollMs, signal);
+  }
+}
+
+async function keep(
+  jobs: DemoJob[],
+  {
+    directory,
+    user,
+    clock,
+    print,
+    signal,
+  }: { directory: string; user: CustomerApi; clock: Clock; print(line: string): void; signal: AbortSignal },
+): Promise<void> {
+  const url = readFileSync(join(directory, "factory.log"), "utf8")
+    .split("\n")
+    .map((line) => /"web":"([^"]+)"/.exec(line)?.[1])
+    .find((each) => each !== undefined);
+  print(`The factory goes on until Ctrl+C. Its page: ${url ?? "see the log"}`);
+  while (!signal.aborted) {
+    await clock.sleep(pauseMs, signal);
+    if (signal.aborted) return;
+    await follow(await submitAll(user, jobs), { user, clock, print: () => undefined, signal });
   }
 }
 

@@ -62,8 +62,8 @@ function causes(testbed: TestbedSnapshot, entries: readonly Recorded[], nowMs: n
     const { track, begins, untilMs = null } = turn;
     const before = open.get(track);
     if (before !== undefined) found.push({ ...before, toMs: Math.min(before.toMs, atMs) });
-    // It began before this day.
-    else if (begins === null && !seen.has(track) && track !== "factory")
+    // It began before this day. A recovery may also end one failure alone, and a start follow a crash.
+    else if (begins === null && !seen.has(track) && track !== "factory" && track !== "health")
       found.push({ kind: "unavailable", fromMs: 0, toMs: atMs, text: endedText(entry) });
     seen.add(track);
     if (begins === null) open.delete(track);

@@ -61,3 +61,11 @@ test("a name is text wherever it stands", async () => {
   }
   expect(await get("/", lab)).toContain(`href="/testbed/a%2F..%2Fb%3Fc%23d"`);
 });
+
+test("the page, its style and its script are less than 60 kB, and ask for nothing elsewhere", async () => {
+  const texts = [await get("/", sampleLab(3)), await get("/page.css"), await get("/page.js")];
+  const bytes = texts.map((text) => Buffer.byteLength(text));
+  expect(bytes.reduce((sum, each) => sum + each)).toBeLessThan(60_000);
+  for (const text of texts)
+    expect(text).not.toMatch(/\bstyle="|(?:src|href)="(?:https?:)?\/\/|@import|url\(/);
+});
