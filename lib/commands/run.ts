@@ -2,24 +2,22 @@
 import { accessSync, constants, mkdirSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { type BaseArgs, findBase, placesOf, readConfig } from "../config/locations.ts";
-import { type ConfigSummary, summaryOf } from "../config/summary.ts";
 import type { Controlled } from "../control/routes.ts";
 import { createDaemon } from "../daemon/daemon.ts";
 import { openReload } from "../daemon/reload.ts";
-import { describeLeft, describeRest, describeTakenOver, standingOf } from "../daemon/hand-over.ts";
+import { describeRest, describeTakenOver, reportLeft, standingOf } from "../daemon/hand-over.ts";
 import { openInstances } from "../daemon/instance-memory.ts";
 import { openMemory } from "../daemon/memory.ts";
 import type { Hosts } from "../hosts/host.ts";
 import { noteNow } from "../daemon/journal.ts";
 import { passedEnvironment, proxySecrets } from "../hosts/agent-environment.ts";
 import { closeUnused, openLabConnections, openLabHosts } from "../hosts/wiring.ts";
-import { shareRunner } from "../runner/answer-cache.ts";
-import { openSpRunnerApi, type SpRunnerApi } from "../runner/sp-runner.ts";
+import { openSharedRunners } from "../runner/answer-cache.ts";
 import { type FactoryApi, openFactoryApi } from "../server/factory-side.ts";
 import type { Snapshot } from "../status/snapshot.ts";
-import { isPassing, lockStore, type Store } from "../store/store.ts";
-import { instanceName, parseInstanceName } from "../words/domain.ts";
-import { errorText, FactoryError } from "../words/failure.ts";
+import { lockStore } from "../store/store.ts";
+import { parseInstanceName } from "../words/domain.ts";
+import { FactoryError } from "../words/failure.ts";
 import { type Log, openLog } from "../words/logger.ts";
 import { redactTexts, type Secret } from "../words/secret.ts";
 import { version, versionLine } from "../words/version.ts";
@@ -70,7 +68,6 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
   const { workDirectory } = places;
   makeDirectory(workDirectory, "general.work_dir (or BUILDOMAT_WORK_DIR) names another place");
   const store = openOwnStore(database, workDirectory, clock);
-  keepConfigSummary(store, summaryOf(config), log);
   const connections = openLabConnections(`${workDirectory}/.ssh`, program, true);
   /** What of the daemon's parts is made of the configuration. */
   const partsOf = (of: Config): { config: Config; api: FactoryApi; hosts: Hosts } => ({
@@ -83,7 +80,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     ...here,
     ...partsOf(config),
     store,
-    openRunner: openRunners(here),
+    openRunner: openSharedRunners(here),
     log,
     supervisor: here.openSupervisor((line) => log.warn(line)),
     known,
@@ -196,15 +193,7 @@ export async function runFactory(here: ThisProcess, args: BaseArgs): Promise<num
     return die(error);
   });
   const isDrained = stopsAsked === 0;
-  for (const { testbed, seq, worker } of isDrained ? held : []) {
-    const about = {
-      testbed,
-      instance: instanceName({ testbed, seq }),
-      ...(worker === null ? {} : { worker }),
-    };
-    log.warn("held on the server and left as it is: release the worker there, then start again", about);
-  }
-  log.info(describeLeft(held, isDrained));
+  reportLeft(log, held, isDrained);
   noteFactory(isDrained ? "drained" : "stopped", [describeRest(held, isDrained)]);
   await control.close();
   web.close();
@@ -237,27 +226,6 @@ function makeDirectory(path: string, hint: string): void {
       hint: `It must be a directory that this user can write to; ${hint}`,
       cause: error,
     });
-  }
-}
-
-/** One client for each service, which all of its boards share. */
-function openRunners({ http, clock }: ThisProcess): (baseurl: string) => SpRunnerApi {
-  const open = new Map<string, SpRunnerApi>();
-  return (baseurl) => {
-    const runner = open.get(baseurl) ?? shareRunner(openSpRunnerApi({ http, baseurl }), clock);
-    open.set(baseurl, runner);
-    return runner;
-  };
-}
-
-/** For `status` and `check`, which read the file as it is then. A full disk keeps no factory from starting. */
-function keepConfigSummary(store: Store, summary: ConfigSummary, log: Log): void {
-  if (store.configSummary()?.hash === summary.hash) return;
-  try {
-    store.setConfigSummary(summary);
-  } catch (error) {
-    if (!isPassing(error)) throw error;
-    log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);
   }
 }
 

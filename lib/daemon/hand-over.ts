@@ -1,5 +1,6 @@
-/** What one run of the factory leaves to the next: what the log says of it, and what a new version is measured by. Pure. */
+/** What one run of the factory leaves to the next: what the log says of it, and what a new version is measured by. */
 import { type Instance, instanceName } from "../words/domain.ts";
+import type { Log } from "../words/logger.ts";
 import type { InstanceMemory } from "./instance-memory.ts";
 import type { Memory } from "./memory.ts";
 import { stateOf } from "../status/job-view.ts";
@@ -11,9 +12,17 @@ export function describeTakenOver(instances: Instance[]): string | null {
   return instances.length === 0 ? null : `took over ${count(instances)}: ${list(instances)}`;
 }
 
-/** The last line of a run. `left` are the instances that are not over. */
-export function describeLeft(left: Instance[], isDrained: boolean): string {
-  return `${isDrained ? "drained" : "stopped"}: ${describeRest(left, isDrained)}; goodbye`;
+/** The last lines of a run. `left` are the instances that are not over. */
+export function reportLeft(log: Log, left: Instance[], isDrained: boolean): void {
+  for (const { testbed, seq, worker } of isDrained ? left : []) {
+    const about = {
+      testbed,
+      instance: instanceName({ testbed, seq }),
+      ...(worker === null ? {} : { worker }),
+    };
+    log.warn("held on the server and left as it is: release the worker there, then start again", about);
+  }
+  log.info(`${isDrained ? "drained" : "stopped"}: ${describeRest(left, isDrained)}; goodbye`);
 }
 
 export function describeRest(left: Instance[], isDrained: boolean): string {

@@ -4,6 +4,7 @@
  */
 import { basename, dirname } from "node:path";
 import { replaceConfig } from "../config/changes.ts";
+import type { ActAnswer } from "../control/act.ts";
 import type { Config } from "../config/config.ts";
 import { summaryOf } from "../config/summary.ts";
 import { limits } from "../policy/times-and-limits.ts";
@@ -38,7 +39,7 @@ export interface Reload {
    * `why` says what wanted it, for the log; `by`: the operator who did, for the journal. The lines say what has changed, or why nothing
    * did.
    */
-  reload(why: string, by?: Operator): Promise<{ isDone: boolean; lines: string[] }>;
+  reload(why: string, by?: Operator): Promise<ActAnswer>;
   /** Reads the file whenever it was saved. Until `signal` aborts. */
   watch(signal: AbortSignal): Promise<void>;
 }
@@ -49,6 +50,9 @@ export function openReload(parts: ReloadParts): Reload {
   const { path } = config;
   let stampRead: string | null = null;
   let faultLogged: string | null = null;
+  if (store.configSummary()?.hash !== summaryOf(config).hash) {
+    tryToKeep(() => store.setConfigSummary(summaryOf(config)));
+  }
 
   /** The files that it is made of. */
   async function stamp(): Promise<string> {
@@ -57,10 +61,7 @@ export function openReload(parts: ReloadParts): Reload {
     return (await Promise.all(paths.map((each) => files.stamp(each)))).join(";");
   }
 
-  async function reload(
-    why: string,
-    by: Operator | null = null,
-  ): Promise<{ isDone: boolean; lines: string[] }> {
+  async function reload(why: string, by: Operator | null = null): Promise<ActAnswer> {
     // From before it is read: what is written meanwhile is noticed.
     stampRead = await stamp();
     // From here to the end nothing waits: two reloads at once do not meet.
@@ -99,7 +100,7 @@ export function openReload(parts: ReloadParts): Reload {
     return { isDone: true, lines };
   }
 
-  function refuse(error: unknown, by: Operator | null): { isDone: boolean; lines: string[] } {
+  function refuse(error: unknown, by: Operator | null): ActAnswer {
     const hint = error instanceof FactoryError ? error.hint : undefined;
     const text = [errorText(error), ...(hint === undefined ? [] : [`  ${hint}`])].join("\n");
     const wrong = redactor(secrets)(text).split("\n");
@@ -112,7 +113,7 @@ export function openReload(parts: ReloadParts): Reload {
     return { isDone: false, lines };
   }
 
-  /** `is` of the journal; null: nothing new. A full disk keeps nothing from being in use. */
+  /** `is` of the journal; null: nothing new. */
   function keep(is: string | null, lines: string[], by: Operator | null): void {
     const entries: Entry[] = is === null ? [] : [{ what: "config", is, lines }];
     if (by !== null) {
@@ -120,11 +121,16 @@ export function openReload(parts: ReloadParts): Reload {
       entries.push({ what: "act", ...act, answer: lines.join("; ") });
     }
     if (entries.length === 0) return;
+    tryToKeep(() => {
+      if (is === "read anew") store.setConfigSummary(summaryOf(config));
+      store.note(entries.map((entry) => ({ atMs: clock.wallMs(), entry })));
+    });
+  }
+
+  /** A full disk keeps nothing from being in use. */
+  function tryToKeep(work: () => void): void {
     try {
-      store.atOnce(() => {
-        if (is === "read anew") store.setConfigSummary(summaryOf(config));
-        store.note(entries.map((entry) => ({ atMs: clock.wallMs(), entry })));
-      });
+      store.atOnce(work);
     } catch (error) {
       if (!isPassing(error)) throw error;
       log.warn(`cannot note what was read of the configuration: ${errorText(error)}`);

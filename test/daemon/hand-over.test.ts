@@ -4,7 +4,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeLeft, describeTakenOver, standingOf } from "../../lib/daemon/hand-over.ts";
+import { describeRest, describeTakenOver, standingOf } from "../../lib/daemon/hand-over.ts";
 import { openMemory } from "../../lib/daemon/memory.ts";
 import { readLook } from "../../lib/hosts/minder/answer-parser.ts";
 import { type AgentView, instanceName } from "../../lib/words/domain.ts";
@@ -19,16 +19,14 @@ const messages = (factory: FactoryProcess): string[] => factory.log().map(({ mes
 const isStarted = (factory: FactoryProcess) => () =>
   messages(factory).some((each) => each.includes("started on"));
 
-test("describeTakenOver() and describeLeft() name ten instances at most", () => {
+test("describeTakenOver() and describeRest() name ten instances at most", () => {
   const some = Array.from({ length: 12 }, (_, index) => instanceOf({ testbed: `b${index}`, seq: 1 }));
   const named = some.slice(0, 10).map(({ testbed }) => `${testbed}/1 (running)`);
   expect(describeTakenOver([])).toBeNull();
   expect(describeTakenOver(some.slice(0, 1))).toBe("took over 1 instance: b0/1 (running)");
   expect(describeTakenOver(some.slice(0, 10))).toBe(`took over 10 instances: ${named.join(", ")}`);
   expect(describeTakenOver(some)).toBe(`took over 12 instances: ${named.join(", ")} and 2 more`);
-  expect(describeLeft(some.slice(0, 1), false)).toBe(
-    "stopped: 1 instance left to the next start: b0/1 (running); goodbye",
-  );
+  expect(describeRest(some.slice(0, 1), false)).toBe("1 instance left to the next start: b0/1 (running)");
 });
 
 test("standingOf() says what a new version is measured by", () => {

@@ -31,7 +31,8 @@ export async function runSelftest(here: ThisProcess, args: SelftestArgs): Promis
   const around = await lookAround(here);
   const base = findBase(args, around);
   const config = readConfigWithoutToken(base, around);
-  const text = readTokenFile(tokenFile, around);
+  const token = new Secret(readTokenFile(tokenFile, around).trim());
+  const api = openCustomerApi({ http: here.http, baseurl: config.general.baseurl, token });
   const asked = await clientOf(here, base).status();
   if (!asked.ok) {
     throw new FactoryError(`Cannot test: no factory answers (${asked.reason})`, {
@@ -39,11 +40,6 @@ export async function runSelftest(here: ThisProcess, args: SelftestArgs): Promis
       exitCode: 1,
     });
   }
-  const api = openCustomerApi({
-    http: here.http,
-    baseurl: config.general.baseurl,
-    token: new Secret(text.trim()),
-  });
   const cancelled = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) here.once(signal, () => cancelled.abort());
   const doors: SmallJobDoors = {

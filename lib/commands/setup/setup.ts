@@ -15,21 +15,10 @@ import { lookAround, type ThisProcess } from "../this-process.ts";
 import { addTestbed, askAddedTestbed, readAddedTestbed, tryAndWrite } from "./added-testbed.ts";
 import { composeConfig, type NewConfig, type NewTarget } from "./config-text.ts";
 import { type Discovery, findTestbeds } from "./discovered.ts";
-import {
-  absolutePath,
-  type Given,
-  readGiven,
-  readPath,
-  readProgram,
-  readTarget,
-  readTypedToken,
-  secretOf,
-  warnOfToken,
-} from "./flag-values.ts";
+import { absolutePath, type Given, readGiven, readPath, readProgram, readTarget } from "./flag-values.ts";
 import { openQuestions, type Questions } from "./questions.ts";
 import { askTestbeds, likelyTestbeds } from "./testbeds.ts";
-import { whileWaiting } from "../waiting-line.ts";
-import { tryToken } from "./token-trial.ts";
+import { chooseToken } from "./token-trial.ts";
 
 interface SetupDoors extends Omit<ThisProcess, "around"> {
   around: Surroundings;
@@ -172,48 +161,6 @@ async function gather(
         )
       : await askTestbeds(found.testbeds, targets, { questions, print });
   return { baseurl, token, spRunner, spConfig, targets, testbeds, updateUrl: given.updateUrl };
-}
-
-/** The given or typed token, after the server was asked about it. Null: the user gave up. */
-async function chooseToken(
-  given: NewConfig["token"] | null,
-  baseurl: string,
-  questions: Questions | null,
-  doors: SetupDoors,
-): Promise<NewConfig["token"] | null> {
-  const { around, print } = doors;
-  for (let token = given; ; token = null) {
-    token ??= await askToken(questions, print);
-    const warning = warnOfToken(token, around);
-    if (warning !== null) print(warning);
-    const asked = tryToken(baseurl, secretOf(token, around), doors);
-    const trial = await whileWaiting(doors, "asking the server", asked);
-    if (trial.is === "good") {
-      print("The server accepts the token");
-      return token;
-    }
-    if (trial.is === "untried") {
-      print(`Warning: the token could not be tried: ${trial.why}`);
-      if (questions === null || (await questions.isWanted("Go on without trying it?", true))) return token;
-      return null;
-    }
-    if (questions === null) {
-      throw new FactoryError(`Cannot use the token: ${trial.why}`, { hint: "Nothing was written" });
-    }
-    print(trial.why);
-    if (await questions.isWanted("Use this token anyway?", false, { hidden: true })) return token;
-    if (!(await questions.isWanted("Try another token?", true, { hidden: true }))) return null;
-  }
-}
-
-async function askToken(
-  questions: Questions | null,
-  print: (line: string) => void,
-): Promise<NewConfig["token"]> {
-  print("\nThe factory's token comes from the server's administrator. It is not shown as you type.");
-  const value = await questions?.value("Token", readTypedToken, { hidden: true });
-  if (value === undefined) throw new Error("refuseGaps() let a gap through");
-  return { value };
 }
 
 async function askTargets(questions: Questions | null, print: (line: string) => void): Promise<NewTarget[]> {

@@ -1,11 +1,9 @@
 /** The verb `cancel TESTBED`: the server cancels a job for its owner alone, so that it needs that user's token. */
 import { type BaseArgs, findBase, readConfigWithoutToken, readTokenFile } from "../../config/locations.ts";
-import { openFactoryClient } from "../../control/client.ts";
-import { controlSocketOf } from "../../control/socket-path.ts";
 import { openCustomerApi } from "../../devserver/customer.ts";
 import { Secret } from "../../words/secret.ts";
 import { usageError } from "../command-line.ts";
-import { openForReading } from "../database.ts";
+import { readSnapshot } from "../lab-snapshot.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
 import { actArgs, askToAct } from "./steer.ts";
 
@@ -20,7 +18,8 @@ export async function cancelJob(here: ThisProcess, args: CancelArgs): Promise<nu
   if (testbed === undefined) throw usageError("cancel needs a testbed");
   const surroundings = await lookAround(here);
   const base = findBase(args, surroundings);
-  const job = await jobOn(here, base.database, testbed);
+  const { testbeds } = await readSnapshot(here, base, surroundings);
+  const job = testbeds.find((each) => each.testbed === testbed)?.job?.id ?? null;
   if (job === null) {
     here.print(`${testbed} has no job`);
     return 1;
@@ -46,15 +45,4 @@ export async function cancelJob(here: ThisProcess, args: CancelArgs): Promise<nu
       : `${testbed}: the server does not cancel job ${job}: ${asked.message}`,
   );
   return asked.ok ? 0 : 1;
-}
-
-/** By the running factory's word, else by its files. */
-async function jobOn(here: ThisProcess, database: string, testbed: string): Promise<string | null> {
-  const client = openFactoryClient({ http: here.http, path: controlSocketOf(database) });
-  const status = await client.status();
-  if (status.ok) return status.value.testbeds.find((each) => each.testbed === testbed)?.job?.id ?? null;
-  const store = await openForReading(database, here.files);
-  const open = store?.open().find((each) => each.testbed === testbed);
-  store?.close();
-  return open?.job ?? null;
 }

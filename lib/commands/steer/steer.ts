@@ -1,8 +1,6 @@
 /** The one way in which verbs change something: through the running factory, else, for its next start, in its files. */
 import type { ActAnswer, WantedAct } from "../../control/act.ts";
 import { actSchema, longestMs } from "../../control/act.ts";
-import { openFactoryClient } from "../../control/client.ts";
-import { controlSocketOf } from "../../control/socket-path.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken, workDirectoryOf } from "../../config/locations.ts";
 import { openMemory } from "../../daemon/memory.ts";
 import { actOn, namedTestbed } from "../../daemon/operator-acts.ts";
@@ -14,6 +12,7 @@ import { userNameOf } from "../accounts.ts";
 import { whileWaiting } from "../waiting-line.ts";
 import { usageError } from "../command-line.ts";
 import { openOwnStore } from "../database.ts";
+import { clientOf } from "../lab-snapshot.ts";
 import { lookAround, type ThisProcess } from "../this-process.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -32,9 +31,7 @@ export async function steer(here: ThisProcess, args: BaseArgs, act: WantedAct): 
 export async function askToAct(here: ThisProcess, args: BaseArgs, wanted: WantedAct): Promise<ActAnswer> {
   const parsed = actSchema.safeParse(wanted);
   if (!parsed.success) throw usageError(`--note ${parsed.error.issues[0]?.message}`);
-  const { database } = findBase(args, here.around);
-  const path = controlSocketOf(database);
-  const client = openFactoryClient({ http: here.http, path });
+  const client = clientOf(here, findBase(args, here.around));
   const untilMs = here.clock.uptimeMs() + startsWithinMs;
   for (;;) {
     const answer = await client.act(wanted);
