@@ -173,6 +173,14 @@ describe.each(shells)("install.sh under %s", (shell) => {
     expect(it.called("setup")).toBeNull();
   });
 
+  test("an archive that holds another executable than the released one is refused", () => {
+    const it = openScene();
+    const text = readFileSync(it.script, "utf8");
+    writeFileSync(it.script, text.replace(sha256(program), sha256("another")));
+    expect(it.run(["--offline", it.release], { shell })).toMatchObject({ code: 1 });
+    expect([it.called("setup"), it.called("service"), it.files()]).toEqual([null, null, []]);
+  });
+
   test("an executable that is another product, another version or for another target is refused", () => {
     for (const said of ["1.4.5", `${product} 1.2.01 (abc, ${target})`, `${product} 1.2.0 (abc, other)`]) {
       const it = openScene(`#!/bin/sh\necho '${said}'\n`);

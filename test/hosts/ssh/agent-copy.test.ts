@@ -7,8 +7,10 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -17,7 +19,7 @@ import { dirname, join } from "node:path";
 import { openClock } from "../../../lib/doors/clock.ts";
 import { openProcesses } from "../../../lib/doors/processes.ts";
 import { openRandom } from "../../../lib/doors/random.ts";
-import { copyAgent, type Executable } from "../../../lib/hosts/ssh/agent-copy.ts";
+import { copyAgent, type Executable, pathOfCopy } from "../../../lib/hosts/ssh/agent-copy.ts";
 import type { Connection } from "../../../lib/hosts/ssh/connection.ts";
 import type { Survey } from "../../../lib/hosts/ssh/survey.ts";
 import { testWith } from "../../lab/needs.ts";
@@ -77,6 +79,24 @@ test("an agent is used only if its copy has the hash of this program", async () 
   const copied = await copyAgent(here, survey(), executable, random);
   if (!copied.ok) throw new Error(copied.reason);
   expect(readFileSync(copied.path, "utf8")).toBe("#!/bin/sh\necho 1\n");
+});
+
+test("a program that does not run there is never taken for a copy, and only its user may look at copies", async () => {
+  const executable = executableOf("#!/bin/sh\nexit 1\n");
+  for (let attempt = 1; attempt <= 2; attempt += 1)
+    expect(await copyAgent(here, survey(), executable, random)).toMatchObject({ ok: false });
+  const place = dirname(pathOfCopy(survey(), executable));
+  expect([readdirSync(place), statSync(place).mode & 0o777]).toEqual([[], 0o700]);
+});
+
+test("a copy is on the disk before it gets its name", async () => {
+  const executable = executableOf("#!/bin/sh\necho 1\n");
+  const path = pathOfCopy(survey(), executable);
+  const noting = `#!/bin/sh\n[ -e '${path}' ] || echo early >>'${directory}/synced'\n`;
+  writeFileSync(join(directory, "sync"), noting, { mode: 0o755 });
+  as = ["env", `PATH=${directory}:/usr/bin:/bin`];
+  expect(await copyAgent(here, survey(), executable, random)).toEqual({ ok: true, path });
+  expect(readFileSync(join(directory, "synced"), "utf8")).toBe("early\n");
 });
 
 test("a copy that a power cut damaged is replaced, and a complete one is not sent again", async () => {
