@@ -9,6 +9,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,6 +54,7 @@ test("place() puts a whole version in its place, once, with its hash as sha256su
   expect(await put(places, "1.0.0")).toBe(false);
   const sum = Bun.spawnSync(["sha256sum", "-c", "sha256"], { cwd: join(places.prefix, "versions/1.0.0") });
   expect(sum.exitCode).toBe(0);
+  expect(statSync(places.executableOf("1.0.0")).mode & 0o777).toBe(0o755);
   expect(await places.versions()).toHaveLength(1);
 });
 
