@@ -32,6 +32,8 @@ export interface CommandLine<Here> {
   here: Here;
 }
 
+class UsageError extends FactoryError {}
+
 /** Words in, exit code out. Throws FactoryError if the words contain a mistake. */
 export async function runCommandLine<Here>(words: string[], program: CommandLine<Here>): Promise<number> {
   const { commands, usual, print, here } = program;
@@ -64,12 +66,17 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
     if (examples.length > 0) print(["EXAMPLES\n", ...alignColumns(examples), ""].join("\n"));
     return 0;
   }
-  return await command.run(here, readArgs(command.args ?? {}, rest), rest);
+  try {
+    return await command.run(here, readArgs(command.args ?? {}, rest), rest);
+  } catch (error) {
+    if (!(error instanceof UsageError) || isFlag) throw error;
+    throw new FactoryError(error.message, { hint: `${program.name} ${name} --help shows how it is used` });
+  }
 }
 
 /** The user made a mistake in the words. */
 export function usageError(message: string): FactoryError {
-  return new FactoryError(message, { hint: "buildomat-factory-sp-test --help lists commands and flags" });
+  return new UsageError(message, { hint: "buildomat-factory-sp-test --help lists commands and flags" });
 }
 
 export function readArgs(definitions: ArgsDef, rest: string[]): Record<string, unknown> {

@@ -3,6 +3,7 @@
  * who may not read its files. The file comes first, because a long history would take the factory's time.
  */
 import type { Base } from "../config/locations.ts";
+import { mayNotHint } from "../control/client.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { isFactoryRunning, type StoreReader } from "../store/store.ts";
 import { type Instance, parseInstanceName } from "../words/domain.ts";
@@ -60,8 +61,8 @@ async function askFactory(doors: LabDoors, base: Base, unreadable: FactoryError)
   const first = await client.history({ most: 1 });
   if (!first.ok) {
     if (first.is === "nobody") throw unreadable;
-    throw new FactoryError(`${errorText(unreadable)}; and the factory does not tell: ${first.reason}`, {
-      hint: "Run this as the factory's user, or as one who may open its control socket",
+    throw new FactoryError(`${errorText(unreadable)}; and the factory does not answer: ${first.reason}`, {
+      hint: mayNotHint,
       cause: unreadable,
     });
   }

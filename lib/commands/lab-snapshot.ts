@@ -1,7 +1,7 @@
 /** The snapshot of a lab, for each verb that shows one: what the running factory knows, else what the files say. */
 import type { Config } from "../config/config.ts";
 import { type Base, readConfig, type Surroundings } from "../config/locations.ts";
-import { type FactoryClient, openFactoryClient } from "../control/client.ts";
+import { type FactoryClient, mayNotHint, openFactoryClient } from "../control/client.ts";
 import { controlSocketOf } from "../control/socket-path.ts";
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
@@ -43,8 +43,13 @@ export async function readSnapshot(
   const asked = await clientOf(doors, base).status();
   const config = orFactoryError(() => readConfig(base, surroundings));
   if (asked.ok) return await withFile(asked.value, config, doors, base);
-  const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
-  return await readStored(doors, base, config, isRunning ? whySilent(asked) : null);
+  try {
+    const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
+    return await readStored(doors, base, config, isRunning ? whySilent(asked) : null);
+  } catch (error) {
+    if (asked.is !== "may not" || !(error instanceof FactoryError)) throw error;
+    throw new FactoryError(`Cannot ask the factory: ${asked.reason}`, { hint: mayNotHint, cause: error });
+  }
 }
 
 function whySilent({ is, reason }: { is: "nobody" | "may not" | "failed"; reason: string }): string {

@@ -17,12 +17,15 @@ export async function findInstance(name: string, journal: Journal): Promise<Name
   const ofJob = isUlidStart(name) ? await findJob(name.toUpperCase(), journal) : null;
   if (ofJob !== null) return ofJob;
   const known = testbeds.toSorted();
-  throw new FactoryError(`Cannot show a log: no testbed, instance or job is called "${name}"`, {
-    hint:
-      known.length === 0
-        ? "No job has run here yet"
-        : `Give a testbed (${known.join(", ")}), one of its instances, for example ${known[0]}/1, or a job's id`,
-  });
+  throw new FactoryError(
+    `Cannot show a log: "${name}" is not a testbed that had a job, nor an instance, nor a job's id`,
+    {
+      hint:
+        known.length === 0
+          ? "No job has run here yet"
+          : `Give a testbed (${known.join(", ")}), one of its instances, for example ${known[0]}/1, or at least 8 characters of a job's id`,
+    },
+  );
 }
 
 /** Null: none begins so. A job may have been leased to several testbeds before one began it. */

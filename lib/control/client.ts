@@ -6,6 +6,10 @@ import { entrySchema, type JournalQuery, type Recorded } from "../words/journal.
 import { type ActAnswer, actAnswerSchema, type WantedAct } from "./act.ts";
 import { sizeHeader } from "./routes.ts";
 
+/** For `may not`. */
+export const mayNotHint =
+  "Run it as the factory's user (with sudo, if that is root), or as a member of the group general.operators";
+
 /** `nobody`: no program listens there. `may not`: this user may not. `failed`: for example another version. */
 export type FromFactory<T> =
   | { ok: true; value: T }

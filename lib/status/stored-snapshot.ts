@@ -65,10 +65,11 @@ function everybody({ whySilent }: Stored): { state: TestbedState; reason: string
 function busy(instance: Instance, testbed: ShownTestbed | null, stored: Stored): TestbedSnapshot {
   const { wallMs, past, whySilent } = stored;
   const view = viewOf(instance.testbed, testbed, stored);
-  const stuck =
-    whySilent === null ? everybody(stored).reason : (stored.troubles.get(instance.testbed)?.reason ?? null);
-  const job = jobView(instance, stored, { name: null, silentMs: null, stuck });
   const state = stateOf(instance);
+  // Without a factory a job runs on: only its beginning and its end wait for the next start.
+  const waits = state === "running" ? null : everybody(stored).reason;
+  const stuck = whySilent === null ? waits : (stored.troubles.get(instance.testbed)?.reason ?? null);
+  const job = jobView(instance, stored, { name: null, silentMs: null, stuck });
   const never = testbed === null ? "it is no longer configured" : whyNever(testbed, view, stored)?.reason;
   return {
     ...view,

@@ -92,7 +92,7 @@ function jobLines(testbed: TestbedSnapshot, madeMs: number): string[] {
 function freeLines({ freeAt, job, state }: TestbedSnapshot): string[] {
   if (job === null || state === "ending") return [];
   if (freeAt === null && job.name === null) return ["not known: the job's name is not known yet"];
-  if (freeAt === null) return ["not known: no job of this name took that long here"];
+  if (freeAt === null) return ["not known: no earlier job of this name ran this long here"];
   const { ms, earliestMs, latestMs, jobs } = freeAt;
   const from = `from ${jobs} ${jobs === 1 ? "job" : "jobs"} of this name`;
   return [`about ${localTime(ms)} (between ${localTime(earliestMs)} and ${localTime(latestMs)}, ${from})`];
@@ -107,7 +107,7 @@ function intentLines({ intent }: TestbedSnapshot): string[] {
 }
 
 function healthText(health: TestbedSnapshot["health"]): string {
-  if (health === null) return "the lab did not fail its last job";
+  if (health === null) return "no failure of the lab counts against it";
   const { strikes, reason } = health;
   return `the lab failed ${strikes === 1 ? "once" : `${strikes} times in a row`}, the last time: ${oneLine(reason)}`;
 }

@@ -48,6 +48,12 @@ describe("runCommandLine() refuses, as usage,", () => {
     const refusal = await refusalOf(words);
     expect(refusal.message).toBe(message);
     expect(refusal.exitCode).toBe(2);
+    const verb = ["run", "logs"].find((each) => each === words[0]);
+    expect(refusal.hint).toBe(
+      verb === undefined
+        ? "buildomat-factory-sp-test --help lists commands and flags"
+        : `factory ${verb} --help shows how it is used`,
+    );
   });
 });
 

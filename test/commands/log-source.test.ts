@@ -62,8 +62,8 @@ test.each(["the database", "the factory"])(
     }
     expect(await found(running)).toBe("bed-1/2");
     expect(found("bed")).rejects.toMatchObject({
-      message: 'Cannot show a log: no testbed, instance or job is called "bed"',
-      hint: "Give a testbed (bed-1), one of its instances, for example bed-1/1, or a job's id",
+      message: 'Cannot show a log: "bed" is not a testbed that had a job, nor an instance, nor a job\'s id',
+      hint: "Give a testbed (bed-1), one of its instances, for example bed-1/1, or at least 8 characters of a job's id",
     });
   },
 );

@@ -1,6 +1,7 @@
 /** The one way in which verbs change something: through the running factory, else, for its next start, in its files. */
 import type { ActAnswer, WantedAct } from "../../control/act.ts";
 import { actSchema, longestMs } from "../../control/act.ts";
+import { mayNotHint } from "../../control/client.ts";
 import { type BaseArgs, findBase, readConfigWithoutToken, workDirectoryOf } from "../../config/locations.ts";
 import { openMemory } from "../../daemon/memory.ts";
 import { actOn, namedTestbed } from "../../daemon/operator-acts.ts";
@@ -37,7 +38,8 @@ export async function askToAct(here: ThisProcess, args: BaseArgs, wanted: Wanted
     const answer = await client.act(wanted);
     if (answer.ok) return answer.value;
     if (answer.is !== "nobody") {
-      throw new FactoryError(`Cannot ${wanted.verb}: ${answer.reason}`, { exitCode: 1 });
+      const hint = answer.is === "may not" ? { hint: mayNotHint } : {};
+      throw new FactoryError(`Cannot ${wanted.verb}: ${answer.reason}`, { ...hint, exitCode: 1 });
     }
     const done = await actOnFiles(here, args, parsed.data);
     if (done !== null) return done;
