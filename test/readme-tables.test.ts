@@ -59,5 +59,7 @@ test("its states are those of a testbed", () => {
 
 test("its signals are those that the factory listens for", () => {
   const signals = [...readText("lib/commands/run.ts").matchAll(/\.on\("SIG([A-Z0-9]+)"/g)];
-  expect(unique(firstColumn("signal"))).toEqual(unique(signals.map(([, name = ""]) => name)));
+  const [paragraph = ""] = /^`TERM`.*$/m.exec(readText("README.md")) ?? [];
+  const named = [...paragraph.matchAll(/`([A-Z0-9]+)`/g)].map(([, name = ""]) => name);
+  expect(unique(named)).toEqual(unique(signals.map(([, name = ""]) => name)));
 });
