@@ -66,7 +66,10 @@ export function openWebListener(options: WebListenerOptions): { url: string; clo
       }
       try {
         const reply = await options.answer({ url, headers: request.headers, signal: request.signal });
-        return new Response(request.method === "HEAD" ? null : reply.body, {
+        const isBodyWanted = request.method !== "HEAD";
+        // What has no end would be made for nobody.
+        if (!isBodyWanted && reply.body instanceof ReadableStream) await reply.body.cancel();
+        return new Response(isBodyWanted ? reply.body : null, {
           status: reply.status,
           headers: { ...headers, "content-type": reply.type, ...reply.headers },
         });

@@ -165,6 +165,24 @@ test("the 257th who watches is refused, and has its place when another leaves", 
   });
 });
 
+test("who asks for the head of a stream watches nothing", async () => {
+  const { url, clock, looks } = await open(sampleLab(3));
+  for (let asked = 0; asked < 257; asked += 1)
+    expect((await fetch(new URL("events/", url), { method: "HEAD" })).status).toBe(200);
+  expect((await watch(url)).status).toBe(200);
+  const before = looks();
+  await clock.advance(1_000);
+  await until("it is looked at for the one who watches", () => looks() === before + 1);
+});
+
+test("the 65th filter is refused: each is a page of its own, made each second", async () => {
+  const { url } = await open(sampleLab(3));
+  const asked = (text: number) => watch(url, `events/?text=${text}`);
+  for (let text = 0; text < 64; text += 1) expect((await asked(text)).status).toBe(200);
+  expect((await asked(64)).status).toBe(503);
+  expect((await asked(63)).status).toBe(200);
+});
+
 test("a testbed that there is not has no stream and no page", async () => {
   const web = await open(sampleLab(3));
   for (const path of ["events/testbed/none", "testbed/none", "events/nothing", "testbed/%ff", "events"])
