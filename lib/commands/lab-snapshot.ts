@@ -14,7 +14,6 @@ import { unreadView } from "../status/testbed-view.ts";
 import { isFactoryRunning } from "../store/store.ts";
 import { FactoryError } from "../words/failure.ts";
 import { inThisBoot } from "../words/intent.ts";
-import type { JobEntry } from "../words/journal.ts";
 import { redactTexts } from "../words/secret.ts";
 import { openForReading } from "./database.ts";
 
@@ -116,27 +115,6 @@ async function withFile(
     remarks: live.remarks.length > 0 ? live.remarks : remarks,
     testbeds: [...live.testbeds, ...unread.filter(({ name }) => !known.has(name)).map(unreadView)],
   };
-}
-
-/** The last jobs of a testbed, the latest last; null: they cannot be read. */
-export async function readJobs(doors: LabDoors, base: Base, testbed: string): Promise<JobEntry[] | null> {
-  const query = { testbed, what: ["job" as const], most: 10 };
-  const asked = await clientOf(doors, base).history(query);
-  const entries = asked.ok ? asked.value : await readStoredJobs(doors, base, query);
-  return entries?.flatMap(({ entry }) => (entry.what === "job" ? [entry] : [])) ?? null;
-}
-
-async function readStoredJobs(
-  { files }: LabDoors,
-  { database }: Base,
-  query: Parameters<FactoryClient["history"]>[0],
-) {
-  const store = await openForReading(database, files);
-  try {
-    return store?.journal(query) ?? null;
-  } finally {
-    store?.close();
-  }
 }
 
 /** What `read` gives, or the error in the user's files. */

@@ -6,8 +6,10 @@ import { painted, plain } from "../status/shown-words.ts";
 import { type Snapshot, snapshotJsonSchema } from "../status/snapshot.ts";
 import { showTestbedPage } from "../status/testbed-page.ts";
 import { FactoryError } from "../words/failure.ts";
+import type { JobEntry } from "../words/journal.ts";
 import { harmless, wrap } from "../words/log-line.ts";
-import { readJobs, readSnapshot } from "./lab-snapshot.ts";
+import { openJournal } from "./journal-source.ts";
+import { type LabDoors, readSnapshot } from "./lab-snapshot.ts";
 import { lookAround, type ThisProcess } from "./this-process.ts";
 
 export interface StatusArgs extends BaseArgs {
@@ -100,6 +102,18 @@ async function showOnce(
   const shown: Screen = { columns: size?.columns ?? null, paint: isColoured ? painted : plain };
   if (named === null) return showOverview(snapshot, shown);
   return showTestbedPage(snapshot, named, await readJobs(here, base, named.testbed), shown);
+}
+
+/** The last jobs of a testbed, the latest last; null: they cannot be read. */
+async function readJobs(doors: LabDoors, base: Base, testbed: string): Promise<JobEntry[] | null> {
+  try {
+    const journal = await openJournal(doors, base);
+    const last = await journal.read({ testbed, what: ["job"], most: 10 }).finally(journal.close);
+    return last.flatMap(({ entry }) => (entry.what === "job" ? [entry] : []));
+  } catch (error) {
+    if (error instanceof FactoryError) return null;
+    throw error;
+  }
 }
 
 function findTestbed({ testbeds }: Snapshot, name: string): Snapshot["testbeds"][number] {

@@ -52,3 +52,5 @@ export const actAnswerSchema = z.object({
   lines: z.array(z.string()),
 });
 export type ActAnswer = z.output<typeof actAnswerSchema>;
+
+export const refused = (line: string): ActAnswer => ({ isDone: false, lines: [line] });

@@ -2,7 +2,7 @@
  * What operators ask, carried out one by one in the loop's turn: each is committed with its entry of the journal before it is
  * answered. Without a running factory a verb does the same on the files.
  */
-import type { Act, ActAnswer } from "../control/act.ts";
+import { type Act, type ActAnswer, refused } from "../control/act.ts";
 import { nearestWord } from "../config/problems.ts";
 import type { Observation } from "../policy/observation.ts";
 import { limits } from "../policy/times-and-limits.ts";
@@ -43,11 +43,7 @@ export function takeActs(factory: Factory, running: Running, pending: PendingAct
         each.answer(failure(factory, error)),
       );
     else if (factory.clock.uptimeMs() - each.askedMs < limits.actWaitMs) pending.push(each);
-    else
-      each.answer({
-        isDone: false,
-        lines: ["a step of its job is under way there and takes long: try again"],
-      });
+    else each.answer(refused("a step of its job is under way there and takes long: try again"));
   }
 }
 
@@ -65,7 +61,7 @@ function failure({ log }: Pick<Factory, "log">, error: unknown): ActAnswer {
     ? `cannot write the database: ${errorText(error)}`
     : `failed: ${errorText(error)}`;
   log.error(isPassing(error) ? text : `an operator's act failed: ${Bun.inspect(error)}`);
-  return { isDone: false, lines: [text] };
+  return refused(text);
 }
 
 /** Null: it must wait for what is under way. Throws if it cannot be committed. */
@@ -136,8 +132,4 @@ export function namedTestbed({ config, known }: Operated, name: string | undefin
   const near = nearestWord(name, names);
   const hint = near === null ? `testbeds: ${names.join(", ")}` : `did you mean ${near}?`;
   return refused(`no testbed is called "${name}"; ${hint}`);
-}
-
-export function refused(line: string): ActAnswer {
-  return { isDone: false, lines: [line] };
 }

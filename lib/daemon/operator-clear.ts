@@ -2,7 +2,7 @@
  * An operator's word that nothing of an instance is left running: what it changes. It ends the instance; wind-down.ts relies on it
  * only if nothing else can be found out.
  */
-import type { Act, ActAnswer } from "../control/act.ts";
+import { type Act, type ActAnswer, refused } from "../control/act.ts";
 import { type Changes, type Instance, instanceName } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { endedBy, endText, toldOwner } from "../policy/end-causes.ts";
@@ -44,7 +44,7 @@ export function clear(
     // The first list says what is held. A server that is away does not keep an operator waiting: it is asked again before the end.
     if (known.server.list === null && !known.failures.has("server")) return null;
     if (known.server.list?.workers.get(worker)?.hold === true) {
-      return { isDone: false, lines: [heldText(instanceName(row), worker)] };
+      return refused(heldText(instanceName(row), worker));
     }
   }
   const lines = rows.map((row, index) =>

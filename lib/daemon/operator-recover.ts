@@ -1,5 +1,5 @@
 /** `recover`: a service recovers the board now; any other testbed is looked at again without waiting. */
-import type { ActAnswer } from "../control/act.ts";
+import { type ActAnswer, refused } from "../control/act.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { openInstances } from "./instance-memory.ts";
 import type { Factory } from "./memory.ts";
@@ -20,13 +20,12 @@ export function recoverTestbed(
   const record = testbedMemory(known, name);
   const { intent } = record;
   if (url !== null && openInstances(known).some(({ testbed }) => testbed === name)) {
-    return {
-      isDone: false,
-      lines: [`${name}: ${describeJob(factory, name, false)}: its board is not recovered while it has a job`],
-    };
+    return refused(
+      `${name}: ${describeJob(factory, name, false)}: its board is not recovered while it has a job`,
+    );
   }
   if (url !== null && intent?.kind === "reserved" && intent.who !== who) {
-    return { isDone: false, lines: [`${name} is ${describeIntent(intent)}`] };
+    return refused(`${name} is ${describeIntent(intent)}`);
   }
   const answer =
     url === null

@@ -1,5 +1,5 @@
 /** pause, reserve, quarantine, and what takes them back: resume, release, trust. A job that runs is never touched. */
-import type { Act, ActAnswer } from "../control/act.ts";
+import { type Act, type ActAnswer, refused } from "../control/act.ts";
 import { whyNoLease, whyNotFree } from "../policy/free-testbeds.ts";
 import type { Observation } from "../policy/observation.ts";
 import { limits } from "../policy/times-and-limits.ts";
@@ -124,8 +124,4 @@ function outlook(name: string, seen: Observation): string {
   // Locks are looked at while a testbed is free, which it is again now.
   const why = whyNotFree(testbed, seen) ?? whyNoLease({ ...seen, locksSeenMs: seen.locksSeenMs ?? 0 });
   return why === null ? "it takes jobs" : `it takes no job now: ${why.reason}`;
-}
-
-function refused(line: string): ActAnswer {
-  return { isDone: false, lines: [line] };
 }

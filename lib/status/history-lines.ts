@@ -3,6 +3,7 @@ import { alignColumns } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import type { Entry, JobEntry, Recorded } from "../words/journal.ts";
 import { localTime, wrap } from "../words/log-line.ts";
+import { quantiles } from "./job-view.ts";
 import { oneLine, showShortDuration } from "./shown-words.ts";
 
 /** The beginning of a job's ULID that is shown if there is no room for more: `logs` and `history` find the job by it. */
@@ -113,10 +114,8 @@ export function summaryLine(entries: readonly Recorded[]): string | null {
 
 /** Null: no values. */
 export function spread(what: string, values: number[]): string | null {
-  const sorted = values.toSorted((one, other) => one - other);
-  const at = (share: number): number | undefined => sorted[Math.round(share * (sorted.length - 1))];
-  const [middle, high] = [at(0.5), at(0.9)];
+  const [middle, high] = quantiles(values, [0.5, 0.9]);
   if (middle === undefined || high === undefined) return null;
-  const most = sorted.length === 1 ? "" : ` (90 %: ${showDuration(high)})`;
+  const most = values.length === 1 ? "" : ` (90 %: ${showDuration(high)})`;
   return `${what} ${showDuration(middle)}${most}`;
 }

@@ -74,7 +74,8 @@ export function freeAt(
   return { ms, earliestMs, latestMs, jobs: longer.length };
 }
 
-function quantiles(values: readonly number[], shares: number[]): (number | undefined)[] {
+/** The values below which these shares of all of them lie; undefined: there are none. */
+export function quantiles(values: readonly number[], shares: number[]): (number | undefined)[] {
   const sorted = values.toSorted((one, other) => one - other);
   return shares.map((share) => sorted[Math.round(share * (sorted.length - 1))]);
 }

@@ -43,7 +43,7 @@ export function unreadView(testbed: ShownTestbed): TestbedSnapshot {
 }
 
 /** Null also for one whose time is over. */
-export function intentView(intent: Intent | undefined, present: Present): TestbedSnapshot["intent"] {
+function intentView(intent: Intent | undefined, present: Present): TestbedSnapshot["intent"] {
   if (intent === undefined) return null;
   const { kind, who, note, sinceMs, until, isAfterJob } = intent;
   const untilMs = wallOf(until?.at ?? null, present);
@@ -51,7 +51,7 @@ export function intentView(intent: Intent | undefined, present: Present): Testbe
   return { kind, who, note, sinceMs, untilMs, isAfterJob };
 }
 
-export function healthView(health: Health | undefined, present: Present): TestbedSnapshot["health"] {
+function healthView(health: Health | undefined, present: Present): TestbedSnapshot["health"] {
   if (health === undefined) return null;
   const { strikes, reason, retryAt } = health;
   return { strikes, reason, untilMs: ifLater(wallOf(retryAt, present), present) };

@@ -21,9 +21,9 @@ interface TrialDoors extends Pick<ThisProcess, "http" | "clock" | "errors" | "pr
 }
 
 /** `why` includes its hint. */
-export type TokenTrial = { is: "good" } | { is: "refused" | "untried"; why: string };
+type TokenTrial = { is: "good" } | { is: "refused" | "untried"; why: string };
 
-export async function tryToken(
+async function tryToken(
   baseurl: string,
   token: Secret,
   { http, around }: Pick<TrialDoors, "http" | "around">,
