@@ -88,7 +88,8 @@ function recordSuccess(
   if (isServerWide !== true) return;
   if (known.failures.delete("server")) {
     log.info("the server answers again");
-    noteNow(parts, { what: "server", is: "answers again", lines: [] });
+    // With a token that it refuses it is not well again: its refusal is on record.
+    if (!known.server.isTokenRefused) noteNow(parts, { what: "server", is: "answers again", lines: [] });
   }
   recordAnswer(known.server, nowMs);
 }

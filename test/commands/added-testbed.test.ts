@@ -114,6 +114,7 @@ test("what the file cannot have is refused: a name that is taken, a type that is
   expect(await refused("--testbed", "b", "--type", "toaster")).toContain("toaster");
   expect(await refused("--testbed", "b", "--type", "psc")).toContain("targets");
   expect(await refused("--type", "psc")).toContain("without --testbed");
+  expect(await refused("--testbed", "b")).toContain("without --type");
   expect(await refused("--testbed", "b", "--type", "gimlet", "--ssh-port", "x")).toContain("ssh_port");
   expect(readFileSync(path, "utf8")).toBe(text);
 });

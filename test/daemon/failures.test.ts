@@ -56,6 +56,15 @@ test("an outage of the server is logged once, whatever notices it, and once more
   expect(parts.known.retryAtMs.has("list workers")).toBe(false);
 });
 
+test("a server that is back and refuses the token is not on record as well again", () => {
+  recordOutcome(parts, list, outage);
+  // The answer's findings are taken in first.
+  parts.known.server.isTokenRefused = true;
+  recordOutcome(parts, list, done);
+  expect(entries).toEqual([{ what: "server", is: "does not answer", lines: ["refused"] }]);
+  expect(lines.slice(1)).toEqual(["info the server answers again"]);
+});
+
 test("a failure is logged when its reason is new, and when it has recovered, with what it is about", () => {
   for (const reason of ["no ssh", "no ssh", "disk full"]) recordOutcome(parts, stop, failed(reason));
   recordOutcome(parts, stop, done);

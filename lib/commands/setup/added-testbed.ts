@@ -33,12 +33,17 @@ export function readAddedTestbed(args: Record<string, unknown>): AddedTestbed | 
     throw new FactoryError(`Cannot use --${stray} without --testbed NAME`);
   }
   const type = flag("type");
+  if (type === undefined) {
+    throw new FactoryError("Cannot use --testbed without --type", {
+      hint: "Add --type gimlet, grapefruit, sidecar or psc",
+    });
+  }
   const port = flag("ssh-port");
   const url = flag("sp-runner-url");
   return {
     name: must("--testbed", readNewName(name, [])),
     keys: withoutGaps({
-      sp_type: type === undefined ? undefined : must("--type", readType(type)),
+      sp_type: must("--type", readType(type)),
       targets: flag("serves")?.split(/[\s,]+/),
       host: flag("host"),
       ssh_user: flag("ssh-user"),
