@@ -27,7 +27,7 @@ const pageOf = 1000;
 export async function showHistory(here: ThisProcess, args: HistoryArgs): Promise<number> {
   const { clock, output, print } = here;
   const { testbed, since, failed, json } = args;
-  const sinceMs = since === undefined ? null : clock.wallMs() - readSince(since);
+  const sinceMs = since === undefined ? null : Math.max(0, clock.wallMs() - readSince(since));
   const most = readCount(args.count) ?? (since === undefined ? usualCount : Number.POSITIVE_INFINITY);
   const base = findBase(args, await lookAround(here));
   const journal = await openJournal(here, base);
