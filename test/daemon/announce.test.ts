@@ -72,3 +72,18 @@ test("a line that certainly reached nobody is sent again", async () => {
   await it.run(60_000);
   expect(announced(it)).toHaveLength(3);
 });
+
+test("two limits that end a job at about one time are announced once each", async () => {
+  await using it = openStage({
+    config: configOf([testbedOf({ jobTimeoutMs: 30 * 60_000, silenceTimeoutMs: 29 * 60_000 })]),
+  });
+  it.queue.push("job-1");
+  await it.runUntil(() => it.instance()?.phase === "running");
+  for (const worker of it.workers.values()) worker.online = true;
+  await it.run(28 * 60_000);
+  const limitsOf = announced(it).map((line) => /(job_timeout|silence_timeout)/.exec(line)?.[0]);
+  expect(limitsOf.toSorted((one = "", other = "") => one.localeCompare(other))).toEqual([
+    "job_timeout",
+    "silence_timeout",
+  ]);
+});

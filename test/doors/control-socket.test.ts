@@ -360,3 +360,32 @@ test("a client reaches it through the door of HTTP", async () => {
   const none = await http.request({ ...request, unix: `${path}.none` });
   expect(none).toMatchObject({ ok: false, code: "ENOENT" });
 });
+
+test("a request whose body comes later is answered once it is whole", async () => {
+  const bodies: string[] = [];
+  await listen({
+    answer: ({ body }) => {
+      bodies.push(body);
+      return Promise.resolve({ status: 200, body: "" });
+    },
+  });
+  const closed = Promise.withResolvers<void>();
+  const socket = await Bun.connect({
+    unix: path,
+    socket: { data: () => undefined, close: () => closed.resolve() },
+  });
+  socket.write("POST / HTTP/1.1\r\nContent-Length: 10\r\n\r\n");
+  // The other end has taken it in once a later connection was answered.
+  await send("hello\r\n\r\n");
+  socket.write("0123456789");
+  await closed.promise;
+  expect(bodies).toEqual(["0123456789"]);
+});
+
+testWith("root")("a group that is named takes the place of one that cannot stay", async () => {
+  mkdirSync(dirname(path));
+  chownSync(dirname(path), -1, 40_002);
+  chmodSync(dirname(path), 0o710);
+  await listen({ gid: 40_001 });
+  expect([dirname(path), path].map((each) => statSync(each).gid)).toEqual([40_001, 40_001]);
+});
