@@ -57,7 +57,7 @@ function openPrefix(shell: string, marks: string[], bodies: Record<string, strin
       }
     },
     start: (env = {}) => {
-      const argv = [...shell.split(" "), join(directory, "libexec", "boot"), "run", "--base-dir", "a b"];
+      const argv = [...shell.split(" "), join(directory, "libexec", "boot"), "run", "--base-dir", "a  b"];
       const run = Bun.spawnSync(argv, { env: { PATH: "/usr/bin:/bin", ...env }, cwd: "/" });
       return { said: run.stdout.toString().trim(), code: run.exitCode };
     },
@@ -75,7 +75,7 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
   test("starts the current version with its words and without what makes it a plain Bun", () => {
     const prefix = openPrefix(shell, ["1.1.0.good"], { "1.1.0": "exit 7" });
     expect(prefix.start({ BUN_OPTIONS: "--preload=/evil.ts", BUN_BE_BUN: "1" })).toEqual({
-      said: "1.1.0|run --base-dir a b||",
+      said: "1.1.0|run --base-dir a  b||",
       code: 7,
     });
     expect(prefix.marks()).toEqual(["1.1.0.good"]);

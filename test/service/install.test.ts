@@ -181,6 +181,17 @@ describe.each(shells)("install.sh under %s", (shell) => {
     expect([it.called("setup"), it.called("service"), it.files()]).toEqual([null, null, []]);
   });
 
+  test("a disk with less than 250 MB free is refused before anything is fetched", () => {
+    const it = openScene();
+    const df = (free: number): string =>
+      `#!/bin/sh\necho 'Filesystem 1024-blocks Used Available Capacity Mounted'\necho '/dev/x y 9 9 ${free}  9% /'\n`;
+    const run = (free: number): number => {
+      writeFileSync(join(it.release, "df"), df(free), { mode: 0o755 });
+      return it.run(["--offline", it.release], { shell, path: `${it.release}:/usr/bin:/bin` }).code;
+    };
+    expect([run(249_999), it.files(), run(250_000)]).toEqual([1, [], 0]);
+  });
+
   test("an executable that is another product, another version or for another target is refused", () => {
     for (const said of ["1.4.5", `${product} 1.2.01 (abc, ${target})`, `${product} 1.2.0 (abc, other)`]) {
       const it = openScene(`#!/bin/sh\necho '${said}'\n`);
