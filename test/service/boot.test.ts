@@ -73,9 +73,9 @@ describe.each(["sh", "dash", "bash", "busybox sh"])("boot under %s", (shell) => 
   const test = testWith(...needOfShell(shell.split(" ")[0] ?? ""));
 
   test("starts the current version with its words and without what makes it a plain Bun", () => {
-    const prefix = openPrefix(shell, ["1.1.0.good"], { "1.1.0": "exit 7" });
+    const prefix = openPrefix(shell, ["1.1.0.good"], { "1.1.0": 'echo "$FACTORY_BOOT"; exit 7' });
     expect(prefix.start({ BUN_OPTIONS: "--preload=/evil.ts", BUN_BE_BUN: "1" })).toEqual({
-      said: "1.1.0|run --base-dir a  b||",
+      said: `1.1.0|run --base-dir a  b||\n${prefix.directory}`,
       code: 7,
     });
     expect(prefix.marks()).toEqual(["1.1.0.good"]);

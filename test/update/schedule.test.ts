@@ -335,6 +335,14 @@ test("a version that was made ready before a newer one was installed by hand is 
   expect(await lab.places.current()).toBe("1.1.0");
 });
 
+test("a version that was made ready before another one was pinned is not started", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  start({ mode: "auto", url: "/nowhere", pin: "1.0.0" });
+  await pass(5 * minute);
+  expect(await lab.places.current()).toBe("1.0.0");
+});
+
 test("a version that was revoked while it waited for its window is not started", async () => {
   await lab.release("1.1.0");
   await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });

@@ -122,11 +122,12 @@ test("a copy of another version stays while an instance has it or a factory aske
   };
   const [old, idle, fresh] = [await copy("2.0.0"), await copy("2.1.0"), await copy("2.2.0")];
   const daysAgo = (days: number): number => Date.now() / 1000 - days * 86_400;
-  for (const path of [old, idle]) utimesSync(dirname(path), daysAgo(2), daysAgo(2));
+  for (const path of [old, idle, fresh]) utimesSync(dirname(path), daysAgo(2), daysAgo(2));
   const bin = join(survey().workDirectory, "bed-1_1/opt/bin");
   mkdirSync(bin, { recursive: true });
   writeFileSync(join(bin, "bmat"), `#!/bin/sh\nexec '${old}' 'bmat' "$@"\n`);
   // It is asked for whenever the host is reached, not only when it is copied.
+  await copy("2.2.0");
   const running = await copy("2.3.0");
   expect([old, idle, fresh, running].map(existsSync)).toEqual([true, false, true, true]);
   rmSync(join(bin, "bmat"));
