@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -72,7 +73,10 @@ function openScene(content = program): Scene {
   const filled = join(release, "install.sh");
   writeFileSync(
     filled,
-    script.replace(/^# @artifacts@$/m, () => `version='1.2.0'\nartifacts='other x 1 2 3\n${rows}'`),
+    script.replace(
+      /^# @artifacts@$/m,
+      () => `version='1.2.0'\nartifacts='other x 1 2 3\n${target}-more x 1 2 3\n${rows}'`,
+    ),
   );
   return {
     home,
@@ -190,6 +194,18 @@ describe.each(shells)("install.sh under %s", (shell) => {
       return it.run(["--offline", it.release], { shell, path: `${it.release}:/usr/bin:/bin` }).code;
     };
     expect([run(249_999), it.files(), run(250_000)]).toEqual([1, [], 0]);
+  });
+
+  test("nothing is handed over if setup fails, and what is made is writable only by its user", () => {
+    const it = openScene(program.replace("setup) shift;", "setup) exit 3;"));
+    expect(it.run(["--offline", it.release], { shell }).code).toBe(3);
+    expect(it.called("service")).toBeNull();
+    const other = openScene();
+    expect(other.run(["--offline", other.release], { shell }).code).toBe(0);
+    const loose = [...new Bun.Glob("**").scanSync({ cwd: other.home, dot: true, onlyFiles: false })].filter(
+      (name) => (statSync(join(other.home, name)).mode & 0o022) !== 0,
+    );
+    expect(loose).toEqual([]);
   });
 
   test("an executable that is another product, another version or for another target is refused", () => {

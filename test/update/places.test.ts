@@ -84,6 +84,16 @@ test("the first version is good at once; the next one is on trial for three star
   expect(readlinkSync(places.bin)).toBe("../versions/1.1.0/buildomat-factory-sp-test");
 });
 
+test("switchTo() that cannot count the starts of a trial starts nothing new", async () => {
+  const { prefix } = await installed("1.0.0");
+  const write: typeof files.write = (path, ...rest) =>
+    path.includes("/boot/") ? Promise.reject(new Error("no room")) : files.write(path, ...rest);
+  const places = openPlaces({ prefix, files: { ...files, write } });
+  await put(places, "1.1.0");
+  await expect(places.switchTo("1.1.0")).rejects.toThrow("no room");
+  expect(await places.current()).toBe("1.0.0");
+});
+
 test("rollBack() goes back to the version before, and marks the one it left with the reason", async () => {
   const places = await installed("1.0.0");
   await put(places, "1.1.0");
