@@ -90,7 +90,8 @@ test("switchTo() that cannot count the starts of a trial starts nothing new", as
     path.includes("/boot/") ? Promise.reject(new Error("no room")) : files.write(path, ...rest);
   const places = openPlaces({ prefix, files: { ...files, write } });
   await put(places, "1.1.0");
-  await expect(places.switchTo("1.1.0")).rejects.toThrow("no room");
+  const failed = await places.switchTo("1.1.0").catch(String);
+  expect(failed).toContain("no room");
   expect(await places.current()).toBe("1.0.0");
 });
 
