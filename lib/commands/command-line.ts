@@ -32,6 +32,11 @@ export interface CommandLine<Here> {
   here: Here;
 }
 
+/** citty fills each line up to the longest: a narrow terminal would show a blank line below each. */
+async function showUsage(...what: Parameters<typeof renderUsage>): Promise<string> {
+  return (await renderUsage(...what)).replaceAll(/ +$/gm, "");
+}
+
 class UsageError extends FactoryError {}
 
 /** Words in, exit code out. Throws FactoryError if the words contain a mistake. */
@@ -44,10 +49,10 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   }
   const usualCommand = commands[usual];
   if (first === "--help" || first === "-h" || first === "help") {
-    print(await renderUsage(commandTree(program)));
+    print(await showUsage(commandTree(program)));
     if (usualCommand !== undefined) {
       print(`\nWithout a command, as for \`${usual}\`:`);
-      print(await renderUsage(definition(usual, usualCommand)));
+      print(await showUsage(definition(usual, usualCommand)));
     }
     return 0;
   }
@@ -61,7 +66,7 @@ export async function runCommandLine<Here>(words: string[], program: CommandLine
   const rest = isFlag ? words : words.slice(1);
   if (command.takesRest === true) return await command.run(here, {}, rest);
   if (rest.includes("--help") || rest.includes("-h")) {
-    print(await renderUsage(definition(name, command), commandTree(program)));
+    print(await showUsage(definition(name, command), commandTree(program)));
     const examples = (command.examples ?? []).map(([line, what]) => ["", `${program.name} ${line}`, what]);
     if (examples.length > 0) print(["EXAMPLES\n", ...alignColumns(examples), ""].join("\n"));
     return 0;

@@ -61,6 +61,21 @@ test("the help of `run`, which the program's own help repeats, does not explain 
   expect(verbs["run"]?.description).toBe("Lease jobs and run them until stopped");
 });
 
+test("no line of the help is filled up with blanks, which a narrow terminal would show as lines", async () => {
+  for (const words of [["--help"], ["reserve", "--help"]]) {
+    const printed: string[] = [];
+    const print = (text: string): void => void printed.push(text);
+    const program = { name: "factory", description: "", usual: "run", version: "1", here: null, print };
+    await runCommandLine<null>(words, { ...program, commands: verbs as never });
+    expect(
+      printed
+        .join("\n")
+        .split("\n")
+        .filter((line) => line.endsWith(" ")),
+    ).toEqual([]);
+  }
+});
+
 test.each([
   ["setup", "--installing"],
   ["service", "--release"],
