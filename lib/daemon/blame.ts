@@ -3,6 +3,7 @@ import { endText } from "../policy/end-causes.ts";
 import { isHere, isReached } from "../policy/free-testbeds.ts";
 import { judgeFailure, recordDone, type SharedFault } from "../policy/health.ts";
 import { limits } from "../policy/times-and-limits.ts";
+import { listNames } from "../words/columns.ts";
 import type { Instance } from "../words/domain.ts";
 import type { End } from "../words/end-cause.ts";
 import { reachAnew } from "./far-hosts.ts";
@@ -51,9 +52,7 @@ export function judge(factory: Needs, instance: Instance, end: End): void {
       for (const name of fault.testbeds) wait(factory, name, fault.untilMs, text);
       if (!isNew) return;
       log.error(`${text}; none of them is quarantined for it`);
-      const more = fault.testbeds.length - limits.instancesNamed;
-      const some = fault.testbeds.slice(0, limits.instancesNamed).join(", ");
-      const names = more > 0 ? `${some}, ${more} more` : some;
+      const names = listNames(fault.testbeds, limits.instancesNamed);
       noteNow(factory, { what: "health", testbed: null, is: "shared fault", reason: `${names}: ${text}` });
     }
   }

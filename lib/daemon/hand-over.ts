@@ -1,4 +1,5 @@
 /** What one run of the factory leaves to the next: what the log says of it, and what a new version is measured by. */
+import { listNames } from "../words/columns.ts";
 import { type Instance, instanceName } from "../words/domain.ts";
 import type { Log } from "../words/logger.ts";
 import type { InstanceMemory } from "./instance-memory.ts";
@@ -70,9 +71,6 @@ function count({ length }: Instance[]): string {
 }
 
 function list(instances: Instance[]): string {
-  const named = instances
-    .slice(0, limits.instancesNamed)
-    .map((each) => `${instanceName(each)} (${stateOf(each)})`);
-  const rest = instances.length - named.length;
-  return `${named.join(", ")}${rest === 0 ? "" : ` and ${rest} more`}`;
+  const named = instances.map((each) => `${instanceName(each)} (${stateOf(each)})`);
+  return listNames(named, limits.instancesNamed);
 }

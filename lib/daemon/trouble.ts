@@ -3,6 +3,7 @@
  * for `status`, is no strike, and goes when a look finds it gone.
  */
 import type { Testbed } from "../config/config.ts";
+import { listNames } from "../words/columns.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import type { Trouble } from "../words/domain.ts";
 import type { Entry } from "../words/journal.ts";
@@ -61,9 +62,7 @@ function entriesOf({ testbeds }: TestbedRecords, changes: ReadonlyMap<string, Tr
       if (first === undefined) return [];
       if (others.length === 0) return [{ what: "health", ...first }];
       const names = [first, ...others].map(({ testbed }) => testbed);
-      const more = names.length - limits.instancesNamed;
-      const shown = [...names.slice(0, limits.instancesNamed), ...(more > 0 ? [`${more} more`] : [])];
-      const reason = `${first.reason} (${shown.join(", ")})`;
+      const reason = `${first.reason} (${listNames(names, limits.instancesNamed)})`;
       return [{ what: "health", testbed: null, is: first.is, reason }];
     },
   );

@@ -1,5 +1,6 @@
 /** The snapshot as people read it: the factory, the server, what concerns several testbeds, and a line for each testbed. Pure. */
-import { alignColumns } from "../words/columns.ts";
+import { limits } from "../policy/times-and-limits.ts";
+import { alignColumns, listNames } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import { localTime, wrap } from "../words/log-line.ts";
 import {
@@ -39,7 +40,8 @@ export function showHead(snapshot: Snapshot, { columns, paint }: Screen): string
     ...remarks.map((remark) => `${/^ */.exec(remark)?.[0] ?? ""}${paint(oneLine(remark), "yellow")}`),
     // Without a factory the first line says it.
     ...(factory.isRunning ? shared : []).map(
-      ({ reason, testbeds }) => `${paint(oneLine(reason), "red")}: ${listNames(testbeds)}`,
+      ({ reason, testbeds }) =>
+        `${paint(oneLine(reason), "red")}: ${listNames(testbeds.map(oneLine), limits.instancesNamed)}`,
     ),
   ];
   return lines.flatMap((line) => wrapIn(line, columns));
@@ -65,12 +67,6 @@ export function serverLines({ server }: Snapshot): string[] {
   const waiting =
     leases === 0 ? "" : `; ${leases} leased ${leases === 1 ? "job waits" : "jobs wait"} for a testbed`;
   return [`The server ${oneLine(url ?? "")} ${did}${since}${why}${waiting}`];
-}
-
-export function listNames(names: string[]): string {
-  const most = 10;
-  const rest = names.length - most;
-  return `${names.slice(0, most).map(oneLine).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }
 
 function showTable(snapshot: Snapshot, shown: Screen): string[] {

@@ -13,3 +13,9 @@ export function alignColumns(rows: string[][], gap = "  "): string[] {
       .trimEnd(),
   );
 }
+
+/** `a, b and 3 more`. */
+export function listNames(names: readonly string[], most: number): string {
+  const more = names.length - most;
+  return `${names.slice(0, most).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}

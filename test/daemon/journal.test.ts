@@ -46,7 +46,7 @@ test("testbeds that share a fault share its entry, with the first of their names
   const all = Array.from({ length: 12 }, (_, index) => `b${index}`);
   commitTroubles(it.factory, new Map([...all.map((name) => [name, "no disk"] as const), ["c", "no agent"]]));
   expect(entries(it)).toEqual([
-    "all: trouble: no disk (b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, 2 more)",
+    "all: trouble: no disk (b0, b1, b2, b3, b4, b5, b6, b7, b8, b9 and 2 more)",
     "c: trouble: no agent",
   ]);
 });

@@ -1,5 +1,6 @@
 /** What concerns the lab as a whole: the factory, its server, mistakes, and what keeps jobs from several testbeds. Pure. */
-import { factoryText, listNames, serverLines } from "../../status/overview.ts";
+import { factoryText, serverLines } from "../../status/overview.ts";
+import { listNames } from "../../words/columns.ts";
 import { localTime } from "../../words/log-line.ts";
 import type { Snapshot } from "../../status/snapshot.ts";
 import { markup, type Markup, nothing } from "./markup.ts";
@@ -13,7 +14,7 @@ export function showLabHead(snapshot: Snapshot): Markup {
 ${serverLines(snapshot).map((each) => line(isWell ? "green" : "red", each))}
 ${ifStopped === null ? nothing : markup`<p>If the factory stopped now: ${ifStopped}</p>`}
 ${remarks.map((remark) => line("yellow", remark))}
-${(factory.isRunning ? shared : []).map(({ reason, testbeds }) => line("red", `${reason}: ${listNames(testbeds)}`))}`;
+${(factory.isRunning ? shared : []).map(({ reason, testbeds }) => line("red", `${reason}: ${listNames(testbeds, 10)}`))}`;
 }
 
 export function showMade({ madeMs }: Snapshot): Markup {
