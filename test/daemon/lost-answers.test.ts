@@ -200,3 +200,24 @@ test("a job whose lease is lost while the testbed's check runs gets no worker", 
   expect(it.store.latest()[0]?.endCause).toBe("lease lost");
   expect(it.count(/^create/)).toBe(0);
 });
+
+test("a factory that drains goes on until it knows what became of a request for a worker", async () => {
+  await using it = openStage({ rows: [fresh({ phase: "creating", isBound: false })] });
+  it.daemon.drain();
+  let isOver = false;
+  void it.ended().then(() => (isOver = true));
+  await it.run(20_000);
+  expect([isOver, it.instance()?.phase]).toEqual([false, "creating"]);
+  await it.runUntil(() => isOver);
+  expect(it.instance()).toBeUndefined();
+});
+
+test("a job that took too long while its agent worked is no strike", async () => {
+  const row = instanceOf({ isOnline: true, isFlushed: true, jobTimeoutMs: 30_000, wentAt: at(startMs) });
+  await using it = openStage({ rows: [row] });
+  it.workers.set("worker-a", workerOf({ online: true }));
+  it.agents.set("a_7", "alive");
+  await it.runUntil(() => it.instance() === undefined);
+  expect(it.store.latest()[0]?.endCause).toBe("job too long");
+  expect(it.store.health().size).toBe(0);
+});
