@@ -195,16 +195,15 @@ function storeOn(database: Database): Store {
           "SELECT max(seq) AS seq FROM factory_instance WHERE testbed_name = ?",
         )
         .get(testbed)?.seq ?? 0,
-    begin: (instance) => {
+    begin: (instance) =>
       commit(
         database.transaction(() => {
           const [other] = select(`${isOpen} AND testbed_name = $testbed`, { testbed: instance.testbed });
           if (other !== undefined) throw new Error(`${instanceName(other)} is not destroyed`);
           insert(database, instance);
+          return instance;
         }),
-      );
-      return instance;
-    },
+      ),
     advance: (instance, changes, noted) => {
       const { phase = instance.phase } = changes;
       if (phase !== instance.phase && !canMove(instance.phase, phase)) {
