@@ -54,7 +54,7 @@ test("jobs stand with their results, and where none was it says that none came",
 });
 
 test("what was not begun is no job, and one that began yesterday is cut", () => {
-  const entries = day(job(26, 23), job(5, 5, { result: "not begun", reason: "lease lost" }));
+  const entries = day(job(26, 23), job(6, 5, { result: "not begun", reason: "lease lost" }));
   expect(shown(entries)).toEqual(["passed 24-23: smoke: passed", "idle 23-0: no job came"]);
 });
 

@@ -117,6 +117,8 @@ test("the lab is looked at once a second for all who watch, and not at all if no
   const watching = await Promise.all(Array.from({ length: 10 }, () => watch(web.url)));
   await until("all have the page", () => watching.every(({ got }) => got.length === 1));
   const before = looks();
+  for (let asked = 0; asked < 5; asked += 1) expect((await fetch(web.url)).status).toBe(200);
+  expect(looks()).toBe(before);
   await clock.advance(5000);
   expect(looks()).toBe(before + 5);
   for (const { leave } of watching) leave();
