@@ -77,6 +77,8 @@ test("demo --keep shows the factory's page until Ctrl+C, and leaves nothing behi
   const page = await (await fetch(url)).text();
   for (const name of ["gimlet-1", "grapefruit-2", "sidecar-1"]) expect(page).toContain(`>${name}</a>`);
   expect(page).toContain("two-tasks");
+  const log = await (await fetch(new URL("testbed/grapefruit-1", url))).text();
+  expect(/<pre[^>]*>([^<]*)</.exec(log)?.[1]).toMatch(/ts|job|task/);
   demo.child.kill("SIGINT");
   expect(await demo.child.exited).toBe(0);
   expect(readdirSync(demo.directory)).toEqual([]);

@@ -15,7 +15,7 @@ export type StripDetail = "plain" | "pointed";
 export function showStrip(segments: readonly Segment[], nowMs: number, detail: StripDetail): Markup {
   const startMs = Math.floor(nowMs / minuteMs) * minuteMs - dayMs;
   const place = ({ fromMs, toMs }: Segment): { x: number; wide: number } => {
-    const x = Math.max(0, Math.round((fromMs - startMs) / minuteMs));
+    const x = Math.min(width - leastMinutes, Math.max(0, Math.round((fromMs - startMs) / minuteMs)));
     return { x, wide: Math.max(leastMinutes, Math.round((toMs - startMs) / minuteMs) - x) };
   };
   const lines = markup`<path class="hours" d="${hourLines(startMs)}"/>`;

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import type { Entry, JobEntry, Recorded } from "../../../lib/words/journal.ts";
 import { segmentsOf } from "../../../lib/web/page/segments.ts";
+import { showStrip } from "../../../lib/web/page/strip.ts";
 import { testbedSnapshotOf } from "../../status/snapshots.ts";
 import { sampleMs } from "./sample-lab.ts";
 
@@ -100,6 +101,12 @@ test("quarantine, trouble, a server that is away and a factory that is stopped e
     "unavailable 10-9: the server does not answer: refused",
     "unavailable 5-4: no factory was running",
   ]);
+});
+
+test("the shortest job is seen on the strip, also one that ended just now", () => {
+  const entries = day(job(0.001, 0.0005));
+  const { text } = showStrip(segmentsOf(testbedSnapshotOf(), entries, sampleMs), sampleMs, "pointed");
+  expect(/class="passed" x="(\d+)" width="(\d+)"/.exec(text)?.slice(1)).toEqual(["1437", "3"]);
 });
 
 test("the last gap says what keeps jobs away now", () => {
