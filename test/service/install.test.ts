@@ -161,6 +161,15 @@ describe.each(shells)("install.sh under %s", (shell) => {
     expect(it.called("service")).toContain("--release");
   });
 
+  test("a second run replaces an installed executable that is damaged", () => {
+    const it = openScene();
+    it.run(["--offline", it.release], { shell });
+    const bin = `${it.home}/.local/opt/${product}/bin/${product}`;
+    writeFileSync(bin, `${program}# damaged`);
+    expect(it.run(["--offline", it.release], { shell })).toMatchObject({ code: 0 });
+    expect(readFileSync(bin, "utf8")).toBe(program);
+  });
+
   test.each([
     ["cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length - 5)],
     ["replaced", (bytes: Buffer) => gzipSync(`${bytes.length}`)],
@@ -274,6 +283,7 @@ describe.each(shells)("install.sh under %s", (shell) => {
     it.run(["--offline", it.release], { shell });
     it.run(["--uninstall", "--base-dir", "/b"], { shell });
     expect(it.called("service")?.join(" ")).toContain("--base-dir /b");
+    expect(it.called("service")).not.toContain("--purge");
   });
 
   test("done again without --base-dir, it is the one that the installation serves", () => {
