@@ -151,6 +151,25 @@ test("auto: outside the window a new version is made ready and not started", asy
   expect(await lab.places.current()).toBe("1.1.0");
 });
 
+test("a window may span midnight, and ends before its last minute", async () => {
+  await lab.release("1.1.0");
+  await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  const local = new Date(clock.wallMs());
+  const at = (offset: number): number => (local.getHours() * 60 + local.getMinutes() + offset + 1440) % 1440;
+  const window = (from: number, to: number): Parameters<typeof start>[0] => ({
+    mode: "auto",
+    url: "/nowhere",
+    window: { fromMinute: at(from), toMinute: at(to) },
+  });
+  start(window(-60, 0));
+  await pass(minute);
+  expect(await lab.places.current()).toBe("1.0.0");
+  // All but one minute of the day.
+  start(window(-1, -2));
+  await pass(minute);
+  await until("it is switched to", async () => (await lab.places.current()) === "1.1.0");
+});
+
 test("auto: a pinned version is the only one that is installed", async () => {
   await lab.release("1.1.0");
   await lab.release("1.2.0");
