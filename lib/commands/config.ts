@@ -58,7 +58,7 @@ export async function editConfig(here: ThisProcess, args: ConfigArgs): Promise<n
   const line = now === undefined ? "" : ` (line ${lineOfKey(after, path)})`;
   here.print(`${base.config}: ${keyText(path)}: ${wordFor(path, before)} -> ${wordFor(path, now)}${line}`);
   if (await isFactoryRunning(base.database, here.files.isThere))
-    here.print("The running factory reads it within seconds; `status` shows what of it is in use");
+    here.print("The running factory reads it within seconds; `status` shows what waits for a restart");
   return 0;
 }
 

@@ -119,7 +119,10 @@ function printJson(entries: Recorded[], print: (line: string) => void): void {
 
 async function nothingText({ testbed, since, job, failed }: HistoryArgs, journal: Journal): Promise<string> {
   const conditions = [since, job, failed].some((each) => each !== undefined && each !== false);
-  if (testbed === undefined) return conditions ? "nothing like that is recorded" : "nothing is recorded yet";
+  if (testbed === undefined)
+    return conditions
+      ? "no job that has ended is like that; `status` shows those that run"
+      : "nothing is recorded yet";
   const names = await journal.testbeds();
   const meant = names.includes(testbed) ? "" : didYouMean(testbed, names);
   if (meant !== "") throw new FactoryError(`Nothing is recorded of "${testbed}"${meant}`);

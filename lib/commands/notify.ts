@@ -17,7 +17,7 @@ export async function notifyVerb(here: ThisProcess, args: BaseArgs & { act?: str
   const letter = {
     kind: "test",
     testbed: null,
-    text: "a test: this is how you are told",
+    text: "a test: notifications arrive like this",
     sinceMs: here.clock.wallMs(),
     id: `${here.clock.wallMs()}-test`,
     host: hostname(),
@@ -28,7 +28,7 @@ export async function notifyVerb(here: ThisProcess, args: BaseArgs & { act?: str
       hint: "Add a section [notify] with one of them",
     });
   }
-  for (const { way, fault } of outcomes) here.print(`${way}: ${fault ?? "told"}`);
+  for (const { way, fault } of outcomes) here.print(`${way}: ${fault ?? "delivered"}`);
   return outcomes.every(({ fault }) => fault === null) ? 0 : 1;
 }
 

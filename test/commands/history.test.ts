@@ -71,7 +71,7 @@ test("a job is found by its id, and by the beginning that a narrow terminal show
 });
 
 test("what is not recorded is reported as that, with the name that may be meant", async () => {
-  expect((await history("--job", "nothing")).said).toContain("nothing like that is recorded");
+  expect((await history("--job", "nothing")).said).toContain("no job that has ended is like that");
   const words = ["history", "bed-11", "--base-dir", it.base];
   const wrong = Bun.spawn([process.execPath, program, ...words], {
     stderr: "pipe",
