@@ -1,7 +1,13 @@
 /** Opens the database of a base: for a factory, or for reading while one may run. */
 import type { Clock } from "../doors/clock.ts";
 import type { Files } from "../doors/files.ts";
-import { openStore, openStoreForReading, type Store, type StoreReader } from "../store/store.ts";
+import {
+  isFactoryRunning,
+  openStore,
+  openStoreForReading,
+  type Store,
+  type StoreReader,
+} from "../store/store.ts";
 import { directoryName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 
@@ -28,6 +34,8 @@ export async function openForReading(
   if (!isThere) return null;
   const store = openStoreForReading(path);
   if (store !== null) return store;
+  // A factory that has just been started for the first time is making them.
+  if (await isFactoryRunning(path, files.isThere)) return null;
   throw new FactoryError(`Cannot read the database ${path}: it has none of this factory's tables`, {
     hint: "This factory takes over a Rust factory's file at its first start; otherwise -d names the wrong file",
   });

@@ -1,4 +1,5 @@
 /** The verb `status` at terminals of several widths, piped, live, and beside a factory of another version. */
+import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { frameOf } from "../../lib/commands/status.ts";
 import { openControlSocket } from "../../lib/doors/control-socket.ts";
 import { openClock } from "../../lib/doors/clock.ts";
 import { snapshotJsonSchema, testbedStates } from "../../lib/status/snapshot.ts";
+import { lockStore } from "../../lib/store/store.ts";
 import { type FactoryProcess, type Lab, openLab } from "../lab/lab.ts";
 import { openSession, type Session } from "../lab/pty.ts";
 import { until } from "../lab/until.ts";
@@ -236,6 +238,17 @@ test.concurrent("a token that a program echoes is shown to nobody who looks", as
   }
   factory.kill("SIGTERM");
   await factory.exited;
+});
+
+test("while a factory makes its database, status says that there is nothing yet, and no mistake", async () => {
+  await using it = await openLab();
+  const path = join(it.base, "data.sqlite3");
+  new Database(path, { create: true }).run("CREATE TABLE other (a)");
+  const status = it.start({ command: ["status"] });
+  expect(await status.exited).toBe(2);
+  const lock = lockStore(path);
+  expect(await said(it)).toContain("bed-1");
+  lock?.release();
 });
 
 test.concurrent("status --watch shows a mistake in config.toml and goes on", async () => {
