@@ -30,11 +30,11 @@ export class Day {
   }
 
   /** The latest first. */
-  lastJobs(most: number): Recorded[] {
+  lastJobs(most: number, isAsked: (job: JobEntry) => boolean): Recorded[] {
     const jobs: Recorded[] = [];
     for (let at = this.#entries.length - 1; at >= 0 && jobs.length < most; at -= 1) {
       const recorded = this.#entries[at];
-      if (recorded?.entry.what === "job") jobs.push(recorded);
+      if (recorded?.entry.what === "job" && isAsked(recorded.entry)) jobs.push(recorded);
     }
     return jobs;
   }

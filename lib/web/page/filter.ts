@@ -26,11 +26,17 @@ export function addressOf(filter: Filter): string {
   return query === "" ? "/" : `/?${query}`;
 }
 
-export function isShown(testbed: TestbedSnapshot, { state, type, target, text }: Filter): boolean {
+export function isShown(testbed: TestbedSnapshot, filter: Filter): boolean {
+  const { state, type, target } = filter;
   if (state !== "" && testbed.state !== state) return false;
   if (type !== "" && (testbed.type ?? "") !== type) return false;
   if (target !== "" && !testbed.targets.includes(target)) return false;
-  return text === "" || textsOf(testbed).some((each) => each.toLowerCase().includes(text.toLowerCase()));
+  return filter.text === "" || saysText(textsOf(testbed), filter);
+}
+
+export function saysText(texts: (string | null)[], { text }: Filter): boolean {
+  const asked = text.toLowerCase();
+  return texts.some((each) => each?.toLowerCase().includes(asked) === true);
 }
 
 function textsOf(testbed: TestbedSnapshot): string[] {

@@ -1,8 +1,9 @@
 /** The page of all testbeds, as its filter says. Pure. */
 import type { TestbedSnapshot } from "../../status/snapshot.ts";
+import type { JobEntry } from "../../words/journal.ts";
 import { cardPart, framed, showCard } from "./card.ts";
 import { type PageView, part } from "./document.ts";
-import { type Filter, isShown, showForm, showStates } from "./filter.ts";
+import { type Filter, isShown, saysText, showForm, showStates } from "./filter.ts";
 import { showLabHead, showMade } from "./head.ts";
 import { markup, type Markup, nothing } from "./markup.ts";
 import type { Lab } from "./lab.ts";
@@ -27,6 +28,10 @@ export function overviewOf({ snapshot, day }: Lab, filter: Filter): PageView {
     const detail = shown.length > pointedStrips ? "plain" : "pointed";
     return showStrip(segmentsOf(testbed, day.of(testbed.testbed), madeMs), madeMs, detail);
   };
+  const names = new Set(shown.map(({ testbed }) => testbed));
+  // A job that is over is found by its id, its name or what failed.
+  const isAsked = (job: JobEntry): boolean =>
+    names.has(job.testbed) || (filter.text !== "" && saysText([job.job, job.jobName, job.reason], filter));
   return {
     title: `${free} of ${testbeds.length} free: testbeds`,
     parts: new Map([
@@ -39,7 +44,7 @@ export function overviewOf({ snapshot, day }: Lab, filter: Filter): PageView {
         framed(testbed, showCard(testbed, snapshot, stripOf(testbed))),
       ]),
       ["today", showToday(day.jobs(), madeMs)],
-      ["jobs", showLastJobs(day.lastJobs(shownJobs), madeMs)],
+      ["jobs", showLastJobs(day.lastJobs(shownJobs, isAsked), madeMs)],
     ]),
   };
 }

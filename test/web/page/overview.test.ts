@@ -39,6 +39,20 @@ test("a filter leaves out cards by state, type, target and text, and says how ma
   expect(await get("/?state=held", lab)).toContain("0 of 40 testbeds");
 });
 
+test("a job of the last day is found by its id, and the last jobs are those of the testbeds that are shown", async () => {
+  const lab = sampleLab(40);
+  const past = lab.journal.flatMap(({ entry }) =>
+    entry.what === "job" && entry.result === "lost" ? entry : [],
+  );
+  const job = past.at(-1)!;
+  const found = await get(`/?text=${job.job}`, lab);
+  expect(found).toContain("0 of 40 testbeds");
+  expect(found.match(/<td class="[^"]*"><b>/g)).toHaveLength(1);
+  expect(found).toContain(`${job.jobName}: the agent ended`);
+  const rows = (await get("/?text=psc-3", lab)).match(/<tr><td>[^<]*<\/td><td><a[^>]*>([^<]*)/g) ?? [];
+  expect(rows.filter((row) => row.endsWith(">psc-3"))).toHaveLength(12);
+});
+
 test("a name is text wherever it stands", async () => {
   const names = [
     `"><script>alert(1)</script>`,

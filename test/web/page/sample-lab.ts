@@ -64,7 +64,7 @@ export function sampleLab(count: number, names: readonly string[] = [], nowMs = 
 
 export function pagesOf(lab: SampleLab, over: Partial<LabSources> = {}): Pages {
   return openPages({
-    clock: openClock(),
+    clock: { ...openClock(), wallMs: () => lab.snapshot.madeMs },
     snapshot: () => lab.snapshot,
     history: (query) => historyOf(lab, query),
     tail: () => Promise.resolve("starting\n"),
