@@ -152,10 +152,14 @@ test("the keyboard leads through a day, and says what each piece is", async () =
 });
 
 test("a screen of 360 px shows all of it without scrolling aside", async () => {
-  for (const path of ["", "testbed/gimlet-1"]) {
-    const { page } = await open(sampleLab(12), { path, viewport: { width: 360, height: 740 } });
+  for (const [count, path] of [
+    [3, ""],
+    [12, ""],
+    [3, "testbed/gimlet-1"],
+  ] as const) {
+    const { page } = await open(sampleLab(count), { path, viewport: { width: 360, height: 740 } });
     const width = await page.evaluate("document.documentElement.scrollWidth");
-    expect({ path, width }).toEqual({ path, width: 360 });
+    expect({ count, path, width }).toEqual({ count, path, width: 360 });
   }
 });
 
