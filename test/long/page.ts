@@ -103,7 +103,7 @@ test("of 1,000 testbeds only those are in the page that the filter lets in", asy
   expect(complaints).toEqual([]);
 });
 
-test("hostile names are text, and their pages can be opened", async () => {
+test("F126 hostile names are text, and their pages can be opened", async () => {
   const names = [
     `"><img src=x onerror=alert(1)>`,
     "</script><script>alert(1)</script>",

@@ -53,7 +53,7 @@ test("a job of the last day is found by its id, and the last jobs are those of t
   expect(rows.filter((row) => row.endsWith(">psc-3"))).toHaveLength(12);
 });
 
-test("a name is text wherever it stands", async () => {
+test("F126 a name is text wherever it stands", async () => {
   const names = [
     `"><script>alert(1)</script>`,
     "' onfocus=alert(1) x='",

@@ -127,7 +127,7 @@ test("the lab is looked at once a second for all who watch, and not at all if no
   expect(looks()).toBe(before + 5);
 });
 
-test("who reads too slowly gets nothing more, and then the whole page", async () => {
+test("F125 who reads too slowly gets nothing more, and then the whole page", async () => {
   const lab = sampleLab(400);
   const web = await open(lab);
   const { url, clock, faults } = web;
@@ -155,7 +155,7 @@ test("who reads too slowly gets nothing more, and then the whole page", async ()
   expect(faults).toEqual([]);
 });
 
-test("the 257th who watches is refused, and has its place when another leaves", async () => {
+test("F125 the 257th who watches is refused, and has its place when another leaves", async () => {
   const { url, clock } = await open(sampleLab(3));
   const watching = await Promise.all(Array.from({ length: 256 }, () => connectAndWatch(url)));
   expect(watching.every(({ status }) => status === 200)).toBe(true);
