@@ -290,8 +290,8 @@ test("an act of one who has gone is not carried out", async () => {
   expect(it.store.intents().size).toBe(0);
 });
 
-test("with a thousand testbeds under an operator's hand a turn goes through none of them until one is due", () => {
-  const it = openStage({
+test("with a thousand testbeds under an operator's hand a turn goes through none of them until one is due", async () => {
+  await using it = openStage({
     config: configOf(Array.from({ length: 1_000 }, (_, index) => testbedOf({ name: `t-${index}` }))),
   });
   const { known, clock } = it.factory;
@@ -325,7 +325,6 @@ test("with a thousand testbeds under an operator's hand a turn goes through none
   };
   for (let turn = 0; turn < 100; turn += 1) turnIntents(it.factory);
   expect(walks).toBe(1);
-  it.store.close();
 });
 
 describe("recover of a service's board", () => {

@@ -75,6 +75,9 @@ test("F113 a mirror that breaks off at random bytes of any file is survived", as
     const path = files[round % files.length] ?? "";
     const size = statSync(join(lab.mirror, path)).size;
     const afterBytes = Math.floor(dice() * size);
+    // Else what the round before has left could complete it.
+    rmSync(join(lab.prefix, "staging"), { recursive: true });
+    mkdirSync(join(lab.prefix, "staging"));
     mirror.setFault((asked) => (asked === path ? { kind: "cut", afterBytes } : null));
     expect([path, afterBytes, await complaint()]).toEqual([path, afterBytes, expect.any(String)]);
   }
@@ -152,6 +155,9 @@ testWith("curl")(
     const dice = openDice(16);
     for (let round = 0; round < 10; round += 1) {
       const afterBytes = Math.floor(dice() * size);
+      // Else what the round before has left could complete it.
+      rmSync(join(lab.prefix, "staging"), { recursive: true });
+      mkdirSync(join(lab.prefix, "staging"));
       mirror.setFault(() => ({ kind: "cut", afterBytes }));
       expect(await runInstaller(home)).toMatchObject({
         code: 1,
