@@ -49,7 +49,9 @@ export function judge(factory: Needs, instance: Instance, end: End): void {
       const { fault, isNew, takenBack } = verdict;
       const text = sharedText(fault, reason);
       for (const name of takenBack) takeBackStrike(factory, name, text);
-      for (const name of fault.testbeds) wait(factory, name, fault.untilMs, text);
+      // One of them tries whether it is over: a job that is lost to each of them at once would say no more.
+      for (const name of fault.testbeds)
+        wait(factory, name, fault.untilMs + (name === testbed ? 0 : limits.sharedMs), text);
       if (!isNew) return;
       log.error(`${text}; none of them is quarantined for it`);
       const names = listNames(fault.testbeds, limits.instancesNamed);

@@ -25,7 +25,7 @@ export interface SharedFault {
   testbeds: string[];
   /** How often in a row it was tried again in vain. */
   count: number;
-  /** The testbeds that failed take no job before. */
+  /** The testbed that failed last takes no job before; the others wait longer, unless its job is done. */
   untilMs: number;
 }
 
@@ -104,7 +104,7 @@ export function recordDone(
 /** It is tried again when its time has come; what fails long after that is something new. */
 function isOpen({ cause, untilMs, ...fault }: SharedFault, failure: Omit<LabFailure, "isStruck">): boolean {
   return (
-    cause === failure.cause && isWithin(failure.place, fault) && failure.atMs <= untilMs + limits.sharedMs
+    cause === failure.cause && isWithin(failure.place, fault) && failure.atMs <= untilMs + 2 * limits.sharedMs
   );
 }
 

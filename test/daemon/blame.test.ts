@@ -43,15 +43,21 @@ test("two testbeds whose agents die for one cause: said once, in the log and the
     .journal({ what: ["health"], most: 9 })
     .filter(({ entry }) => "testbed" in entry && entry.testbed === null);
   expect(entries.map(({ entry }) => "is" in entry && entry.is)).toEqual(["shared fault"]);
-  // It is tried again, fails again, and is not said again; one that is done ends it.
-  await running(it, "a", "job-3");
-  await end(it, "a", "dead");
+  // The one that failed last tries again, while the other waits; it fails again, and that is not said again.
+  it.queue.push("job-3", "job-4");
+  await it.runUntil(() => it.instance("b")?.phase === "running");
+  await it.run(20_000);
+  expect(it.instance("a")).toBeUndefined();
+  for (const worker of it.workers.values()) worker.online = true;
+  await it.runUntil(() => it.instance("b")?.isOnline === true);
+  await end(it, "b", "dead");
   expect(shared(it)).toHaveLength(1);
-  await running(it, "a", "job-4");
-  await end(it, "a", "done");
-  expect(it.said.some((line) => line.includes("works again: a job was done on a"))).toBe(true);
-  expect(testbedMemory(it.factory.known, "b").rest).toBeNull();
-  await running(it, "a", "job-5");
+  // One that is done ends it, and the other waits no longer.
+  await running(it, "b", "job-5");
+  await end(it, "b", "done");
+  expect(it.said.some((line) => line.includes("works again: a job was done on b"))).toBe(true);
+  expect(testbedMemory(it.factory.known, "a").rest).toBeNull();
+  await running(it, "a", "job-6");
   await end(it, "a", "dead");
   expect(strikesOf(it, "a")).toBe(1);
 });
