@@ -291,7 +291,10 @@ describe("a testbed with an sp-runner service", () => {
       );
       expect(lab.proxy.calls).not.toContain("POST /0/factory/lease");
       const check = lab.start({ command: ["check"] });
-      expect(await check.exited).toBe(status === "offline" ? 1 : 0);
+      expect(await check.exited).toBe(1);
+      expect(await check.stdout()).toContain(
+        status === "offline" ? "no testbed can take a job" : "no testbed takes a job now",
+      );
       lab.runner.board("bed-1").status = "available";
       expect((await lab.ended(id)).state).toBe("completed");
       await drained(factory);
