@@ -42,6 +42,7 @@ export function composeConfig({ baseurl, token, testbeds, targets, updateUrl, ..
       : [exampleSection(targets, jobs)]),
     "# Targets, each with its ULID, which the server's administrator sees in GET /0/admin/targets",
     ...targets.map(({ name, id }) => `[target.${tomlKey(name)}]\n${line("id", id)}`),
+    `# The page and the metrics, read only; 0.0.0.0 instead shows them to other hosts, too.\n[web]\n${line("listen", "127.0.0.1:8642")}`,
     ...(updateUrl === null ? [] : [updateSection(updateUrl)]),
   ];
   return `${sections.join("\n\n")}\n`;
