@@ -15,8 +15,8 @@ afterAll(() => {
 });
 
 /** Waits until no process names `mark`; what stays anyway is killed, and reported after the last test. */
-export async function endLeavings(mark: string): Promise<void> {
-  await until(`nothing names ${mark}`, () => processesNaming(mark).length === 0, 5000).catch(() => {
+export async function endLeavings(mark: string, withinMs = 5000): Promise<void> {
+  await until(`nothing names ${mark}`, () => processesNaming(mark).length === 0, withinMs).catch(() => {
     for (const pid of processesNaming(mark)) {
       leavings.push(`${mark}: ${pid} ${read(pid, "cmdline").replaceAll("\0", " ")}`);
       try {

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Job } from "../../lib/devserver/customer.ts";
 import { openDice } from "../lab/dice.ts";
 import { type FactoryProcess, type Lab, must, openLab } from "../lab/lab.ts";
-import { processesNaming } from "../lab/leavings.ts";
+import { endLeavings, processesNaming } from "../lab/leavings.ts";
 import { killInstance, openRunnerLab } from "../lab/sp-runner-lab.ts";
 import { drained } from "../lab/ssh-lab.ts";
 import { type Sshd, startSshd } from "../lab/sshd.ts";
@@ -175,13 +175,8 @@ test("jobs behind ssh", async () => {
     lab.configure({ ...options, general: ["keep = { days = 0 }"] });
     await sweep(lab, env, () => works.flatMap(directoriesIn));
     // What the factory had asked a host last may still be ending.
-    await until(
-      "nothing of it runs",
-      () =>
-        processesNaming(join(lab.directory, "far-")).length +
-          processesNaming(join(lab.base, "work")).length ===
-        0,
-    );
+    await endLeavings(join(lab.directory, "far-"), 40_000);
+    await endLeavings(join(lab.base, "work"), 40_000);
     expect(readdirSync(join(lab.directory, "locks")).filter((name) => !name.startsWith("."))).toEqual([]);
   } finally {
     for (const sshd of sshds) await sshd.stop();
