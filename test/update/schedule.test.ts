@@ -123,9 +123,9 @@ test("auto: a new version starts by itself once no job is being started", async 
 
 test("a job that never finishes its start does not hold up a hand-over for ever", async () => {
   look.isStarting = true;
-  start({});
   await lab.release("1.1.0");
   await lab.updater().prepare({ wanted: null, allowDowngrade: false, retry: false });
+  start({});
   await lab.places.switchTo("1.1.0");
   // It looks each half a minute here, and sees the new version at the first look.
   await pass(minute);
