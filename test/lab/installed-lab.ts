@@ -9,7 +9,7 @@ import { makeRelease } from "../../scripts/release.ts";
 import type { Lab, LabOptions } from "./lab.ts";
 import { openStaticMirror, type StaticMirror } from "./static-mirror.ts";
 import { until } from "./until.ts";
-import { signing } from "./update-lab.ts";
+import { stableRelease } from "./update-lab.ts";
 
 export interface InstalledLab extends AsyncDisposable {
   places: Places;
@@ -80,12 +80,7 @@ export async function installIn(
       version,
       commit,
       targets: [hostTarget()],
-      privateKeys: [signing.private],
-      channel: "stable",
-      issuedMs: Math.floor(Date.now() / 1000) * 1000,
-      expiresDays: 90,
-      floor: null,
-      revoke: [],
+      ...stableRelease(),
       build: (_, to) => Promise.resolve(copyFileSync(path, to)),
     });
   };

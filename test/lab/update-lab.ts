@@ -27,6 +27,19 @@ export function saying(version: string, changes: Record<string, string> = {}): s
   return `#!/bin/sh\n[ "$1" = self-test ] && echo '${answer}'\n`;
 }
 
+/** What most releases of a test have in common: as of now, and signed. */
+export const stableRelease = (): Pick<
+  ReleaseOptions,
+  "privateKeys" | "channel" | "issuedMs" | "expiresDays" | "floor" | "revoke"
+> => ({
+  privateKeys: [signing.private],
+  channel: "stable",
+  issuedMs: Math.floor(Date.now() / 1000) * 1000,
+  expiresDays: 90,
+  floor: null,
+  revoke: [],
+});
+
 export interface UpdateLab {
   directory: string;
   prefix: string;
@@ -69,12 +82,7 @@ export async function openUpdateLab(): Promise<UpdateLab> {
         version,
         commit,
         targets: [target],
-        privateKeys: [signing.private],
-        channel: "stable",
-        issuedMs: Math.floor(Date.now() / 1000) * 1000,
-        expiresDays: 90,
-        floor: null,
-        revoke: [],
+        ...stableRelease(),
         build: async (_, executable) => await Bun.write(executable, content),
         ...changes,
       });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildExecutable, hostTarget } from "../../scripts/build.ts";
 import { makeRelease } from "../../scripts/release.ts";
 import { testWith } from "../lab/needs.ts";
-import { signing } from "../lab/update-lab.ts";
+import { stableRelease } from "../lab/update-lab.ts";
 
 testWith("musl")(
   "install.sh on musl names the packages that the executable lacks, and leaves nothing",
@@ -25,12 +25,7 @@ testWith("musl")(
       directory: mirror,
       version: "1.0.0",
       targets: [target],
-      privateKeys: [signing.private],
-      channel: "stable",
-      issuedMs: Math.floor(Date.now() / 1000) * 1000,
-      expiresDays: 90,
-      floor: null,
-      revoke: [],
+      ...stableRelease(),
       build: async (_, executable) =>
         await buildExecutable({ entry: join(import.meta.dir, "../../factory.ts"), executable, target }),
     });

@@ -14,7 +14,7 @@ import { makeRelease } from "../../scripts/release.ts";
 import { buildStandIn, buildVersion, common } from "../lab/built-versions.ts";
 import { openDice } from "../lab/dice.ts";
 import { processesNaming } from "../lab/leavings.ts";
-import { signing } from "../lab/update-lab.ts";
+import { stableRelease } from "../lab/update-lab.ts";
 import { until } from "../lab/until.ts";
 
 const seed = Number(process.env["UPDATE_SEED"] ?? 1 + Math.floor(Math.random() * 1e6));
@@ -56,12 +56,7 @@ async function release(built: Built): Promise<{ early: string; late: string }> {
         version,
         ...(built === "stand-in" ? { commit: "stand-in" } : {}),
         targets: [hostTarget()],
-        privateKeys: [signing.private],
-        channel: "stable",
-        issuedMs: Math.floor(Date.now() / 1000) * 1000,
-        expiresDays: 90,
-        floor: null,
-        revoke: [],
+        ...stableRelease(),
         build: (_, to) => Promise.resolve(copyFileSync(executableOf(built, version), to)),
       });
     }

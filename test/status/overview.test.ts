@@ -6,28 +6,19 @@ import type { Snapshot, TestbedSnapshot } from "../../lib/status/snapshot.ts";
 import { showTestbedPage } from "../../lib/status/testbed-page.ts";
 import { jobOf } from "../policy/scenes.ts";
 
-/** Noon of the lab's own time, so that an hour more or less is the same day. */
+/** Noon of the lab's own time, so that an hour more or less is the same day. */ import { testbedSnapshotOf } from "./snapshots.ts";
+
 const madeMs = new Date(2026, 10, 28, 12, 0, 0).getTime();
 const minute = 60_000;
 
-const free: TestbedSnapshot = {
+const free = testbedSnapshotOf({
   testbed: "sidecar-1",
   type: "sidecar",
   targets: ["sp-sidecar"],
   host: "bench-1",
-  service: null,
-  state: "free",
   sinceMs: madeMs - 26 * 60 * minute,
-  whyNot: null,
-  whyNotNext: null,
-  untilMs: null,
-  note: "",
-  intent: null,
-  health: null,
-  job: null,
-  freeAt: null,
   recent: ["passed", "passed", "failed"],
-};
+});
 const running: TestbedSnapshot = {
   ...free,
   testbed: "grapefruit-1",
