@@ -9,7 +9,7 @@ export async function userNameOf(here: Asking, uid: number): Promise<string> {
   return name ?? (await ask(here, ["id", "-un", String(uid)])) ?? `uid ${uid}`;
 }
 
-/** Null: there is no such group. */
+/** Null: this host has no group of that name. */
 export async function groupIdOf(here: Asking, name: string): Promise<number | null> {
   const found =
     (await find(here, "/etc/group", ([first]) => first === name)) ??

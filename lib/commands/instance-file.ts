@@ -17,7 +17,7 @@ interface Reach {
 /** How much is read at once. */
 const pieceBytes = 64 * 1024;
 
-/** Null: there is no such file. Throws a FactoryError if its host does not answer. */
+/** Null: the file does not exist. Throws a FactoryError if its host does not answer. */
 export async function readInstanceFile(
   { files, random, connections, testbeds }: Reach,
   { testbed, place }: Instance,

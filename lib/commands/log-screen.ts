@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { harmless, peopleLine } from "../words/log-line.ts";
 
-/** A line of JSON is held back until it is whole, if it is no longer than this. */
+/** Up to this length a line of JSON is shown only when it is whole. */
 const longestLine = 64 * 1024;
 
 export interface LogScreen {

@@ -18,7 +18,7 @@ export type FromFactory<T> =
 export interface FactoryClient {
   status(): Promise<FromFactory<Snapshot>>;
   history(query: JournalQuery): Promise<FromFactory<Recorded[]>>;
-  /** Null: there is no such instance or file. */
+  /** Null: the instance or the file does not exist. */
   log(
     instance: string,
     file: string,

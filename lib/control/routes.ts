@@ -11,7 +11,7 @@ import { maySteer, type Steerers } from "./permission.ts";
 export interface Controlled {
   snapshot(): Snapshot;
   history(query: JournalQuery): Recorded[];
-  /** Of an instance's file, from `offset` on; null: there is no such instance or file. */
+  /** Of an instance's file, from `offset` on; null: the instance or the file does not exist. */
   log(instance: string, file: string, offset: number): Promise<{ bytes: Uint8Array; size: number } | null>;
   /** Resolves when the act is in the journal. `who` is a user's name. */
   act(act: Act, who: string, signal: AbortSignal): Promise<ActAnswer>;

@@ -15,7 +15,7 @@ import { clearStrikes, strike, takeBackStrike, testbedMemory } from "./testbed-m
 
 type Needs = Pick<Factory, "clock" | "config" | "hosts" | "known" | "log" | "openRunner" | "store">;
 
-/** Looks at the testbed's host or service first: a fault that is seen there is shown for as long as it lasts, and is no strike. */
+/** Looks at the testbed's host or service first. A fault that is found there is shown while it lasts, and the testbed gets no strike. */
 export async function blame(factory: Needs, instance: Instance, end: End): Promise<void> {
   if (isOutdated(factory, instance)) return;
   const testbed = sectionOf(factory, instance);

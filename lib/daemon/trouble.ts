@@ -47,7 +47,7 @@ export function commitTroubles(
   }
 }
 
-/** One for each fault that begins or ends: testbeds that share it share the entry. What is only counted anew in it is no news. */
+/** One entry for each fault that begins or ends; testbeds with the same fault share it. A fault in which only a number changed gets none. */
 function entriesOf({ testbeds }: TestbedRecords, changes: ReadonlyMap<string, Trouble | null>): Entry[] {
   const uncounted = (text: string): string => text.replace(/\d+/g, "");
   const news = [...changes].flatMap(([testbed, trouble]) => {

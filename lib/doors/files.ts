@@ -7,7 +7,7 @@ import { basename, dirname } from "node:path";
 export interface Files {
   /** The file's text, or null if there is none. */
   readText(path: string): Promise<string | null>;
-  /** Up to `maxBytes` of a regular file from `offset` on, and its size; null where there is none, or a link. */
+  /** Up to `maxBytes` of a regular file from `offset` on, and its size; null if the file does not exist or is a link. */
   readPiece(
     path: string,
     offset: number,

@@ -24,7 +24,7 @@ export async function checkHost(here: ThisProcess, args: BaseArgs & { json?: boo
   return report(options, await whileWaiting(here, "asking the server, hosts and testbeds", check(options)));
 }
 
-/** What keeps jobs from one testbed of a configuration that is not written yet, with its own line; good only if there is no error. */
+/** Tries one testbed of a configuration that is not written yet. `text`: all errors, and what was found of the testbed itself. */
 export async function tryTestbed(
   here: ThisProcess,
   { config, base, name }: { config: Config; base: Base; name: string },
