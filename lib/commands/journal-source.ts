@@ -10,7 +10,7 @@ import { type Instance, parseInstanceName } from "../words/domain.ts";
 import { errorText, FactoryError } from "../words/failure.ts";
 import type { JournalQuery, Recorded } from "../words/journal.ts";
 import { openForReading } from "./database.ts";
-import { clientOf, type LabDoors } from "./lab-snapshot.ts";
+import { clientOf, type LabDoors, orThrow } from "./lab-snapshot.ts";
 
 /** A snapshot takes the factory some time. */
 const lookAgainMs = 1000;
@@ -31,12 +31,9 @@ export interface Journal {
   close(): void;
 }
 
-/** Throws a FactoryError if there is no way to read it. */
+/** Throws a FactoryError if neither the file nor the factory can be read. */
 export async function openJournal(doors: LabDoors, base: Base): Promise<Journal> {
-  const store = await openForReading(base.database, doors.files).catch((error: unknown) => {
-    if (error instanceof FactoryError) return error;
-    throw error;
-  });
+  const store = await openForReading(base.database, doors.files).catch(orThrow);
   if (store instanceof FactoryError) return await askFactory(doors, base, store);
   const isRunning = await isFactoryRunning(base.database, doors.files.isThere);
   return fileJournal(store, isRunning ? null : "no factory is running");

@@ -13,7 +13,7 @@ import { storedSnapshot } from "../status/stored-snapshot.ts";
 import { unreadView } from "../status/testbed-view.ts";
 import { isFactoryRunning } from "../store/store.ts";
 import { FactoryError } from "../words/failure.ts";
-import { inThisBoot } from "../words/intent.ts";
+import { intentsInThisBoot } from "../words/intent.ts";
 import { redactTexts } from "../words/secret.ts";
 import { openForReading } from "./database.ts";
 
@@ -70,10 +70,6 @@ async function readStored(
     };
     const past = new PastJobs();
     for (const entry of store?.lastJobs(countedJobs) ?? []) past.take(entry);
-    const intents = [...(store?.intents() ?? [])].map(([name, intent]) => {
-      const until = intent.until === null ? null : inThisBoot(intent.until, present);
-      return [name, { ...intent, until }] as const;
-    });
     const running = store?.configSummary() ?? null;
     const stored = storedSnapshot({
       ...present,
@@ -83,7 +79,7 @@ async function readStored(
       whySilent,
       open: store?.open() ?? [],
       health: store?.health() ?? new Map(),
-      intents: new Map(intents),
+      intents: intentsInThisBoot(store?.intents() ?? new Map(), present),
       troubles: store?.troubles() ?? new Map(),
       past,
     });
@@ -126,7 +122,7 @@ function orFactoryError<T>(read: () => T): T | FactoryError {
   }
 }
 
-function orThrow(error: unknown): FactoryError {
+export function orThrow(error: unknown): FactoryError {
   if (error instanceof FactoryError) return error;
   throw error;
 }

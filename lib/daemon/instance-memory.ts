@@ -82,6 +82,11 @@ export function openInstances({ instances }: InstanceRecords): Instance[] {
   return [...instances.values()].map(({ row }) => row);
 }
 
+/** Undefined: the testbed has none. */
+export function openInstanceOf(known: InstanceRecords, testbed: string): Instance | undefined {
+  return openInstances(known).find((each) => each.testbed === testbed);
+}
+
 /** Whether a worker belongs to an open instance: what was asked before may have been settled while we waited. */
 export function isTaken({ known }: { known: InstanceRecords }, worker: string): boolean {
   return known.instances.values().some(({ row }) => row.worker === worker);

@@ -7,7 +7,7 @@ import type { Processes } from "../doors/processes.ts";
 import type { Random } from "../doors/random.ts";
 import type { FactoryApi, Worker } from "../server/factory-side.ts";
 import type { Hosts } from "../hosts/host.ts";
-import { inThisBoot } from "../words/intent.ts";
+import { intentsInThisBoot } from "../words/intent.ts";
 import { fieldsOf, type Log, logAbout } from "../words/logger.ts";
 import { type LabHealth, noFailures } from "../policy/health.ts";
 import type { HostFaults, Lookup, Observation, PendingLease } from "../policy/observation.ts";
@@ -69,7 +69,7 @@ export class Memory {
   /** By action: how often it failed in a row, and what was logged of it; null: nothing. */
   failures = new Map<string, { count: number; message: string | null }>();
   busy = new Set<string>();
-  /** Configurations and sections of testbeds that are no longer in use: what was begun by them takes nothing in. */
+  /** Configurations and sections of testbeds that are no longer in use. The results of actions that began under them are ignored. */
   outdated = new WeakSet<object>();
   /** Uptime at which an intent is to be looked at: it ends, or its end is announced. Anew after each change. */
   intentsDueMs = Number.NEGATIVE_INFINITY;
@@ -89,10 +89,8 @@ export function openMemory(
   for (const [name, trouble] of store.troubles()) testbedMemory(known, name).trouble = trouble;
   for (const entry of store.lastJobs(countedJobs)) known.pastJobs.take(entry);
   const moment = { now: now({ clock }), wallMs: clock.wallMs() };
-  for (const [name, intent] of store.intents()) {
-    const until = intent.until === null ? null : inThisBoot(intent.until, moment);
-    testbedMemory(known, name).intent = { ...intent, until };
-  }
+  for (const [name, intent] of intentsInThisBoot(store.intents(), moment))
+    testbedMemory(known, name).intent = intent;
   return known;
 }
 
@@ -161,4 +159,9 @@ export function eventLine(
 /** Ms since a lease was asked for or renewed; infinite for one of another boot, which is not used without renewing it. */
 export function leaseAgeMs(factory: { clock: Clock }, lease: { leasedAt: Moment }): number {
   return elapsedMs(lease.leasedAt, now(factory)) ?? Number.POSITIVE_INFINITY;
+}
+
+/** What failed on a testbed is tried again at once. */
+export function dropRetries({ retryAtMs }: Pick<Memory, "retryAtMs">, testbed: string): void {
+  for (const what of ["testbed", "reach", "check"]) retryAtMs.delete(`${what} ${testbed}`);
 }

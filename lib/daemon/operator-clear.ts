@@ -8,7 +8,7 @@ import type { End } from "../words/end-cause.ts";
 import { endedBy, endText, toldOwner } from "../policy/end-causes.ts";
 import { memoryOf } from "./instance-memory.ts";
 import { notedNow } from "./journal.ts";
-import { logFor } from "./memory.ts";
+import { dropRetries, logFor } from "./memory.ts";
 import { entryOf, type Operated } from "./operator-intents.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
@@ -93,7 +93,7 @@ export function forgetFailures({ known }: Pick<Operated, "known">, testbed: stri
   const record = testbedMemory(known, testbed);
   record.health = null;
   record.rest = null;
-  for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
+  dropRetries(known, testbed);
 }
 
 /** What a word leads to, for people. */

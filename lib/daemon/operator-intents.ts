@@ -3,10 +3,10 @@ import { deadlineIn, type Intent, type IntentKind } from "../words/intent.ts";
 import type { ActEntry, Noted } from "../words/journal.ts";
 import { instanceName } from "../words/domain.ts";
 import { showRoundDuration } from "../words/duration.ts";
-import { localTime } from "../words/log-line.ts";
+import { localMinute } from "../words/log-line.ts";
 import { limits } from "../policy/times-and-limits.ts";
 import { isPassing } from "../store/store.ts";
-import { memoryOf, openInstances } from "./instance-memory.ts";
+import { memoryOf, openInstanceOf } from "./instance-memory.ts";
 import { type Factory, now } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 
@@ -36,14 +36,14 @@ export function setIntent(
   known.retryAtMs.delete(`testbed ${testbed}`);
 }
 
-/** `2026-11-28 17:00`, in this host's local time. */
-export function showMinute(ms: number): string {
-  return localTime(ms).slice(0, -3);
-}
-
 /** `reserved by ann until 2026-11-28 17:00`. */
 export function describeIntent({ kind, who, until }: Intent): string {
-  return `${kind} by ${who}${until === null ? "" : ` until ${showMinute(until.wallMs)}`}`;
+  return `${kind} by ${who}${until === null ? "" : ` until ${localMinute(until.wallMs)}`}`;
+}
+
+/** The same, and how that is ended. */
+export function describeObstacle(intent: Intent, testbed: string): string {
+  return `${describeIntent(intent)}; \`${intentWords[intent.kind].endedBy} ${testbed}\` ends that`;
 }
 
 export function entryOf(
@@ -71,7 +71,7 @@ function takeAfterJob(factory: Operated, testbed: string): void {
   const { known, clock } = factory;
   const { intent } = testbedMemory(known, testbed);
   if (intent === null) return;
-  const open = openInstances(known).find((each) => each.testbed === testbed);
+  const open = openInstanceOf(known, testbed);
   const isBegun = open !== undefined && ["running", "destroying", "stopped"].includes(open.phase);
   if (intent.isAfterJob && isBegun) setIntent(factory, testbed, { ...intent, isAfterJob: false }, []);
   else if (!intent.isAfterJob && open === undefined && intent.forMs !== undefined) {
@@ -122,7 +122,7 @@ function remind(factory: Operated, testbed: string, intent: Intent): void {
   const { who, until } = intent;
   if (until === null) return;
   const left = showRoundDuration(until.wallMs - factory.clock.wallMs());
-  const answer = `the reservation by ${who} ends in ${left}, at ${showMinute(until.wallMs)}; \`reserve\` again makes it longer`;
+  const answer = `the reservation by ${who} ends in ${left}, at ${localMinute(until.wallMs)}; \`reserve\` again makes it longer`;
   const noted = entryOf(factory, { verb: "reminder", testbed, who, untilMs: until.wallMs, answer });
   setIntent(factory, testbed, { ...intent, isReminded: true }, [noted]);
   factory.log.warn(answer, { testbed });
@@ -134,7 +134,7 @@ export function describeJob(
   testbed: string,
   isWithheld: boolean,
 ): string | null {
-  const open = openInstances(known).find((each) => each.testbed === testbed);
+  const open = openInstanceOf(known, testbed);
   if (open === undefined) return null;
   const { jobName } = memoryOf(known, open);
   const named = jobName === null ? `job ${open.job}` : `job ${JSON.stringify(jobName)} (${open.job})`;

@@ -1,7 +1,7 @@
 /** `recover`: a service recovers the board now; any other testbed is looked at again without waiting. */
 import { type ActAnswer, refused } from "../control/act.ts";
 import { limits } from "../policy/times-and-limits.ts";
-import { openInstances } from "./instance-memory.ts";
+import { openInstanceOf } from "./instance-memory.ts";
 import type { Factory } from "./memory.ts";
 import { commitHealthy, forgetFailures } from "./operator-clear.ts";
 import { describeIntent, describeJob, entryOf } from "./operator-intents.ts";
@@ -19,7 +19,7 @@ export function recoverTestbed(
   const url = factory.config.testbeds.find((each) => each.name === name)?.spRunnerUrl ?? null;
   const record = testbedMemory(known, name);
   const { intent } = record;
-  if (url !== null && openInstances(known).some(({ testbed }) => testbed === name)) {
+  if (url !== null && openInstanceOf(known, name) !== undefined) {
     return refused(
       `${name}: ${describeJob(factory, name, false)}: its board is not recovered while it has a job`,
     );

@@ -10,6 +10,7 @@ import { commitHealthy, forgetFailures } from "./operator-clear.ts";
 import {
   describeIntent,
   describeJob,
+  describeObstacle,
   entryOf,
   intentWords,
   type Operated,
@@ -28,9 +29,7 @@ export function want(factory: Operated, act: Asked<keyof typeof wanted>): ActAns
   const kind = wanted[verb];
   const { intent: before } = testbedMemory(known, testbed);
   if (before !== null && !mayReplace(before, kind, who)) {
-    return refused(
-      `${testbed} is ${describeIntent(before)}; \`${intentWords[before.kind].endedBy} ${testbed}\` ends that`,
-    );
+    return refused(`${testbed} is ${describeObstacle(before, testbed)}`);
   }
   const forMs = act.forMs ?? (kind === "reserved" ? limits.reservationMs : null);
   const wallMs = clock.wallMs();
@@ -87,10 +86,7 @@ export function lift(
   const isIntent = before?.kind === kind;
   const isHealth = verb === "trust" && health !== null;
   if (!isIntent && !isHealth) {
-    const other =
-      before === null
-        ? ""
-        : `, but ${describeIntent(before)}; \`${intentWords[before.kind].endedBy} ${testbed}\` ends that`;
+    const other = before === null ? "" : `, but ${describeObstacle(before, testbed)}`;
     // What was wanted is so, unless something else keeps jobs away.
     return { isDone: before === null, lines: [`${testbed} is not ${kind}${other}`] };
   }

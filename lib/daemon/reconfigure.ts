@@ -7,7 +7,7 @@ import type { Config, Testbed } from "../config/config.ts";
 import type { Instance } from "../words/domain.ts";
 import { isPassing } from "../store/store.ts";
 import { type InstanceRecords, memoryOf } from "./instance-memory.ts";
-import type { Factory } from "./memory.ts";
+import { dropRetries, type Factory } from "./memory.ts";
 import { testbedMemory } from "./testbed-memory.ts";
 import { commitTroubles } from "./trouble.ts";
 
@@ -46,7 +46,7 @@ function forget(factory: Needs, testbed: string): void {
   record.isAlone = false;
   record.isRecalled = false;
   record.recoveringSinceMs = Number.NEGATIVE_INFINITY;
-  for (const what of ["testbed", "reach", "check"]) known.retryAtMs.delete(`${what} ${testbed}`);
+  dropRetries(known, testbed);
   try {
     commitTroubles(factory, new Map([[testbed, null]]));
     if (record.health === null) return;

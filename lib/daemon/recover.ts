@@ -15,7 +15,7 @@ import { locateFormer } from "./rust-instances.ts";
 import { done, type Outcome } from "./outcome.ts";
 import { blockHost } from "./isolation.ts";
 import { limits } from "../policy/times-and-limits.ts";
-import { advance, memoryOf, openInstances, remember } from "./instance-memory.ts";
+import { advance, memoryOf, openInstanceOf, openInstances, remember } from "./instance-memory.ts";
 import { type Factory, now, logFor } from "./memory.ts";
 import { learnSeqs, testbedMemory } from "./testbed-memory.ts";
 import { justBegun } from "../words/just-begun.ts";
@@ -108,7 +108,7 @@ async function takeOverEach(factory: Taking, minder: Minder, instances: Instance
     const isOver = view !== undefined && view.process === "dead" && view.minder === "dead";
     if (isOver) continue;
     // The database may be an older one: it has an instance that has ended since, and this one runs.
-    if (openInstances(known).some((each) => each.testbed === testbed)) {
+    if (openInstanceOf(known, testbed) !== undefined) {
       left.set(testbed, [...(left.get(testbed) ?? []), instance]);
       continue;
     }

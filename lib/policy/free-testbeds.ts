@@ -60,8 +60,8 @@ export function whyNotFree(
   if (intent !== null) return { is: intent.kind, reason: intentText(intent) };
   const health = seen.health.get(testbed.name);
   if (health !== undefined && health.retryAt.bootId === seen.now.bootId) {
-    const is = health.strikes >= limits.quarantineStrikes ? "quarantined" : "backing off";
-    if (health.retryAt.uptimeMs > seen.now.uptimeMs) return { is, reason: health.reason };
+    if (health.retryAt.uptimeMs > seen.now.uptimeMs)
+      return { is: afterStrikes(health.strikes), reason: health.reason };
   }
   if (seen.untaken.has(testbed.name))
     return { is: "in use", reason: "an instance that is not in the database runs there" };
@@ -211,10 +211,26 @@ export function canServe(
   return !lease.tried.includes(testbed.name) && targetIds(testbed, config).includes(lease.target);
 }
 
+/** What a testbed is called that takes no job after so many failures in a row. */
+export function afterStrikes(strikes: number): "quarantined" | "backing off" {
+  return strikes >= limits.quarantineStrikes ? "quarantined" : "backing off";
+}
+
 /** ULIDs of a testbed's targets; a target without one cannot be asked for. */
-export function targetIds(testbed: Testbed, config: Config): string[] {
-  const served = config.targets.filter(({ name }) => testbed.targets.includes(name));
-  return served.flatMap(({ id }) => (id === null ? [] : [id]));
+export function targetIds(testbed: Served, config: Pick<Config, "targets">): string[] {
+  return servedTargets(testbed, config).map(({ id }) => id);
+}
+
+type Served = Pick<Testbed, "targets">;
+
+/** Those that jobs can be asked for. */
+export function servedTargets(
+  testbed: Served,
+  { targets }: Pick<Config, "targets">,
+): { name: string; id: string }[] {
+  return targets.flatMap(({ name, id }) =>
+    id === null || !testbed.targets.includes(name) ? [] : [{ name, id }],
+  );
 }
 
 /** Whether the testbed, as it is configured today, may run the instance's job. */

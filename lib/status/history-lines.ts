@@ -2,7 +2,7 @@
 import { alignColumns } from "../words/columns.ts";
 import { showDuration } from "../words/duration.ts";
 import type { Entry, JobEntry, Recorded } from "../words/journal.ts";
-import { localTime, wrap } from "../words/log-line.ts";
+import { localMinute, wrap } from "../words/log-line.ts";
 import { quantiles } from "./job-view.ts";
 import { oneLine, showShortDuration } from "./shown-words.ts";
 
@@ -13,7 +13,7 @@ const roomForName = 40;
 
 /** `columns` of a terminal; null: lines are not wrapped. The latest is the last. */
 export function historyLines(entries: readonly Recorded[], columns: number | null): string[] {
-  const rows = entries.map(({ atMs, entry }) => ({ ...cells(entry), time: localTime(atMs).slice(0, 16) }));
+  const rows = entries.map(({ atMs, entry }) => ({ ...cells(entry), time: localMinute(atMs) }));
   const heads = ["time", "testbed", "what", "waited", "start", "ran", "job"];
   const isWide = columns === null || columns >= 80 + roomForName;
   const jobs = alignColumns([
@@ -64,7 +64,7 @@ export function cells(entry: Entry): Cells {
     case "act": {
       // The answer says until when, too.
       const { untilMs, answer } = entry;
-      const until = untilMs === null || answer !== "" ? "" : ` until ${localTime(untilMs).slice(0, 16)}`;
+      const until = untilMs === null || answer !== "" ? "" : ` until ${localMinute(untilMs)}`;
       const words = [`by ${entry.who}${until}`, entry.note, answer].filter((each) => each !== "");
       return { testbed: entry.testbed ?? "-", what: entry.verb, job: null, text: oneLine(words.join(": ")) };
     }

@@ -3,8 +3,7 @@
  * it, because nobody takes jobs, or nobody knows.
  */
 import type { ShownTestbed } from "../config/summary.ts";
-import { intentText, unservedText } from "../policy/free-testbeds.ts";
-import { limits } from "../policy/times-and-limits.ts";
+import { afterStrikes, intentText, targetIds, unservedText } from "../policy/free-testbeds.ts";
 import type { Health, Instance, Trouble } from "../words/domain.ts";
 import type { Intent } from "../words/intent.ts";
 import { freeAt, jobView, type Past, type Present, stateOf } from "./job-view.ts";
@@ -97,8 +96,7 @@ type Why = { state: TestbedState; reason: string; sinceMs?: number; untilMs?: nu
 /** Whether a factory runs or not. */
 function whyNever(testbed: ShownTestbed, { intent }: TestbedSnapshot, { config }: Stored): Why | null {
   if (!testbed.enabled) return { state: "disabled", reason: "enabled = false" };
-  const isServed = config.targets.some(({ name, id }) => id !== null && testbed.targets.includes(name));
-  if (!isServed) return { state: "not served", reason: unservedText(testbed) };
+  if (targetIds(testbed, config).length === 0) return { state: "not served", reason: unservedText(testbed) };
   if (intent === null || intent.isAfterJob) return null;
   const { kind, sinceMs, untilMs } = intent;
   return { state: kind, reason: intentText(intent), sinceMs, untilMs };
@@ -111,7 +109,7 @@ function whyNotNow(
 ): Why | null {
   if (health !== null && health.untilMs !== null) {
     const { strikes, reason, untilMs } = health;
-    return { state: strikes >= limits.quarantineStrikes ? "quarantined" : "backing off", reason, untilMs };
+    return { state: afterStrikes(strikes), reason, untilMs };
   }
   const trouble = whySilent === null ? undefined : troubles.get(testbed.name);
   return trouble === undefined

@@ -33,8 +33,20 @@ export function deadlineIn(ms: number, { now, wallMs }: { now: Moment; wallMs: n
   return { wallMs: wallMs + ms, at: { ...now, uptimeMs: now.uptimeMs + ms } };
 }
 
-/** The same deadline as a moment of this boot. */
-export function inThisBoot(deadline: Deadline, { now, wallMs }: { now: Moment; wallMs: number }): Deadline {
+/** The same intents with deadlines of this boot. */
+export function intentsInThisBoot(
+  intents: ReadonlyMap<string, Intent>,
+  present: { now: Moment; wallMs: number },
+): Map<string, Intent> {
+  return new Map(
+    [...intents].map(([name, intent]) => {
+      const until = intent.until === null ? null : inThisBoot(intent.until, present);
+      return [name, { ...intent, until }];
+    }),
+  );
+}
+
+function inThisBoot(deadline: Deadline, { now, wallMs }: { now: Moment; wallMs: number }): Deadline {
   if (deadline.at.bootId === now.bootId) return deadline;
   return { ...deadline, at: { ...now, uptimeMs: now.uptimeMs + deadline.wallMs - wallMs } };
 }

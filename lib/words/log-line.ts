@@ -32,6 +32,11 @@ export function localTime(ms: number): string {
   return new Date(ms - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** `2026-11-28 17:00`, in this host's local time. */
+export function localMinute(ms: number): string {
+  return localTime(ms).slice(0, -3);
+}
+
 /** Removes the control characters that a terminal would act on; line breaks and tabs stay. */
 export function harmless(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{Cc}/gu, (sign) =>

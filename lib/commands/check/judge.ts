@@ -4,7 +4,7 @@
  */
 import { ConfigError, type Testbed } from "../../config/config.ts";
 import { errorText, FactoryError } from "../../words/failure.ts";
-import { isReached } from "../../policy/free-testbeds.ts";
+import { isReached, servedTargets } from "../../policy/free-testbeds.ts";
 import type { Facts } from "./facts.ts";
 import { error, type Finding, ok, warning } from "./finding.ts";
 import {
@@ -106,7 +106,7 @@ function judgeTestbed(facts: Facts, testbed: Testbed): { finding: Finding | null
       error(subject, `its check fails: ${check.said}`, "No job is taken for it until that succeeds"),
     );
   }
-  const served = config.targets.filter((target) => targets.includes(target.name) && target.id !== null);
+  const served = servedTargets(testbed, config);
   if (served.length === 0) {
     const hint = "Add an id to one of its targets' sections";
     return refuse(

@@ -4,6 +4,7 @@ import { type BaseArgs, findBase, readConfigWithoutToken, readTokenFile } from "
 import { didYouMean } from "../../config/problems.ts";
 import { openCustomerApi } from "../../devserver/customer.ts";
 import type { Snapshot } from "../../status/snapshot.ts";
+import { servedTargets } from "../../policy/free-testbeds.ts";
 import { FactoryError } from "../../words/failure.ts";
 import { Secret } from "../../words/secret.ts";
 import { usageError } from "../command-line.ts";
@@ -101,9 +102,7 @@ function choose(
       skipped.push(`${testbed.name}: not tested: ${why}`);
       continue;
     }
-    for (const { name, id } of targets)
-      if (id !== null && testbed.targets.includes(name))
-        jobs.push({ testbed: testbed.name, target: { name, id } });
+    for (const target of servedTargets(testbed, { targets })) jobs.push({ testbed: testbed.name, target });
   }
   return { jobs, skipped };
 }
